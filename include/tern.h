@@ -63,6 +63,176 @@ typedef struct tern_tensor {
     void *data;
 } tern_tensor;
 
+/* ---- work -------------------------------------------------------------------------------------------- */
+
+/* What a piece of a program computes, whatever the machine.  Counts are exact up to 2^53. */
+typedef struct tern_work {
+    double macs;        /* multiply-accumulates (real x real) */
+    double accumulates; /* additions of a weight because of a spike */
+    double specials;    /* exponentials, roots, divisions */
+    double elementwise; /* other operations on single elements; a neuron's update is one */
+} tern_work;
+
+/* ---- graphs ------------------------------------------------------------------------------------------ */
+
+/* A net while it is being built and transformed: nodes apply operators to values, in topological order, and no
+ * value is ever overwritten.  Building calls never fail at once: the first error is kept, later calls return the
+ * empty value, and tern_graph_status() hands the error out, so that a net reads like the figure in its paper. */
+typedef struct tern_graph tern_graph;
+typedef struct tern_value {
+    int id; /* 0: no value */
+} tern_value;
+
+typedef struct tern_graph_options {
+    bool training; /* batch statistics in norms, dropout on */
+    bool stepping; /* one time step a run: neurons keep their membranes as states; else all T steps at once */
+    uint64_t seed; /* initial parameters and random operators */
+} tern_graph_options;
+
+tern_status tern_graph_open(tern_graph **graph, const tern_graph_options *options);
+void tern_graph_close(tern_graph *graph);
+tern_status tern_graph_status(const tern_graph *graph); /* first error of building; its message is restored */
+
+typedef enum tern_init_kind {
+    TERN_INIT_ZERO,
+    TERN_INIT_CONSTANT, /* scale */
+    TERN_INIT_UNIFORM,  /* -scale .. scale */
+    TERN_INIT_NORMAL,   /* standard deviation scale */
+} tern_init_kind;
+typedef struct tern_init {
+    tern_init_kind kind;
+    double scale;
+} tern_init;
+
+/* Values that come from outside the graph.  Names are unique in a graph; parameters and kept states are bound by
+ * name to the tensors of a store, so that a training and an inference graph of a net share them.
+ * tern_state: what a run leaves for the next one (set by tern_next).  kept: survives a new sequence (running
+ * statistics, optimiser moments); otherwise (membranes) it is set back to its initial value by tern_session_reset. */
+tern_value tern_input(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape);
+tern_value tern_param(tern_graph *graph, const char *name, tern_shape shape, tern_init init);
+tern_value tern_state(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape, tern_init init,
+                      bool kept);
+tern_value tern_constant(tern_graph *graph, const tern_tensor *content); /* copied */
+tern_value tern_scalar(tern_graph *graph, double value);                 /* f32 [1] */
+void tern_next(tern_graph *graph, tern_value state, tern_value next); /* parameter or state becomes `next` */
+void tern_output(tern_graph *graph, const char *name, tern_value value);
+
+tern_shape tern_shape_of(const tern_graph *graph, tern_value value);
+tern_dtype tern_dtype_of_value(const tern_graph *graph, tern_value value);
+
+/* Gradients of the scalar `loss` with respect to `wrt[count]`, as new nodes of the same graph (reverse mode).
+ * grads[i] is the empty value where loss does not depend on wrt[i]. */
+tern_status tern_gradients(tern_graph *graph, tern_value loss, const tern_value *wrt, int count,
+                           tern_value *grads);
+
+/* ---- operators and layers ---------------------------------------------------------------------------- */
+
+/* Layers take named arguments with defaults, e.g. tern_linear(g, x, .out = 10, .bias = false): a later initialiser
+ * overrides the default, which is what we want it for. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
+
+/* y = x W^T + b.  x [..,K] -> [..,out]; parameters <name>.weight [out,K], <name>.bias [out], both uniform in
+ * +-1/sqrt(K) (the default of PyTorch). */
+typedef struct tern_linear_args {
+    int out;
+    bool bias;
+    const char *name;
+} tern_linear_args;
+tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args);
+#define tern_linear(g, x, ...) tern_linear_with(g, x, (tern_linear_args){.bias = true, __VA_ARGS__})
+
+/* Element by element with numpy-style broadcasting. */
+tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);
+tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b);
+tern_value tern_multiply(tern_graph *graph, tern_value a, tern_value b);
+tern_value tern_divide(tern_graph *graph, tern_value a, tern_value b);
+
+/* The same elements under another shape; one dimension may be -1 (what is left).  Costs nothing. */
+tern_value tern_reshape(tern_graph *graph, tern_value x, tern_shape shape);
+/* Axes from..last become one. */
+typedef struct tern_flatten_args {
+    int from;
+} tern_flatten_args;
+tern_value tern_flatten_with(tern_graph *graph, tern_value x, tern_flatten_args args);
+#define tern_flatten(g, x, ...) tern_flatten_with(g, x, (tern_flatten_args){.from = 1, __VA_ARGS__})
+
+/* Sum or mean over `axes` axes from `axis` on; keep: they stay as 1. */
+typedef struct tern_reduce_args {
+    int axis, axes;
+    bool keep;
+} tern_reduce_args;
+tern_value tern_sum_with(tern_graph *graph, tern_value x, tern_reduce_args args);
+tern_value tern_mean_with(tern_graph *graph, tern_value x, tern_reduce_args args);
+#define tern_sum(g, x, ...)  tern_sum_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
+#define tern_mean(g, x, ...) tern_mean_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
+
+/* Direct encoding: the same x at each of `timesteps` steps, [..] -> [T,..]. */
+typedef struct tern_direct_args {
+    int timesteps;
+} tern_direct_args;
+tern_value tern_direct_with(tern_graph *graph, tern_value x, tern_direct_args args);
+#define tern_direct(g, x, ...) tern_direct_with(g, x, (tern_direct_args){.timesteps = 4, __VA_ARGS__})
+
+/* ---- neurons ------------------------------------------------------------------------------------------- */
+
+/* Stand-ins for the derivative of the step function, as functions of z (distance to threshold); a = alpha. */
+typedef enum tern_surrogate {
+    TERN_ARCTAN,       /* a/2 / (1 + (pi/2 a z)^2) */
+    TERN_SIGMOID,      /* a s(az) (1 - s(az)), s the logistic function */
+    TERN_RECTANGLE,    /* 1/a where |z| <= a/2 */
+    TERN_TRIANGLE,     /* max(0, a - a^2 |z|) */
+    TERN_FAST_SIGMOID, /* 1 / (1 + a|z|)^2 */
+    TERN_LINEAR_DECAY, /* a max(0, 1 - |z|) */
+} tern_surrogate;
+
+typedef enum tern_reset {
+    TERN_RESET_SOFT, /* v = u - threshold * s */
+    TERN_RESET_HARD, /* v = s ? v_reset : u */
+    TERN_RESET_NONE, /* v = u */
+} tern_reset;
+
+/* Leaky integrate-and-fire over the leading axis T of x [T,B,..] -> spikes [T,B,..] (bit):
+ *     u_t = v_reset + (1 - 1/tau) (v_{t-1} - v_reset) + gain x_t,  gain = 1/tau with decay_input, else 1
+ *     s_t = u_t >= threshold (> with strict),   v_t by the reset rule.
+ * tau 0: no leak (IF).  learn_tau: the leak is 1 - sigmoid(w), w learned, one per layer (PLIF).
+ * detach_reset: the reset carries no gradient.  truncate k: the gradient through time is cut every k steps (0: never;
+ * 1: spatial learning only).  In a stepping graph T is 1 and v is a state of the layer. */
+typedef struct tern_lif_args {
+    double tau, threshold, v_reset;
+    tern_reset reset;
+    bool decay_input, detach_reset, learn_tau, strict;
+    tern_surrogate surrogate;
+    double alpha;
+    int truncate;
+    const char *name;
+} tern_lif_args;
+tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args);
+#define tern_lif(g, x, ...)                                                                                  \
+    tern_lif_with(g, x,                                                                                      \
+                  (tern_lif_args){.tau = 2,                                                                  \
+                                  .threshold = 1,                                                            \
+                                  .reset = TERN_RESET_HARD,                                                  \
+                                  .decay_input = true,                                                       \
+                                  .detach_reset = true,                                                      \
+                                  .surrogate = TERN_ARCTAN,                                                  \
+                                  .alpha = 2,                                                                \
+                                  __VA_ARGS__})
+#define tern_integrate_and_fire(g, x, ...) tern_lif(g, x, .tau = 0, .decay_input = false, __VA_ARGS__)
+
+/* ---- losses and parameter updates ---------------------------------------------------------------------- */
+
+/* Mean over rows of the cross-entropy of softmax(logits [B,C]) against labels [B] (i32); smoothing e: the target is
+ * (1-e) one-hot + e/C.  Label < 0: the row is left out. */
+typedef struct tern_cross_entropy_args {
+    double smoothing;
+} tern_cross_entropy_args;
+tern_value tern_cross_entropy_with(tern_graph *graph, tern_value logits, tern_value labels,
+                                   tern_cross_entropy_args args);
+#define tern_cross_entropy(g, logits, labels, ...)                                                           \
+    tern_cross_entropy_with(g, logits, labels, (tern_cross_entropy_args){.smoothing = 0, __VA_ARGS__})
+
 #ifdef __cplusplus
 }
 #endif

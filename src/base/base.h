@@ -129,11 +129,11 @@ typedef struct tern_rng {
 
 void tern_rng_block(tern_rng rng, uint64_t index, uint32_t out[4]); /* numbers 4*index .. 4*index+3 */
 uint32_t tern_rng_u32(tern_rng rng, uint64_t n);
-double tern_rng_uniform(tern_rng rng, uint64_t n);                       /* [0, 1), 32 bits */
-double tern_rng_normal(tern_rng rng, uint64_t n);                        /* Box-Muller */
-uint64_t tern_rng_below(tern_rng rng, uint64_t n, uint64_t bound);       /* 0 .. bound-1 */
-void tern_rng_permute(tern_rng rng, uint32_t *items, size_t count);      /* Fisher-Yates in place */
-uint64_t tern_hash(const void *bytes, size_t count);                     /* FNV-1a, 64 bits: names to streams */
+double tern_rng_uniform(tern_rng rng, uint64_t n);                  /* [0, 1), 32 bits */
+double tern_rng_normal(tern_rng rng, uint64_t n);                   /* Box-Muller */
+uint64_t tern_rng_below(tern_rng rng, uint64_t n, uint64_t bound);  /* 0 .. bound-1 */
+void tern_rng_permute(tern_rng rng, uint32_t *items, size_t count); /* Fisher-Yates in place */
+uint64_t tern_hash(const void *bytes, size_t count);                /* FNV-1a, 64 bits: names to streams */
 
 /* ---- threads ----------------------------------------------------------------------------------------- */
 
@@ -142,10 +142,12 @@ uint64_t tern_hash(const void *bytes, size_t count);                     /* FNV-
 typedef struct tern_pool tern_pool;
 typedef void tern_task(void *context, int64_t task, int thread); /* thread: 0 .. tern_pool_threads()-1 */
 
-tern_status tern_pool_open(tern_pool **pool, int threads); /* threads 0: TERN_THREADS, else the processors at hand */
+tern_status tern_pool_open(tern_pool **pool,
+                           int threads); /* threads 0: TERN_THREADS, else the processors at hand */
 void tern_pool_close(tern_pool *pool);
-int tern_pool_threads(const tern_pool *pool);                                          /* NULL: 1 */
-void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *context);    /* NULL pool: in the caller */
+int tern_pool_threads(const tern_pool *pool); /* NULL: 1 */
+void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task,
+                   void *context); /* NULL pool: in the caller */
 
 /* ---- clock, interruption, progress ------------------------------------------------------------------- */
 

@@ -9,13 +9,14 @@
  * between rows: a reshape never moves a bit) and storage is rounded up to whole 64-bit words, unused bits zero. */
 typedef struct tern_dtype_info {
     const char *name;
-    int block;            /* elements that are stored together */
-    int bytes;            /* bytes of a block */
+    int block;              /* elements that are stored together */
+    int bytes;              /* bytes of a block */
     double lowest, highest; /* finite range */
-    bool exact_integer;   /* holds integers only */
+    bool exact_integer;     /* holds integers only */
     /* `count` elements beginning with element `first` of the storage, to and from double */
     void (*decode)(const void *storage, int64_t first, int64_t count, double *out);
-    void (*encode)(void *storage, int64_t first, int64_t count, const double *in); /* rounds to nearest even, saturates */
+    void (*encode)(void *storage, int64_t first, int64_t count,
+                   const double *in); /* rounds to nearest even, saturates */
 } tern_dtype_info;
 
 const tern_dtype_info *tern_dtype_of(tern_dtype dtype);
@@ -33,7 +34,8 @@ tern_status tern_shape_check(const tern_shape *shape, const char *what);
 
 /* One element as double: for reference code and tests, not for loops that matter. */
 double tern_get(const tern_tensor *tensor, int64_t index);
-void tern_set(tern_tensor *tensor, int64_t index, double value);
+void tern_set(const tern_tensor *tensor, int64_t index,
+              double value); /* the view stays, its memory changes */
 
 /* Owned storage.  tern_tensor_new zeroes it; tern_tensor_free on a zeroed tensor does nothing. */
 tern_status tern_tensor_new(tern_tensor *tensor, tern_dtype dtype, const tern_shape *shape);

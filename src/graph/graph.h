@@ -1,0 +1,224 @@
+/* graph: values, nodes, the operator record, shape inference, autodiff, passes and the printed form.
+ *
+ * A graph is single-assignment: states and parameters change only through `next`, which the executor stores at the
+ * end of a run (in place where the planner sees that nobody reads the old content later). */
+#ifndef TERN_GRAPH_H
+#define TERN_GRAPH_H
+
+#include "tensor/tensor.h"
+
+typedef struct tern_op tern_op;
+
+typedef struct tern_type {
+    tern_dtype dtype;
+    tern_shape shape;
+} tern_type;
+
+typedef enum tern_value_kind {
+    TERN_VALUE_NODE,     /* produced by a node */
+    TERN_VALUE_INPUT,    /* bound by the caller before each run */
+    TERN_VALUE_PARAM,    /* in the store; trained */
+    TERN_VALUE_STATE,    /* in the store (kept) or in the session (reset at each sequence) */
+    TERN_VALUE_CONSTANT, /* content lives in the graph */
+} tern_value_kind;
+
+typedef struct tern_value_info {
+    tern_value_kind kind;
+    tern_type type;
+    const char *name; /* inputs, parameters, states: unique; nodes' values: NULL */
+    int node, slot;   /* producer, when kind is NODE */
+    tern_init init;
+    bool kept;
+    const void *content; /* constants */
+    tern_value next;     /* parameters and states */
+} tern_value_info;
+
+typedef enum tern_phase { TERN_FORWARD, TERN_BACKWARD, TERN_UPDATE } tern_phase;
+
+typedef struct tern_node {
+    const tern_op *op;
+    const void *args;  /* op->args_size bytes */
+    const char *layer; /* label of the layer that it belongs to: cost tables group by it */
+    tern_phase phase;
+    int nin, nout;
+    tern_value *in; /* id 0: an optional input that is absent */
+    tern_value *out;
+} tern_node;
+
+typedef struct tern_named {
+    const char *name;
+    tern_value value;
+} tern_named;
+
+struct tern_graph {
+    tern_graph_options options;
+    tern_arena arena;        /* everything below that is not an array, released at once */
+    tern_value_info *values; /* [value_count], entry 0 unused */
+    int value_count, value_capacity;
+    tern_node **nodes; /* topological order */
+    int node_count, node_capacity;
+    tern_named *outputs;
+    int output_count, output_capacity;
+    const char *layer; /* label of the nodes that are being added */
+    tern_phase phase;
+    int layer_count; /* labels given so far, for automatic names */
+    tern_status status;
+    char *message;
+};
+
+/* ---- the operator record ------------------------------------------------------------------------------ */
+
+typedef enum tern_arg_kind {
+    TERN_ARG_INT,    /* int */
+    TERN_ARG_REAL,   /* double */
+    TERN_ARG_BOOL,   /* bool */
+    TERN_ARG_CHOICE, /* an enum; choices are its names */
+    TERN_ARG_DIMS,   /* tern_shape */
+    TERN_ARG_GRAPH,  /* tern_graph *: a body */
+} tern_arg_kind;
+
+/* A field of an operator's argument struct. */
+typedef struct tern_arg {
+    const char *name;
+    tern_arg_kind kind;
+    size_t offset;
+    const char *doc;
+    const char *const *choices; /* NULL at the end */
+} tern_arg;
+
+#define TERN_ARG(type, field, kind_, doc_)                                                                   \
+    {                                                                                                        \
+        .name = #field, .kind = kind_, .offset = offsetof(type, field), .doc = doc_                          \
+    }
+
+/* Types in, types out.  `out` has room for TERN_MAX_OUT; infer appends with tern_infer_out.  An absent optional
+ * input has in[i] = NULL. */
+#define TERN_MAX_OUT 512
+typedef struct tern_infer {
+    const tern_op *op;
+    const void *args;
+    int nin, nout;
+    const tern_type *const *in;
+    tern_type *out;
+} tern_infer;
+
+/* Gradient of a node: given the gradients of its outputs (id 0: none flows in), add nodes to `graph` and set din[i]
+ * for each input with need[i]. */
+typedef struct tern_grad {
+    tern_graph *graph;
+    const tern_node *node;
+    const tern_value *dout;
+    const bool *need;
+    tern_value *din;
+} tern_grad;
+
+/* One application of an operator to memory.  in[i].data is NULL for an absent optional input, out[i].data for an
+ * output that nobody reads.  Kernels never allocate: scratch holds what the operator or kernel asked for. */
+typedef struct tern_call tern_call;
+typedef void tern_run_body(const tern_call *call, const void *const *in, void *const *state,
+                           void *const *out);
+struct tern_call {
+    const tern_op *op;
+    const void *args;
+    int nin, nout;
+    const tern_tensor *in;
+    const tern_tensor *out;
+    void *scratch;
+    tern_pool *pool;
+    uint64_t seed; /* of this run, for random operators */
+    const double
+        *density;       /* share of ones in each input of format bit, for work without data; NULL: all ones */
+    tern_work *counter; /* when not NULL, reference kernels count here each operation that they execute */
+    void *body;         /* planned body of operators that have one (scan) */
+    tern_run_body *run_body; /* runs the body once: inputs, states (read and overwritten), outputs */
+};
+
+/* A faster kernel beside the reference.  match looks at types and arguments only (data are NULL). */
+typedef struct tern_fast {
+    const char *name;
+    bool (*match)(const tern_call *call);
+    size_t (*scratch)(const tern_call *call); /* bytes; NULL: none */
+    void (*run)(const tern_call *call);
+} tern_fast;
+
+enum {
+    TERN_OP_ELEMENTWISE = 1, /* out[i] depends on in[*][i] only (after broadcasting) */
+    TERN_OP_ROWWISE =
+        2, /* rows along axis 0 of in[0] are independent: what repeats over time is computed once */
+    TERN_OP_VIEW = 4,   /* out[0] is in[0] under another shape: no step is executed */
+    TERN_OP_RANDOM = 8, /* two applications differ: never merged or folded */
+    TERN_OP_TAKES_STATIC =
+        16, /* in[0] may be [1,...] while args.timesteps says T: the same input at each step */
+};
+
+struct tern_op {
+    const char *name, *doc;
+    const tern_arg *args; /* ended by name NULL; NULL: none */
+    size_t args_size;
+    unsigned flags;
+    signed char
+        inplace[4]; /* out[i] may use the memory of in[inplace[i]-1] when that input dies here; 0: never */
+    tern_status (*infer)(tern_infer *types);
+    tern_status (*grad)(tern_grad *grad);                 /* NULL: not differentiable */
+    void (*work)(const tern_call *call, tern_work *work); /* adds what one application costs */
+    void (*run)(const tern_call *call);                   /* the definition: any dtype, any shape, slow */
+    size_t (*scratch)(const tern_call *call);             /* bytes that run needs; NULL: none */
+    const tern_fast *fast;                                /* best first, ended by name NULL; NULL: none */
+    tern_status (*emit)(const tern_call *call,
+                        tern_text *out); /* body of a C function; NULL: not emitted yet */
+};
+
+/* total += part */
+void tern_work_add(tern_work *total, const tern_work *part);
+
+/* ---- building ------------------------------------------------------------------------------------------ */
+
+/* Apply `op`: infers the outputs' types and appends a node.  Copies args.  `out` receives all outputs (may be NULL);
+ * returns out[0]. */
+tern_value tern_apply(tern_graph *graph, const tern_op *op, const void *args, const tern_value *in, int nin,
+                      tern_value *out);
+
+/* Keep an error (the first one); returns the empty value. */
+tern_value tern_graph_fail(tern_graph *graph, const char *format, ...) TERN_PRINTF(2, 3);
+
+/* Begin a layer: following nodes carry its label, "<kind><n>" or `name` when not NULL.  Returns the label. */
+const char *tern_layer(tern_graph *graph, const char *kind, const char *name);
+
+/* "<layer>.<what>" in the graph's arena: names of a layer's parameters. */
+const char *tern_layer_name(tern_graph *graph, const char *what);
+
+const tern_value_info *tern_value_of(const tern_graph *graph,
+                                     tern_value value);                /* NULL for the empty value */
+tern_value tern_find_value(const tern_graph *graph, const char *name); /* input, parameter, state by name */
+tern_value tern_find_output(const tern_graph *graph, const char *name);
+int64_t tern_parameter_count(const tern_graph *graph);
+
+/* An error for infer functions, with the operator's name in front. */
+tern_status tern_infer_fail(const tern_infer *types, const char *format, ...) TERN_PRINTF(2, 3);
+/* Between `least` and `most` inputs, the first `least` present. */
+tern_status tern_infer_inputs(const tern_infer *types, int least, int most);
+void tern_infer_out(tern_infer *types, tern_dtype dtype, tern_shape shape);
+
+/* ---- passes: each reads a graph and writes a new one ---------------------------------------------------- */
+
+/* A copy under construction: map[old id] = new value.  Sources (inputs, parameters, states, constants) are copied by
+ * open, outputs and nexts by close, which hands the new graph over; on any failure the new graph is released. */
+typedef struct tern_rewrite {
+    const tern_graph *from;
+    tern_graph *to;
+    tern_value *map;
+} tern_rewrite;
+
+tern_status tern_rewrite_open(tern_rewrite *rewrite, const tern_graph *from);
+void tern_rewrite_node(tern_rewrite *rewrite, const tern_node *node); /* copy one node with mapped inputs */
+tern_status tern_rewrite_close(tern_rewrite *rewrite, tern_graph **result);
+
+tern_status tern_pass_dead(const tern_graph *from, tern_graph **to);   /* drop what no output or next needs */
+tern_status tern_pass_common(const tern_graph *from, tern_graph **to); /* merge equal nodes */
+
+/* ---- printed form ---------------------------------------------------------------------------------------- */
+
+void tern_graph_print(const tern_graph *graph, tern_text *text);
+void tern_args_print(const tern_op *op, const void *args, tern_text *text); /* "kernel=3 pad=1" */
+
+#endif

@@ -1,0 +1,67 @@
+/* Layers: operators together with the parameters and states that they own. */
+#include "op/lif.h"
+#include "op/op.h"
+
+#include <math.h>
+
+tern_value tern_add(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_add, a, b);
+}
+
+tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_subtract, a, b);
+}
+
+tern_value tern_multiply(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_multiply, a, b);
+}
+
+tern_value tern_divide(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_divide, a, b);
+}
+
+tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args)
+{
+    tern_shape s = tern_shape_of(graph, x);
+    tern_layer(graph, "linear", args.name);
+    if (graph->status == TERN_OK && (s.rank < 1 || args.out < 1))
+        return tern_graph_fail(graph, "layer %s: .out is %d, expected at least 1", graph->layer, args.out);
+    int64_t inputs = graph->status == TERN_OK ? s.dim[s.rank - 1] : 1;
+    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)inputs)};
+    tern_value in[3] = {
+        x, tern_param(graph, tern_layer_name(graph, "weight"), TERN_SHAPE(args.out, inputs), init)};
+    if (args.bias) in[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
+    return tern_apply(graph, &tern_op_linear, NULL, in, args.bias ? 3 : 2, NULL);
+}
+
+tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args)
+{
+    tern_layer(graph, args.tau > 0 ? "lif" : "if", args.name);
+    tern_lif_op op = {
+        .threshold = args.threshold,
+        .v_reset = args.v_reset,
+        .reset = args.reset,
+        .surrogate = args.surrogate,
+        .alpha = args.alpha,
+        .detach_reset = args.detach_reset,
+        .strict = args.strict,
+        .truncate = args.truncate,
+        .decay = args.tau > 0 ? 1 - 1 / args.tau : 1,
+        .gain = args.decay_input && args.tau > 0 ? 1 / args.tau : 1,
+    };
+    tern_shape s = tern_shape_of(graph, x), v = {.rank = s.rank - 1};
+    for (int i = 1; i < s.rank; i++) v.dim[i - 1] = s.dim[i];
+    tern_value in[5] = {x}, out[3] = {{0}};
+    int nin = 1;
+    if (graph->options.stepping) {
+        tern_init rest = {TERN_INIT_CONSTANT, args.v_reset};
+        in[nin++] = tern_state(graph, tern_layer_name(graph, "membrane"), TERN_F32, v, rest, false);
+    }
+    tern_value spikes = tern_apply(graph, &tern_op_lif, &op, in, nin, out);
+    if (graph->options.stepping) tern_next(graph, in[1], out[2]);
+    return spikes;
+}

@@ -1,0 +1,163 @@
+/* Products with a weight matrix: y = x W^T + b, and its gradients.
+ *
+ * x [rows.., K] (f32, or bit: then rows of W^T are added, one per spike, and nothing is multiplied), W [N, K], b [N]
+ * (optional); y [rows.., N]. */
+#include "op/op.h"
+
+/* rows, K, N of a call whose in[0] is [rows.., K] and the other matrix [N, K] */
+typedef struct tern_linear_sizes {
+    int64_t rows, inputs, outputs;
+} tern_linear_sizes;
+
+static tern_linear_sizes sizes_of(const tern_shape *x, int64_t outputs)
+{
+    int64_t inputs = x->dim[x->rank - 1];
+    return (tern_linear_sizes){tern_elements_upto(x, x->rank - 1), inputs, outputs};
+}
+
+static tern_status linear_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 3));
+    const tern_type *x = types->in[0], *w = types->in[1], *b = types->nin > 2 ? types->in[2] : NULL;
+    char tx[96], tw[96];
+    if (x->shape.rank < 1 || w->shape.rank != 2 || x->shape.dim[x->shape.rank - 1] != w->shape.dim[1])
+        return tern_infer_fail(types, "x %s and W %s do not match: expected x [..,K] and W [N,K]",
+                               tern_shape_text(tx, &x->shape), tern_shape_text(tw, &w->shape));
+    if (b && tern_elements(&b->shape) != w->shape.dim[0])
+        return tern_infer_fail(types, "bias %s does not match W %s: expected [N]",
+                               tern_shape_text(tx, &b->shape), tern_shape_text(tw, &w->shape));
+    tern_shape y = x->shape;
+    y.dim[y.rank - 1] = w->shape.dim[0];
+    tern_infer_out(types, w->dtype == TERN_F64 ? TERN_F64 : TERN_F32, y);
+    return TERN_OK;
+}
+
+static void linear_run(const tern_call *call)
+{
+    const tern_tensor *x = &call->in[0], *w = &call->in[1], *y = &call->out[0];
+    const tern_tensor *b = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL;
+    tern_linear_sizes s = sizes_of(&x->shape, w->shape.dim[0]);
+    bool spikes = x->dtype == TERN_BIT;
+    for (int64_t r = 0; r < s.rows; r++) {
+        for (int64_t n = 0; n < s.outputs; n++) {
+            double sum = b ? tern_get(b, n) : 0;
+            for (int64_t k = 0; k < s.inputs; k++) {
+                double v = tern_get(x, r * s.inputs + k);
+                if (spikes && v == 0) continue;
+                sum += spikes ? tern_get(w, n * s.inputs + k) : v * tern_get(w, n * s.inputs + k);
+                if (call->counter) *(spikes ? &call->counter->accumulates : &call->counter->macs) += 1;
+            }
+            tern_set(y, r * s.outputs + n, sum);
+        }
+    }
+}
+
+static void linear_work(const tern_call *call, tern_work *work)
+{
+    const tern_tensor *x = &call->in[0];
+    tern_linear_sizes s = sizes_of(&x->shape, call->in[1].shape.dim[0]);
+    tern_work_product(call, 0, (double)s.rows * (double)s.inputs, (double)s.outputs, work);
+}
+
+static tern_status linear_grad(tern_grad *c)
+{
+    tern_graph *g = c->graph;
+    tern_value x = c->node->in[0], w = c->node->in[1], dy = c->dout[0];
+    if (c->need[0]) c->din[0] = tern_apply2(g, &tern_op_linear_grad_input, dy, w);
+    if (c->need[1]) c->din[1] = tern_apply2(g, &tern_op_linear_grad_weight, x, dy);
+    if (c->node->nin > 2 && c->need[2]) c->din[2] = tern_sum_to(g, dy, tern_shape_of(g, c->node->in[2]));
+    return TERN_OK;
+}
+
+const tern_op tern_op_linear = {
+    .name = "linear",
+    .doc = "x W^T + b; spikes add rows of W^T",
+    .flags = TERN_OP_ROWWISE,
+    .infer = linear_infer,
+    .grad = linear_grad,
+    .work = linear_work,
+    .run = linear_run,
+};
+
+/* ---- dx = dy W: dy [rows.., N], W [N, K] -> [rows.., K] ---------------------------------------------------- */
+
+static tern_status grad_input_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    tern_shape dx = types->in[0]->shape;
+    dx.dim[dx.rank - 1] = types->in[1]->shape.dim[1];
+    tern_infer_out(types, types->in[0]->dtype, dx);
+    return TERN_OK;
+}
+
+static void grad_input_run(const tern_call *call)
+{
+    const tern_tensor *dy = &call->in[0], *w = &call->in[1], *dx = &call->out[0];
+    int64_t outputs = w->shape.dim[0], inputs = w->shape.dim[1];
+    int64_t rows = tern_elements(&dy->shape) / outputs;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t k = 0; k < inputs; k++) {
+            double sum = 0;
+            for (int64_t n = 0; n < outputs; n++)
+                sum += tern_get(dy, r * outputs + n) * tern_get(w, n * inputs + k);
+            if (call->counter) call->counter->macs += (double)outputs;
+            tern_set(dx, r * inputs + k, sum);
+        }
+    }
+}
+
+static void grad_input_work(const tern_call *call, tern_work *work)
+{
+    work->macs += (double)tern_elements(&call->in[0].shape) * (double)call->in[1].shape.dim[1];
+}
+
+const tern_op tern_op_linear_grad_input = {
+    .name = "linear_grad_input",
+    .doc = "gradient of linear to x: dy W",
+    .infer = grad_input_infer,
+    .work = grad_input_work,
+    .run = grad_input_run,
+};
+
+/* ---- dW = dy^T x: x [rows.., K] f32 or bit, dy [rows.., N] -> [N, K] --------------------------------------- */
+
+static tern_status grad_weight_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    const tern_shape *x = &types->in[0]->shape, *dy = &types->in[1]->shape;
+    tern_infer_out(types, types->in[1]->dtype, TERN_SHAPE(dy->dim[dy->rank - 1], x->dim[x->rank - 1]));
+    return TERN_OK;
+}
+
+static void grad_weight_run(const tern_call *call)
+{
+    const tern_tensor *x = &call->in[0], *dy = &call->in[1], *dw = &call->out[0];
+    tern_linear_sizes s = sizes_of(&x->shape, dw->shape.dim[0]);
+    bool spikes = x->dtype == TERN_BIT;
+    for (int64_t n = 0; n < s.outputs; n++) {
+        for (int64_t k = 0; k < s.inputs; k++) {
+            double sum = 0;
+            for (int64_t r = 0; r < s.rows; r++) {
+                double v = tern_get(x, r * s.inputs + k);
+                if (spikes && v == 0) continue;
+                sum += v * tern_get(dy, r * s.outputs + n);
+                if (call->counter) *(spikes ? &call->counter->accumulates : &call->counter->macs) += 1;
+            }
+            tern_set(dw, n * s.inputs + k, sum);
+        }
+    }
+}
+
+static void grad_weight_work(const tern_call *call, tern_work *work)
+{
+    tern_work_product(call, 0, (double)tern_elements(&call->in[0].shape), (double)call->out[0].shape.dim[0],
+                      work);
+}
+
+const tern_op tern_op_linear_grad_weight = {
+    .name = "linear_grad_weight",
+    .doc = "gradient of linear to W: dy^T x; spikes add rows of dy",
+    .infer = grad_weight_infer,
+    .work = grad_weight_work,
+    .run = grad_weight_run,
+};

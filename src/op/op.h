@@ -1,0 +1,49 @@
+/* op: the operator families, one file each, and the table of all of them.
+ *
+ * To add an operator: write its record in a file of this folder and add one line to TERN_OPERATORS.  Nothing else
+ * changes: the planner, the executor, the cost model, the emitter and the tests read the table. */
+#ifndef TERN_OP_H
+#define TERN_OP_H
+
+#include "graph/gradient.h"
+#include "graph/graph.h"
+#include "op/table.h"
+
+#define TERN_DECLARE_OP(name) extern const tern_op tern_op_##name;
+TERN_OPERATORS(TERN_DECLARE_OP)
+#undef TERN_DECLARE_OP
+
+extern const tern_op *const tern_operators[]; /* all of them, in the order of the table, NULL at the end */
+const tern_op *tern_operator_find(const char *name);
+
+extern const tern_gradient_ops tern_default_gradient_ops;
+
+/* ---- helpers that the families share -------------------------------------------------------------------- */
+
+/* Argument struct of a call, typed. */
+#define TERN_ARGS(type, call) ((const type *)(call)->args)
+
+/* Numpy-style broadcast of two shapes into *out; false when they do not go together. */
+bool tern_broadcast(const tern_shape *a, const tern_shape *b, tern_shape *out);
+
+/* Index in a tensor of shape `from` of element i of its broadcast to shape `to`. */
+int64_t tern_broadcast_index(const tern_shape *to, const tern_shape *from, int64_t i);
+
+/* Broadcast x to a shape. */
+tern_value tern_expand(tern_graph *graph, tern_value x, tern_shape shape);
+
+/* Sum `value` down to `shape` (gradient of a broadcast); `value` itself when the shapes are equal. */
+tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape);
+
+/* One-input, one-output node without arguments. */
+tern_value tern_apply1(tern_graph *graph, const tern_op *op, tern_value x);
+tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_value b);
+
+/* Ones among the bits of a tensor of dtype bit. */
+int64_t tern_count_bits(const tern_tensor *bits);
+
+/* Work of a product in which each element of in[operand] meets `fan_out` weights: multiply-accumulates, or, where the
+ * operand is spikes, accumulates for the ones only (counted when data are there, from density else). */
+void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work);
+
+#endif

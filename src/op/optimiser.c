@@ -1,0 +1,66 @@
+/* What a parameter becomes: update rules as operators, so that a training step is one program. */
+#include "op/optimiser.h"
+#include "op/op.h"
+
+#include <math.h>
+
+#define ADAM_ARG(field, kind, doc) TERN_ARG(tern_adam_op, field, kind, doc)
+static const tern_arg adam_args[] = {
+    ADAM_ARG(beta1, TERN_ARG_REAL, "decay of the mean gradient"),
+    ADAM_ARG(beta2, TERN_ARG_REAL, "decay of the mean squared gradient"),
+    ADAM_ARG(epsilon, TERN_ARG_REAL, "added to the root"),
+    ADAM_ARG(decay, TERN_ARG_REAL, "weight decay"),
+    ADAM_ARG(decoupled, TERN_ARG_BOOL, "decay acts on the parameter (AdamW)"),
+    {0},
+};
+
+static tern_status adam_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 6, 6));
+    for (int i = 1; i < 4; i++) {
+        if (tern_elements(&types->in[i]->shape) != tern_elements(&types->in[0]->shape))
+            return tern_infer_fail(types, "input %d has another size than the parameter", i);
+    }
+    for (int i = 0; i < 3; i++) tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
+    return TERN_OK;
+}
+
+static void adam_run(const tern_call *call)
+{
+    const tern_adam_op *a = call->args;
+    const tern_tensor *p = &call->in[0], *g = &call->in[1], *m = &call->in[2], *v = &call->in[3];
+    double rate = tern_get(&call->in[4], 0), step = tern_get(&call->in[5], 0);
+    double correct1 = 1 - pow(a->beta1, step), correct2 = 1 - pow(a->beta2, step);
+    int64_t n = tern_elements(&p->shape);
+    for (int64_t i = 0; i < n; i++) {
+        double x = tern_get(p, i), d = tern_get(g, i);
+        if (a->decoupled)
+            x -= rate * a->decay * x;
+        else
+            d += a->decay * x;
+        double mean = a->beta1 * tern_get(m, i) + (1 - a->beta1) * d;
+        double square = a->beta2 * tern_get(v, i) + (1 - a->beta2) * d * d;
+        tern_set(&call->out[0], i, x - rate * (mean / correct1) / (sqrt(square / correct2) + a->epsilon));
+        tern_set(&call->out[1], i, mean);
+        tern_set(&call->out[2], i, square);
+        if (call->counter) call->counter->elementwise++;
+    }
+}
+
+static void update_work(const tern_call *call, tern_work *work)
+{
+    work->elementwise += (double)tern_elements(&call->in[0].shape);
+}
+
+/* parameter, gradient, mean m, mean square v, rate [1], step [1] (from 1) -> parameter, m, v.  Kingma & Ba 2015;
+ * Loshchilov & Hutter 2019 (AdamW). */
+const tern_op tern_op_adam = {
+    .name = "adam",
+    .doc = "Adam and AdamW update of a parameter",
+    .args = adam_args,
+    .args_size = sizeof(tern_adam_op),
+    .inplace = {1, 3, 4},
+    .infer = adam_infer,
+    .work = update_work,
+    .run = adam_run,
+};

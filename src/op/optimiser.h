@@ -1,0 +1,12 @@
+/* Arguments of the update operators. */
+#ifndef TERN_OPTIMISER_H
+#define TERN_OPTIMISER_H
+
+#include <stdbool.h>
+
+typedef struct tern_adam_op {
+    double beta1, beta2, epsilon, decay;
+    bool decoupled; /* AdamW: the decay acts on the parameter, not on the gradient */
+} tern_adam_op;
+
+#endif

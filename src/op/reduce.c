@@ -1,0 +1,219 @@
+/* Sums and means over neighbouring axes, and their opposite: repeating over a new leading axis. */
+#include "op/op.h"
+
+#include <string.h>
+
+#define REDUCE_ARG(field, kind, doc) TERN_ARG(tern_reduce_args, field, kind, doc)
+static const tern_arg reduce_args[] = {
+    REDUCE_ARG(axis, TERN_ARG_INT, "first axis"),
+    REDUCE_ARG(axes, TERN_ARG_INT, "number of axes"),
+    REDUCE_ARG(keep, TERN_ARG_BOOL, "reduced axes stay, with length 1"),
+    {0},
+};
+
+static tern_status reduce_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    const tern_reduce_args *a = types->args;
+    const tern_shape *x = &types->in[0]->shape;
+    char text[96];
+    if (a->axis < 0 || a->axes < 1 || a->axis + a->axes > x->rank)
+        return tern_infer_fail(types, "axes %d to %d are not in %s", a->axis, a->axis + a->axes - 1,
+                               tern_shape_text(text, x));
+    tern_shape y = {0};
+    for (int i = 0; i < x->rank; i++) {
+        bool reduced = i >= a->axis && i < a->axis + a->axes;
+        if (!reduced)
+            y.dim[y.rank++] = x->dim[i];
+        else if (a->keep)
+            y.dim[y.rank++] = 1;
+    }
+    if (y.rank == 0) y = TERN_SHAPE(1);
+    tern_infer_out(types, types->in[0]->dtype == TERN_F64 ? TERN_F64 : TERN_F32, y);
+    return TERN_OK;
+}
+
+/* x as [outer, length, inner] */
+typedef struct tern_reduce_view {
+    int64_t outer, length, inner;
+} tern_reduce_view;
+
+static tern_reduce_view reduce_view(const tern_shape *x, const tern_reduce_args *a)
+{
+    int64_t inner = tern_elements_from(x, a->axis + a->axes);
+    int64_t outer = tern_elements_upto(x, a->axis);
+    int64_t rest = outer * inner;
+    return (tern_reduce_view){outer, rest ? tern_elements(x) / rest : 0, inner};
+}
+
+static void reduce_run(const tern_call *call, bool mean)
+{
+    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    for (int64_t o = 0; o < v.outer; o++) {
+        for (int64_t i = 0; i < v.inner; i++) {
+            double sum = 0;
+            for (int64_t k = 0; k < v.length; k++)
+                sum += tern_get(&call->in[0], (o * v.length + k) * v.inner + i);
+            tern_set(&call->out[0], o * v.inner + i, mean ? sum / (double)v.length : sum);
+            if (call->counter) call->counter->elementwise += (double)v.length;
+        }
+    }
+}
+
+static void sum_run(const tern_call *call)
+{
+    reduce_run(call, false);
+}
+
+static void mean_run(const tern_call *call)
+{
+    reduce_run(call, true);
+}
+
+static void reduce_work(const tern_call *call, tern_work *work)
+{
+    work->elementwise += (double)tern_elements(&call->in[0].shape);
+}
+
+/* The gradient spreads back: a broadcast product with ones (sum) or 1/length (mean). */
+static tern_value spread(tern_grad *c, double factor)
+{
+    tern_graph *g = c->graph;
+    const tern_reduce_args *a = c->node->args;
+    tern_shape x = tern_shape_of(g, c->node->in[0]), kept = x;
+    for (int i = a->axis; i < a->axis + a->axes; i++) kept.dim[i] = 1;
+    tern_value d = tern_reshape(g, c->dout[0], kept);
+    return tern_expand(g, factor == 1 ? d : tern_apply2(g, &tern_op_multiply, d, tern_scalar(g, factor)), x);
+}
+
+static tern_status sum_grad(tern_grad *c)
+{
+    c->din[0] = spread(c, 1);
+    return TERN_OK;
+}
+
+static tern_status mean_grad(tern_grad *c)
+{
+    tern_shape x = tern_shape_of(c->graph, c->node->in[0]);
+    c->din[0] = spread(c, 1.0 / (double)reduce_view(&x, c->node->args).length);
+    return TERN_OK;
+}
+
+const tern_op tern_op_sum = {
+    .name = "sum",
+    .doc = "sum over neighbouring axes",
+    .args = reduce_args,
+    .args_size = sizeof(tern_reduce_args),
+    .infer = reduce_infer,
+    .grad = sum_grad,
+    .work = reduce_work,
+    .run = sum_run,
+};
+
+const tern_op tern_op_mean = {
+    .name = "mean",
+    .doc = "mean over neighbouring axes",
+    .args = reduce_args,
+    .args_size = sizeof(tern_reduce_args),
+    .infer = reduce_infer,
+    .grad = mean_grad,
+    .work = reduce_work,
+    .run = mean_run,
+};
+
+tern_value tern_sum_with(tern_graph *graph, tern_value x, tern_reduce_args args)
+{
+    return tern_apply(graph, &tern_op_sum, &args, &x, 1, NULL);
+}
+
+tern_value tern_mean_with(tern_graph *graph, tern_value x, tern_reduce_args args)
+{
+    return tern_apply(graph, &tern_op_mean, &args, &x, 1, NULL);
+}
+
+tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape)
+{
+    tern_shape from = tern_shape_of(graph, value);
+    int extra = from.rank - shape.rank;
+    if (tern_shape_equal(&from, &shape)) return value;
+    if (extra > 0) value = tern_sum(graph, value, .axis = 0, .axes = extra);
+    for (int i = 0; i < shape.rank; i++) {
+        if (shape.dim[i] == 1 && from.dim[i + extra] != 1)
+            value = tern_sum(graph, value, .axis = i, .keep = true);
+    }
+    from = tern_shape_of(graph, value);
+    return tern_shape_equal(&from, &shape) ? value : tern_reshape(graph, value, shape);
+}
+
+/* ---- expand: broadcast to a shape ---------------------------------------------------------------------------- */
+
+typedef struct tern_expand_op {
+    tern_shape shape;
+} tern_expand_op;
+static const tern_arg expand_args[] = {
+    TERN_ARG(tern_expand_op, shape, TERN_ARG_DIMS, "shape to broadcast to"), {0}};
+
+static tern_status expand_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    const tern_expand_op *a = types->args;
+    tern_shape shape;
+    char from[96], to[96];
+    if (!tern_broadcast(&types->in[0]->shape, &a->shape, &shape) || !tern_shape_equal(&shape, &a->shape))
+        return tern_infer_fail(types, "%s does not broadcast to %s",
+                               tern_shape_text(from, &types->in[0]->shape), tern_shape_text(to, &a->shape));
+    tern_infer_out(types, types->in[0]->dtype, shape);
+    return TERN_OK;
+}
+
+static void expand_run(const tern_call *call)
+{
+    const tern_tensor *x = &call->in[0], *y = &call->out[0];
+    int64_t n = tern_elements(&y->shape);
+    for (int64_t i = 0; i < n; i++)
+        tern_set(y, i, tern_get(x, tern_broadcast_index(&y->shape, &x->shape, i)));
+}
+
+static tern_status expand_grad(tern_grad *c)
+{
+    c->din[0] = tern_sum_to(c->graph, c->dout[0], tern_shape_of(c->graph, c->node->in[0]));
+    return TERN_OK;
+}
+
+/* Moves bytes, computes nothing. */
+static void no_work(const tern_call *call, tern_work *work)
+{
+    (void)call;
+    (void)work;
+}
+
+const tern_op tern_op_expand = {
+    .name = "expand",
+    .doc = "broadcast to a shape",
+    .args = expand_args,
+    .args_size = sizeof(tern_expand_op),
+    .infer = expand_infer,
+    .grad = expand_grad,
+    .work = no_work,
+    .run = expand_run,
+};
+
+tern_value tern_expand(tern_graph *graph, tern_value x, tern_shape shape)
+{
+    tern_shape from = tern_shape_of(graph, x);
+    if (tern_shape_equal(&from, &shape)) return x;
+    return tern_apply(graph, &tern_op_expand, &(tern_expand_op){shape}, &x, 1, NULL);
+}
+
+tern_value tern_direct_with(tern_graph *graph, tern_value x, tern_direct_args args)
+{
+    tern_shape s = tern_shape_of(graph, x), one = {.rank = s.rank + 1};
+    if (graph->status != TERN_OK) return (tern_value){0};
+    if (args.timesteps < 1 || s.rank + 1 > TERN_MAX_RANK)
+        return tern_graph_fail(graph, "direct: timesteps is %d, expected at least 1", args.timesteps);
+    one.dim[0] = 1;
+    memcpy(one.dim + 1, s.dim, (size_t)s.rank * sizeof *s.dim);
+    x = tern_reshape(graph, x, one);
+    one.dim[0] = graph->options.stepping ? 1 : args.timesteps;
+    return tern_expand(graph, x, one);
+}

@@ -1,0 +1,276 @@
+/* Graph to program: kernels, lifetimes, memory that is shared, offsets. */
+#include "plan/plan.h"
+
+#include <string.h>
+
+void tern_program_close(tern_program *program)
+{
+    if (!program) return;
+    for (int s = 0; s < program->step_count; s++) tern_program_close(program->steps[s].body);
+    tern_release(program->steps);
+    tern_release(program->places);
+    tern_release(program->copies);
+    tern_release(program);
+}
+
+tern_call tern_call_of(const tern_graph *graph, const tern_node *node, tern_tensor *in, tern_tensor *out)
+{
+    for (int i = 0; i < node->nin; i++) {
+        const tern_value_info *v = tern_value_of(graph, node->in[i]);
+        in[i] = v ? (tern_tensor){v->type.dtype, v->type.shape, NULL} : (tern_tensor){0};
+    }
+    for (int i = 0; i < node->nout; i++) {
+        const tern_type *t = &graph->values[node->out[i].id].type;
+        out[i] = (tern_tensor){t->dtype, t->shape, NULL};
+    }
+    return (tern_call){
+        .op = node->op, .args = node->args, .nin = node->nin, .nout = node->nout, .in = in, .out = out};
+}
+
+static size_t value_bytes(const tern_graph *g, int id)
+{
+    const tern_type *t = &g->values[id].type;
+    return tern_bytes_of(t->dtype, tern_elements(&t->shape));
+}
+
+/* The last step that reads each value (-1: nobody), outputs and copied nexts being read behind the last step. */
+static void last_uses(const tern_program *p, int *last)
+{
+    const tern_graph *g = p->graph;
+    for (int i = 0; i < g->value_count; i++) last[i] = -1;
+    for (int s = 0; s < p->step_count; s++) {
+        const tern_node *node = p->steps[s].node;
+        for (int i = 0; i < node->nin; i++) last[node->in[i].id] = s;
+    }
+    for (int i = 0; i < g->output_count; i++) last[g->outputs[i].value.id] = p->step_count;
+    for (int i = 1; i < g->value_count; i++)
+        if (g->values[i].next.id) last[g->values[i].next.id] = p->step_count;
+}
+
+/* Where values are that no step produces. */
+static void place_sources(tern_program *p)
+{
+    static const tern_space spaces[] = {[TERN_VALUE_NODE] = TERN_SPACE_NONE,
+                                        [TERN_VALUE_INPUT] = TERN_SPACE_INPUT,
+                                        [TERN_VALUE_PARAM] = TERN_SPACE_STORE,
+                                        [TERN_VALUE_STATE] = TERN_SPACE_STORE,
+                                        [TERN_VALUE_CONSTANT] = TERN_SPACE_CONSTANT};
+    for (int i = 1; i < p->graph->value_count; i++)
+        p->places[i] = (tern_place){
+            .space = spaces[p->graph->values[i].kind], .root = i, .bytes = value_bytes(p->graph, i)};
+}
+
+/* Whether output `slot` of the node of step s may use the memory of the root of its `operand`. */
+static bool may_share(const tern_program *p, int s, int slot, int operand, const int *root_last)
+{
+    const tern_node *node = p->steps[s].node;
+    int in = node->in[operand].id, out = node->out[slot].id;
+    if (!in) return false;
+    const tern_place *place = &p->places[in];
+    if (place->bytes != value_bytes(p->graph, out) || root_last[place->root] > s) return false;
+    for (int i = 0; i < node->nin;
+         i++) /* another operand in the same memory would be overwritten under the kernel */
+        if (i != operand && node->in[i].id && p->places[node->in[i].id].root == place->root) return false;
+    if (place->space == TERN_SPACE_ARENA) return true;
+    /* a state may be overwritten by the value that it becomes */
+    return place->space == TERN_SPACE_STORE && place->root == in && p->graph->values[in].next.id == out;
+}
+
+/* Walk the steps: views and in-place results share memory, everything else gets a block of its own. */
+static void place_results(tern_program *p, const int *last, int *root_last)
+{
+    const tern_graph *g = p->graph;
+    for (int i = 0; i < g->value_count; i++) root_last[i] = last[i];
+    for (int s = p->step_count - 1; s >= 0; s--) { /* a view keeps the memory of its input alive */
+        const tern_node *node = p->steps[s].node;
+        int in = node->nin ? node->in[0].id : 0, out = node->nout ? node->out[0].id : 0;
+        if ((node->op->flags & TERN_OP_VIEW) && root_last[out] > root_last[in])
+            root_last[in] = root_last[out];
+    }
+    for (int s = 0; s < p->step_count; s++) {
+        const tern_node *node = p->steps[s].node;
+        for (int i = 0; i < node->nout; i++) {
+            int out = node->out[i].id;
+            tern_place *place = &p->places[out];
+            bool view = i == 0 && (node->op->flags & TERN_OP_VIEW);
+            int operand = i < (int)TERN_COUNT(node->op->inplace) ? node->op->inplace[i] - 1 : -1;
+            if (!view && root_last[out] < 0) continue; /* nobody reads it */
+            if (view || (operand >= 0 && operand < node->nin && may_share(p, s, i, operand, root_last))) {
+                const tern_place *shared = &p->places[node->in[view ? 0 : operand].id];
+                *place = *shared;
+                if (root_last[out] > root_last[shared->root]) root_last[shared->root] = root_last[out];
+                if (p->places[shared->root].last < root_last[shared->root])
+                    p->places[shared->root].last = root_last[shared->root];
+            } else {
+                *place = (tern_place){TERN_SPACE_ARENA,
+                                      out,
+                                      value_bytes(g, out),
+                                      0,
+                                      s,
+                                      root_last[out] > s ? root_last[out] : s};
+            }
+        }
+    }
+}
+
+/* A state that is not overwritten in place is copied at the end.  Copies out of other states come first, before their
+ * sources are overwritten; a cycle of states that only exchange their contents is refused. */
+static tern_status place_copies(tern_program *p)
+{
+    const tern_graph *g = p->graph;
+    p->copies = tern_take_array((size_t)g->value_count, sizeof *p->copies);
+    if (!p->copies) return tern_no_memory((size_t)g->value_count * sizeof *p->copies, "a plan");
+    for (int round = 0; round < 2; round++) {
+        for (int i = 1; i < g->value_count; i++) {
+            int next = g->values[i].next.id;
+            if (!next || p->places[next].root == i) continue;
+            bool from_store = p->places[next].space == TERN_SPACE_STORE;
+            if (from_store != (round == 0)) continue;
+            for (int c = 0; from_store && c < p->copy_count; c++) {
+                if (p->copies[c].state == p->places[next].root)
+                    return tern_fail(TERN_FAILED,
+                                     "plan: states \"%s\" and \"%s\" take each other's content; add 0 to one",
+                                     g->values[i].name, g->values[next].name);
+            }
+            p->copies[p->copy_count++] = (tern_copy){i, next};
+        }
+    }
+    return TERN_OK;
+}
+
+static const tern_fast *choose_kernel(const tern_call *call, const tern_plan_options *options)
+{
+    if (options->reference) return NULL;
+    for (const tern_fast *f = call->op->fast; f && f->name; f++)
+        if (f->match(call)) return f;
+    return NULL;
+}
+
+static tern_graph *body_of(const tern_node *node)
+{
+    for (const tern_arg *a = node->op->args; a && a->name; a++)
+        if (a->kind == TERN_ARG_GRAPH) return *(tern_graph *const *)((const char *)node->args + a->offset);
+    return NULL;
+}
+
+static tern_status plan_step(tern_program *p, const tern_node *node, const tern_plan_options *options)
+{
+    if (node->op->flags & TERN_OP_VIEW) {
+        p->steps[p->step_count++] = (tern_step){.node = node};
+        return TERN_OK;
+    }
+    tern_tensor *tensors = tern_take_array((size_t)(node->nin + node->nout), sizeof *tensors);
+    if (!tensors) return tern_no_memory((size_t)(node->nin + node->nout) * sizeof *tensors, "a plan");
+    tern_call call = tern_call_of(p->graph, node, tensors, tensors + node->nin);
+    tern_step step = {.node = node, .fast = choose_kernel(&call, options)};
+    size_t (*scratch)(const tern_call *) = step.fast ? step.fast->scratch : node->op->scratch;
+    step.scratch_bytes = scratch ? scratch(&call) : 0;
+    tern_release(tensors);
+    const tern_graph *body = body_of(node);
+    if (body) {
+        tern_plan_options inner = {.reference = options->reference, .keep_order = options->keep_order};
+        tern_status status = tern_plan(&step.body, body, &inner);
+        if (status != TERN_OK) return tern_in(status, "layer %s: body of %s", node->layer, node->op->name);
+        step.scratch_bytes += step.body->arena_bytes;
+    }
+    p->steps[p->step_count++] = step;
+    return TERN_OK;
+}
+
+/* Offsets of all arena roots and scratch areas. */
+static tern_status allocate(tern_program *p)
+{
+    const tern_graph *g = p->graph;
+    tern_block *blocks = tern_take_array((size_t)g->value_count + (size_t)p->step_count, sizeof *blocks);
+    if (!blocks) return tern_no_memory((size_t)g->value_count * sizeof *blocks, "a plan");
+    int count = 0;
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_place *place = &p->places[i];
+        if (place->space == TERN_SPACE_ARENA && place->root == i)
+            blocks[count++] = (tern_block){place->bytes, 0, place->first, place->last};
+    }
+    for (int s = 0; s < p->step_count; s++)
+        if (p->steps[s].scratch_bytes) blocks[count++] = (tern_block){p->steps[s].scratch_bytes, 0, s, s};
+    p->least_bytes = tern_least_bytes(blocks, count, p->step_count + 1, &p->peak_step);
+    tern_status status = tern_allocate(blocks, count, &p->arena_bytes);
+    count = 0;
+    for (int i = 1; i < g->value_count; i++) {
+        tern_place *place = &p->places[i];
+        if (place->space == TERN_SPACE_ARENA && place->root == i) place->offset = blocks[count++].offset;
+    }
+    for (int s = 0; s < p->step_count; s++)
+        if (p->steps[s].scratch_bytes) p->steps[s].scratch_offset = blocks[count++].offset;
+    for (int i = 1; i < g->value_count; i++)
+        if (p->places[i].space == TERN_SPACE_ARENA) p->places[i].offset = p->places[p->places[i].root].offset;
+    tern_release(blocks);
+    return status;
+}
+
+/* The message of a program that does not fit: the biggest tensors alive at the peak. */
+static tern_status does_not_fit(const tern_program *p, size_t memory)
+{
+    const tern_graph *g = p->graph;
+    char need[24], have[24], bytes[24], shape[96];
+    tern_text text = {0};
+    size_t above = SIZE_MAX;
+    for (int shown = 0; shown < 5; shown++) {
+        int biggest = 0;
+        for (int i = 1; i < g->value_count; i++) {
+            const tern_place *place = &p->places[i];
+            bool alive = place->space == TERN_SPACE_ARENA && place->root == i &&
+                         place->first <= p->peak_step && p->peak_step <= place->last;
+            if (alive && place->bytes < above && (!biggest || place->bytes > p->places[biggest].bytes))
+                biggest = i;
+        }
+        if (!biggest) break;
+        above = p->places[biggest].bytes;
+        const tern_value_info *v = &g->values[biggest];
+        const tern_node *node = g->nodes[v->node];
+        tern_text_format(&text, "%s%s %s of %s (%s)", shown ? ", " : "", tern_dtype_of(v->type.dtype)->name,
+                         tern_shape_text(shape, &v->type.shape), node->layer,
+                         tern_human(bytes, (double)above, "B"));
+    }
+    tern_status status = tern_fail(
+        TERN_NO_FIT, "does not fit: the arena needs %s, the budget is %s; alive at step %d (%s): %s",
+        tern_human(need, (double)p->arena_bytes, "B"), tern_human(have, (double)memory, "B"), p->peak_step,
+        p->peak_step < p->step_count ? p->steps[p->peak_step].node->layer : "outputs",
+        text.data ? text.data : "");
+    tern_text_free(&text);
+    return status;
+}
+
+tern_status tern_plan(tern_program **program, const tern_graph *graph, const tern_plan_options *options)
+{
+    static const tern_plan_options defaults = {0};
+    if (!options) options = &defaults;
+    TERN_TRY(tern_graph_status(graph));
+    size_t values = (size_t)graph->value_count;
+    tern_program *p = tern_take(sizeof *p);
+    int *last = tern_take_array(2 * values, sizeof *last);
+    tern_status status = TERN_OK;
+    if (!p || !last) {
+        status = tern_no_memory(values * sizeof *last, "a plan");
+        goto done;
+    }
+    p->graph = graph;
+    p->places = tern_take_array(values, sizeof *p->places);
+    p->steps = tern_take_array((size_t)graph->node_count + 1, sizeof *p->steps);
+    if (!p->places || !p->steps) {
+        status = tern_no_memory(values * sizeof *p->places, "a plan");
+        goto done;
+    }
+    for (int n = 0; n < graph->node_count; n++) TERN_GOTO(done, plan_step(p, graph->nodes[n], options));
+    last_uses(p, last);
+    place_sources(p);
+    place_results(p, last, last + values);
+    TERN_GOTO(done, place_copies(p));
+    TERN_GOTO(done, allocate(p));
+    if (options->memory && p->arena_bytes > options->memory) status = does_not_fit(p, options->memory);
+done:
+    tern_release(last);
+    if (status == TERN_OK)
+        *program = p;
+    else
+        tern_program_close(p);
+    return status;
+}

@@ -1,0 +1,80 @@
+/* plan: a graph becomes a program: steps in order, each with its kernel and the place of its operands.
+ * What is planned here is what is executed, costed, simulated and emitted. */
+#ifndef TERN_PLAN_H
+#define TERN_PLAN_H
+
+#include "graph/graph.h"
+
+typedef struct tern_program tern_program;
+
+typedef enum tern_space {
+    TERN_SPACE_NONE,     /* absent or never read */
+    TERN_SPACE_ARENA,    /* at an offset of the arena; lives from first to last */
+    TERN_SPACE_INPUT,    /* memory of the caller */
+    TERN_SPACE_STORE,    /* parameter or state */
+    TERN_SPACE_CONSTANT, /* in the graph */
+} tern_space;
+
+/* Where a value is.  Values that share memory (views, in-place results) have the same root. */
+typedef struct tern_place {
+    tern_space space;
+    int root;        /* value id that owns the memory */
+    size_t bytes;    /* of the root */
+    size_t offset;   /* ARENA: from its beginning */
+    int first, last; /* ARENA, of the root: steps (first writes it, last reads it) */
+} tern_place;
+
+typedef struct tern_step {
+    const tern_node *node;
+    const tern_fast *fast; /* NULL: the reference kernel */
+    tern_program *body;    /* operators with a body graph */
+    size_t scratch_bytes, scratch_offset;
+} tern_step;
+
+/* A state whose next value was computed elsewhere: copied at the end of a run. */
+typedef struct tern_copy {
+    int state, next; /* value ids */
+} tern_copy;
+
+struct tern_program {
+    const tern_graph *graph; /* must outlive the program */
+    tern_step *steps;
+    int step_count;
+    tern_place *places; /* [graph->value_count] */
+    tern_copy *copies;
+    int copy_count;
+    size_t arena_bytes; /* what one run needs */
+    size_t least_bytes; /* most bytes alive at one step: no allocation can be below */
+    int peak_step;      /* where that is */
+};
+
+typedef struct tern_plan_options {
+    bool reference;  /* reference kernels only */
+    bool keep_order; /* steps in the order of the graph */
+    size_t memory;   /* arena limit in bytes; 0: none */
+} tern_plan_options;
+
+/* Plan a graph.  TERN_NO_FIT names the tensors that are alive at the peak when `memory` is too small. */
+tern_status tern_plan(tern_program **program, const tern_graph *graph, const tern_plan_options *options);
+void tern_program_close(tern_program *program);
+
+/* ---- pieces ----------------------------------------------------------------------------------------------- */
+
+/* A block of memory that lives from step first to step last (inclusive); offset is the result. */
+typedef struct tern_block {
+    size_t bytes, offset;
+    int first, last;
+} tern_block;
+
+/* Offsets for blocks so that blocks alive together do not overlap: several orders are tried, best wins.  Returns the
+ * arena's size; multiples of 64 bytes. */
+tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes);
+
+/* Most bytes alive at one step, and which step. */
+size_t tern_least_bytes(const tern_block *blocks, int count, int steps, int *peak_step);
+
+/* A call of a step without data: types and arguments only, for match, scratch and work.  The tensors are written into
+ * in[] and out[], which have room for the node's operands. */
+tern_call tern_call_of(const tern_graph *graph, const tern_node *node, tern_tensor *in, tern_tensor *out);
+
+#endif

@@ -1,0 +1,47 @@
+/* run: executes programs.  A store holds parameters and kept states by name; a session binds a program to a store, an
+ * arena and the caller's inputs. */
+#ifndef TERN_RUN_H
+#define TERN_RUN_H
+
+#include "plan/plan.h"
+
+/* Named tensors: what a checkpoint saves.  Shared by the training and the inference program of a net. */
+typedef struct tern_store {
+    tern_tensor *tensors;
+    char **names;
+    int count, capacity;
+} tern_store;
+
+void tern_store_close(tern_store *store);
+int tern_store_find(const tern_store *store, const char *name); /* index or -1 */
+/* The tensor of that name; made and initialised (reproducibly from seed and name) when it is new.  Fails when a tensor
+ * of that name has another type. */
+tern_status tern_store_need(tern_store *store, const char *name, const tern_type *type, tern_init init,
+                            uint64_t seed, int *index);
+
+/* What one layer did over the counted runs. */
+typedef struct tern_session tern_session;
+
+/* program and store must outlive the session; pool may be NULL (one thread). */
+tern_status tern_session_open(tern_session **session, const tern_program *program, tern_store *store,
+                              tern_pool *pool);
+void tern_session_close(tern_session *session);
+
+/* Memory of an input: the session reads `data` (contiguous, the input's type) at each run and does not own it. */
+tern_status tern_session_bind(tern_session *session, const char *input, const void *data);
+/* One run of the program.  `run` numbers it: random operators depend on (graph seed, run). */
+tern_status tern_session_run(tern_session *session, uint64_t run);
+/* An output of the last run; valid until the next one. */
+tern_status tern_session_output(tern_session *session, const char *name, tern_tensor *out);
+/* A new sequence: states that are not kept go back to their initial values. */
+void tern_session_reset(tern_session *session);
+
+/* Count the operations of the following runs, step by step, from the operands (spikes are counted, not assumed).
+ * counters[step_count]; they grow until tern_session_count(session, false) clears and stops. */
+void tern_session_count(tern_session *session, bool on);
+const tern_work *tern_session_counters(const tern_session *session);
+/* Seconds that each step took, summed while counting. */
+const double *tern_session_seconds(const tern_session *session);
+size_t tern_session_arena_bytes(const tern_session *session);
+
+#endif

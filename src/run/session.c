@@ -1,0 +1,290 @@
+/* The executor: resolves the places of a program to memory and runs its steps in order. */
+#include "run/run.h"
+
+#include <string.h>
+
+struct tern_session {
+    const tern_program *program;
+    tern_store *store;
+    tern_pool *pool;
+    char *arena; /* owned, or part of the parent's scratch */
+    bool owns_arena;
+    void **memory;    /* [value_count]: storage of each root; views and shared results resolve through it */
+    int *slots;       /* [value_count]: index in the store of parameters and kept states, else -1 */
+    tern_call *calls; /* [step_count] */
+    tern_tensor *tensors;  /* operands of all calls */
+    tern_session **bodies; /* [step_count], NULL for steps without a body */
+    tern_work *counters;   /* [step_count] while counting */
+    double *seconds;
+    bool counting;
+};
+
+void tern_initialise(const tern_tensor *tensor, tern_init init, uint64_t seed, const char *name);
+
+void tern_session_close(tern_session *session)
+{
+    if (!session) return;
+    const tern_program *p = session->program;
+    for (int i = 1; session->memory && session->slots && i < p->graph->value_count; i++) {
+        bool own_state = p->graph->values[i].kind == TERN_VALUE_STATE && session->slots[i] < 0;
+        if (own_state && session->owns_arena) tern_release(session->memory[i]);
+    }
+    for (int s = 0; session->bodies && s < p->step_count; s++) tern_session_close(session->bodies[s]);
+    if (session->owns_arena) tern_release(session->arena);
+    tern_release(session->memory);
+    tern_release(session->slots);
+    tern_release(session->calls);
+    tern_release(session->tensors);
+    tern_release(session->bodies);
+    tern_release(session->counters);
+    tern_release(session->seconds);
+    tern_release(session);
+}
+
+/* Where the elements of a value are now. */
+static void *memory_of(const tern_session *s, int id)
+{
+    const tern_place *place = &s->program->places[id];
+    switch (place->space) {
+    case TERN_SPACE_ARENA:
+        return s->arena + place->offset;
+    case TERN_SPACE_INPUT:
+    case TERN_SPACE_STORE:
+        return s->memory[place->root];
+    case TERN_SPACE_CONSTANT:
+        return (void *)(uintptr_t)s->program->graph->values[place->root].content;
+    case TERN_SPACE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+/* Point the operands of all calls at their memory. */
+static void resolve(tern_session *s)
+{
+    for (int i = 0; i < s->program->step_count; i++) {
+        const tern_node *node = s->program->steps[i].node;
+        tern_call *call = &s->calls[i];
+        for (int k = 0; k < node->nin; k++)
+            ((tern_tensor *)(uintptr_t)call->in)[k].data = memory_of(s, node->in[k].id);
+        for (int k = 0; k < node->nout; k++)
+            ((tern_tensor *)(uintptr_t)call->out)[k].data = memory_of(s, node->out[k].id);
+        call->scratch = s->arena + s->program->steps[i].scratch_offset;
+    }
+}
+
+static void run_steps(tern_session *s, uint64_t seed);
+
+/* The body of an operator, once: inputs and states are the operator's memory, outputs are copied to it. */
+static void run_body(const tern_call *call, const void *const *in, void *const *state, void *const *out)
+{
+    tern_session *b = call->body;
+    const tern_graph *g = b->program->graph;
+    int inputs = 0, states = 0;
+    for (int i = 1; i < g->value_count; i++) {
+        if (g->values[i].kind == TERN_VALUE_INPUT) b->memory[i] = (void *)(uintptr_t)in[inputs++];
+        if (g->values[i].kind == TERN_VALUE_STATE) b->memory[i] = state[states++];
+    }
+    b->arena = call->scratch;
+    resolve(b);
+    run_steps(b, call->seed);
+    for (int i = 0; i < g->output_count; i++) {
+        const tern_place *place = &b->program->places[g->outputs[i].value.id];
+        if (out[i]) memcpy(out[i], memory_of(b, g->outputs[i].value.id), place->bytes);
+    }
+}
+
+static tern_status open_calls(tern_session *s)
+{
+    const tern_program *p = s->program;
+    size_t operands = 0;
+    for (int i = 0; i < p->step_count; i++)
+        operands += (size_t)(p->steps[i].node->nin + p->steps[i].node->nout);
+    s->calls = tern_take_array((size_t)p->step_count + 1, sizeof *s->calls);
+    s->tensors = tern_take_array(operands + 1, sizeof *s->tensors);
+    s->bodies = tern_take_array((size_t)p->step_count + 1, sizeof *s->bodies);
+    s->counters = tern_take_array((size_t)p->step_count + 1, sizeof *s->counters);
+    s->seconds = tern_take_array((size_t)p->step_count + 1, sizeof *s->seconds);
+    if (!s->calls || !s->tensors || !s->bodies || !s->counters || !s->seconds)
+        return tern_no_memory(operands * sizeof *s->tensors, "a session");
+    tern_tensor *next = s->tensors;
+    for (int i = 0; i < p->step_count; i++) {
+        const tern_node *node = p->steps[i].node;
+        s->calls[i] = tern_call_of(p->graph, node, next, next + node->nin);
+        s->calls[i].pool = s->pool;
+        next += node->nin + node->nout;
+    }
+    return TERN_OK;
+}
+
+static tern_status open_common(tern_session *s, const tern_program *program, tern_store *store,
+                               tern_pool *pool)
+{
+    size_t values = (size_t)program->graph->value_count;
+    s->program = program;
+    s->store = store;
+    s->pool = pool;
+    s->memory = tern_take_array(values, sizeof *s->memory);
+    s->slots = tern_take_array(values, sizeof *s->slots);
+    if (!s->memory || !s->slots) return tern_no_memory(values * sizeof *s->memory, "a session");
+    for (size_t i = 0; i < values; i++) s->slots[i] = -1;
+    TERN_TRY(open_calls(s));
+    for (int i = 0; i < program->step_count; i++) {
+        if (!program->steps[i].body) continue;
+        s->bodies[i] = tern_take(sizeof **s->bodies);
+        if (!s->bodies[i]) return tern_no_memory(sizeof **s->bodies, "a session");
+        TERN_TRY(open_common(s->bodies[i], program->steps[i].body, NULL, pool));
+        s->calls[i].body = s->bodies[i];
+        s->calls[i].run_body = run_body;
+    }
+    return TERN_OK;
+}
+
+/* Storage of parameters and states. */
+static tern_status open_states(tern_session *s)
+{
+    const tern_graph *g = s->program->graph;
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        if (v->kind != TERN_VALUE_PARAM && v->kind != TERN_VALUE_STATE) continue;
+        if (v->kept) {
+            TERN_TRY(tern_store_need(s->store, v->name, &v->type, v->init, g->options.seed, &s->slots[i]));
+        } else {
+            size_t bytes = tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
+            s->memory[i] = tern_take(bytes);
+            if (!s->memory[i]) return tern_no_memory(bytes, v->name);
+        }
+    }
+    for (int i = 1; i < g->value_count; i++) /* the store may have moved while it grew */
+        if (s->slots[i] >= 0) s->memory[i] = s->store->tensors[s->slots[i]].data;
+    return TERN_OK;
+}
+
+tern_status tern_session_open(tern_session **session, const tern_program *program, tern_store *store,
+                              tern_pool *pool)
+{
+    tern_session *s = tern_take(sizeof *s);
+    if (!s) return tern_no_memory(sizeof *s, "a session");
+    s->owns_arena = true;
+    tern_status status = open_common(s, program, store, pool);
+    if (status == TERN_OK) status = open_states(s);
+    if (status == TERN_OK && program->arena_bytes) {
+        s->arena = tern_take(program->arena_bytes);
+        if (!s->arena) status = tern_no_memory(program->arena_bytes, "the arena of a program");
+    }
+    if (status != TERN_OK) {
+        tern_session_close(s);
+        return status;
+    }
+    tern_session_reset(s);
+    *session = s;
+    return TERN_OK;
+}
+
+tern_status tern_session_bind(tern_session *session, const char *input, const void *data)
+{
+    const tern_graph *g = session->program->graph;
+    tern_value v = tern_find_value(g, input);
+    if (!v.id || g->values[v.id].kind != TERN_VALUE_INPUT)
+        return tern_fail(TERN_FAILED, "the program has no input \"%s\"", input);
+    session->memory[v.id] = (void *)(uintptr_t)data;
+    return TERN_OK;
+}
+
+/* Work of a step from its operands; what a body did was counted by its own session. */
+static void count_step(tern_session *s, int i)
+{
+    const tern_call *call = &s->calls[i];
+    tern_session *body = s->bodies[i];
+    if (!body) {
+        call->op->work(call, &s->counters[i]);
+        return;
+    }
+    for (int k = 0; k < body->program->step_count; k++) {
+        tern_work_add(&s->counters[i], &body->counters[k]);
+        body->counters[k] = (tern_work){0};
+    }
+}
+
+static void run_steps(tern_session *s, uint64_t seed)
+{
+    const tern_program *p = s->program;
+    for (int i = 0; i < p->step_count; i++) {
+        const tern_step *step = &p->steps[i];
+        if (step->node->op->flags & TERN_OP_VIEW) continue;
+        tern_call *call = &s->calls[i];
+        call->seed = seed;
+        double begun = tern_now();
+        if (s->counting && !step->body) count_step(s, i); /* before operands are overwritten in place */
+        if (step->fast)
+            step->fast->run(call);
+        else
+            step->node->op->run(call);
+        if (s->counting && step->body) count_step(s, i);
+        if (s->counting) s->seconds[i] += tern_now() - begun;
+    }
+    for (int c = 0; c < p->copy_count; c++) {
+        void *to = s->memory[p->copies[c].state];
+        const void *from = memory_of(s, p->copies[c].next);
+        memcpy(to, from, p->places[p->copies[c].state].bytes);
+    }
+}
+
+tern_status tern_session_run(tern_session *session, uint64_t run)
+{
+    const tern_graph *g = session->program->graph;
+    for (int i = 1; i < g->value_count; i++) {
+        if (g->values[i].kind == TERN_VALUE_INPUT && !session->memory[i])
+            return tern_fail(TERN_FAILED, "input \"%s\" is not bound", g->values[i].name);
+    }
+    resolve(session);
+    run_steps(session, g->options.seed * 0x9e3779b97f4a7c15u + run);
+    return TERN_OK;
+}
+
+tern_status tern_session_output(tern_session *session, const char *name, tern_tensor *out)
+{
+    const tern_graph *g = session->program->graph;
+    tern_value v = tern_find_output(g, name);
+    if (!v.id) return tern_fail(TERN_FAILED, "the program has no output \"%s\"", name);
+    *out = (tern_tensor){g->values[v.id].type.dtype, g->values[v.id].type.shape, memory_of(session, v.id)};
+    return TERN_OK;
+}
+
+void tern_session_reset(tern_session *session)
+{
+    const tern_graph *g = session->program->graph;
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        if (v->kind != TERN_VALUE_STATE || v->kept) continue;
+        tern_tensor tensor = {v->type.dtype, v->type.shape, session->memory[i]};
+        memset(tensor.data, 0, tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape)));
+        tern_initialise(&tensor, v->init, g->options.seed, v->name);
+    }
+}
+
+void tern_session_count(tern_session *session, bool on)
+{
+    int steps = session->program->step_count;
+    session->counting = on;
+    for (int i = 0; i < steps; i++)
+        if (session->bodies[i]) tern_session_count(session->bodies[i], on);
+    if (on) return;
+    memset(session->counters, 0, (size_t)steps * sizeof *session->counters);
+    memset(session->seconds, 0, (size_t)steps * sizeof *session->seconds);
+}
+
+const tern_work *tern_session_counters(const tern_session *session)
+{
+    return session->counters;
+}
+
+const double *tern_session_seconds(const tern_session *session)
+{
+    return session->seconds;
+}
+
+size_t tern_session_arena_bytes(const tern_session *session)
+{
+    return session->program->arena_bytes;
+}
