@@ -233,6 +233,36 @@ tern_value tern_cross_entropy_with(tern_graph *graph, tern_value logits, tern_va
 #define tern_cross_entropy(g, logits, labels, ...)                                                           \
     tern_cross_entropy_with(g, logits, labels, (tern_cross_entropy_args){.smoothing = 0, __VA_ARGS__})
 
+/* ---- nets -------------------------------------------------------------------------------------------- */
+
+/* A parameter of a net: an int or double field of its parameter struct. */
+typedef struct tern_option {
+    const char *name; /* NULL ends a list */
+    bool real;        /* double, else int */
+    size_t offset;
+    double standard; /* default */
+    const char *doc;
+} tern_option;
+
+/* A net of the zoo: parameters with defaults and the function that builds it.
+ * build: image [B,C,H,W] (or what `sample` says, behind B) -> logits [B,classes]. */
+typedef struct tern_net {
+    const char *name, *doc;
+    size_t size; /* bytes of the parameter struct */
+    const tern_option *options;
+    tern_shape sample; /* shape of one input sample, e.g. [1,28,28]; data may bring another */
+    bool spiking;
+    tern_value (*build)(tern_graph *graph, const void *parameters, tern_value image);
+} tern_net;
+
+const tern_net *tern_net_find(const char *name); /* NULL when there is none of that name */
+const tern_net *tern_net_at(int index);          /* NULL behind the last */
+/* Parameter structs: tern_take-n by open, set by name (fails with the known names), released by tern_net_free. */
+tern_status tern_net_parameters(const tern_net *net, void **parameters);
+tern_status tern_net_set(const tern_net *net, void *parameters, const char *name, double value);
+tern_status tern_net_get(const tern_net *net, const void *parameters, const char *name, double *value);
+void tern_net_free(void *parameters);
+
 #ifdef __cplusplus
 }
 #endif

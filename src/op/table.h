@@ -5,7 +5,8 @@
 #define TERN_OPERATORS(X)                                                                                    \
     /* arithmetic.c: element by element, with broadcasting */                                                \
     X(add)                                                                                                   \
-    X(subtract) X(multiply) X(divide)                        /* linear.c: products with a weight matrix */   \
+    X(subtract)                                                                                              \
+    X(multiply) X(divide)                                    /* linear.c: products with a weight matrix */   \
         X(linear) X(linear_grad_input) X(linear_grad_weight) /* reduce.c */                                  \
         X(sum) X(mean) X(expand)                             /* shape.c */                                   \
         X(reshape)                             /* lif.c: integrate-and-fire neurons over time */             \

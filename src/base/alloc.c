@@ -1,0 +1,118 @@
+/* All memory of Tern: aligned, zeroed, counted, and able to fail on demand. */
+#define _DEFAULT_SOURCE
+#include "base/base.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ALIGNMENT 64
+#define HUGE_FROM ((size_t)4 << 20) /* blocks of this size ask for huge pages */
+
+/* A block's size stands in the 64 bytes before it. */
+typedef struct tern_header {
+    size_t bytes;
+} tern_header;
+
+static atomic_long allocations, fail_at;
+static atomic_size_t held, held_peak;
+
+static tern_header *header_of(void *memory)
+{
+    return (tern_header *)(void *)((char *)memory - ALIGNMENT);
+}
+
+static bool fails_now(void)
+{
+    atomic_fetch_add(&allocations, 1);
+    long left = atomic_load(&fail_at);
+    if (left <= 0) return false;
+    return atomic_fetch_sub(&fail_at, 1) == 1;
+}
+
+static void count(size_t bytes)
+{
+    size_t now = atomic_fetch_add(&held, bytes) + bytes;
+    size_t peak = atomic_load(&held_peak);
+    while (now > peak && !atomic_compare_exchange_weak(&held_peak, &peak, now)) {
+    }
+}
+
+void *tern_take(size_t bytes)
+{
+    if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
+    size_t whole = (bytes + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* header and contents, rounded up */
+    bool huge = whole >= HUGE_FROM;
+    size_t alignment = huge ? (size_t)2 << 20 : ALIGNMENT;
+    char *raw = aligned_alloc(alignment, (whole + alignment - 1) / alignment * alignment);
+    if (!raw) return NULL;
+    if (huge) madvise(raw, whole, MADV_HUGEPAGE); /* a hint: fewer page faults and TLB misses */
+    memset(raw, 0, whole);
+    ((tern_header *)(void *)raw)->bytes = bytes;
+    count(bytes);
+    return raw + ALIGNMENT;
+}
+
+void *tern_take_array(size_t items, size_t size)
+{
+    if (size && items > SIZE_MAX / 2 / size) return NULL;
+    return tern_take(items * size);
+}
+
+void *tern_resize(void *memory, size_t old_bytes, size_t new_bytes)
+{
+    void *fresh = tern_take(new_bytes);
+    if (!fresh) return NULL;
+    if (memory) memcpy(fresh, memory, old_bytes < new_bytes ? old_bytes : new_bytes);
+    tern_release(memory);
+    return fresh;
+}
+
+void tern_release(void *memory)
+{
+    if (!memory) return;
+    tern_header *header = header_of(memory);
+    atomic_fetch_sub(&held, header->bytes);
+    free(header);
+}
+
+char *tern_copy_string(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = tern_take(size);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
+tern_status tern_no_memory(size_t bytes, const char *what)
+{
+    char amount[24];
+    return tern_fail(TERN_NO_MEMORY, "out of memory: %s for %s", tern_human(amount, (double)bytes, "B"),
+                     what);
+}
+
+long tern_fail_allocation(long nth)
+{
+    return atomic_exchange(&fail_at, nth);
+}
+
+long tern_allocations(void)
+{
+    return atomic_load(&allocations);
+}
+
+size_t tern_allocated(void)
+{
+    return atomic_load(&held);
+}
+
+size_t tern_allocated_peak(void)
+{
+    return atomic_load(&held_peak);
+}
+
+void tern_allocated_reset(void)
+{
+    atomic_store(&held_peak, atomic_load(&held));
+}

@@ -1,0 +1,131 @@
+/* Whole files: read, or replaced so that a reader sees the old or the new one. */
+#define _POSIX_C_SOURCE 200809L
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static tern_status io_error(const char *what, const char *path)
+{
+    return tern_fail(TERN_FAILED, "cannot %s %s: %s", what, path, strerror(errno));
+}
+
+static tern_status write_all(int file, const char *path, const char *bytes, size_t count)
+{
+    while (count) {
+        ssize_t done = write(file, bytes, count);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return io_error("write", path);
+        bytes += done;
+        count -= (size_t)done;
+    }
+    return fsync(file) == 0 ? TERN_OK : io_error("write", path);
+}
+
+/* A renamed file is safe only when its folder is. */
+static void sync_folder(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 1;
+    if (length >= sizeof folder) return;
+    memcpy(folder, slash ? path : ".", length);
+    folder[length] = 0;
+    int handle = open(length ? folder : "/", O_RDONLY | O_DIRECTORY);
+    if (handle < 0) return;
+    fsync(handle);
+    close(handle);
+}
+
+tern_status tern_write_file(const char *path, const void *bytes, size_t count)
+{
+    tern_text temporary = {0};
+    tern_text_format(&temporary, "%s.tmp-%ld", path, (long)getpid());
+    tern_status status = tern_text_status(&temporary);
+    if (status != TERN_OK) return status;
+    int file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (file < 0) {
+        status = io_error("create", path);
+    } else {
+        status = write_all(file, path, bytes, count);
+        if (close(file) != 0 && status == TERN_OK) status = io_error("write", path);
+        if (status == TERN_OK && rename(temporary.data, path) != 0) status = io_error("replace", path);
+        if (status != TERN_OK)
+            unlink(temporary.data);
+        else
+            sync_folder(path);
+    }
+    tern_text_free(&temporary);
+    return status;
+}
+
+tern_status tern_read_file(const char *path, char **bytes, size_t *count)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) return io_error("open", path);
+    size_t capacity = 4096, size = 0;
+    struct stat about;
+    if (fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode)) capacity = (size_t)about.st_size + 1;
+    char *data = tern_take(capacity);
+    tern_status status = data ? TERN_OK : tern_no_memory(capacity, path);
+    while (status == TERN_OK) {
+        size += fread(data + size, 1, capacity - size - 1, file);
+        if (ferror(file)) status = io_error("read", path);
+        if (status != TERN_OK || feof(file) || size < capacity - 1) break;
+        int more = fgetc(file);
+        if (more == EOF) break;
+        char *bigger = tern_resize(data, capacity, 2 * capacity + 1);
+        if (!bigger) {
+            status = tern_no_memory(2 * capacity, path);
+            break;
+        }
+        data = bigger;
+        capacity = 2 * capacity + 1;
+        data[size++] = (char)more;
+    }
+    fclose(file);
+    if (status != TERN_OK) {
+        tern_release(data);
+        return status;
+    }
+    data[size] = 0;
+    *bytes = data;
+    *count = size;
+    return TERN_OK;
+}
+
+tern_status tern_make_folder(const char *path)
+{
+    char part[4096];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part)
+        return tern_fail(TERN_FAILED, "cannot make folder \"%s\": the path is empty or too long", path);
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != 0) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) return io_error("make folder", part);
+    }
+    struct stat about;
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) return TERN_OK;
+    errno = ENOTDIR;
+    return io_error("make folder", path);
+}
+
+uint32_t tern_crc32(uint32_t crc, const void *bytes, size_t count)
+{
+    static const uint32_t nibbles[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    const uint8_t *p = bytes;
+    crc = ~crc;
+    for (size_t i = 0; i < count; i++) {
+        crc ^= p[i];
+        crc = crc >> 4 ^ nibbles[crc & 15];
+        crc = crc >> 4 ^ nibbles[crc & 15];
+    }
+    return ~crc;
+}

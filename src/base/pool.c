@@ -1,0 +1,176 @@
+/* Threads that share tasks.  Workers spin for a moment after a job, because the next one usually comes at once, then
+ * sleep on a condition. */
+#define _GNU_SOURCE
+#include "base/base.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SPINS 4000 /* about 50 us of polling before a worker sleeps */
+
+struct tern_pool {
+    int threads;
+    pthread_t *workers; /* [threads - 1] */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    atomic_uint generation; /* grows with each job */
+    atomic_int asleep, running;
+    atomic_bool closing;
+    _Alignas(64) atomic_llong next; /* next task of the job */
+    int64_t tasks;
+    tern_task *task;
+    void *context;
+};
+
+typedef struct tern_worker {
+    tern_pool *pool;
+    int thread;
+} tern_worker;
+
+static _Thread_local bool inside; /* this thread runs a task: nested jobs run in place */
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+static void work(tern_pool *pool, int thread)
+{
+    inside = true;
+    for (;;) {
+        int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+        if (task >= pool->tasks) break;
+        pool->task(pool->context, task, thread);
+    }
+    inside = false;
+}
+
+/* Wait for a job newer than `seen`: spin, then sleep. */
+static unsigned wait_for_job(tern_pool *pool, unsigned seen)
+{
+    for (int i = 0; i < SPINS; i++) {
+        unsigned now = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (now != seen) return now;
+        relax();
+    }
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->asleep, 1);
+    while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+    atomic_fetch_sub(&pool->asleep, 1);
+    pthread_mutex_unlock(&pool->lock);
+    return atomic_load(&pool->generation);
+}
+
+static void *worker_main(void *argument)
+{
+    tern_worker worker = *(tern_worker *)argument;
+    tern_release(argument);
+    unsigned seen = 0;
+    for (;;) {
+        seen = wait_for_job(worker.pool, seen);
+        if (atomic_load(&worker.pool->closing)) return NULL;
+        work(worker.pool, worker.thread);
+        atomic_fetch_sub_explicit(&worker.pool->running, 1, memory_order_release);
+    }
+}
+
+static void announce(tern_pool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->asleep) == 0) return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static int default_threads(void)
+{
+    const char *text = getenv("TERN_THREADS");
+    int wanted = text ? atoi(text) : 0;
+    if (wanted > 0) return wanted;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
+
+static tern_status start_worker(tern_pool *pool, int thread)
+{
+    tern_worker *worker = tern_take(sizeof *worker);
+    if (!worker) return tern_no_memory(sizeof *worker, "a thread");
+    *worker = (tern_worker){pool, thread};
+    if (pthread_create(&pool->workers[thread - 1], NULL, worker_main, worker) == 0) return TERN_OK;
+    tern_release(worker);
+    return tern_fail(TERN_FAILED, "cannot start thread %d; ask for fewer with --threads", thread + 1);
+}
+
+tern_status tern_pool_open(tern_pool **pool, int threads)
+{
+    if (threads <= 0) threads = default_threads();
+    if (threads > 1024) threads = 1024;
+    tern_pool *p = tern_take(sizeof *p);
+    if (!p) return tern_no_memory(sizeof *p, "a thread pool");
+    p->workers = tern_take_array((size_t)threads, sizeof *p->workers);
+    if (!p->workers) {
+        tern_release(p);
+        return tern_no_memory((size_t)threads * sizeof *p->workers, "a thread pool");
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    p->threads = 1;
+    for (int i = 1; i < threads; i++) {
+        tern_status status = start_worker(p, i);
+        if (status != TERN_OK) {
+            tern_pool_close(p);
+            return status;
+        }
+        p->threads++;
+    }
+    *pool = p;
+    return TERN_OK;
+}
+
+void tern_pool_close(tern_pool *pool)
+{
+    if (!pool) return;
+    atomic_store(&pool->closing, true);
+    announce(pool);
+    for (int i = 0; i < pool->threads - 1; i++) pthread_join(pool->workers[i], NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
+    tern_release(pool->workers);
+    tern_release(pool);
+}
+
+int tern_pool_threads(const tern_pool *pool)
+{
+    return pool ? pool->threads : 1;
+}
+
+void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *context)
+{
+    if (!pool || pool->threads == 1 || tasks <= 1 || inside) {
+        for (int64_t i = 0; i < tasks; i++) task(context, i, 0);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    pool->tasks = tasks;
+    atomic_store(&pool->next, 0);
+    atomic_store(&pool->running, pool->threads - 1);
+    announce(pool);
+    work(pool, 0);
+    for (int spins = 0; atomic_load_explicit(&pool->running, memory_order_acquire) > 0;) {
+        if (++spins < SPINS)
+            relax();
+        else
+            sched_yield();
+    }
+}

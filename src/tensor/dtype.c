@@ -1,0 +1,107 @@
+/* The number formats, one record each. */
+#include "tensor/tensor.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* Round to nearest even and saturate to [low, high]; NaN becomes 0, the only integer that it can be. */
+static double to_integer(double value, double low, double high)
+{
+    if (isnan(value)) return 0;
+    value = nearbyint(value);
+    return value < low ? low : value > high ? high : value;
+}
+
+#define CODEC(name, type, to_double, from_double)                                                            \
+    static void name##_decode(const void *storage, int64_t first, int64_t count, double *out)                \
+    {                                                                                                        \
+        const type *p = (const type *)storage + first;                                                       \
+        for (int64_t i = 0; i < count; i++) {                                                                \
+            type x = p[i];                                                                                   \
+            out[i] = to_double;                                                                              \
+        }                                                                                                    \
+    }                                                                                                        \
+    static void name##_encode(void *storage, int64_t first, int64_t count, const double *in)                 \
+    {                                                                                                        \
+        type *p = (type *)storage + first;                                                                   \
+        for (int64_t i = 0; i < count; i++) {                                                                \
+            double x = in[i];                                                                                \
+            p[i] = (type)(from_double);                                                                      \
+        }                                                                                                    \
+    }
+
+CODEC(f32, float, x, x)
+CODEC(f64, double, x, x)
+CODEC(f16, uint16_t, (double)tern_f16_to_f32(x), tern_f32_to_f16((float)x))
+CODEC(bf16, uint16_t, (double)tern_bf16_to_f32(x), tern_f32_to_bf16((float)x))
+CODEC(i32, int32_t, x, to_integer(x, INT32_MIN, INT32_MAX))
+CODEC(i16, int16_t, x, to_integer(x, INT16_MIN, INT16_MAX))
+CODEC(i8, int8_t, x, to_integer(x, INT8_MIN, INT8_MAX))
+CODEC(u8, uint8_t, x, to_integer(x, 0, UINT8_MAX))
+
+static void bit_decode(const void *storage, int64_t first, int64_t count, double *out)
+{
+    for (int64_t i = 0; i < count; i++) out[i] = tern_bit_get(storage, first + i);
+}
+
+static void bit_encode(void *storage, int64_t first, int64_t count, const double *in)
+{
+    uint8_t *bytes = storage;
+    for (int64_t i = 0; i < count; i++) {
+        uint8_t mask = (uint8_t)(1u << ((first + i) & 7)), *byte = &bytes[(first + i) >> 3];
+        if (in[i] != 0)
+            *byte |= mask;
+        else
+            *byte &= (uint8_t)~mask;
+    }
+}
+
+static const tern_dtype_info dtypes[TERN_DTYPES] = {
+    [TERN_F32] = {"f32", 1, 4, -FLT_MAX, FLT_MAX, false, f32_decode, f32_encode},
+    [TERN_F16] = {"f16", 1, 2, -65504, 65504, false, f16_decode, f16_encode},
+    [TERN_BF16] = {"bf16", 1, 2, -0x1.fep127, 0x1.fep127, false, bf16_decode, bf16_encode},
+    [TERN_F64] = {"f64", 1, 8, -DBL_MAX, DBL_MAX, false, f64_decode, f64_encode},
+    [TERN_I32] = {"i32", 1, 4, INT32_MIN, INT32_MAX, true, i32_decode, i32_encode},
+    [TERN_I16] = {"i16", 1, 2, INT16_MIN, INT16_MAX, true, i16_decode, i16_encode},
+    [TERN_I8] = {"i8", 1, 1, INT8_MIN, INT8_MAX, true, i8_decode, i8_encode},
+    [TERN_U8] = {"u8", 1, 1, 0, UINT8_MAX, true, u8_decode, u8_encode},
+    [TERN_BIT] = {"bit", 64, 8, 0, 1, true, bit_decode, bit_encode},
+};
+
+const tern_dtype_info *tern_dtype_of(tern_dtype dtype)
+{
+    return &dtypes[dtype];
+}
+
+tern_status tern_dtype_find(const char *name, tern_dtype *dtype)
+{
+    const char *names[TERN_DTYPES];
+    for (int i = 0; i < TERN_DTYPES; i++) {
+        names[i] = dtypes[i].name;
+        if (strcmp(names[i], name) != 0) continue;
+        *dtype = (tern_dtype)i;
+        return TERN_OK;
+    }
+    const char *near = tern_nearest(name, names, TERN_DTYPES);
+    return tern_fail(TERN_USAGE, "unknown number format \"%s\"%s%s%s", name, near ? "; did you mean " : "",
+                     near ? near : "", near ? "?" : "");
+}
+
+size_t tern_bytes_of(tern_dtype dtype, int64_t elements)
+{
+    const tern_dtype_info *info = &dtypes[dtype];
+    return (size_t)((elements + info->block - 1) / info->block) * (size_t)info->bytes;
+}
+
+double tern_get(const tern_tensor *tensor, int64_t index)
+{
+    double value;
+    dtypes[tensor->dtype].decode(tensor->data, index, 1, &value);
+    return value;
+}
+
+void tern_set(const tern_tensor *tensor, int64_t index, double value)
+{
+    dtypes[tensor->dtype].encode(tensor->data, index, 1, &value);
+}

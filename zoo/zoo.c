@@ -1,0 +1,86 @@
+/* The nets as a list, and their parameters by name. */
+#include "zoo.h"
+
+#include "base/base.h"
+
+#include <string.h>
+
+#define DECLARE(id) extern const tern_net tern_net_##id;
+TERN_NETS(DECLARE)
+#define LIST(id) &tern_net_##id,
+static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
+
+const tern_net *tern_net_at(int index)
+{
+    return index >= 0 && index < (int)TERN_COUNT(nets) ? nets[index] : NULL;
+}
+
+const tern_net *tern_net_find(const char *name)
+{
+    for (int i = 0; nets[i]; i++)
+        if (strcmp(nets[i]->name, name) == 0) return nets[i];
+    return NULL;
+}
+
+static const tern_option *option(const tern_net *net, const char *name)
+{
+    for (const tern_option *o = net->options; o->name; o++)
+        if (strcmp(o->name, name) == 0) return o;
+    return NULL;
+}
+
+static tern_status unknown(const tern_net *net, const char *name)
+{
+    tern_text known = {0};
+    for (const tern_option *o = net->options; o->name; o++)
+        tern_text_format(&known, "%s%s", known.size ? ", " : "", o->name);
+    tern_status status = tern_fail(TERN_USAGE, "net %s has no parameter \"%s\"; it has %s", net->name, name,
+                                   known.data ? known.data : "none");
+    tern_text_free(&known);
+    return status;
+}
+
+tern_status tern_net_parameters(const tern_net *net, void **parameters)
+{
+    char *p = tern_take(net->size);
+    if (!p) return tern_no_memory(net->size, "parameters of a net");
+    *parameters = p;
+    for (const tern_option *o = net->options; o->name; o++) {
+        if (o->real)
+            *(double *)(void *)(p + o->offset) = o->standard;
+        else
+            *(int *)(void *)(p + o->offset) = (int)o->standard;
+    }
+    return TERN_OK;
+}
+
+tern_status tern_net_set(const tern_net *net, void *parameters, const char *name, double value)
+{
+    const tern_option *o = option(net, name);
+    char *field = (char *)parameters;
+    if (!o) return unknown(net, name);
+    if (o->real) {
+        *(double *)(void *)(field + o->offset) = value;
+    } else {
+        if (value != (int)value)
+            return tern_fail(TERN_USAGE, "parameter %s of net %s is %g, expected a whole number", name,
+                             net->name, value);
+        *(int *)(void *)(field + o->offset) = (int)value;
+    }
+    return TERN_OK;
+}
+
+tern_status tern_net_get(const tern_net *net, const void *parameters, const char *name, double *value)
+{
+    const tern_option *o = option(net, name);
+    const char *field = (const char *)parameters;
+    if (!o) return unknown(net, name);
+    *value = o->real ? *(const double *)(const void *)(field + o->offset)
+                     : *(const int *)(const void *)(field + o->offset);
+    return TERN_OK;
+}
+
+void tern_net_free(void *parameters)
+{
+    tern_release(parameters);
+}

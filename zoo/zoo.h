@@ -1,0 +1,49 @@
+/* zoo: one file a net, at most 200 lines, that reads like the figure in its paper.
+ * A net includes this header, declares its parameters, writes its build function and ends with TERN_NET. */
+#ifndef TERN_ZOO_H
+#define TERN_ZOO_H
+
+#include "tern.h"
+
+/* The nets, one line each. */
+#define TERN_NETS(X) X(mlp) X(spiking_mlp) X(spiking_cnn)
+
+/* Short names: inside the zoo a layer is called what the papers call it. */
+#define linear       tern_linear
+#define conv2d       tern_conv2d
+#define batch_norm   tern_batch_norm
+#define lif          tern_lif
+#define max_pool2d   tern_max_pool2d
+#define avg_pool2d   tern_avg_pool2d
+#define direct       tern_direct
+#define flatten      tern_flatten
+#define mean         tern_mean
+#define relu         tern_relu
+#define add          tern_add
+#define dropout      tern_dropout
+
+#define INT(net, field, standard_, doc_)                                                                     \
+    {                                                                                                        \
+#field, false, offsetof(struct net, field), standard_, doc_                                          \
+    }
+#define REAL(net, field, standard_, doc_)                                                                    \
+    {                                                                                                        \
+#field, true, offsetof(struct net, field), standard_, doc_                                           \
+    }
+
+/* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, [1,28,28], build, options..): the record of a net. */
+#define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
+    static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
+    {                                                                                                        \
+        return build_(g, p, x);                                                                              \
+    }                                                                                                        \
+    static const tern_option id##_options[] = {__VA_ARGS__, {0}};                                            \
+    const tern_net tern_net_##id = {.name = name_,                                                           \
+                                    .doc = doc_,                                                             \
+                                    .size = sizeof(struct id),                                               \
+                                    .options = id##_options,                                                 \
+                                    .sample = sample_,                                                       \
+                                    .spiking = spiking_,                                                     \
+                                    .build = id##_build}
+
+#endif
