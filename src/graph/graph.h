@@ -148,7 +148,8 @@ enum {
     TERN_OP_VIEW = 4,   /* out[0] is in[0] under another shape: no step is executed */
     TERN_OP_RANDOM = 8, /* two applications differ: never merged or folded */
     TERN_OP_TAKES_STATIC =
-        16, /* in[0] may be [1,...] while args.timesteps says T: the same input at each step */
+        16,             /* in[0] may be [1,...] while args.timesteps says T: the same input at each step */
+    TERN_OP_FIRES = 32, /* out[0] are the spikes of neurons: [T,B,..] */
 };
 
 struct tern_op {

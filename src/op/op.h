@@ -18,6 +18,9 @@ const tern_op *tern_operator_find(const char *name);
 
 extern const tern_gradient_ops tern_default_gradient_ops;
 
+/* Compute once what does not change over time (hoist.c).  Before gradients, so that they profit too. */
+tern_status tern_pass_hoist(const tern_graph *from, tern_graph **to);
+
 /* ---- helpers that the families share -------------------------------------------------------------------- */
 
 /* Argument struct of a call, typed. */
@@ -38,9 +41,6 @@ tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape);
 /* One-input, one-output node without arguments. */
 tern_value tern_apply1(tern_graph *graph, const tern_op *op, tern_value x);
 tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_value b);
-
-/* Ones among the bits of a tensor of dtype bit. */
-int64_t tern_count_bits(const tern_tensor *bits);
 
 /* Work of a product in which each element of in[operand] meets `fan_out` weights: multiply-accumulates, or, where the
  * operand is spikes, accumulates for the ones only (counted when data are there, from density else). */

@@ -64,3 +64,42 @@ const tern_op tern_op_adam = {
     .work = update_work,
     .run = adam_run,
 };
+
+static const tern_arg sgd_args[] = {
+    TERN_ARG(tern_sgd_op, momentum, TERN_ARG_REAL, "share of the velocity that stays"),
+    TERN_ARG(tern_sgd_op, decay, TERN_ARG_REAL, "weight decay"),
+    {0},
+};
+
+static tern_status sgd_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 4, 4));
+    for (int i = 0; i < 2; i++) tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
+    return TERN_OK;
+}
+
+static void sgd_run(const tern_call *call)
+{
+    const tern_sgd_op *a = call->args;
+    double rate = tern_get(&call->in[3], 0);
+    int64_t n = tern_elements(&call->in[0].shape);
+    for (int64_t i = 0; i < n; i++) {
+        double x = tern_get(&call->in[0], i), d = tern_get(&call->in[1], i) + a->decay * x;
+        double velocity = a->momentum * tern_get(&call->in[2], i) + d;
+        tern_set(&call->out[0], i, x - rate * velocity);
+        tern_set(&call->out[1], i, velocity);
+        if (call->counter) call->counter->elementwise++;
+    }
+}
+
+/* parameter, gradient, velocity, rate [1] -> parameter, velocity:  v = momentum v + g + decay p,  p = p - rate v. */
+const tern_op tern_op_sgd = {
+    .name = "sgd",
+    .doc = "gradient descent with momentum",
+    .args = sgd_args,
+    .args_size = sizeof(tern_sgd_op),
+    .inplace = {1, 3},
+    .infer = sgd_infer,
+    .work = update_work,
+    .run = sgd_run,
+};

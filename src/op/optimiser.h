@@ -4,6 +4,10 @@
 
 #include <stdbool.h>
 
+typedef struct tern_sgd_op {
+    double momentum, decay;
+} tern_sgd_op;
+
 typedef struct tern_adam_op {
     double beta1, beta2, epsilon, decay;
     bool decoupled; /* AdamW: the decay acts on the parameter, not on the gradient */

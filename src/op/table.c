@@ -51,15 +51,6 @@ tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_
     return tern_apply(graph, op, NULL, (tern_value[]){a, b}, 2, NULL);
 }
 
-int64_t tern_count_bits(const tern_tensor *bits)
-{
-    const uint64_t *words = bits->data;
-    size_t count = tern_bytes_of(TERN_BIT, tern_elements(&bits->shape)) / 8;
-    int64_t ones = 0;
-    for (size_t i = 0; i < count; i++) ones += __builtin_popcountll(words[i]);
-    return ones;
-}
-
 void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work)
 {
     const tern_tensor *x = &call->in[operand];

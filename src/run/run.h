@@ -19,7 +19,6 @@ int tern_store_find(const tern_store *store, const char *name); /* index or -1 *
 tern_status tern_store_need(tern_store *store, const char *name, const tern_type *type, tern_init init,
                             uint64_t seed, int *index);
 
-/* What one layer did over the counted runs. */
 typedef struct tern_session tern_session;
 
 /* program and store must outlive the session; pool may be NULL (one thread). */
@@ -36,10 +35,13 @@ tern_status tern_session_output(tern_session *session, const char *name, tern_te
 /* A new sequence: states that are not kept go back to their initial values. */
 void tern_session_reset(tern_session *session);
 
-/* Count the operations of the following runs, step by step, from the operands (spikes are counted, not assumed).
- * counters[step_count]; they grow until tern_session_count(session, false) clears and stops. */
+/* Whether the following runs are counted, step by step, from the operands (spikes are counted, not assumed).  The
+ * arrays below have program->step_count entries and grow until tern_session_clear. */
 void tern_session_count(tern_session *session, bool on);
+void tern_session_clear(tern_session *session);
 const tern_work *tern_session_counters(const tern_session *session);
+/* Ones in the first output of each step, where that is bits: the spikes that were fired. */
+const double *tern_session_spikes(const tern_session *session);
 /* Seconds that each step took, summed while counting. */
 const double *tern_session_seconds(const tern_session *session);
 size_t tern_session_arena_bytes(const tern_session *session);

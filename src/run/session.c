@@ -15,7 +15,7 @@ struct tern_session {
     tern_tensor *tensors;  /* operands of all calls */
     tern_session **bodies; /* [step_count], NULL for steps without a body */
     tern_work *counters;   /* [step_count] while counting */
-    double *seconds;
+    double *seconds, *spikes;
     bool counting;
 };
 
@@ -38,6 +38,7 @@ void tern_session_close(tern_session *session)
     tern_release(session->bodies);
     tern_release(session->counters);
     tern_release(session->seconds);
+    tern_release(session->spikes);
     tern_release(session);
 }
 
@@ -105,7 +106,8 @@ static tern_status open_calls(tern_session *s)
     s->bodies = tern_take_array((size_t)p->step_count + 1, sizeof *s->bodies);
     s->counters = tern_take_array((size_t)p->step_count + 1, sizeof *s->counters);
     s->seconds = tern_take_array((size_t)p->step_count + 1, sizeof *s->seconds);
-    if (!s->calls || !s->tensors || !s->bodies || !s->counters || !s->seconds)
+    s->spikes = tern_take_array((size_t)p->step_count + 1, sizeof *s->spikes);
+    if (!s->calls || !s->tensors || !s->bodies || !s->counters || !s->seconds || !s->spikes)
         return tern_no_memory(operands * sizeof *s->tensors, "a session");
     tern_tensor *next = s->tensors;
     for (int i = 0; i < p->step_count; i++) {
@@ -222,6 +224,8 @@ static void run_steps(tern_session *s, uint64_t seed)
             step->node->op->run(call);
         if (s->counting && step->body) count_step(s, i);
         if (s->counting) s->seconds[i] += tern_now() - begun;
+        if (s->counting && call->nout && call->out[0].dtype == TERN_BIT && call->out[0].data)
+            s->spikes[i] += (double)tern_count_bits(&call->out[0]);
     }
     for (int c = 0; c < p->copy_count; c++) {
         void *to = s->memory[p->copies[c].state];
@@ -265,18 +269,27 @@ void tern_session_reset(tern_session *session)
 
 void tern_session_count(tern_session *session, bool on)
 {
-    int steps = session->program->step_count;
     session->counting = on;
-    for (int i = 0; i < steps; i++)
+    for (int i = 0; i < session->program->step_count; i++)
         if (session->bodies[i]) tern_session_count(session->bodies[i], on);
-    if (on) return;
-    memset(session->counters, 0, (size_t)steps * sizeof *session->counters);
-    memset(session->seconds, 0, (size_t)steps * sizeof *session->seconds);
+}
+
+void tern_session_clear(tern_session *session)
+{
+    size_t steps = (size_t)session->program->step_count;
+    memset(session->counters, 0, steps * sizeof *session->counters);
+    memset(session->seconds, 0, steps * sizeof *session->seconds);
+    memset(session->spikes, 0, steps * sizeof *session->spikes);
 }
 
 const tern_work *tern_session_counters(const tern_session *session)
 {
     return session->counters;
+}
+
+const double *tern_session_spikes(const tern_session *session)
+{
+    return session->spikes;
 }
 
 const double *tern_session_seconds(const tern_session *session)

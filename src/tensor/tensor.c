@@ -33,3 +33,12 @@ tern_status tern_tensor_cast(tern_tensor *to, const tern_tensor *from)
     }
     return TERN_OK;
 }
+
+int64_t tern_count_bits(const tern_tensor *bits)
+{
+    const uint64_t *words = bits->data;
+    size_t count = tern_bytes_of(TERN_BIT, tern_elements(&bits->shape)) / 8;
+    int64_t ones = 0;
+    for (size_t i = 0; i < count; i++) ones += __builtin_popcountll(words[i]);
+    return ones;
+}

@@ -49,6 +49,9 @@ uint16_t tern_f32_to_f16(float value);
 float tern_bf16_to_f32(uint16_t half);
 uint16_t tern_f32_to_bf16(float value);
 
+/* Ones among the elements of a tensor of format bit. */
+int64_t tern_count_bits(const tern_tensor *bits);
+
 static inline bool tern_bit_get(const void *bits, int64_t i)
 {
     return ((const uint8_t *)bits)[i >> 3] >> (i & 7) & 1;

@@ -1,0 +1,185 @@
+/* The training loop: batches through the program, epochs, and when to stop. */
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+
+#define HOOK_SECONDS 20 /* between calls of the hook inside an epoch */
+
+typedef struct tern_run_of_training {
+    const tern_training *t;
+    tern_progress_state *state;
+    tern_store *store;
+    tern_pool *pool;
+    tern_model model;
+    tern_loader *loader;
+    int classes;
+    double begun, hooked;
+} tern_run_of_training;
+
+static int count_correct(const float *logits, const tern_batch *b, int classes)
+{
+    int correct = 0;
+    for (int i = 0; i < b->count; i++) {
+        const float *row = logits + (size_t)i * (size_t)classes;
+        int best = 0;
+        for (int c = 1; c < classes; c++)
+            if (row[c] > row[best]) best = c;
+        correct += best == b->labels[i];
+    }
+    return correct;
+}
+
+/* One update. */
+static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rate)
+{
+    tern_progress_state *s = r->state;
+    tern_session *session = r->model.session;
+    const tern_recipe *recipe = &r->t->recipe;
+    double batches = tern_loader_batches(r->loader);
+    float count = (float)(s->steps + 1);
+    *rate = (float)tern_recipe_rate(recipe, s->epoch + (s->batch + 1) / batches);
+    TERN_TRY(tern_session_bind(session, "image", b->images));
+    TERN_TRY(tern_session_bind(session, "labels", b->labels));
+    TERN_TRY(tern_session_bind(session, "rate", rate));
+    if (recipe->optimiser != TERN_SGD) TERN_TRY(tern_session_bind(session, "step", &count));
+    tern_session_reset(session);
+    TERN_TRY(tern_session_run(session, s->steps));
+    tern_tensor loss, logits;
+    TERN_TRY(tern_session_output(session, "loss", &loss));
+    TERN_TRY(tern_session_output(session, "logits", &logits));
+    double value = tern_get(&loss, 0);
+    if (!isfinite(value))
+        return tern_fail(TERN_FAILED,
+                         "training diverged: the loss of epoch %d, batch %d is %g; lower --rate (now %g)",
+                         s->epoch + 1, s->batch + 1, value, recipe->rate);
+    s->loss_sum += value * b->count;
+    s->correct += count_correct(logits.data, b, r->classes);
+    s->seen += b->count;
+    s->steps++;
+    s->batch++;
+    return TERN_OK;
+}
+
+static tern_status maybe_hook(tern_run_of_training *r)
+{
+    double now = tern_now();
+    if (!r->t->hook || now - r->hooked < HOOK_SECONDS) return TERN_OK;
+    r->hooked = now;
+    return r->t->hook(r->t->context, r->state, NULL);
+}
+
+static bool out_of_time(const tern_run_of_training *r)
+{
+    return r->t->max_seconds > 0 && tern_now() - r->begun >= r->t->max_seconds;
+}
+
+/* The batches of one epoch from state->batch on. */
+static tern_status batches(tern_run_of_training *r, double *seconds, float *rate)
+{
+    tern_progress_state *s = r->state;
+    int count = tern_loader_batches(r->loader), first = s->batch;
+    char title[32];
+    tern_progress bar;
+    snprintf(title, sizeof title, "epoch %d/%d", s->epoch + 1, r->t->recipe.epochs);
+    tern_progress_open(&bar, title, r->t->quiet);
+    double begun = tern_now();
+    const tern_batch *b;
+    tern_loader_begin(r->loader, s->epoch, first);
+    while (!out_of_time(r) && (b = tern_loader_next(r->loader)) != NULL) {
+        TERN_TRY(step(r, b, rate));
+        double speed = (s->batch - first) * (double)r->t->recipe.batch / (tern_now() - begun);
+        tern_progress_show(&bar, (double)s->batch / count, "loss %.4f  accuracy %.4f  %.0f images/s",
+                           s->loss_sum / (double)s->seen, (double)s->correct / (double)s->seen, speed);
+        if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted in epoch %d", s->epoch + 1);
+        TERN_TRY(maybe_hook(r));
+    }
+    *seconds = tern_now() - begun;
+    s->seconds += *seconds;
+    return TERN_OK;
+}
+
+/* Test accuracy, the line of this epoch, and the state of the next. */
+static tern_status finish_epoch(tern_run_of_training *r, double seconds, double speed, double rate,
+                                bool *better)
+{
+    tern_progress_state *s = r->state;
+    tern_epoch e = {.epoch = s->epoch + 1, .seconds = seconds, .rate = rate, .images_per_second = speed};
+    e.train_loss = s->seen ? s->loss_sum / (double)s->seen : 0;
+    e.train_accuracy = s->seen ? (double)s->correct / (double)s->seen : 0;
+    e.test_loss = e.test_accuracy = NAN;
+    *better = true;
+    if (r->t->test) {
+        tern_evaluation evaluation;
+        TERN_TRY(tern_evaluate(&evaluation, r->t->net, r->t->parameters, r->t->test, r->t->recipe.batch,
+                               4 * r->t->recipe.batch, r->store, r->pool));
+        e.test_loss = evaluation.loss;
+        e.test_accuracy = evaluation.accuracy;
+        e.spikes_per_neuron = evaluation.spikes_per_neuron;
+        tern_evaluation_free(&evaluation);
+        *better = e.test_accuracy > s->best;
+        if (*better) s->best = e.test_accuracy;
+    }
+    s->since_best = *better ? 0 : s->since_best + 1;
+    tern_progress line;
+    tern_progress_open(&line, "", r->t->quiet);
+    tern_progress_close(
+        &line, "epoch %d/%d  loss %.4f  accuracy %.4f  test %.4f  %.0f images/s  spikes/neuron %.3f  %.1f s",
+        e.epoch, r->t->recipe.epochs, e.train_loss, e.train_accuracy, e.test_accuracy, e.images_per_second,
+        e.spikes_per_neuron, e.seconds);
+    s->epoch++;
+    s->batch = 0;
+    s->loss_sum = 0;
+    s->correct = s->seen = 0;
+    return r->t->hook ? r->t->hook(r->t->context, s, &e) : TERN_OK;
+}
+
+static tern_status epochs(tern_run_of_training *r)
+{
+    const tern_recipe *recipe = &r->t->recipe;
+    while (r->state->epoch < recipe->epochs) {
+        double seconds = 0;
+        float rate = 0;
+        bool better;
+        int first = r->state->batch;
+        TERN_TRY(batches(r, &seconds, &rate));
+        double speed = (r->state->batch - first) * (double)recipe->batch / (seconds > 0 ? seconds : 1);
+        TERN_TRY(finish_epoch(r, seconds, speed, rate, &better));
+        if (out_of_time(r)) break;
+        if (recipe->patience > 0 && r->state->since_best >= recipe->patience) break;
+    }
+    return TERN_OK;
+}
+
+tern_status tern_train(const tern_training *training, tern_progress_state *state, tern_store *store,
+                       tern_pool *pool)
+{
+    tern_run_of_training r = {.t = training, .state = state, .store = store, .pool = pool};
+    const tern_recipe *recipe = &training->recipe;
+    tern_shape sample = training->train->images.shape;
+    if (sample.rank < 2 || recipe->batch < 1 || sample.dim[0] < recipe->batch)
+        return tern_fail(TERN_USAGE, "data: %lld training samples are fewer than one batch of %d",
+                         (long long)sample.dim[0], recipe->batch);
+    memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
+    tern_loader_options options = {.batch = recipe->batch,
+                                   .shuffle = true,
+                                   .flip = recipe->flip,
+                                   .crop = recipe->crop,
+                                   .drop_last = true,
+                                   .seed = recipe->seed};
+    tern_status status = tern_model_open(&r.model, training->net, training->parameters, &sample,
+                                         recipe->batch, recipe, store, pool);
+    if (status == TERN_OK) {
+        r.classes = (int)tern_shape_of(r.model.graph, tern_find_output(r.model.graph, "logits")).dim[1];
+        if (training->train->classes > r.classes)
+            status =
+                tern_fail(TERN_USAGE, "net %s has %d classes, the data %d; give --classes %d",
+                          training->net->name, r.classes, training->train->classes, training->train->classes);
+    }
+    if (status == TERN_OK) status = tern_loader_open(&r.loader, training->train, &options);
+    r.begun = r.hooked = tern_now();
+    if (status == TERN_OK) status = epochs(&r);
+    tern_loader_close(r.loader);
+    tern_model_close(&r.model);
+    return status;
+}

@@ -1,0 +1,132 @@
+/* A net becomes a program: to infer, or to train with loss, gradients and updates in the same graph. */
+#include "train/train.h"
+
+#include "op/op.h"
+#include "op/optimiser.h"
+
+#include <string.h>
+
+/* [B,..] from the shape of one sample. */
+static tern_shape batched(const tern_shape *sample, int batch)
+{
+    tern_shape s = {.rank = sample->rank + 1};
+    s.dim[0] = batch;
+    memcpy(s.dim + 1, sample->dim, (size_t)sample->rank * sizeof *s.dim);
+    return s;
+}
+
+/* Replaces *graph by the result of a pass. */
+static tern_status pass(tern_graph **graph, tern_status (*apply)(const tern_graph *, tern_graph **))
+{
+    tern_graph *result = NULL;
+    TERN_TRY(apply(*graph, &result));
+    tern_graph_close(*graph);
+    *graph = result;
+    return TERN_OK;
+}
+
+/* Forward graph with outputs "logits" and "loss". */
+static tern_status forward(tern_graph **graph, const tern_net *net, const void *parameters,
+                           const tern_shape *sample, int batch, const tern_graph_options *options,
+                           double smoothing)
+{
+    TERN_TRY(tern_graph_open(graph, options));
+    tern_graph *g = *graph;
+    tern_value image = tern_input(g, "image", TERN_F32, batched(sample, batch));
+    tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
+    tern_value logits = net->build(g, parameters, image);
+    tern_layer(g, "loss", "loss");
+    tern_value loss = tern_cross_entropy(g, logits, labels, .smoothing = smoothing);
+    tern_output(g, "logits", logits);
+    tern_output(g, "loss", loss);
+    tern_status status = tern_graph_status(g);
+    if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    TERN_TRY(pass(graph, tern_pass_hoist));
+    return pass(graph, tern_pass_common);
+}
+
+tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                             const tern_shape *sample, int batch, uint64_t seed)
+{
+    *graph = NULL;
+    tern_status status =
+        forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, 0);
+    if (status == TERN_OK) return TERN_OK;
+    tern_graph_close(*graph);
+    *graph = NULL;
+    return status;
+}
+
+/* The nodes that turn parameter p with gradient d into its next value. */
+static void update(tern_graph *g, const tern_recipe *r, tern_value p, tern_value d, tern_value rate,
+                   tern_value step)
+{
+    const tern_value_info *info = tern_value_of(g, p);
+    const char *name = info->name;
+    tern_shape shape = info->type.shape;
+    double decay = shape.rank >= 2 ? r->decay : 0;
+    tern_value out[3] = {{0}}, moments[2];
+    static const char *const kinds[2] = {"mean", "square"};
+    g->layer = "update";
+    for (int i = 0; i < (r->optimiser == TERN_SGD ? 1 : 2); i++) {
+        char *label = tern_arena_format(&g->arena, "%s.%s", name, kinds[i]);
+        moments[i] = tern_state(g, label ? label : "", TERN_F32, shape, (tern_init){0}, true);
+    }
+    if (r->optimiser == TERN_SGD) {
+        tern_sgd_op sgd = {.momentum = r->momentum, .decay = decay};
+        tern_apply(g, &tern_op_sgd, &sgd, (tern_value[]){p, d, moments[0], rate}, 4, out);
+    } else {
+        tern_adam_op adam = {0.9, 0.999, 1e-8, decay, r->optimiser == TERN_ADAMW};
+        tern_apply(g, &tern_op_adam, &adam, (tern_value[]){p, d, moments[0], moments[1], rate, step}, 6, out);
+        tern_next(g, moments[1], out[2]);
+    }
+    tern_next(g, p, out[0]);
+    tern_next(g, moments[0], out[1]);
+}
+
+/* Gradients of all parameters, and their updates behind everything else. */
+static tern_status learn(tern_graph *g, const tern_recipe *r)
+{
+    int count = 0;
+    tern_value *params = tern_take_array(2 * (size_t)g->value_count, sizeof *params), *grads;
+    if (!params) return tern_no_memory((size_t)g->value_count * sizeof *params, "gradients");
+    for (int i = 1; i < g->value_count; i++)
+        if (g->values[i].kind == TERN_VALUE_PARAM) params[count++] = (tern_value){i};
+    grads = params + count;
+    tern_status status = tern_gradients(g, tern_find_output(g, "loss"), params, count, grads);
+    if (status == TERN_OK) {
+        g->phase = TERN_UPDATE;
+        tern_value rate = tern_input(g, "rate", TERN_F32, TERN_SHAPE(1));
+        tern_value step =
+            r->optimiser == TERN_SGD ? (tern_value){0} : tern_input(g, "step", TERN_F32, TERN_SHAPE(1));
+        for (int i = 0; i < count; i++)
+            if (grads[i].id) update(g, r, params[i], grads[i], rate, step);
+        status = tern_graph_status(g);
+    }
+    tern_release(params);
+    return status;
+}
+
+tern_status tern_model_open(tern_model *model, const tern_net *net, const void *parameters,
+                            const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
+                            tern_pool *pool)
+{
+    *model = (tern_model){.net = net, .batch = batch};
+    tern_graph_options options = {.training = recipe != NULL, .seed = recipe ? recipe->seed : 0};
+    double smoothing = recipe ? recipe->smoothing : 0;
+    tern_status status = forward(&model->graph, net, parameters, sample, batch, &options, smoothing);
+    if (status == TERN_OK && recipe) status = learn(model->graph, recipe);
+    if (status == TERN_OK && recipe) status = pass(&model->graph, tern_pass_common);
+    if (status == TERN_OK) status = tern_plan(&model->program, model->graph, NULL);
+    if (status == TERN_OK) status = tern_session_open(&model->session, model->program, store, pool);
+    if (status != TERN_OK) tern_model_close(model);
+    return status;
+}
+
+void tern_model_close(tern_model *model)
+{
+    tern_session_close(model->session);
+    tern_program_close(model->program);
+    tern_graph_close(model->graph);
+    *model = (tern_model){0};
+}

@@ -1,0 +1,37 @@
+/* Recipes: the defaults, and the learning rate over time. */
+#include "train/train.h"
+
+#include <math.h>
+
+tern_recipe tern_recipe_default(void)
+{
+    return (tern_recipe){
+        .optimiser = TERN_ADAMW,
+        .rate = 2e-3,
+        .momentum = 0.9,
+        .decay = 1e-2,
+        .schedule = TERN_COSINE_RATE,
+        .warmup = 0.5,
+        .step_epochs = 10,
+        .step_factor = 0.1,
+        .smoothing = 0.1,
+        .epochs = 10,
+        .batch = 64,
+        .seed = 1,
+    };
+}
+
+double tern_recipe_rate(const tern_recipe *r, double epoch)
+{
+    if (epoch < r->warmup) return r->rate * epoch / r->warmup;
+    double rest = r->epochs - r->warmup, done = rest > 0 ? (epoch - r->warmup) / rest : 1;
+    switch (r->schedule) {
+    case TERN_COSINE_RATE:
+        return r->rate * 0.5 * (1 + cos(3.14159265358979323846 * fmin(done, 1)));
+    case TERN_STEP_RATE:
+        return r->rate * pow(r->step_factor, floor(epoch / (r->step_epochs > 0 ? r->step_epochs : 1)));
+    case TERN_CONSTANT_RATE:
+        break;
+    }
+    return r->rate;
+}

@@ -1,0 +1,161 @@
+/* train: from a net and data to a trained net.  Losses and updates are part of the graph; what is here decides what is
+ * fed to it, when, and what is kept. */
+#ifndef TERN_TRAIN_H
+#define TERN_TRAIN_H
+
+#include "run/run.h"
+
+/* ---- what is trained on ------------------------------------------------------------------------------------- */
+
+/* One split of a data set.  Images u8 or f32 [N,C,H,W] (any rank from 2 on), labels i32 [N]; not owned.
+ * A u8 pixel x becomes (x/255 - mean[c]) / std[c], an f32 pixel (x - mean[c]) / std[c]; c is axis 1. */
+typedef struct tern_samples {
+    tern_tensor images, labels;
+    int classes;
+    double mean[8], std[8]; /* of channels; std 0 means 1 */
+} tern_samples;
+
+/* Batches in a reproducible random order with augmentation, prepared by a thread of its own while the caller computes. */
+typedef struct tern_loader tern_loader;
+typedef struct tern_loader_options {
+    int batch;
+    bool shuffle, flip; /* flip: mirror left-right with probability 1/2 */
+    int crop;           /* pad by this many pixels, then cut at a random place; 0: none */
+    bool drop_last;     /* leave out the last, smaller batch; else it is filled with label -1 */
+    uint64_t seed;
+} tern_loader_options;
+typedef struct tern_batch {
+    float *images;   /* [batch,C,H,W] */
+    int32_t *labels; /* [batch]; -1 behind the last sample */
+    uint32_t *index; /* [batch]: which samples */
+    int count;       /* samples that are real */
+} tern_batch;
+tern_status tern_loader_open(tern_loader **loader, const tern_samples *samples,
+                             const tern_loader_options *options);
+void tern_loader_close(tern_loader *loader);
+int tern_loader_batches(const tern_loader *loader);
+/* Begin an epoch: its order and augmentation depend on (seed, epoch) only; `first` batches are skipped. */
+void tern_loader_begin(tern_loader *loader, int epoch, int first);
+/* The next batch, valid until the next call; NULL at the end of the epoch. */
+const tern_batch *tern_loader_next(tern_loader *loader);
+
+/* ---- a net, ready to run ---------------------------------------------------------------------------------------- */
+
+typedef enum tern_optimiser { TERN_SGD, TERN_ADAM, TERN_ADAMW } tern_optimiser;
+typedef enum tern_schedule { TERN_CONSTANT_RATE, TERN_STEP_RATE, TERN_COSINE_RATE } tern_schedule;
+
+typedef struct tern_recipe {
+    tern_optimiser optimiser;
+    double rate, momentum, decay; /* decay acts on weights of rank >= 2 only, not on biases and norms */
+    tern_schedule schedule;
+    double warmup;      /* epochs of linear growth from 0 */
+    int step_epochs;    /* STEP_RATE: every so many epochs .. */
+    double step_factor; /* .. the rate is multiplied by this */
+    double smoothing;
+    int epochs, batch;
+    bool flip;
+    int crop;
+    int patience; /* stop after so many epochs without a better test accuracy; 0: never */
+    uint64_t seed;
+} tern_recipe;
+
+/* Defaults that suit the zoo. */
+tern_recipe tern_recipe_default(void);
+/* Learning rate at a point of training, in epochs (fractions count). */
+double tern_recipe_rate(const tern_recipe *recipe, double epoch);
+
+/* A net planned for one batch size, to train or to infer.  Inputs "image" [B,..], "labels" [B]; outputs "logits" [B,K]
+ * and "loss" [1].  The store must outlive the model. */
+typedef struct tern_model {
+    const tern_net *net;
+    tern_graph *graph;
+    tern_program *program;
+    tern_session *session;
+    int batch;
+} tern_model;
+tern_status tern_model_open(tern_model *model, const tern_net *net, const void *parameters,
+                            const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
+                            tern_pool *pool);
+void tern_model_close(tern_model *model);
+/* The inference graph alone, with passes applied: for cost and show.  The caller closes it. */
+tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                             const tern_shape *sample, int batch, uint64_t seed);
+
+/* ---- evaluation ---------------------------------------------------------------------------------------------------- */
+
+/* What one spiking layer did, per sample. */
+typedef struct tern_layer_activity {
+    const char *layer; /* label; belongs to the evaluation */
+    double neurons;    /* B excluded */
+    double spikes;     /* per neuron, all T steps together */
+    double density;    /* spikes per neuron and step */
+} tern_layer_activity;
+
+/* What one layer computed, per sample: measured, not assumed. */
+typedef struct tern_layer_work {
+    const char *layer;
+    tern_work work;
+    double seconds; /* measured here */
+} tern_layer_work;
+
+typedef struct tern_evaluation {
+    double accuracy, loss, seconds;
+    int samples, classes;
+    int64_t *confusion; /* [classes, classes]: row true, column predicted */
+    int32_t *predicted; /* [samples] */
+    float *logits;      /* [samples, classes] */
+    tern_layer_activity *activity;
+    int activity_count;
+    tern_layer_work *layers;
+    int layer_count;
+    double spikes_per_neuron; /* mean over all spiking neurons */
+    tern_work work;           /* per sample, the sum of layers */
+    tern_arena arena;         /* names */
+} tern_evaluation;
+
+/* Run a net over a split; work is counted over the first `counted` samples (0: not).  Free with tern_evaluation_free. */
+tern_status tern_evaluate(tern_evaluation *evaluation, const tern_net *net, const void *parameters,
+                          const tern_samples *samples, int batch, int counted, tern_store *store,
+                          tern_pool *pool);
+void tern_evaluation_free(tern_evaluation *evaluation);
+
+/* ---- training -------------------------------------------------------------------------------------------------------- */
+
+/* What is known after an epoch. */
+typedef struct tern_epoch {
+    int epoch; /* from 1 */
+    double train_loss, train_accuracy, test_loss, test_accuracy;
+    double images_per_second, spikes_per_neuron, seconds, rate;
+} tern_epoch;
+
+/* Where training stands; with the store, all that a resumed run needs to continue bit by bit. */
+typedef struct tern_progress_state {
+    int epoch, batch; /* next batch of which epoch (from 0) */
+    uint64_t steps;   /* updates done */
+    double best;      /* best test accuracy so far */
+    int since_best;   /* epochs since then */
+    double loss_sum;  /* of the running epoch */
+    int64_t correct, seen;
+    double seconds; /* of training so far */
+} tern_progress_state;
+
+/* Called after each epoch (epoch != NULL) and every few seconds in between (epoch NULL): save, draw, decide to stop by
+ * returning something else than TERN_OK (TERN_INTERRUPTED ends training cleanly). */
+typedef tern_status tern_train_hook(void *context, const tern_progress_state *state, const tern_epoch *epoch);
+
+typedef struct tern_training {
+    const tern_net *net;
+    const void *parameters;
+    tern_recipe recipe;
+    const tern_samples *train, *test; /* test may be NULL */
+    double max_seconds;               /* stop after the epoch or batch in which this is passed; 0: never */
+    bool quiet;
+    tern_train_hook *hook;
+    void *context;
+} tern_training;
+
+/* Train from `state` (zero: from the start) on; parameters and moments are in the store. */
+tern_status tern_train(const tern_training *training, tern_progress_state *state, tern_store *store,
+                       tern_pool *pool);
+
+#endif
