@@ -216,6 +216,8 @@ tern_status tern_rewrite_close(tern_rewrite *rewrite, tern_graph **result);
 
 tern_status tern_pass_dead(const tern_graph *from, tern_graph **to);   /* drop what no output or next needs */
 tern_status tern_pass_common(const tern_graph *from, tern_graph **to); /* merge equal nodes */
+tern_status tern_pass_fold(const tern_graph *from,
+                           tern_graph **to); /* compute what depends on constants only */
 
 /* ---- printed form ---------------------------------------------------------------------------------------- */
 

@@ -3,10 +3,14 @@
 
 #include <string.h>
 
+#define MAX_ORDERED 4000 /* nodes up to which a better order is looked for: the search is quadratic */
+#define MAX_TRIES   64   /* values that are tried before recomputation gives up */
+
 void tern_program_close(tern_program *program)
 {
     if (!program) return;
     for (int s = 0; s < program->step_count; s++) tern_program_close(program->steps[s].body);
+    tern_graph_close(program->own_graph);
     tern_release(program->steps);
     tern_release(program->places);
     tern_release(program->copies);
@@ -239,11 +243,10 @@ static tern_status does_not_fit(const tern_program *p, size_t memory)
     return status;
 }
 
-tern_status tern_plan(tern_program **program, const tern_graph *graph, const tern_plan_options *options)
+/* A program in the given order of nodes (NULL: that of the graph). */
+static tern_status plan_in_order(tern_program **program, const tern_graph *graph, const int *order,
+                                 const tern_plan_options *options)
 {
-    static const tern_plan_options defaults = {0};
-    if (!options) options = &defaults;
-    TERN_TRY(tern_graph_status(graph));
     size_t values = (size_t)graph->value_count;
     tern_program *p = tern_take(sizeof *p);
     int *last = tern_take_array(2 * values, sizeof *last);
@@ -259,18 +262,94 @@ tern_status tern_plan(tern_program **program, const tern_graph *graph, const ter
         status = tern_no_memory(values * sizeof *p->places, "a plan");
         goto done;
     }
-    for (int n = 0; n < graph->node_count; n++) TERN_GOTO(done, plan_step(p, graph->nodes[n], options));
+    for (int n = 0; n < graph->node_count; n++)
+        TERN_GOTO(done, plan_step(p, graph->nodes[order ? order[n] : n], options));
     last_uses(p, last);
     place_sources(p);
     place_results(p, last, last + values);
     TERN_GOTO(done, place_copies(p));
     TERN_GOTO(done, allocate(p));
-    if (options->memory && p->arena_bytes > options->memory) status = does_not_fit(p, options->memory);
 done:
     tern_release(last);
     if (status == TERN_OK)
         *program = p;
     else
         tern_program_close(p);
+    return status;
+}
+
+/* The better of the graph's own order and the one that keeps least alive. */
+static tern_status plan_best(tern_program **program, const tern_graph *graph,
+                             const tern_plan_options *options)
+{
+    TERN_TRY(plan_in_order(program, graph, NULL, options));
+    if (options->keep_order || graph->node_count > MAX_ORDERED) return TERN_OK;
+    int *order = tern_take_array((size_t)graph->node_count + 1, sizeof *order);
+    tern_program *other = NULL;
+    tern_status status = order ? tern_order_nodes(graph, order)
+                               : tern_no_memory((size_t)graph->node_count * sizeof *order, "a plan");
+    if (status == TERN_OK) status = plan_in_order(&other, graph, order, options);
+    tern_release(order);
+    if (status == TERN_OK && other->arena_bytes < (*program)->arena_bytes &&
+        other->copy_count <= (*program)->copy_count) {
+        tern_program *worse = *program;
+        *program = other;
+        other = worse;
+    }
+    tern_program_close(other);
+    if (status != TERN_OK) {
+        tern_program_close(*program);
+        *program = NULL;
+    }
+    return status;
+}
+
+/* One value less that waits over the peak: replaces *program by a smaller one, or leaves *improved false. */
+static tern_status shrink(tern_program **program, const tern_plan_options *options, bool *improved)
+{
+    *improved = false;
+    int candidate = 0;
+    size_t bytes = SIZE_MAX;
+    for (int tries = 0; tries < MAX_TRIES; tries++) {
+        candidate = tern_recompute_candidate(*program, bytes, candidate);
+        if (!candidate) return TERN_OK;
+        bytes = (*program)->places[candidate].bytes;
+        tern_graph *graph = NULL;
+        tern_program *smaller = NULL;
+        TERN_TRY(tern_recompute_value(*program, candidate, &graph));
+        if (!graph) continue;
+        tern_status status = plan_in_order(&smaller, graph, NULL, options);
+        if (status != TERN_OK || smaller->arena_bytes >= (*program)->arena_bytes) {
+            tern_program_close(smaller);
+            tern_graph_close(graph);
+            TERN_TRY(status);
+            continue;
+        }
+        smaller->own_graph = graph;
+        tern_program_close(*program);
+        *program = smaller;
+        *improved = true;
+        return TERN_OK;
+    }
+    return TERN_OK;
+}
+
+tern_status tern_plan(tern_program **program, const tern_graph *graph, const tern_plan_options *options)
+{
+    static const tern_plan_options defaults = {0};
+    if (!options) options = &defaults;
+    TERN_TRY(tern_graph_status(graph));
+    tern_program *p = NULL;
+    TERN_TRY(plan_best(&p, graph, options));
+    tern_status status = TERN_OK;
+    bool improved = true;
+    while (status == TERN_OK && improved && options->memory && p->arena_bytes > options->memory)
+        status = shrink(&p, options, &improved);
+    if (status == TERN_OK && options->memory && p->arena_bytes > options->memory)
+        status = does_not_fit(p, options->memory);
+    if (status != TERN_OK)
+        tern_program_close(p);
+    else
+        *program = p;
     return status;
 }

@@ -38,6 +38,7 @@ typedef struct tern_copy {
 
 struct tern_program {
     const tern_graph *graph; /* must outlive the program */
+    tern_graph *own_graph;   /* the same, where planning had to change it (recomputation); else NULL */
     tern_step *steps;
     int step_count;
     tern_place *places; /* [graph->value_count] */
@@ -51,7 +52,7 @@ struct tern_program {
 typedef struct tern_plan_options {
     bool reference;  /* reference kernels only */
     bool keep_order; /* steps in the order of the graph */
-    size_t memory;   /* arena limit in bytes; 0: none */
+    size_t memory;   /* arena limit in bytes: forward values are computed again to keep it; 0: none */
 } tern_plan_options;
 
 /* Plan a graph.  TERN_NO_FIT names the tensors that are alive at the peak when `memory` is too small. */
@@ -69,6 +70,14 @@ typedef struct tern_block {
 /* Offsets for blocks so that blocks alive together do not overlap: several orders are tried, best wins.  Returns the
  * arena's size; multiples of 64 bytes. */
 tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes);
+
+/* An order of the nodes that keeps little alive: order[step] = node. */
+tern_status tern_order_nodes(const tern_graph *graph, int *order);
+
+/* A value that waits over the peak, the biggest below (limit bytes, limit_id), or 0; and the graph in which it is
+ * computed again behind the peak (NULL when it can't be). */
+int tern_recompute_candidate(const tern_program *plan, size_t limit, int limit_id);
+tern_status tern_recompute_value(const tern_program *plan, int id, tern_graph **result);
 
 /* Most bytes alive at one step, and which step. */
 size_t tern_least_bytes(const tern_block *blocks, int count, int steps, int *peak_step);
