@@ -1,0 +1,26 @@
+/* Shared by the products of this folder. */
+#ifndef TERN_KERNEL_GEMM_H
+#define TERN_KERNEL_GEMM_H
+
+#include "kernel/table.h"
+
+static inline int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The length of the blocks in which k summed elements are added: each block from 0, then onto the result.  Every
+ * kernel that promises the bits of tern_gemm follows it. */
+int64_t tern_sum_block(int64_t k);
+
+#endif

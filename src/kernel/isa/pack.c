@@ -1,0 +1,177 @@
+/* Copies a panel of a factor into the order in which the tile reads it: for each summed index s the `width` values of
+ * neighbouring free indices, as floats.  Whatever the factor is (strided, turned, bits, a window over images) ends
+ * here, so that one tile serves them all. */
+#include "kernel/isa/transpose.h"
+#include "kernel/isa/window.h"
+
+#include <string.h>
+
+/* Stores the first `lanes` of v. */
+TERN_INLINE void store_part(float *out, vf v, int lanes)
+{
+    if (lanes >= TERN_LANES) {
+        tern_store(out, v);
+        return;
+    }
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(out, (__mmask16)((1u << lanes) - 1), (__m512)v);
+#else
+    for (int l = 0; l < lanes; l++) out[l] = v[l];
+#endif
+}
+
+/* The first `lanes` of p, 0 behind. */
+TERN_INLINE vf load_part(const float *p, int64_t lanes)
+{
+    if (lanes >= TERN_LANES) return tern_load(p);
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), p);
+#else
+    vf v = {0};
+    for (int l = 0; l < lanes; l++) v[l] = p[l];
+    return v;
+#endif
+}
+
+/* Free indices are neighbours in memory: copy rows. */
+static void pack_rows(const float *data, int64_t sum_stride, int64_t count, int width, int64_t sums, float *out)
+{
+    for (int64_t s = 0; s < sums; s++, data += sum_stride, out += width)
+        for (int f = 0; f < width; f += TERN_LANES)
+            store_part(out + f, load_part(data + (f < count ? f : 0), f < count ? count - f : 0), width - f);
+}
+
+/* Summed indices are neighbours in memory: turn squares. */
+static void pack_columns(const float *data, int64_t free_stride, int64_t count, int width, int64_t sums, float *out)
+{
+    for (int64_t s = 0; s < sums; s += TERN_LANES) {
+        int64_t part = sums - s < TERN_LANES ? sums - s : TERN_LANES;
+        for (int f = 0; f < width; f += TERN_LANES) {
+            vf row[TERN_LANES];
+            TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
+            {
+                row[i] = f + i < count ? load_part(data + (f + i) * free_stride + s, part) : (vf){0};
+            }
+            tern_transpose(row);
+            float *to = out + s * width + f;
+            TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
+            {
+                if (i < part) store_part(to + i * width, row[i], width - f);
+            }
+        }
+    }
+}
+
+static void pack_any(const float *data, int64_t free_stride, int64_t sum_stride, int64_t count, int width,
+                     int64_t sums, float *out)
+{
+    for (int64_t s = 0; s < sums; s++, out += width)
+        for (int f = 0; f < width; f++) out[f] = f < count ? data[f * free_stride + s * sum_stride] : 0;
+}
+
+static void pack_bit_rows(const uint64_t *words, int64_t at, int64_t sum_stride, int64_t count, int width,
+                          int64_t sums, float *out)
+{
+    for (int64_t s = 0; s < sums; s++, at += sum_stride, out += width)
+        for (int f = 0; f < width; f += TERN_LANES) {
+            int bits = count - f < TERN_LANES ? (int)(count - f) : TERN_LANES;
+            store_part(out + f, tern_expand_bits(bits > 0 ? tern_bits_at(words, at + f, bits) : 0), width - f);
+        }
+}
+
+/* Lane l holds 32 summed bits of free index l; bit s of all lanes makes row s. */
+static void pack_bit_columns(const uint64_t *words, int64_t at, int64_t free_stride, int64_t count, int width,
+                             int64_t sums, float *out)
+{
+    for (int64_t s = 0; s < sums; s += 32) {
+        int part = sums - s < 32 ? (int)(sums - s) : 32;
+        for (int f = 0; f < width; f += TERN_LANES) {
+            vu chunk = {0};
+            for (int l = 0; l < TERN_LANES && f + l < count; l++)
+                chunk[l] = tern_bits_at(words, at + (f + l) * free_stride + s, part);
+            float *to = out + s * width + f;
+            vu one = (vu){0} + 0x3f800000u;
+            for (int i = 0; i < part; i++, chunk >>= 1)
+                store_part(to + i * width, (vf)((chunk & 1u) * one), width - f);
+        }
+    }
+}
+
+static void pack_bit_any(const uint64_t *words, int64_t at, int64_t free_stride, int64_t sum_stride, int64_t count,
+                         int width, int64_t sums, float *out)
+{
+    for (int64_t s = 0; s < sums; s++, out += width)
+        for (int f = 0; f < width; f++)
+            out[f] = f < count && tern_bits_at(words, at + f * free_stride + s * sum_stride, 1);
+}
+
+/* Free = pixels: a row of the panel is one tap seen from `width` neighbouring pixels. */
+static void pack_pixels(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
+                        int64_t sums, float *out)
+{
+    const tern_window *w = factor->window;
+    for (int f = 0; f < width; f += TERN_LANES) {
+        int lanes = count - f < TERN_LANES ? (int)(count - f) : TERN_LANES;
+        tern_line line = {0};
+        if (lanes > 0) line = tern_line_at(w, free0 + f, lanes);
+        tern_tap tap = tern_tap_at(w, sum0);
+        float *to = out + f;
+        for (int64_t s = 0; s < sums; s++, to += width, tern_tap_next(w, &tap))
+            store_part(to, lanes > 0 ? tern_line_load(factor, &line, &tap) : (vf){0}, width - f);
+    }
+}
+
+/* Summed = pixels: a column of the panel is one tap; squares of (taps, pixels) are turned. */
+static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0, int64_t sums,
+                      float *out)
+{
+    const tern_window *w = factor->window;
+    for (int64_t s = 0; s < sums; s += TERN_LANES) {
+        int part = sums - s < TERN_LANES ? (int)(sums - s) : TERN_LANES;
+        tern_line line = tern_line_at(w, sum0 + s, part);
+        tern_tap tap = tern_tap_at(w, free0);
+        for (int f = 0; f < width; f += TERN_LANES) {
+            vf row[TERN_LANES];
+            TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
+            {
+                row[i] = (vf){0};
+                if (f + i < count) {
+                    row[i] = tern_line_load(factor, &line, &tap);
+                    tern_tap_next(w, &tap);
+                }
+            }
+            tern_transpose(row);
+            float *to = out + s * width + f;
+            TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
+            {
+                if (i < part) store_part(to + i * width, row[i], width - f);
+            }
+        }
+    }
+}
+
+void TERN_FOR_ISA(tern_pack_panel)(const tern_factor *factor, int64_t free0, int64_t count, int width,
+                                   int64_t sum0, int64_t sums, float *out)
+{
+    int64_t free_stride = factor->free_stride, sum_stride = factor->sum_stride;
+    int64_t at = factor->first + free0 * free_stride + sum0 * sum_stride;
+    const uint64_t *words = factor->data;
+    const float *data = (const float *)factor->data + at;
+
+    if (factor->window && factor->sum_pixels)
+        pack_taps(factor, free0, count, width, sum0, sums, out);
+    else if (factor->window)
+        pack_pixels(factor, free0, count, width, sum0, sums, out);
+    else if (factor->bits && sum_stride == 1)
+        pack_bit_columns(words, at, free_stride, count, width, sums, out);
+    else if (factor->bits && free_stride == 1)
+        pack_bit_rows(words, at, sum_stride, count, width, sums, out);
+    else if (factor->bits)
+        pack_bit_any(words, at, free_stride, sum_stride, count, width, sums, out);
+    else if (sum_stride == 1)
+        pack_columns(data, free_stride, count, width, sums, out);
+    else if (free_stride == 1)
+        pack_rows(data, sum_stride, count, width, sums, out);
+    else
+        pack_any(data, free_stride, sum_stride, count, width, sums, out);
+}

@@ -1,0 +1,23 @@
+/* The table of this instruction set. */
+#include "kernel/isa/isa.h"
+
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+
+extern const tern_kernels TERN_FOR_ISA(tern_table);
+
+const tern_kernels TERN_FOR_ISA(tern_table) = {
+    .name = TEXT(TERN_ISA),
+    .tile_rows = TERN_TILE_ROWS,
+    .tile_columns = 2 * TERN_LANES,
+    .tile = TERN_FOR_ISA(tern_tiles),
+    .half_tile = TERN_FOR_ISA(tern_half_tiles),
+    .pack = TERN_FOR_ISA(tern_pack_panel),
+    .list_bits = TERN_FOR_ISA(tern_list_bits),
+    .add_rows = TERN_FOR_ISA(tern_add_rows),
+    .sparse_linear = 0.25,
+    .sparse_gradient = 0.25,
+    .plane_forward = TERN_FOR_ISA(tern_plane_forward),
+    .plane_grad_input = TERN_FOR_ISA(tern_plane_grad_input),
+    .plane_grad_weight = TERN_FOR_ISA(tern_plane_grad_weight),
+};

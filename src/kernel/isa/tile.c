@@ -1,0 +1,76 @@
+/* The innermost loop of every product: a block of C lives in registers while one row of a packed panel of A and one
+ * of B after the other are multiplied into it.  14 x 32 (AVX-512), 6 x 16 (AVX2) and 4 x 8 leave just enough
+ * registers for a row of B; each element is one chain of multiply-adds in the order of k. */
+#include "kernel/isa/isa.h"
+
+TERN_INLINE void tile(const int rows, const int vectors, int64_t k, const float *restrict a, int64_t a_step,
+                      const float *restrict b, float *restrict c, int64_t row_stride, bool add)
+{
+    vf sum[TERN_TILE_ROWS][2];
+    TERN_UNROLL for (int i = 0; i < rows; i++)
+    {
+        sum[i][0] = (vf){0};
+        sum[i][1] = (vf){0};
+    }
+    for (; k > 0; k--, a += a_step, b += 2 * TERN_LANES) {
+        vf b0 = tern_load(b), b1 = vectors == 2 ? tern_load(b + TERN_LANES) : b0;
+        TERN_UNROLL for (int i = 0; i < rows; i++)
+        {
+            sum[i][0] += a[i] * b0;
+            if (vectors == 2) sum[i][1] += a[i] * b1;
+        }
+    }
+    TERN_UNROLL for (int i = 0; i < rows; i++)
+    {
+        float *row = c + i * row_stride;
+        tern_store(row, add ? tern_load(row) + sum[i][0] : sum[i][0]);
+        if (vectors == 2) {
+            row += TERN_LANES;
+            tern_store(row, add ? tern_load(row) + sum[i][1] : sum[i][1]);
+        }
+    }
+}
+
+#define TILE(rows)                                                                                           \
+    static void tile_##rows(int64_t k, const float *a, int64_t a_step, const float *b, float *c,             \
+                            int64_t row_stride, bool add)                                                    \
+    {                                                                                                        \
+        tile(rows, 2, k, a, a_step, b, c, row_stride, add);                                                  \
+    }                                                                                                        \
+    static void half_tile_##rows(int64_t k, const float *a, int64_t a_step, const float *b, float *c,        \
+                                 int64_t row_stride, bool add)                                               \
+    {                                                                                                        \
+        tile(rows, 1, k, a, a_step, b, c, row_stride, add);                                                  \
+    }
+
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+#if TERN_TILE_ROWS > 4
+TILE(5)
+TILE(6)
+#endif
+#if TERN_TILE_ROWS > 6
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
+#endif
+
+#if TERN_TILE_ROWS == 14
+#define TILES(name)                                                                                          \
+    name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8, name##_9, name##_10,     \
+        name##_11, name##_12, name##_13, name##_14
+#elif TERN_TILE_ROWS == 6
+#define TILES(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
+#else
+#define TILES(name) name##_1, name##_2, name##_3, name##_4
+#endif
+
+tern_tile *const TERN_FOR_ISA(tern_tiles)[] = {TILES(tile)};
+tern_tile *const TERN_FOR_ISA(tern_half_tiles)[] = {TILES(half_tile)};

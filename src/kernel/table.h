@@ -1,0 +1,42 @@
+/* The loops that differ between instruction sets, as a table: isa/ is compiled once per instruction set and fills one
+ * each; the rest of the folder cuts work into tasks and calls through the table that was chosen. */
+#ifndef TERN_KERNEL_TABLE_H
+#define TERN_KERNEL_TABLE_H
+
+#include "kernel/kernel.h"
+
+/* A block of C: c[rows, columns] = (add ? c : 0) + sum over k of a[k*a_step + row] * b[k*columns + column], where
+ * `columns` is the table's (the whole width of a packed panel of B). */
+typedef void tern_tile(int64_t k, const float *a, int64_t a_step, const float *b, float *c, int64_t row_stride,
+                       bool add);
+
+typedef struct tern_kernels {
+    const char *name;
+    int tile_rows, tile_columns; /* the largest block of C that stays in registers */
+    tern_tile *const *tile;      /* tile[rows - 1], for 1 .. tile_rows rows */
+    tern_tile *const *half_tile; /* the same for the first half of the columns */
+
+    /* out[s*width + f] = element (free0 + f, sum0 + s) of the factor, f < width (0 from `count` on), s < sums. */
+    void (*pack)(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0, int64_t sums,
+                 float *out);
+
+    /* The positions of the bits set in [at, at + count), count <= 256, in ascending order, relative to `at`; returns how
+     * many.  May write up to 64 bytes behind the last. */
+    int (*list_bits)(const uint64_t *words, int64_t at, int count, uint8_t *list);
+
+    /* c[i*row_stride ..] of tile_columns floats = (add ? c : 0) + the sum over j < counts[i*count_step] of
+     * b[list[j]*tile_columns ..], list = lists + i*list_step, for i < rows. */
+    void (*add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step, const uint16_t *counts,
+                     int64_t count_step, const float *b, float *c, int64_t row_stride, bool add);
+
+    double sparse_linear, sparse_gradient; /* densities below which adding rows is faster than multiplying */
+
+    /* Depthwise convolution of one plane; see isa/depthwise.c. */
+    void (*plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias, float *y);
+    void (*plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);
+    void (*plane_grad_weight)(const tern_conv *conv, const float *x, const float *dy, double *dw);
+} tern_kernels;
+
+const tern_kernels *tern_kernels_get(void);
+
+#endif
