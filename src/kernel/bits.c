@@ -115,7 +115,8 @@ static void turn_task(void *context, int64_t task, int thread)
     }
 }
 
-void tern_bits_transpose(tern_pool *pool, int64_t rows, int64_t columns, const void *x, int64_t first, uint64_t *out)
+void tern_bits_transpose(tern_pool *pool, int64_t rows, int64_t columns, const void *x, int64_t first,
+                         uint64_t *out)
 {
     turning t = {rows, columns, first, x, out};
     tern_pool_run(pool, ceil_div(columns, 64), turn_task, &t);
@@ -135,7 +136,8 @@ typedef struct pooling {
 static int ones_under(const pooling *p, int64_t i)
 {
     const tern_conv *w = p->window;
-    int64_t ox = i % w->out_width, oy = i / w->out_width % w->out_height, plane = i / w->out_width / w->out_height;
+    int64_t ox = i % w->out_width, oy = i / w->out_width % w->out_height,
+            plane = i / w->out_width / w->out_height;
     int ones = 0;
     for (int64_t ky = 0; ky < w->kernel_height; ky++) {
         int64_t y = oy * w->stride_y + ky * w->dilation_y - w->pad_y;

@@ -1,5 +1,6 @@
 /* Convolution as a product: the packers read the images through a window, so no unfolded copy of them exists. */
 #include "kernel/gemm.h"
+#include "tensor/tensor.h"
 
 #include <string.h>
 
@@ -55,7 +56,8 @@ static tern_window output_window(const tern_conv *c)
                          .stride_x = 1};
 }
 
-static tern_factor seen(const void *data, bool bits, int64_t first, const tern_window *window, bool sum_pixels)
+static tern_factor seen(const void *data, bool bits, int64_t first, const tern_window *window,
+                        bool sum_pixels)
 {
     return (tern_factor){.data = data,
                          .bits = bits,
@@ -103,12 +105,13 @@ static tern_product weight_product(const tern_conv *c, const tern_window *input,
 /* Along one axis, the input positions phase, phase + stride, … meet every `every`-th tap from `tap` on, and tap number t
  * of those looks at output position + origin + t*step. */
 typedef struct phase_axis {
-    int64_t count;  /* positions */
+    int64_t count; /* positions */
     int64_t taps, tap, every;
     int64_t origin, step;
 } phase_axis;
 
-static phase_axis phase_of(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation)
+static phase_axis phase_of(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_t pad,
+                           int64_t dilation)
 {
     phase_axis p = {.count = ceil_div(in - phase, stride), .every = 1};
     while (p.every * dilation % stride) p.every++;
@@ -124,7 +127,8 @@ static phase_axis phase_of(int64_t phase, int64_t in, int64_t kernel, int64_t st
 }
 
 /* dx of one phase, one product a group: the weights turned to [in_channels/groups, (o,ty,tx)] times dy's window. */
-static tern_product input_product(const tern_conv *c, const phase_axis *y, const phase_axis *x, tern_window *window)
+static tern_product input_product(const tern_conv *c, const phase_axis *y, const phase_axis *x,
+                                  tern_window *window)
 {
     int64_t in = c->in_channels / c->groups, sums = c->out_channels / c->groups * y->taps * x->taps;
     bool whole = c->stride_y == 1 && c->stride_x == 1;
@@ -163,7 +167,8 @@ static void turn_weights(const tern_conv *conv, const phase_axis *y, const phase
                 const float *kernel = w + ((g * outs + o) * ins + c) * taps_of(conv);
                 for (int64_t ty = 0; ty < y->taps; ty++)
                     for (int64_t tx = 0; tx < x->taps; tx++)
-                        *turned++ = kernel[(y->tap + ty * y->every) * conv->kernel_width + x->tap + tx * x->every];
+                        *turned++ =
+                            kernel[(y->tap + ty * y->every) * conv->kernel_width + x->tap + tx * x->every];
             }
 }
 
@@ -214,7 +219,8 @@ static void depthwise_forward(void *context, int64_t plane, int thread)
     int64_t channel = plane % c->groups;
     (void)thread;
     tern_kernels_get()->plane_forward(c, d->x + plane * c->height * c->width, d->w + channel * taps_of(c),
-                                      d->bias ? d->bias[channel] : 0, d->y + plane * c->out_height * c->out_width);
+                                      d->bias ? d->bias[channel] : 0,
+                                      d->y + plane * c->out_height * c->out_width);
 }
 
 static void depthwise_input(void *context, int64_t plane, int thread)
@@ -245,6 +251,33 @@ static void depthwise_weight(void *context, int64_t channel, int thread)
     for (int64_t t = 0; t < taps_of(c); t++) dw[t] = (float)((d->accumulate ? dw[t] : 0) + sum[t]);
 }
 
+/* ---- spikes ------------------------------------------------------------------------------------------ */
+
+/* How many outputs along an axis read input position `at`. */
+static int64_t readers(int64_t at, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation)
+{
+    int64_t count = 0;
+    for (int64_t k = 0; k < kernel; k++) {
+        int64_t o = at + pad - k * dilation;
+        count += o >= 0 && o % stride == 0 && o / stride < out;
+    }
+    return count;
+}
+
+/* The additions that the spikes ask for: each adds its column of weights at every output that reads it. */
+static int64_t count_accumulates(const tern_conv *c, const void *x, int64_t first)
+{
+    int64_t total = 0, planes = c->images * c->in_channels;
+    for (int64_t ix = 0; ix < c->width; ix++)
+        for (int64_t iy = 0; iy < c->height; iy++) {
+            int64_t y = readers(iy, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
+            int64_t x_ = readers(ix, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
+            for (int64_t p = 0; y * x_ > 0 && p < planes; p++)
+                total += y * x_ * tern_bit_get(x, first + (p * c->height + iy) * c->width + ix);
+        }
+    return total * (c->out_channels / c->groups);
+}
+
 /* ---- the public functions ---------------------------------------------------------------------------- */
 
 size_t tern_conv_scratch(const tern_conv *conv)
@@ -255,8 +288,8 @@ size_t tern_conv_scratch(const tern_conv *conv)
     return (size_t)max(bytes, (int64_t)each_phase(NULL, conv, NULL, NULL, NULL, false, NULL));
 }
 
-static void forward(tern_pool *pool, const tern_conv *conv, const void *x, bool bits, int64_t first, const float *w,
-                    const float *bias, float *y, void *scratch)
+static void forward(tern_pool *pool, const tern_conv *conv, const void *x, bool bits, int64_t first,
+                    const float *w, const float *bias, float *y, void *scratch)
 {
     tern_window window = input_window(conv);
     tern_product product = forward_product(conv, &window);
@@ -267,8 +300,8 @@ static void forward(tern_pool *pool, const tern_conv *conv, const void *x, bool 
     tern_gemm(pool, &product, scratch);
 }
 
-void tern_conv_forward(tern_pool *pool, const tern_conv *conv, const float *x, const float *w, const float *bias,
-                       float *y, void *scratch)
+void tern_conv_forward(tern_pool *pool, const tern_conv *conv, const float *x, const float *w,
+                       const float *bias, float *y, void *scratch)
 {
     if (is_depthwise(conv)) {
         depthwise d = {.conv = conv, .x = x, .w = w, .bias = bias, .y = y};
@@ -278,13 +311,13 @@ void tern_conv_forward(tern_pool *pool, const tern_conv *conv, const float *x, c
     forward(pool, conv, x, false, 0, w, bias, y, scratch);
 }
 
-tern_work tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
-                                 const float *w, const float *bias, float *y, tern_spike_path path, void *scratch)
+void tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
+                            const float *w, const float *bias, float *y, tern_spike_path path,
+                            int64_t *accumulates, void *scratch)
 {
     (void)path;
+    if (accumulates) *accumulates += count_accumulates(conv, x, first);
     forward(pool, conv, x, true, first, w, bias, y, scratch);
-    int64_t outputs = conv->images * conv->out_channels * conv->out_height * conv->out_width;
-    return (tern_work){.macs = outputs * (conv->in_channels / conv->groups) * taps_of(conv)};
 }
 
 void tern_conv_grad_input(tern_pool *pool, const tern_conv *conv, const float *dy, const float *w, float *dx,
@@ -321,12 +354,11 @@ void tern_conv_grad_weight(tern_pool *pool, const tern_conv *conv, const float *
     grad_weight(pool, conv, x, false, 0, dy, dw, accumulate, scratch);
 }
 
-tern_work tern_conv_grad_weight_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
-                                     const float *dy, float *dw, bool accumulate, tern_spike_path path,
-                                     void *scratch)
+void tern_conv_grad_weight_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
+                                const float *dy, float *dw, bool accumulate, tern_spike_path path,
+                                int64_t *accumulates, void *scratch)
 {
     (void)path;
+    if (accumulates) *accumulates += count_accumulates(conv, x, first);
     grad_weight(pool, conv, x, true, first, dy, dw, accumulate, scratch);
-    int64_t outputs = conv->images * conv->out_channels * conv->out_height * conv->out_width;
-    return (tern_work){.macs = outputs * (conv->in_channels / conv->groups) * taps_of(conv)};
 }

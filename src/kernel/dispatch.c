@@ -25,7 +25,9 @@ static bool usable(size_t i)
 {
 #if defined(TERN_X86)
     __builtin_cpu_init();
-    if (i == 1) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    if (i == 1)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("bmi2");
     if (i == 2)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -60,8 +62,8 @@ tern_status tern_isa_select(const char *name)
     for (size_t i = 0; i < TERN_COUNT(known); i++) {
         if (strcmp(known[i]->name, name)) continue;
         if (!usable(i))
-            return tern_fail(TERN_USAGE, "%s: this processor cannot run %s; leave it unset or use %s", source, name,
-                             best()->name);
+            return tern_fail(TERN_USAGE, "%s: this processor cannot run %s; leave it unset or use %s", source,
+                             name, best()->name);
         atomic_store(&chosen, known[i]);
         return TERN_OK;
     }

@@ -5,14 +5,14 @@
 
 #include <string.h>
 
-#define SUM_BLOCK    256             /* of k: a panel of B then stays in the first-level cache */
-#define SLAB_FLOATS  (2 * 1024 * 1024) /* packed at a time: fits a last-level cache */
-#define SLAB_SPAN    2048            /* rows of A, rows of B packed at a time */
-#define SERIAL_MACS  (256 * 1024)    /* below this, waking threads costs more than it brings */
-#define TASK_MACS    (256 * 1024) /* a task is at least this, when there are few */
-#define PACK_FLOATS  (32 * 1024)     /* packed by one task */
-#define MAX_ROWS     16
-#define MAX_COLUMNS  32
+#define SUM_BLOCK   256               /* of k: a panel of B then stays in the first-level cache */
+#define SLAB_FLOATS (2 * 1024 * 1024) /* packed at a time: fits a last-level cache */
+#define SLAB_SPAN   2048              /* rows of A, rows of B packed at a time */
+#define SERIAL_MACS (256 * 1024)      /* below this, waking threads costs more than it brings */
+#define TASK_MACS   (256 * 1024)      /* a task is at least this, when there are few */
+#define PACK_FLOATS (32 * 1024)       /* packed by one task */
+#define MAX_ROWS    16
+#define MAX_COLUMNS 32
 
 int64_t tern_sum_block(int64_t k)
 {
@@ -22,11 +22,11 @@ int64_t tern_sum_block(int64_t k)
 /* How a product is cut. */
 typedef struct layout {
     const tern_kernels *kernels;
-    int rows, columns;                 /* of a tile */
-    int64_t sum_block;                 /* of k, a multiple makes a slab */
-    int64_t slab_rows, slab_columns;   /* in panels */
+    int rows, columns;               /* of a tile */
+    int64_t sum_block;               /* of k, a multiple makes a slab */
+    int64_t slab_rows, slab_columns; /* in panels */
     int64_t slab_sums, slab_batch;
-    int64_t a_floats, b_floats;        /* of scratch, for one product of the slab */
+    int64_t a_floats, b_floats; /* of scratch, for one product of the slab */
 } layout;
 
 static layout lay_out(const tern_product *p)
@@ -62,7 +62,7 @@ typedef struct slab {
     layout layout;
     int64_t batch0, batches, row0, rows, column0, columns, sum0, sums;
     float *a, *b;
-    int64_t panels_a, panels_b, panels_per_task;      /* packing */
+    int64_t panels_a, panels_b, panels_per_task;       /* packing */
     int64_t tile_rows, tile_columns, tasks_m, tasks_n; /* panels a task, tasks along m and n */
 } slab;
 
@@ -84,8 +84,8 @@ static void pack_task(void *context, int64_t task, int thread)
         int width = is_a ? l->rows : l->columns;
         int64_t from = panel * width, span = is_a ? s->rows : s->columns;
         float *out = is_a ? s->a + batch * l->a_floats : s->b + batch * l->b_floats;
-        l->kernels->pack(&factor, (is_a ? s->row0 : s->column0) + from, min(width, span - from), width, s->sum0,
-                         s->sums, out + from * s->sums);
+        l->kernels->pack(&factor, (is_a ? s->row0 : s->column0) + from, min(width, span - from), width,
+                         s->sum0, s->sums, out + from * s->sums);
     }
 }
 
@@ -102,8 +102,8 @@ static int64_t run_of(const tern_product *p, int64_t column, int64_t count, int6
 }
 
 /* Before the first block of k: C becomes the bias, or what it held plus the bias. */
-static void start_block(const tern_product *p, int64_t batch, float *c, int64_t row0, int64_t rows, int64_t column0,
-                        int64_t columns)
+static void start_block(const tern_product *p, int64_t batch, float *c, int64_t row0, int64_t rows,
+                        int64_t column0, int64_t columns)
 {
     for (int64_t i = 0; i < rows; i++) {
         float *row = c + (row0 + i) * p->row_stride;
@@ -162,7 +162,8 @@ static void multiply_task(void *context, int64_t task, int thread)
     const tern_product *p = s->product;
     const layout *l = &s->layout;
     int64_t batch = task / (s->tasks_m * s->tasks_n);
-    int64_t from_m = task / s->tasks_n % s->tasks_m * s->tile_rows, from_n = task % s->tasks_n * s->tile_columns;
+    int64_t from_m = task / s->tasks_n % s->tasks_m * s->tile_rows,
+            from_n = task % s->tasks_n * s->tile_columns;
     int64_t to_m = min(from_m + s->tile_rows, s->panels_a), to_n = min(from_n + s->tile_columns, s->panels_b);
     const float *a = s->a + batch * l->a_floats, *b = s->b + batch * l->b_floats;
     float *c = p->c + (s->batch0 + batch) * p->batch_stride;
@@ -174,8 +175,8 @@ static void multiply_task(void *context, int64_t task, int thread)
     if (biased && s->sum0 == 0) {
         int64_t rows = min(to_m * l->rows, s->rows) - from_m * l->rows;
         int64_t columns = min(to_n * l->columns, s->columns) - from_n * l->columns;
-        start_block(p, s->batch0 + batch, c, s->row0 + from_m * l->rows, rows, s->column0 + from_n * l->columns,
-                    columns);
+        start_block(p, s->batch0 + batch, c, s->row0 + from_m * l->rows, rows,
+                    s->column0 + from_n * l->columns, columns);
     }
     for (int64_t k = 0; k < s->sums; k += l->sum_block) {
         bool add = p->accumulate || biased || s->sum0 + k > 0;
@@ -204,7 +205,8 @@ static void run_slab(tern_pool *pool, slab *s)
 
     s->tile_rows = min(s->panels_a, 8);
     s->tile_columns = min(s->panels_b, s->panels_a <= 2 ? 2 : 8);
-    while (s->tile_columns > 1 && s->tile_rows * l->rows * s->tile_columns * l->columns * s->sums > TASK_MACS &&
+    while (s->tile_columns > 1 &&
+           s->tile_rows * l->rows * s->tile_columns * l->columns * s->sums > TASK_MACS &&
            s->batches * ceil_div(s->panels_a, s->tile_rows) * ceil_div(s->panels_b, s->tile_columns) < 16)
         s->tile_columns--;
     while (s->tile_rows > 1 && s->batches * ceil_div(s->panels_a, s->tile_rows) * s->panels_b < 8 &&

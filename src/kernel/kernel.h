@@ -100,12 +100,10 @@ typedef struct tern_conv {
 /* Out extent of a convolution or pooling: floor((in + pads - dilation*(kernel-1) - 1) / stride) + 1, 0 when none. */
 int64_t tern_conv_extent(int64_t in, int64_t kernel, int64_t stride, int64_t pads, int64_t dilation);
 
-/* What was executed: a product by a bit is an accumulate when the kernel adds rows, a MAC when it multiplies. */
-typedef struct tern_work {
-    int64_t macs, accumulates;
-} tern_work;
-
-/* Which loops a spike kernel uses: the faster one for the density at hand (same bits either way), or one of the two. */
+/* Kernels that read spikes count the additions of a weight that the spikes ask for (a spike times the outputs that it
+ * reaches: tern_work's accumulates) onto *accumulates unless it is NULL.
+ *
+ * Which loops a spike kernel uses: the faster one for the density at hand (same bits either way), or one of the two. */
 typedef enum tern_spike_path { TERN_SPIKE_AUTO, TERN_SPIKE_DENSE, TERN_SPIKE_SPARSE } tern_spike_path;
 
 /* Scratch that serves all of the functions below. */
@@ -114,32 +112,32 @@ size_t tern_conv_scratch(const tern_conv *conv);
 /* bias may be NULL.  x is f32, or bits whose first element is bit `first`. */
 void tern_conv_forward(tern_pool *pool, const tern_conv *conv, const float *x, const float *w,
                        const float *bias, float *y, void *scratch);
-tern_work tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
-                                 const float *w, const float *bias, float *y, tern_spike_path path,
-                                 void *scratch);
+void tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
+                            const float *w, const float *bias, float *y, tern_spike_path path,
+                            int64_t *accumulates, void *scratch);
 
 /* dx (+)= what dy [images, out_channels, ...] says about x;  dw (+)= sum over images and pixels of dy * x. */
 void tern_conv_grad_input(tern_pool *pool, const tern_conv *conv, const float *dy, const float *w, float *dx,
                           bool accumulate, void *scratch);
 void tern_conv_grad_weight(tern_pool *pool, const tern_conv *conv, const float *x, const float *dy, float *dw,
                            bool accumulate, void *scratch);
-tern_work tern_conv_grad_weight_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
-                                     const float *dy, float *dw, bool accumulate, tern_spike_path path,
-                                     void *scratch);
+void tern_conv_grad_weight_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
+                                const float *dy, float *dw, bool accumulate, tern_spike_path path,
+                                int64_t *accumulates, void *scratch);
 
 /* ---- spikes ------------------------------------------------------------------------------------------ */
 
 /* y[rows,n] (+)= x[rows,k] * w[n,k]^T + bias[n], x bits from bit `first`. */
 size_t tern_spike_linear_scratch(int64_t rows, int64_t n, int64_t k);
-tern_work tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
-                            const float *w, const float *bias, float *y, bool accumulate,
-                            tern_spike_path path, void *scratch);
+void tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
+                       const float *w, const float *bias, float *y, bool accumulate, tern_spike_path path,
+                       int64_t *accumulates, void *scratch);
 
 /* dw[n,k] (+)= dy[rows,n]^T * x[rows,k]. */
 size_t tern_spike_grad_weight_scratch(int64_t rows, int64_t n, int64_t k);
-tern_work tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x,
-                                 int64_t first, const float *dy, float *dw, bool accumulate,
-                                 tern_spike_path path, void *scratch);
+void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
+                            const float *dy, float *dw, bool accumulate, tern_spike_path path,
+                            int64_t *accumulates, void *scratch);
 
 /* Bits set among `count` from bit `first`. */
 int64_t tern_bits_count(const void *bits, int64_t first, int64_t count);

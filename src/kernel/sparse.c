@@ -14,7 +14,7 @@
 typedef struct layout {
     const tern_kernels *kernels;
     int columns;
-    int64_t block;                  /* of k */
+    int64_t block;                   /* of k */
     int64_t slab_columns, slab_sums; /* of B, whole panels and blocks */
     int64_t slab_rows;
 } layout;
@@ -76,8 +76,8 @@ static void list_task(void *context, int64_t task, int thread)
         for (int64_t block = 0; block < s->blocks; block++) {
             uint8_t list[256 + 64];
             int64_t from = block * s->layout.block, count = min(s->layout.block, s->sums - from);
-            int found = s->layout.kernels->list_bits(p->x, p->first + (s->row0 + i) * p->x_stride + s->sum0 + from,
-                                                     (int)count, list);
+            int found = s->layout.kernels->list_bits(
+                p->x, p->first + (s->row0 + i) * p->x_stride + s->sum0 + from, (int)count, list);
             memcpy(s->lists + i * s->layout.slab_sums + from, list, (size_t)found);
             s->counts[i * s->blocks + block] = (uint16_t)found;
         }
@@ -94,12 +94,13 @@ static void start_block(const tern_sparse *p, int64_t row0, int64_t rows, int64_
 }
 
 /* A block of C that is turned or cut at the right edge goes through a square of its own. */
-static void add_edge(const slab *s, int64_t row, int64_t rows, int64_t column, int64_t columns, const uint8_t *lists,
-                     const uint16_t *counts, const float *b, bool add)
+static void add_edge(const slab *s, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                     const uint8_t *lists, const uint16_t *counts, const float *b, bool add)
 {
     const tern_sparse *p = s->sparse;
     float square[TASK_ROWS * MAX_COLUMNS];
-    s->layout.kernels->add_rows(rows, lists, s->layout.slab_sums, counts, s->blocks, b, square, MAX_COLUMNS, false);
+    s->layout.kernels->add_rows(rows, lists, s->layout.slab_sums, counts, s->blocks, b, square, MAX_COLUMNS,
+                                false);
     float *c = p->c + row * p->row_stride + column * p->column_stride;
     for (int64_t j = 0; j < columns; j++)
         for (int64_t i = 0; i < rows; i++) {

@@ -8,8 +8,8 @@ static bool choose_sparse(tern_spike_path path, int64_t ones, int64_t bits, doub
     return (double)ones < threshold * (double)bits;
 }
 
-static tern_product linear_product(int64_t rows, int64_t n, int64_t k, const void *x, int64_t first, const float *w,
-                                   const float *bias, float *y, bool accumulate)
+static tern_product linear_product(int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
+                                   const float *w, const float *bias, float *y, bool accumulate)
 {
     return (tern_product){.m = rows,
                           .n = n,
@@ -41,15 +41,16 @@ size_t tern_spike_linear_scratch(int64_t rows, int64_t n, int64_t k)
     return (size_t)max((int64_t)tern_gemm_scratch(&dense), (int64_t)tern_sparse_scratch(rows, n, k));
 }
 
-tern_work tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
-                            const float *w, const float *bias, float *y, bool accumulate, tern_spike_path path,
-                            void *scratch)
+void tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
+                       const float *w, const float *bias, float *y, bool accumulate, tern_spike_path path,
+                       int64_t *accumulates, void *scratch)
 {
     int64_t ones = tern_bits_count(x, first, rows * k);
+    if (accumulates) *accumulates += ones * n;
     if (k == 0 || !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_linear)) {
         tern_product dense = linear_product(rows, n, k, x, first, w, bias, y, accumulate);
         tern_gemm(pool, &dense, scratch);
-        return (tern_work){.macs = rows * n * k};
+        return;
     }
     tern_sparse sparse = {.m = rows,
                           .n = n,
@@ -64,7 +65,6 @@ tern_work tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k,
                           .bias = bias,
                           .accumulate = accumulate};
     tern_sparse_run(pool, &sparse, scratch);
-    return (tern_work){.accumulates = ones * n};
 }
 
 /* x turned, [k, rows], each row in whole words. */
@@ -80,14 +80,16 @@ size_t tern_spike_grad_weight_scratch(int64_t rows, int64_t n, int64_t k)
                        (int64_t)(tern_sparse_scratch(k, n, rows) + turned_bytes(rows, k)));
 }
 
-tern_work tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
-                                 const float *dy, float *dw, bool accumulate, tern_spike_path path, void *scratch)
+void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
+                            const float *dy, float *dw, bool accumulate, tern_spike_path path,
+                            int64_t *accumulates, void *scratch)
 {
     int64_t ones = tern_bits_count(x, first, rows * k);
+    if (accumulates) *accumulates += ones * n;
     if (rows == 0 || !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_gradient)) {
         tern_product dense = gradient_product(rows, n, k, x, first, dy, dw, accumulate);
         tern_gemm(pool, &dense, scratch);
-        return (tern_work){.macs = rows * n * k};
+        return;
     }
     tern_bits_transpose(pool, rows, k, x, first, scratch);
     tern_sparse sparse = {.m = k,
@@ -101,5 +103,4 @@ tern_work tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64
                           .column_stride = k,
                           .accumulate = accumulate};
     tern_sparse_run(pool, &sparse, (char *)scratch + turned_bytes(rows, k));
-    return (tern_work){.accumulates = ones * n};
 }

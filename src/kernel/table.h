@@ -7,8 +7,8 @@
 
 /* A block of C: c[rows, columns] = (add ? c : 0) + sum over k of a[k*a_step + row] * b[k*columns + column], where
  * `columns` is the table's (the whole width of a packed panel of B). */
-typedef void tern_tile(int64_t k, const float *a, int64_t a_step, const float *b, float *c, int64_t row_stride,
-                       bool add);
+typedef void tern_tile(int64_t k, const float *a, int64_t a_step, const float *b, float *c,
+                       int64_t row_stride, bool add);
 
 typedef struct tern_kernels {
     const char *name;
@@ -17,8 +17,8 @@ typedef struct tern_kernels {
     tern_tile *const *half_tile; /* the same for the first half of the columns */
 
     /* out[s*width + f] = element (free0 + f, sum0 + s) of the factor, f < width (0 from `count` on), s < sums. */
-    void (*pack)(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0, int64_t sums,
-                 float *out);
+    void (*pack)(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
+                 int64_t sums, float *out);
 
     /* The positions of the bits set in [at, at + count), count <= 256, in ascending order, relative to `at`; returns how
      * many.  May write up to 64 bytes behind the last. */

@@ -29,8 +29,8 @@ TERN_INLINE span inside(int64_t shift, int64_t stride, int64_t width, int64_t ou
             }                                                                                                \
         }
 
-void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *restrict x, const float *w, float bias,
-                                      float *restrict y)
+void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *restrict x, const float *w,
+                                      float bias, float *restrict y)
 {
     for (int64_t i = 0; i < conv->out_height * conv->out_width; i++) y[i] = bias;
     FOR_TAP_ROWS({
@@ -61,7 +61,8 @@ void TERN_FOR_ISA(tern_plane_grad_weight)(const tern_conv *conv, const float *x,
         float sum = 0;
         int64_t i = s.from;
         if (step == 1)
-            for (; i + TERN_LANES <= s.to; i += TERN_LANES) lanes += tern_load(dy + out + i) * tern_load(x + in + i);
+            for (; i + TERN_LANES <= s.to; i += TERN_LANES)
+                lanes += tern_load(dy + out + i) * tern_load(x + in + i);
         for (; i < s.to; i++) sum += dy[out + i] * x[in + i * step];
         for (int l = 0; l < TERN_LANES; l++) sum += lanes[l];
         dw[t] += sum;

@@ -27,11 +27,11 @@ typedef int32_t vi __attribute__((vector_size(TERN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(TERN_VECTOR_BYTES)));
 typedef float vf_unaligned __attribute__((vector_size(TERN_VECTOR_BYTES), aligned(4), may_alias));
 
-#define TERN_JOIN_(a, b) a##_##b
-#define TERN_JOIN(a, b) TERN_JOIN_(a, b)
+#define TERN_JOIN_(a, b)   a##_##b
+#define TERN_JOIN(a, b)    TERN_JOIN_(a, b)
 #define TERN_FOR_ISA(name) TERN_JOIN(name, TERN_ISA)
 
-#define TERN_INLINE static inline __attribute__((always_inline))
+#define TERN_INLINE        static inline __attribute__((always_inline))
 
 #if defined(__clang__)
 #define TERN_UNROLL _Pragma("clang loop unroll(full)")
@@ -76,9 +76,11 @@ extern tern_tile *const TERN_FOR_ISA(tern_half_tiles)[];
 void TERN_FOR_ISA(tern_pack_panel)(const tern_factor *factor, int64_t free0, int64_t count, int width,
                                    int64_t sum0, int64_t sums, float *out);
 int TERN_FOR_ISA(tern_list_bits)(const uint64_t *words, int64_t at, int count, uint8_t *list);
-void TERN_FOR_ISA(tern_add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step, const uint16_t *counts,
-                                 int64_t count_step, const float *b, float *c, int64_t row_stride, bool add);
-void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias, float *y);
+void TERN_FOR_ISA(tern_add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step,
+                                 const uint16_t *counts, int64_t count_step, const float *b, float *c,
+                                 int64_t row_stride, bool add);
+void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias,
+                                      float *y);
 void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);
 void TERN_FOR_ISA(tern_plane_grad_weight)(const tern_conv *conv, const float *x, const float *dy, double *dw);
 

@@ -34,7 +34,8 @@ TERN_INLINE vf load_part(const float *p, int64_t lanes)
 }
 
 /* Free indices are neighbours in memory: copy rows. */
-static void pack_rows(const float *data, int64_t sum_stride, int64_t count, int width, int64_t sums, float *out)
+static void pack_rows(const float *data, int64_t sum_stride, int64_t count, int width, int64_t sums,
+                      float *out)
 {
     for (int64_t s = 0; s < sums; s++, data += sum_stride, out += width)
         for (int f = 0; f < width; f += TERN_LANES)
@@ -42,7 +43,8 @@ static void pack_rows(const float *data, int64_t sum_stride, int64_t count, int 
 }
 
 /* Summed indices are neighbours in memory: turn squares. */
-static void pack_columns(const float *data, int64_t free_stride, int64_t count, int width, int64_t sums, float *out)
+static void pack_columns(const float *data, int64_t free_stride, int64_t count, int width, int64_t sums,
+                         float *out)
 {
     for (int64_t s = 0; s < sums; s += TERN_LANES) {
         int64_t part = sums - s < TERN_LANES ? sums - s : TERN_LANES;
@@ -75,7 +77,8 @@ static void pack_bit_rows(const uint64_t *words, int64_t at, int64_t sum_stride,
     for (int64_t s = 0; s < sums; s++, at += sum_stride, out += width)
         for (int f = 0; f < width; f += TERN_LANES) {
             int bits = count - f < TERN_LANES ? (int)(count - f) : TERN_LANES;
-            store_part(out + f, tern_expand_bits(bits > 0 ? tern_bits_at(words, at + f, bits) : 0), width - f);
+            store_part(out + f, tern_expand_bits(bits > 0 ? tern_bits_at(words, at + f, bits) : 0),
+                       width - f);
         }
 }
 
@@ -97,8 +100,8 @@ static void pack_bit_columns(const uint64_t *words, int64_t at, int64_t free_str
     }
 }
 
-static void pack_bit_any(const uint64_t *words, int64_t at, int64_t free_stride, int64_t sum_stride, int64_t count,
-                         int width, int64_t sums, float *out)
+static void pack_bit_any(const uint64_t *words, int64_t at, int64_t free_stride, int64_t sum_stride,
+                         int64_t count, int width, int64_t sums, float *out)
 {
     for (int64_t s = 0; s < sums; s++, out += width)
         for (int f = 0; f < width; f++)
@@ -122,8 +125,8 @@ static void pack_pixels(const tern_factor *factor, int64_t free0, int64_t count,
 }
 
 /* Summed = pixels: a column of the panel is one tap; squares of (taps, pixels) are turned. */
-static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0, int64_t sums,
-                      float *out)
+static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
+                      int64_t sums, float *out)
 {
     const tern_window *w = factor->window;
     for (int64_t s = 0; s < sums; s += TERN_LANES) {

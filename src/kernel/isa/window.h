@@ -111,7 +111,8 @@ TERN_INLINE vf tern_line_load(const tern_factor *factor, const tern_line *line, 
     const float *data = (const float *)factor->data + at;
 #if defined(__AVX512F__)
     if (!line->two_runs)
-        return (vf)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), (__mmask16)inside, (__m512i)line->offset, data, 4);
+        return (vf)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), (__mmask16)inside, (__m512i)line->offset,
+                                            data, 4);
     __m512 v = _mm512_maskz_loadu_ps((__mmask16)(inside & line->head), data);
     if (line->tail) v = _mm512_mask_loadu_ps(v, (__mmask16)(inside & line->tail), data + line->tail_step);
     return (vf)v;
