@@ -464,6 +464,78 @@ static void test_conv(void **state)
     on_each_isa(conv);
 }
 
+/* ---- small integers ---------------------------------------------------------------------------------- */
+
+static void binary_product(void)
+{
+    int64_t m = between(1, 40), n = between(1, 80), k = below(200), fa = below(70), fb = below(70);
+    if (below(20) == 0) k = between(8000, 9000);
+    uint64_t *a = spikes(fa + m * k), *b = spikes(fb + n * k);
+    size_t bytes = tern_binary_gemm_scratch(m, n, k);
+    void *scratch = scratch_of(bytes);
+    int32_t *c = tern_take((size_t)(m * n) * sizeof *c), *again = tern_take((size_t)(m * n) * sizeof *c);
+    assert_true(c && again);
+    tern_binary_gemm(two, m, n, k, a, fa, b, fb, c, scratch);
+    tern_binary_gemm(NULL, m, n, k, a, fa, b, fb, again, scratch);
+    assert_memory_equal(c, again, (size_t)(m * n) * sizeof *c);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            int64_t want = 0;
+            for (int64_t s = 0; s < k; s++)
+                want += tern_bit_get(a, fa + i * k + s) && tern_bit_get(b, fb + j * k + s);
+            assert_int_equal(c[i * n + j], want);
+        }
+    release_scratch(scratch, bytes);
+    void *all[] = {a, b, c, again};
+    for (size_t i = 0; i < TERN_COUNT(all); i++) tern_release(all[i]);
+}
+
+static void test_binary_products(void **state)
+{
+    (void)state;
+    on_each_isa(binary_product);
+}
+
+static int8_t *signed_bytes(int64_t count)
+{
+    int8_t *x = tern_take((size_t)count + 1);
+    assert_non_null(x);
+    bool extreme = below(4) == 0;
+    for (int64_t i = 0; i < count; i++) x[i] = extreme ? (below(2) ? -128 : 127) : (int8_t)between(-128, 127);
+    return x;
+}
+
+static void i8_product(void)
+{
+    int64_t m = between(1, 40), n = between(1, 80), k = below(120);
+    if (below(20) == 0) k = between(1000, 1100);
+    int8_t *a = signed_bytes(m * k), *b = signed_bytes(n * k);
+    size_t bytes = tern_i8_gemm_scratch(m, n, k);
+    void *scratch = scratch_of(bytes);
+    int32_t *c = tern_take((size_t)(m * n) * sizeof *c), *again = tern_take((size_t)(m * n) * sizeof *c);
+    assert_true(c && again);
+    bool accumulate = below(2);
+    for (int64_t i = 0; i < m * n; i++) c[i] = again[i] = (int32_t)i;
+    tern_i8_gemm(two, m, n, k, a, b, c, accumulate, scratch);
+    tern_i8_gemm(NULL, m, n, k, a, b, again, accumulate, scratch);
+    assert_memory_equal(c, again, (size_t)(m * n) * sizeof *c);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            int64_t want = accumulate ? i * n + j : 0;
+            for (int64_t s = 0; s < k; s++) want += a[i * k + s] * b[j * k + s];
+            assert_int_equal(c[i * n + j], want);
+        }
+    release_scratch(scratch, bytes);
+    void *all[] = {a, b, c, again};
+    for (size_t i = 0; i < TERN_COUNT(all); i++) tern_release(all[i]);
+}
+
+static void test_i8_products(void **state)
+{
+    (void)state;
+    on_each_isa(i8_product);
+}
+
 /* ---- bits -------------------------------------------------------------------------------------------- */
 
 static void bits(void)
@@ -566,6 +638,8 @@ int main(void)
         cmocka_unit_test(test_conv),
         cmocka_unit_test(test_spike_linear),
         cmocka_unit_test(test_spike_grad_weight),
+        cmocka_unit_test(test_binary_products),
+        cmocka_unit_test(test_i8_products),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

@@ -10,6 +10,14 @@
 typedef void tern_tile(int64_t k, const float *a, int64_t a_step, const float *b, float *c,
                        int64_t row_stride, bool add);
 
+/* The same for small integers: a and b are 32-bit words that hold several of the summed elements. */
+typedef void tern_word_tile(int64_t words, const uint32_t *a, int64_t a_step, const uint32_t *b, int32_t *c,
+                            int64_t row_stride, bool add);
+
+/* out[word*width + i] = the word-th group of elements of row i (0 from `count` on), rows of k elements one behind the
+ * other from element `at`. */
+typedef void tern_word_pack(const void *rows, int64_t at, int64_t k, int64_t count, int width, uint32_t *out);
+
 typedef struct tern_kernels {
     const char *name;
     int tile_rows, tile_columns; /* the largest block of C that stays in registers */
@@ -19,6 +27,10 @@ typedef struct tern_kernels {
     /* out[s*width + f] = element (free0 + f, sum0 + s) of the factor, f < width (0 from `count` on), s < sums. */
     void (*pack)(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
                  int64_t sums, float *out);
+
+    tern_word_tile *const *binary_tile, *const *i8_tile; /* [rows - 1] */
+    tern_word_pack *pack_binary, *pack_i8;
+    int i8_per_word;
 
     /* The positions of the bits set in [at, at + count), count <= 256, in ascending order, relative to `at`; returns how
      * many.  May write up to 64 bytes behind the last. */

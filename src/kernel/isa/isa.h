@@ -20,12 +20,21 @@
 #include <immintrin.h>
 #endif
 
+/* Signed bytes that a 32-bit word of a packed panel holds: four for VNNI, two (widened) for the others. */
+#if defined(__AVX512VNNI__)
+#define TERN_I8_PER_WORD 4
+#else
+#define TERN_I8_PER_WORD 2
+#endif
+
 #define TERN_LANES (TERN_VECTOR_BYTES / 4)
 
 typedef float vf __attribute__((vector_size(TERN_VECTOR_BYTES)));
 typedef int32_t vi __attribute__((vector_size(TERN_VECTOR_BYTES)));
 typedef uint32_t vu __attribute__((vector_size(TERN_VECTOR_BYTES)));
 typedef float vf_unaligned __attribute__((vector_size(TERN_VECTOR_BYTES), aligned(4), may_alias));
+
+typedef uint32_t vu_unaligned __attribute__((vector_size(TERN_VECTOR_BYTES), aligned(4), may_alias));
 
 #define TERN_JOIN_(a, b)   a##_##b
 #define TERN_JOIN(a, b)    TERN_JOIN_(a, b)
@@ -46,6 +55,15 @@ TERN_INLINE vf tern_load(const float *p)
 TERN_INLINE void tern_store(float *p, vf v)
 {
     *(vf_unaligned *)p = v;
+}
+
+TERN_INLINE vu tern_load_words(const uint32_t *p)
+{
+    return *(const vu_unaligned *)p;
+}
+TERN_INLINE void tern_store_words(uint32_t *p, vu v)
+{
+    *(vu_unaligned *)p = v;
 }
 
 /* Bits [at, at + count) of a packed array, count <= 32; never reads a word that holds none of them. */
@@ -71,10 +89,25 @@ TERN_INLINE vf tern_expand_bits(uint32_t bits)
 #endif
 }
 
+/* X(1) X(2) … for every number of rows that a tile of this instruction set can have. */
+#if TERN_TILE_ROWS == 14
+#define TERN_EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif TERN_TILE_ROWS == 6
+#define TERN_EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#define TERN_EACH_ROWS(X) X(1) X(2) X(3) X(4)
+#endif
+
 extern tern_tile *const TERN_FOR_ISA(tern_tiles)[];
 extern tern_tile *const TERN_FOR_ISA(tern_half_tiles)[];
 void TERN_FOR_ISA(tern_pack_panel)(const tern_factor *factor, int64_t free0, int64_t count, int width,
                                    int64_t sum0, int64_t sums, float *out);
+extern tern_word_tile *const TERN_FOR_ISA(tern_binary_tiles)[];
+extern tern_word_tile *const TERN_FOR_ISA(tern_i8_tiles)[];
+void TERN_FOR_ISA(tern_pack_binary)(const void *rows, int64_t at, int64_t k, int64_t count, int width,
+                                    uint32_t *out);
+void TERN_FOR_ISA(tern_pack_i8)(const void *rows, int64_t at, int64_t k, int64_t count, int width,
+                                uint32_t *out);
 int TERN_FOR_ISA(tern_list_bits)(const uint64_t *words, int64_t at, int count, uint8_t *list);
 void TERN_FOR_ISA(tern_add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step,
                                  const uint16_t *counts, int64_t count_step, const float *b, float *c,

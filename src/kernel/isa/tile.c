@@ -43,34 +43,9 @@ TERN_INLINE void tile(const int rows, const int vectors, int64_t k, const float 
         tile(rows, 1, k, a, a_step, b, c, row_stride, add);                                                  \
     }
 
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-#if TERN_TILE_ROWS > 4
-TILE(5)
-TILE(6)
-#endif
-#if TERN_TILE_ROWS > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-#endif
+TERN_EACH_ROWS(TILE)
 
-#if TERN_TILE_ROWS == 14
-#define TILES(name)                                                                                          \
-    name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8, name##_9, name##_10,     \
-        name##_11, name##_12, name##_13, name##_14
-#elif TERN_TILE_ROWS == 6
-#define TILES(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
-#else
-#define TILES(name) name##_1, name##_2, name##_3, name##_4
-#endif
-
-tern_tile *const TERN_FOR_ISA(tern_tiles)[] = {TILES(tile)};
-tern_tile *const TERN_FOR_ISA(tern_half_tiles)[] = {TILES(half_tile)};
+#define TILE_NAME(rows)      tile_##rows,
+#define HALF_TILE_NAME(rows) half_tile_##rows,
+tern_tile *const TERN_FOR_ISA(tern_tiles)[] = {TERN_EACH_ROWS(TILE_NAME)};
+tern_tile *const TERN_FOR_ISA(tern_half_tiles)[] = {TERN_EACH_ROWS(HALF_TILE_NAME)};
