@@ -16,6 +16,6 @@ static tern_value build(tern_graph *g, const struct cnn *p, tern_value x)
     return linear(g, x, .out = p->classes);
 }
 
-TERN_NET(cnn, "cnn", "convolutional classifier, the twin of spiking-cnn", false, TERN_SHAPE(1, 28, 28), build,
+TERN_NET(cnn, "cnn", "convolutional classifier, the twin of spiking-cnn", false, IMAGE(1, 28, 28), build,
          INT(cnn, blocks, 2, "conv-ReLU-pool blocks"), INT(cnn, width, 32, "channels of the first block"),
          INT(cnn, hidden, 256, "hidden neurons"), INT(cnn, classes, 10, "classes"));

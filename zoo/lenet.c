@@ -17,6 +17,6 @@ static tern_value build(tern_graph *g, const struct lenet *p, tern_value image)
     return linear(g, x, .out = p->classes);
 }
 
-TERN_NET(lenet, "lenet", "LeNet-5 with ReLU", false, TERN_SHAPE(1, 28, 28), build,
+TERN_NET(lenet, "lenet", "LeNet-5 with ReLU", false, IMAGE(1, 28, 28), build,
          INT(lenet, width, 6, "channels of the first convolution"), INT(lenet, hidden, 120, "hidden neurons"),
          INT(lenet, classes, 10, "classes"));

@@ -13,6 +13,6 @@ static tern_value build(tern_graph *g, const struct mlp *p, tern_value image)
     return linear(g, x, .out = p->classes);
 }
 
-TERN_NET(mlp, "mlp", "multi-layer perceptron", false, TERN_SHAPE(1, 28, 28), build,
+TERN_NET(mlp, "mlp", "multi-layer perceptron", false, IMAGE(1, 28, 28), build,
          INT(mlp, hidden, 512, "neurons of a hidden layer"), INT(mlp, layers, 2, "hidden layers"),
          INT(mlp, classes, 10, "classes"));

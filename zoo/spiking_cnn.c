@@ -21,7 +21,7 @@ static tern_value build(tern_graph *g, const struct spiking_cnn *p, tern_value i
     return mean(g, x, .axis = 0);
 }
 
-TERN_NET(spiking_cnn, "spiking-cnn", "spiking convolutional classifier", true, TERN_SHAPE(1, 28, 28), build,
+TERN_NET(spiking_cnn, "spiking-cnn", "spiking convolutional classifier", true, IMAGE(1, 28, 28), build,
          INT(spiking_cnn, timesteps, 4, "time steps T"), INT(spiking_cnn, blocks, 2, "conv-LIF-pool blocks"),
          INT(spiking_cnn, width, 32, "channels of the first block"),
          INT(spiking_cnn, hidden, 256, "hidden neurons"), INT(spiking_cnn, classes, 10, "classes"),

@@ -14,7 +14,7 @@ static tern_value build(tern_graph *g, const struct spiking_mlp *p, tern_value i
     return mean(g, linear(g, x, .out = p->classes), .axis = 0);
 }
 
-TERN_NET(spiking_mlp, "spiking-mlp", "spiking multi-layer perceptron", true, TERN_SHAPE(1, 28, 28), build,
+TERN_NET(spiking_mlp, "spiking-mlp", "spiking multi-layer perceptron", true, IMAGE(1, 28, 28), build,
          INT(spiking_mlp, timesteps, 4, "time steps T"),
          INT(spiking_mlp, hidden, 512, "neurons of a hidden layer"),
          INT(spiking_mlp, layers, 2, "hidden layers"), INT(spiking_mlp, classes, 10, "classes"),

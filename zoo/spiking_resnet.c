@@ -7,7 +7,8 @@ struct spiking_resnet {
     double tau;
 };
 
-static tern_value conv_lif(tern_graph *g, const struct spiking_resnet *p, tern_value x, int out, int kernel, int stride)
+static tern_value conv_lif(tern_graph *g, const struct spiking_resnet *p, tern_value x, int out, int kernel,
+                           int stride)
 {
     x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .bias = false);
     return lif(g, batch_norm(g, x), .tau = p->tau);
@@ -35,8 +36,9 @@ static tern_value build(tern_graph *g, const struct spiking_resnet *p, tern_valu
     return mean(g, linear(g, x, .out = p->classes), .axis = 0);
 }
 
-TERN_NET(spiking_resnet, "spiking-resnet", "spiking ResNet-8 or ResNet-18 with spike-element-wise shortcuts", true,
-         TERN_SHAPE(1, 28, 28), build, INT(spiking_resnet, depth, 8, "8 or 18"),
+TERN_NET(spiking_resnet, "spiking-resnet", "spiking ResNet-8 or ResNet-18 with spike-element-wise shortcuts",
+         true, IMAGE(1, 28, 28), build, INT(spiking_resnet, depth, 8, "8 or 18"),
          INT(spiking_resnet, timesteps, 4, "time steps T"),
-         INT(spiking_resnet, width, 16, "channels of the first stage"), INT(spiking_resnet, classes, 10, "classes"),
+         INT(spiking_resnet, width, 16, "channels of the first stage"),
+         INT(spiking_resnet, classes, 10, "classes"),
          REAL(spiking_resnet, tau, 2, "membrane time constant, steps"));

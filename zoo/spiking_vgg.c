@@ -26,8 +26,10 @@ static tern_value build(tern_graph *g, const struct spiking_vgg *p, tern_value i
     return mean(g, linear(g, x, .out = p->classes), .axis = 0);
 }
 
-TERN_NET(spiking_vgg, "spiking-vgg", "spiking VGG-5, VGG-9 or VGG-16", true, TERN_SHAPE(1, 28, 28), build,
-         INT(spiking_vgg, depth, 9, "weight layers: 5, 9 or 16"), INT(spiking_vgg, timesteps, 4, "time steps T"),
+TERN_NET(spiking_vgg, "spiking-vgg", "spiking VGG-5, VGG-9 or VGG-16", true, IMAGE(1, 28, 28), build,
+         INT(spiking_vgg, depth, 9, "weight layers: 5, 9 or 16"),
+         INT(spiking_vgg, timesteps, 4, "time steps T"),
          INT(spiking_vgg, width, 32, "channels of the first stage"),
-         INT(spiking_vgg, hidden, 256, "neurons of the hidden linear layer"), INT(spiking_vgg, classes, 10, "classes"),
+         INT(spiking_vgg, hidden, 256, "neurons of the hidden linear layer"),
+         INT(spiking_vgg, classes, 10, "classes"),
          REAL(spiking_vgg, tau, 2, "membrane time constant, steps"));

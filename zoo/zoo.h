@@ -6,8 +6,7 @@
 #include "tern.h"
 
 /* The nets, one line each. */
-#define TERN_NETS(X)                                                                                         \
-    X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(spiking_resnet)
+#define TERN_NETS(X) X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(spiking_resnet)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear       tern_linear
@@ -32,7 +31,13 @@
 #field, true, offsetof(struct net, field), standard_, doc_                                           \
     }
 
-/* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, [1,28,28], build, options..): the record of a net. */
+/* Shape of one sample. */
+#define IMAGE(c, h, w)                                                                                       \
+    {                                                                                                        \
+        .rank = 3, .dim = { c, h, w }                                                                        \
+    }
+
+/* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
 #define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
     static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
     {                                                                                                        \

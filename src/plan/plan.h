@@ -59,6 +59,31 @@ typedef struct tern_plan_options {
 tern_status tern_plan(tern_program **program, const tern_graph *graph, const tern_plan_options *options);
 void tern_program_close(tern_program *program);
 
+/* ---- what a program does and needs ------------------------------------------------------------------------- */
+
+/* Bytes that one execution of a step moves, by where they are. */
+typedef struct tern_traffic {
+    double weights; /* parameters and constants, read */
+    double state;   /* states, read and written */
+    double read, written;
+} tern_traffic;
+
+typedef struct tern_step_work {
+    const tern_node *node; /* layer, operator, phase */
+    tern_work work;
+    tern_traffic traffic;
+    bool on_spikes; /* an operand is spikes: event-driven units can run it */
+} tern_step_work;
+
+/* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros. */
+tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps);
+
+/* Bytes that a machine must hold to run the program. */
+typedef struct tern_memory_need {
+    double weights, state, arena, inputs;
+} tern_memory_need;
+void tern_program_memory(const tern_program *program, tern_memory_need *need);
+
 /* ---- pieces ----------------------------------------------------------------------------------------------- */
 
 /* A block of memory that lives from step first to step last (inclusive); offset is the result. */

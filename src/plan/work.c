@@ -1,0 +1,91 @@
+/* What a program does, step by step, before it runs: arithmetic from each operator's own account, bytes from where its
+ * operands are. */
+#include "plan/plan.h"
+
+/* Bytes of one operand, by the kind of memory that it is in. */
+static void add_read(const tern_program *p, int id, tern_traffic *t)
+{
+    const tern_value_info *v = &p->graph->values[id];
+    double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
+    switch (p->graph->values[p->places[id].root].kind) {
+    case TERN_VALUE_PARAM:
+    case TERN_VALUE_CONSTANT:
+        t->weights += bytes;
+        break;
+    case TERN_VALUE_STATE:
+        t->state += bytes;
+        break;
+    case TERN_VALUE_INPUT:
+    case TERN_VALUE_NODE:
+        t->read += bytes;
+        break;
+    }
+}
+
+static void add_written(const tern_program *p, int id, tern_traffic *t)
+{
+    const tern_place *place = &p->places[id];
+    const tern_value_info *v = &p->graph->values[id];
+    double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
+    if (place->space == TERN_SPACE_NONE) return;
+    if (place->space == TERN_SPACE_STORE)
+        t->state += bytes;
+    else
+        t->written += bytes;
+}
+
+tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps)
+{
+    const tern_graph *g = program->graph;
+    for (int s = 0; s < program->step_count; s++) {
+        const tern_node *node = program->steps[s].node;
+        tern_step_work *out = &steps[s];
+        *out = (tern_step_work){.node = node};
+        if (node->op->flags & TERN_OP_VIEW) continue;
+        size_t operands = (size_t)(node->nin + node->nout);
+        tern_tensor *tensors = tern_take_array(operands, sizeof *tensors);
+        double *densities = tern_take_array((size_t)node->nin + 1, sizeof *densities);
+        if (!tensors || !densities) {
+            tern_release(tensors);
+            tern_release(densities);
+            return tern_no_memory(operands * sizeof *tensors, "an account of work");
+        }
+        tern_call call = tern_call_of(g, node, tensors, tensors + node->nin);
+        for (int i = 0; i < node->nin; i++) {
+            densities[i] = density;
+            if (!node->in[i].id) continue;
+            add_read(program, node->in[i].id, &out->traffic);
+            out->on_spikes |= tensors[i].dtype == TERN_BIT;
+        }
+        for (int i = 0; i < node->nout; i++) add_written(program, node->out[i].id, &out->traffic);
+        call.density = densities;
+        node->op->work(&call, &out->work);
+        tern_release(tensors);
+        tern_release(densities);
+    }
+    return TERN_OK;
+}
+
+void tern_program_memory(const tern_program *program, tern_memory_need *need)
+{
+    const tern_graph *g = program->graph;
+    *need = (tern_memory_need){.arena = (double)program->arena_bytes};
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
+        switch (v->kind) {
+        case TERN_VALUE_PARAM:
+        case TERN_VALUE_CONSTANT:
+            need->weights += bytes;
+            break;
+        case TERN_VALUE_STATE:
+            need->state += bytes;
+            break;
+        case TERN_VALUE_INPUT:
+            need->inputs += bytes;
+            break;
+        case TERN_VALUE_NODE:
+            break;
+        }
+    }
+}
