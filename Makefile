@@ -1,0 +1,48 @@
+# The front door.  Everything real is in CMakeLists.txt and scripts/.
+BUILD ?= build
+NAME  ?=
+ROW   ?=
+
+all: setup
+	@scripts/build $(BUILD)
+
+setup:
+	@scripts/setup
+
+demo: all
+	@scripts/demo $(BUILD)
+
+test: setup
+	@scripts/setup --test
+	@scripts/build $(BUILD)
+	@scripts/test $(BUILD)
+
+test-asan:
+	@scripts/build $(BUILD)-asan -DTERN_SANITIZE=address,undefined
+	@scripts/test $(BUILD)-asan --unit
+
+test-tsan:
+	@scripts/build $(BUILD)-tsan -DTERN_SANITIZE=thread
+	@scripts/test $(BUILD)-tsan --unit
+
+lint:
+	@scripts/setup --lint
+	@scripts/lint
+
+bench: all
+	@scripts/bench $(BUILD) $(NAME)
+
+proof: all
+	@scripts/proof $(BUILD) $(ROW)
+
+fuzz:
+	@scripts/setup --lint
+	@scripts/fuzz $(NAME) $(or $(SECONDS),60)
+
+install: all
+	@cmake --install $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+
+.PHONY: all setup demo test test-asan test-tsan lint bench proof fuzz install clean
