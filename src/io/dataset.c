@@ -1,0 +1,282 @@
+/* Data sets: found by name or path, loaded, checked, split, and their pixels' statistics taken. */
+#include "io/dataset.h"
+#include "io/known.h"
+
+#include <math.h>
+#include <string.h>
+
+void tern_split_free(tern_split *split)
+{
+    tern_tensor_free(&split->images);
+    tern_tensor_free(&split->labels);
+}
+
+void tern_dataset_close(tern_dataset *dataset)
+{
+    tern_split_free(&dataset->train);
+    tern_split_free(&dataset->test);
+    for (int i = 0; dataset->class_names && i < dataset->classes; i++) tern_release(dataset->class_names[i]);
+    tern_release(dataset->class_names);
+    tern_release(dataset->name);
+    *dataset = (tern_dataset){0};
+}
+
+tern_status tern_dataset_name_classes(tern_dataset *dataset, const char *const *names, int count)
+{
+    char **copies = tern_take_array((size_t)count, sizeof *copies);
+    if (!copies) return tern_no_memory((size_t)count * sizeof *copies, "class names");
+    dataset->class_names = copies;
+    dataset->classes = count;
+    for (int i = 0; i < count; i++)
+        if (!(copies[i] = tern_copy_string(names[i]))) return tern_no_memory(64, "class names");
+    return TERN_OK;
+}
+
+tern_status tern_labels_to_i32(tern_tensor *labels, const char *where)
+{
+    if (labels->dtype == TERN_I32) return TERN_OK;
+    if (!tern_dtype_of(labels->dtype)->exact_integer)
+        return tern_fail(TERN_FAILED, "%s: labels are %s, expected whole numbers (u8, i8, i16 or i32)", where,
+                         tern_dtype_of(labels->dtype)->name);
+    tern_tensor whole = {0};
+    TERN_TRY(tern_tensor_new(&whole, TERN_I32, &labels->shape));
+    tern_tensor_cast(&whole, labels);
+    tern_tensor_free(labels);
+    *labels = whole;
+    return TERN_OK;
+}
+
+/* ---- splitting ---------------------------------------------------------------------------------------------- */
+
+/* Row i of `to` is row order[i * stride + start] of `from`. */
+static tern_status gather(const tern_tensor *from, const uint32_t *order, size_t count, tern_tensor *to)
+{
+    tern_shape shape = from->shape;
+    size_t row = tern_bytes_of(from->dtype, tern_elements_from(&shape, 1));
+    shape.dim[0] = (int64_t)count;
+    TERN_TRY(tern_tensor_new(to, from->dtype, &shape));
+    for (size_t i = 0; i < count; i++)
+        memcpy((char *)to->data + i * row, (const char *)from->data + order[i] * row, row);
+    return TERN_OK;
+}
+
+/* The order that tern_dataset_hold_out describes: `train` first, then the held out fifth. */
+static void split_order(const int32_t *labels, uint32_t *shuffled, uint32_t *order, size_t count, int classes)
+{
+    size_t train = count - count / 5, to_train = 0, to_test = train, number = 0;
+    for (size_t i = 0; i < count; i++) shuffled[i] = (uint32_t)i;
+    tern_rng_permute((tern_rng){5, tern_hash("hold out", 8)}, shuffled, count);
+    for (int c = 0; c < classes; c++) {
+        for (size_t i = 0; i < count; i++) {
+            if (labels[shuffled[i]] != c) continue;
+            order[number++ % 5 == 4 ? to_test++ : to_train++] = shuffled[i];
+        }
+    }
+}
+
+tern_status tern_dataset_hold_out(tern_dataset *dataset)
+{
+    size_t count = (size_t)dataset->train.labels.shape.dim[0], train = count - count / 5;
+    uint32_t *shuffled = tern_take_array(count, sizeof *shuffled),
+             *order = tern_take_array(count, sizeof *order);
+    tern_split a = {0}, b = {0};
+    tern_status status = TERN_OK;
+    if (!shuffled || !order) TERN_GOTO(done, tern_no_memory(8 * count, "splitting a data set"));
+    split_order(dataset->train.labels.data, shuffled, order, count, dataset->classes);
+    TERN_GOTO(done, gather(&dataset->train.images, order, train, &a.images));
+    TERN_GOTO(done, gather(&dataset->train.labels, order, train, &a.labels));
+    TERN_GOTO(done, gather(&dataset->train.images, order + train, count - train, &b.images));
+    TERN_GOTO(done, gather(&dataset->train.labels, order + train, count - train, &b.labels));
+    tern_split_free(&dataset->train);
+    dataset->train = a;
+    dataset->test = b;
+done:
+    tern_release(shuffled);
+    tern_release(order);
+    if (status != TERN_OK) tern_split_free(&a), tern_split_free(&b);
+    return status;
+}
+
+/* ---- checks --------------------------------------------------------------------------------------------------- */
+
+static int32_t highest_label(const tern_tensor *labels)
+{
+    const int32_t *p = labels->data;
+    int32_t highest = -1;
+    for (int64_t i = 0; i < labels->shape.dim[0]; i++) highest = p[i] > highest ? p[i] : highest;
+    return highest;
+}
+
+static tern_status check_labels(const tern_dataset *d, const tern_split *split, const char *which)
+{
+    const int32_t *p = split->labels.data;
+    for (int64_t i = 0; i < split->labels.shape.dim[0]; i++)
+        if (p[i] < 0 || p[i] >= d->classes)
+            return tern_fail(TERN_FAILED, "%s: label %d of %s sample %lld is out of range: expected 0 to %d",
+                             d->name, p[i], which, (long long)i, d->classes - 1);
+    return TERN_OK;
+}
+
+/* Images become u8 or f32, and every f32 pixel is a number. */
+static tern_status check_images(const tern_dataset *d, tern_split *split, const char *which)
+{
+    tern_tensor *t = &split->images, real = {0};
+    char a[96], b[96];
+    tern_shape sample = t->shape;
+    for (int i = 1; i < sample.rank; i++) sample.dim[i - 1] = sample.dim[i];
+    sample.rank--;
+    if (!tern_shape_equal(&sample, &d->sample))
+        return tern_fail(TERN_FAILED, "%s: %s samples have shape %s, training samples %s: expected the same",
+                         d->name, which, tern_shape_text(a, &sample), tern_shape_text(b, &d->sample));
+    if (t->dtype == TERN_U8) return TERN_OK;
+    if (t->dtype != TERN_F32) {
+        TERN_TRY(tern_tensor_new(&real, TERN_F32, &t->shape));
+        tern_tensor_cast(&real, t);
+        tern_tensor_free(t);
+        *t = real;
+    }
+    const float *p = t->data;
+    int64_t count = tern_elements(&t->shape), size = tern_elements(&d->sample);
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(p[i]))
+            return tern_fail(TERN_FAILED,
+                             "%s: element %lld of %s sample %lld is %f, expected a finite number: clean the "
+                             "data first",
+                             d->name, (long long)(i % size), which, (long long)(i / size), (double)p[i]);
+    return TERN_OK;
+}
+
+static tern_status check_size(const tern_dataset *d)
+{
+    char text[96];
+    if (d->train.images.shape.dim[0] < 1 || tern_elements(&d->sample) < 1)
+        return tern_fail(TERN_FAILED, "%s: no training data: images have shape %s", d->name,
+                         tern_shape_text(text, &d->train.images.shape));
+    return TERN_OK;
+}
+
+/* ---- statistics ------------------------------------------------------------------------------------------------- */
+
+/* Sum and sum of squares of one plane; integers, so exact, where pixels are. */
+static void add_plane(const tern_tensor *t, int64_t first, int64_t count, double *sum, double *squares)
+{
+    if (t->dtype == TERN_U8) {
+        const uint8_t *p = (const uint8_t *)t->data + first;
+        uint64_t s = 0, q = 0;
+        for (int64_t i = 0; i < count; i++) {
+            s += p[i];
+            q += (uint64_t)p[i] * p[i];
+        }
+        *sum += (double)s;
+        *squares += (double)q;
+        return;
+    }
+    const float *p = (const float *)t->data + first;
+    for (int64_t i = 0; i < count; i++) {
+        *sum += (double)p[i];
+        *squares += (double)p[i] * (double)p[i];
+    }
+}
+
+/* Channels stand before the last two axes; samples of rank 1 and 2 have one. */
+static void measure(tern_dataset *d)
+{
+    const tern_tensor *t = &d->train.images;
+    int rank = t->shape.rank;
+    int64_t channels = rank >= 4 ? t->shape.dim[rank - 3] : 1;
+    int64_t plane = rank >= 4 ? tern_elements_from(&t->shape, rank - 2) : tern_elements(&d->sample);
+    int64_t planes = tern_elements(&t->shape) / plane, measured = channels < 8 ? channels : 8;
+    double scale = t->dtype == TERN_U8 ? 255 : 1;
+    double sum[8] = {0}, squares[8] = {0};
+    for (int64_t i = 0; i < planes; i++)
+        if (i % channels < 8) add_plane(t, i * plane, plane, &sum[i % channels], &squares[i % channels]);
+    double count = (double)(planes / channels) * (double)plane;
+    for (int i = 0; i < 8; i++) {
+        double mean = sum[i % measured] / count, square = squares[i % measured] / count;
+        double variance = square - mean * mean;
+        d->mean[i] = mean / scale;
+        d->std[i] = variance > 0 ? sqrt(variance) / scale : 1;
+    }
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+static void limit(tern_split *split, int most)
+{
+    if (most <= 0 || split->labels.shape.dim[0] <= most) return;
+    split->labels.shape.dim[0] = most;
+    split->images.shape.dim[0] = most;
+}
+
+static tern_status finish(tern_dataset *d, int classes, const char *const *names,
+                          const tern_dataset_options *options)
+{
+    const tern_shape *images = &d->train.images.shape;
+    d->sample = (tern_shape){.rank = images->rank - 1};
+    for (int i = 0; i < d->sample.rank; i++) d->sample.dim[i] = images->dim[i + 1];
+    TERN_TRY(check_size(d));
+    if (names) TERN_TRY(tern_dataset_name_classes(d, names, classes));
+    if (!d->class_names) d->classes = classes ? classes : highest_label(&d->train.labels) + 1;
+    TERN_TRY(check_labels(d, &d->train, "training"));
+    if (!d->test.images.data) TERN_TRY(tern_dataset_hold_out(d));
+    TERN_TRY(check_labels(d, &d->test, "test"));
+    TERN_TRY(check_images(d, &d->train, "training"));
+    TERN_TRY(check_images(d, &d->test, "test"));
+    limit(&d->train, options->train_limit);
+    limit(&d->test, options->test_limit);
+    measure(d);
+    return TERN_OK;
+}
+
+static tern_status unknown(const char *name)
+{
+    const char *names[32];
+    size_t count = 0;
+    tern_text list = {0};
+    for (const tern_known_dataset *k; (k = tern_dataset_known((int)count)); count++) {
+        names[count] = k->name;
+        tern_text_format(&list, "%s%s", count ? ", " : "", k->name);
+    }
+    const char *near = tern_nearest(name, names, count);
+    tern_fail(TERN_USAGE, "data \"%s\": neither a known data set (%s) nor a file or folder%s%s%s", name,
+              list.data ? list.data : "", near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    tern_text_free(&list);
+    return TERN_USAGE;
+}
+
+static tern_status open_known(tern_dataset *d, const tern_known *known, const tern_dataset_options *options)
+{
+    tern_arena arena = {0};
+    char *searched, *found;
+    tern_status status = tern_dataset_locate(&known->about, &arena, &searched, &found);
+    if (status == TERN_OK && !found)
+        status = tern_fail(TERN_FAILED, "data set %s is not here; looked in:\n%s\nto get it: %s",
+                           known->about.name, searched, known->about.get);
+    if (status == TERN_OK) status = known->load(d, found, options);
+    if (status == TERN_OK) status = finish(d, known->classes, known->class_names, options);
+    tern_arena_free(&arena);
+    return status;
+}
+
+static tern_status open_path(tern_dataset *d, const char *path, const tern_dataset_options *options)
+{
+    if (!tern_is_folder(path)) return unknown(path);
+    TERN_TRY(tern_load_idx_folder(d, path, options));
+    return finish(d, 0, NULL, options);
+}
+
+tern_status tern_dataset_open(tern_dataset *dataset, const char *name, const tern_dataset_options *options)
+{
+    static const tern_dataset_options defaults = {0};
+    tern_dataset d = {.name = tern_copy_string(name)};
+    if (!options) options = &defaults;
+    const tern_known *known = tern_known_find(name);
+    tern_status status = d.name ? TERN_OK : tern_no_memory(strlen(name), "a name");
+    if (status == TERN_OK) status = known ? open_known(&d, known, options) : open_path(&d, name, options);
+    if (status != TERN_OK) {
+        tern_dataset_close(&d);
+        return status;
+    }
+    *dataset = d;
+    return TERN_OK;
+}

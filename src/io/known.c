@@ -1,0 +1,63 @@
+/* Data sets by name: what they are, where they are looked for, how to get them. */
+#define _POSIX_C_SOURCE 200809L
+#include "io/known.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SYSTEM_DATA  "/usr/share/datasets" /* where Debian's data packages install */
+#define DEFAULT_DATA "../shared/data"
+
+static const char *const garments[] = {"t-shirt/top", "trouser", "pullover", "dress", "coat",
+                                       "sandal",      "shirt",   "sneaker",  "bag",   "ankle boot"};
+static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+
+static const tern_known known[] = {
+    {{"fashion-mnist", "grey photographs of garments, 28x28, 10 classes, 60,000 to train and 10,000 to test",
+      "MIT", "apt-get install dataset-fashion-mnist"},
+     "fashion-mnist",
+     "t10k-labels-idx1-ubyte.gz",
+     10,
+     garments,
+     tern_load_idx_folder},
+    {{"mnist",
+      "handwritten digits, 28x28, 10 classes; with the test files alone, 8,000 of its images train and 2,000 "
+      "test",
+      "CC BY-SA 3.0", "put the IDX files (.gz) into $TERN_DATA/mnist"},
+     "mnist",
+     "t10k-labels-idx1-ubyte.gz",
+     10,
+     digits,
+     tern_load_idx_folder},
+};
+
+const tern_known_dataset *tern_dataset_known(int index)
+{
+    return index >= 0 && (size_t)index < TERN_COUNT(known) ? &known[index].about : NULL;
+}
+
+const tern_known *tern_known_find(const char *name)
+{
+    for (size_t i = 0; i < TERN_COUNT(known); i++)
+        if (strcmp(known[i].about.name, name) == 0) return &known[i];
+    return NULL;
+}
+
+tern_status tern_dataset_locate(const tern_known_dataset *about, tern_arena *arena, char **searched,
+                                char **found)
+{
+    const tern_known *set = tern_known_find(about->name);
+    const char *own = getenv("TERN_DATA");
+    const char *roots[] = {own && own[0] ? own : DEFAULT_DATA, SYSTEM_DATA};
+    *found = NULL;
+    *searched = tern_arena_string(arena, "");
+    for (size_t i = 0; i < TERN_COUNT(roots) && *searched; i++) {
+        char *folder = tern_arena_format(arena, "%s/%s", roots[i], set->folder);
+        char *file = tern_arena_format(arena, "%s/%s/%s", roots[i], set->folder, set->evidence);
+        if (!folder || !file) return tern_no_memory(64, "paths of data sets");
+        if (!*found && access(file, R_OK) == 0) *found = folder;
+        *searched = tern_arena_format(arena, "%s%s%s", *searched, i ? "\n" : "", folder);
+    }
+    return *searched ? TERN_OK : tern_no_memory(64, "paths of data sets");
+}
