@@ -12,7 +12,8 @@
     X(linear_grad_input)                                                                                     \
     X(linear_grad_weight) /* reduce.c */                                                                     \
     X(sum)                                                                                                   \
-    X(mean) X(expand)                          /* shape.c */                                                 \
+    X(mean)                                                                                                  \
+    X(expand)                                  /* shape.c */                                                 \
         X(reshape)                             /* lif.c: integrate-and-fire neurons over time */             \
         X(lif) X(lif_grad)                     /* loss.c */                                                  \
         X(cross_entropy) X(cross_entropy_grad) /* optimiser.c: what a parameter becomes */                   \

@@ -243,6 +243,27 @@ static tern_status does_not_fit(const tern_program *p, size_t memory)
     return status;
 }
 
+/* Whether each node leads to an output or a next value; the others are left out of the program. */
+static void mark_live(const tern_graph *g, int *live)
+{
+    memset(live, 0, (size_t)g->value_count * sizeof *live);
+    for (int i = 0; i < g->output_count; i++) live[g->outputs[i].value.id] = 1;
+    for (int i = 1; i < g->value_count; i++) live[g->values[i].next.id] = 1;
+    for (int n = g->node_count - 1; n >= 0; n--) {
+        const tern_node *node = g->nodes[n];
+        int needed = 0;
+        for (int i = 0; i < node->nout; i++) needed |= live[node->out[i].id];
+        for (int i = 0; needed && i < node->nin; i++) live[node->in[i].id] = 1;
+    }
+}
+
+static bool is_live(const tern_node *node, const int *live)
+{
+    for (int i = 0; i < node->nout; i++)
+        if (live[node->out[i].id]) return true;
+    return false;
+}
+
 /* A program in the given order of nodes (NULL: that of the graph). */
 static tern_status plan_in_order(tern_program **program, const tern_graph *graph, const int *order,
                                  const tern_plan_options *options)
@@ -262,8 +283,11 @@ static tern_status plan_in_order(tern_program **program, const tern_graph *graph
         status = tern_no_memory(values * sizeof *p->places, "a plan");
         goto done;
     }
-    for (int n = 0; n < graph->node_count; n++)
-        TERN_GOTO(done, plan_step(p, graph->nodes[order ? order[n] : n], options));
+    mark_live(graph, last);
+    for (int n = 0; n < graph->node_count; n++) {
+        const tern_node *node = graph->nodes[order ? order[n] : n];
+        if (is_live(node, last)) TERN_GOTO(done, plan_step(p, node, options));
+    }
     last_uses(p, last);
     place_sources(p);
     place_results(p, last, last + values);

@@ -16,6 +16,8 @@ void tern_store_close(tern_store *store);
 int tern_store_find(const tern_store *store, const char *name); /* index or -1 */
 /* The tensor of that name; made and initialised (reproducibly from seed and name) when it is new.  Fails when a tensor
  * of that name has another type. */
+void tern_initialise(const tern_tensor *tensor, tern_init init, uint64_t seed,
+                     const char *name); /* zeroed before */
 tern_status tern_store_need(tern_store *store, const char *name, const tern_type *type, tern_init init,
                             uint64_t seed, int *index);
 

@@ -19,8 +19,6 @@ struct tern_session {
     bool counting;
 };
 
-void tern_initialise(const tern_tensor *tensor, tern_init init, uint64_t seed, const char *name);
-
 void tern_session_close(tern_session *session)
 {
     if (!session) return;
