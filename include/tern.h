@@ -128,7 +128,8 @@ tern_status tern_gradients(tern_graph *graph, tern_value loss, const tern_value 
 /* ---- operators and layers ---------------------------------------------------------------------------- */
 
 /* Layers take named arguments with defaults, e.g. tern_linear(g, x, .out = 10, .bias = false): a later initialiser
- * overrides the default, which is what we want it for. */
+ * overrides the default, which is what we want it for.  Each is a pair of macros: the first adds a comma, so that
+ * there may be no named argument at all. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Woverride-init"
 #endif
@@ -141,7 +142,8 @@ typedef struct tern_linear_args {
     const char *name;
 } tern_linear_args;
 tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args);
-#define tern_linear(g, x, ...) tern_linear_with(g, x, (tern_linear_args){.bias = true, __VA_ARGS__})
+#define tern_linear(...)        TERN_LINEAR_(__VA_ARGS__, )
+#define TERN_LINEAR_(g, x, ...) tern_linear_with(g, x, (tern_linear_args){.bias = true, __VA_ARGS__})
 
 /* Element by element with numpy-style broadcasting. */
 tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);
@@ -156,7 +158,8 @@ typedef struct tern_flatten_args {
     int from;
 } tern_flatten_args;
 tern_value tern_flatten_with(tern_graph *graph, tern_value x, tern_flatten_args args);
-#define tern_flatten(g, x, ...) tern_flatten_with(g, x, (tern_flatten_args){.from = 1, __VA_ARGS__})
+#define tern_flatten(...)        TERN_FLATTEN_(__VA_ARGS__, )
+#define TERN_FLATTEN_(g, x, ...) tern_flatten_with(g, x, (tern_flatten_args){.from = 1, __VA_ARGS__})
 
 /* Sum or mean over `axes` axes from `axis` on; keep: they stay as 1. */
 typedef struct tern_reduce_args {
@@ -165,15 +168,18 @@ typedef struct tern_reduce_args {
 } tern_reduce_args;
 tern_value tern_sum_with(tern_graph *graph, tern_value x, tern_reduce_args args);
 tern_value tern_mean_with(tern_graph *graph, tern_value x, tern_reduce_args args);
-#define tern_sum(g, x, ...)  tern_sum_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
-#define tern_mean(g, x, ...) tern_mean_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
+#define tern_sum(...)         TERN_SUM_(__VA_ARGS__, )
+#define TERN_SUM_(g, x, ...)  tern_sum_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
+#define tern_mean(...)        TERN_MEAN_(__VA_ARGS__, )
+#define TERN_MEAN_(g, x, ...) tern_mean_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
 
 /* Direct encoding: the same x at each of `timesteps` steps, [..] -> [T,..]. */
 typedef struct tern_direct_args {
     int timesteps;
 } tern_direct_args;
 tern_value tern_direct_with(tern_graph *graph, tern_value x, tern_direct_args args);
-#define tern_direct(g, x, ...) tern_direct_with(g, x, (tern_direct_args){.timesteps = 4, __VA_ARGS__})
+#define tern_direct(...)        TERN_DIRECT_(__VA_ARGS__, )
+#define TERN_DIRECT_(g, x, ...) tern_direct_with(g, x, (tern_direct_args){.timesteps = 4, __VA_ARGS__})
 
 /* ---- neurons ------------------------------------------------------------------------------------------- */
 
@@ -209,7 +215,8 @@ typedef struct tern_lif_args {
     const char *name;
 } tern_lif_args;
 tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args);
-#define tern_lif(g, x, ...)                                                                                  \
+#define tern_lif(...) TERN_LIF_(__VA_ARGS__, )
+#define TERN_LIF_(g, x, ...)                                                                                 \
     tern_lif_with(g, x,                                                                                      \
                   (tern_lif_args){.tau = 2,                                                                  \
                                   .threshold = 1,                                                            \
@@ -219,7 +226,8 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args);
                                   .surrogate = TERN_ARCTAN,                                                  \
                                   .alpha = 2,                                                                \
                                   __VA_ARGS__})
-#define tern_integrate_and_fire(g, x, ...) tern_lif(g, x, .tau = 0, .decay_input = false, __VA_ARGS__)
+#define tern_integrate_and_fire(...)        TERN_INTEGRATE_AND_FIRE_(__VA_ARGS__, )
+#define TERN_INTEGRATE_AND_FIRE_(g, x, ...) tern_lif(g, x, .tau = 0, .decay_input = false, __VA_ARGS__)
 
 /* ---- losses and parameter updates ---------------------------------------------------------------------- */
 
@@ -230,7 +238,8 @@ typedef struct tern_cross_entropy_args {
 } tern_cross_entropy_args;
 tern_value tern_cross_entropy_with(tern_graph *graph, tern_value logits, tern_value labels,
                                    tern_cross_entropy_args args);
-#define tern_cross_entropy(g, logits, labels, ...)                                                           \
+#define tern_cross_entropy(...) TERN_CROSS_ENTROPY_(__VA_ARGS__, )
+#define TERN_CROSS_ENTROPY_(g, logits, labels, ...)                                                          \
     tern_cross_entropy_with(g, logits, labels, (tern_cross_entropy_args){.smoothing = 0, __VA_ARGS__})
 
 /* ---- nets -------------------------------------------------------------------------------------------- */
