@@ -110,6 +110,16 @@ const char *tern_nearest(const char *name, const char *const *known, size_t coun
  * fsync of the folder.  On failure the old file is untouched, the temporary removed, and the message names path and errno. */
 tern_status tern_write_file(const char *path, const void *bytes, size_t count);
 
+/* The same in pieces, for what is too big to be copied whole.  After open, close must follow: with TERN_OK it makes
+ * the new file the file, with anything else it drops what was written; it returns the status, its own or the one given. */
+typedef struct tern_writer {
+    int file;
+    char *path, *temporary;
+} tern_writer;
+tern_status tern_writer_open(tern_writer *writer, const char *path);
+tern_status tern_writer_add(tern_writer *writer, const void *bytes, size_t count);
+tern_status tern_writer_close(tern_writer *writer, tern_status status);
+
 /* Read a whole file (NUL added behind the end); the caller releases *bytes. */
 tern_status tern_read_file(const char *path, char **bytes, size_t *count);
 

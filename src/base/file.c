@@ -13,18 +13,6 @@ static tern_status io_error(const char *what, const char *path)
     return tern_fail(TERN_FAILED, "cannot %s %s: %s", what, path, strerror(errno));
 }
 
-static tern_status write_all(int file, const char *path, const char *bytes, size_t count)
-{
-    while (count) {
-        ssize_t done = write(file, bytes, count);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return io_error("write", path);
-        bytes += done;
-        count -= (size_t)done;
-    }
-    return fsync(file) == 0 ? TERN_OK : io_error("write", path);
-}
-
 /* A renamed file is safe only when its folder is. */
 static void sync_folder(const char *path)
 {
@@ -40,26 +28,59 @@ static void sync_folder(const char *path)
     close(handle);
 }
 
-tern_status tern_write_file(const char *path, const void *bytes, size_t count)
+tern_status tern_writer_open(tern_writer *writer, const char *path)
 {
     tern_text temporary = {0};
     tern_text_format(&temporary, "%s.tmp-%ld", path, (long)getpid());
-    tern_status status = tern_text_status(&temporary);
-    if (status != TERN_OK) return status;
-    int file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (file < 0) {
+    *writer = (tern_writer){.file = -1, .path = tern_copy_string(path)};
+    tern_status status = writer->path ? tern_text_status(&temporary) : tern_no_memory(strlen(path), "a path");
+    if (status == TERN_OK) {
+        writer->temporary = temporary.data;
+        writer->file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        if (writer->file >= 0) return TERN_OK;
         status = io_error("create", path);
-    } else {
-        status = write_all(file, path, bytes, count);
-        if (close(file) != 0 && status == TERN_OK) status = io_error("write", path);
-        if (status == TERN_OK && rename(temporary.data, path) != 0) status = io_error("replace", path);
-        if (status != TERN_OK)
-            unlink(temporary.data);
-        else
-            sync_folder(path);
     }
     tern_text_free(&temporary);
+    tern_release(writer->path);
+    *writer = (tern_writer){.file = -1};
     return status;
+}
+
+tern_status tern_writer_add(tern_writer *writer, const void *bytes, size_t count)
+{
+    const char *p = bytes;
+    while (count) {
+        ssize_t done = write(writer->file, p, count);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return io_error("write", writer->path);
+        p += done;
+        count -= (size_t)done;
+    }
+    return TERN_OK;
+}
+
+tern_status tern_writer_close(tern_writer *writer, tern_status status)
+{
+    if (writer->file < 0) return status;
+    const char *path = writer->path;
+    if (status == TERN_OK && fsync(writer->file) != 0) status = io_error("write", path);
+    if (close(writer->file) != 0 && status == TERN_OK) status = io_error("write", path);
+    if (status == TERN_OK && rename(writer->temporary, path) != 0) status = io_error("replace", path);
+    if (status == TERN_OK)
+        sync_folder(path);
+    else
+        unlink(writer->temporary);
+    tern_release(writer->path);
+    tern_release(writer->temporary);
+    *writer = (tern_writer){.file = -1};
+    return status;
+}
+
+tern_status tern_write_file(const char *path, const void *bytes, size_t count)
+{
+    tern_writer writer;
+    TERN_TRY(tern_writer_open(&writer, path));
+    return tern_writer_close(&writer, tern_writer_add(&writer, bytes, count));
 }
 
 tern_status tern_read_file(const char *path, char **bytes, size_t *count)

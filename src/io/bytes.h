@@ -1,8 +1,11 @@
-/* Numbers as files hold them, in little- or big-endian order. */
+/* Numbers and elements as files hold them. */
 #ifndef TERN_IO_BYTES_H
 #define TERN_IO_BYTES_H
 
-#include "base/base.h"
+#include "tensor/tensor.h"
+
+/* Memory goes to files and back as it is: so this computer must be little-endian, as all that Tern runs on are. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian computers only");
 
 static inline uint64_t tern_little(const void *bytes, int count)
 {
@@ -20,7 +23,25 @@ static inline uint64_t tern_big(const void *bytes, int count)
     return value;
 }
 
-/* Turns `bytes` bytes of elements of `size` bytes each between this computer's order and the given one, in place. */
-void tern_order_bytes(void *data, size_t bytes, size_t size, bool big_endian);
+/* Big-endian elements of `size` bytes become little-endian ones, in place. */
+void tern_swap_elements(void *data, size_t bytes, size_t size);
+
+/* An element of a file, which need not be one of Tern's formats. */
+typedef struct tern_element {
+    char kind; /* 'f' float, 'h' bfloat16, 'i' signed, 'u' unsigned, 'b' bool in a byte */
+    int size;  /* bytes */
+    bool big_endian;
+} tern_element;
+
+/* The format that holds it.  Integers that no format of Tern has (u16, u32, i64, u64) become i32 where their values
+ * allow it; bool becomes bit.  False when there is none. */
+bool tern_element_dtype(tern_element element, tern_dtype *dtype);
+/* The element that a format is written as: itself, or a bool for bit. */
+tern_element tern_dtype_element(tern_dtype dtype);
+/* Fills `out`, whose shape and dtype are set, from `bytes` (exactly its elements). */
+tern_status tern_elements_unpack(tern_tensor *out, tern_element element, const void *bytes,
+                                 const char *where);
+/* Adds the elements of a tensor as files hold them, little-endian. */
+tern_status tern_elements_write(tern_writer *writer, const tern_tensor *tensor);
 
 #endif

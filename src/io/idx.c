@@ -78,7 +78,7 @@ static tern_status parse(tern_source *s, tern_tensor *out)
         tern_tensor_free(&t);
         return status;
     }
-    tern_order_bytes(t.data, bytes, (size_t)tern_dtype_of(dtype)->bytes, true);
+    tern_swap_elements(t.data, bytes, (size_t)tern_dtype_of(dtype)->bytes);
     *out = t;
     return TERN_OK;
 }

@@ -12,6 +12,38 @@
 tern_status tern_idx_parse(const void *bytes, size_t count, const char *name, tern_tensor *out);
 tern_status tern_idx_read(const char *path, tern_tensor *out);
 
+/* ---- files of named tensors ----------------------------------------------------------------------------------- */
+
+/* What one file holds: tensors by name and, where the format has them, texts by key. */
+typedef struct tern_bundle {
+    tern_tensor *tensors;
+    char **names;
+    int count, capacity;
+    char **keys, **values;
+    int texts, text_capacity;
+} tern_bundle;
+/* Move a tensor in (owned from then on, also when this fails); copy a text in. */
+tern_status tern_bundle_add(tern_bundle *bundle, const char *name, tern_tensor tensor);
+tern_status tern_bundle_add_text(tern_bundle *bundle, const char *key, const char *value);
+tern_tensor *tern_bundle_find(const tern_bundle *bundle, const char *name); /* NULL when there is none */
+const char *tern_bundle_text(const tern_bundle *bundle, const char *key);   /* NULL when there is none */
+void tern_bundle_free(tern_bundle *bundle);
+
+/* safetensors (github.com/huggingface/safetensors): every offset is checked, holes and overlaps are refused, headers
+ * above 100 MB too.  BOOL becomes bit; I64, U64, U32 and U16 become i32 where their values fit.  Files are mapped, not
+ * read.  Writing replaces the file as a whole and copies no tensor. */
+tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *name, tern_bundle *out);
+tern_status tern_safetensors_read(const char *path, tern_bundle *out);
+tern_status tern_safetensors_write(const char *path, const tern_bundle *bundle);
+
+/* A checkpoint is a safetensors file whose metadata carry a JSON document ("tern.document") and checksums: any damage is
+ * found and named.  The tensors stay the caller's; names are unique.  *document: the caller releases it. */
+tern_status tern_checkpoint_write(const char *path, const tern_tensor *tensors, const char *const *names,
+                                  int count, const char *document);
+tern_status tern_checkpoint_parse(const void *bytes, size_t count, const char *name, tern_bundle *out,
+                                  char **document);
+tern_status tern_checkpoint_read(const char *path, tern_bundle *out, char **document);
+
 /* ---- data sets ---------------------------------------------------------------------------------------------- */
 
 /* Samples [N,..] (u8 or f32; images are [N,C,H,W], clips and event frames [N,T,C,H,W]) and their labels i32 [N]. */
