@@ -145,6 +145,47 @@ tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args ar
 #define tern_linear(...)        TERN_LINEAR_(__VA_ARGS__, )
 #define TERN_LINEAR_(g, x, ...) tern_linear_with(g, x, (tern_linear_args){.bias = true, __VA_ARGS__})
 
+/* y = W * x + b over images.  x [..,C,H,W] -> [..,out,OH,OW]; parameters <name>.weight [out,C/groups,K,K] (K along H is 1
+ * where H is 1), <name>.bias [out], uniform in +-1/sqrt(fan-in). */
+typedef struct tern_conv2d_args {
+    int out, kernel, stride, pad, dilation, groups;
+    bool bias;
+    const char *name;
+} tern_conv2d_args;
+tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args args);
+#define tern_conv2d(...) TERN_CONV2D_(__VA_ARGS__, )
+#define TERN_CONV2D_(g, x, ...)                                                                              \
+    tern_conv2d_with(                                                                                        \
+        g, x,                                                                                                \
+        (tern_conv2d_args){.kernel = 3, .stride = 1, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
+
+/* Highest value or mean of each kernel x kernel window.  stride 0: the kernel.  The maximum of spikes is spikes. */
+typedef struct tern_pool2d_args {
+    int kernel, stride;
+} tern_pool2d_args;
+tern_value tern_max_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args);
+tern_value tern_avg_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args);
+#define tern_max_pool2d(...)        TERN_MAX_POOL2D_(__VA_ARGS__, )
+#define TERN_MAX_POOL2D_(g, x, ...) tern_max_pool2d_with(g, x, (tern_pool2d_args){.kernel = 2, __VA_ARGS__})
+#define tern_avg_pool2d(...)        TERN_AVG_POOL2D_(__VA_ARGS__, )
+#define TERN_AVG_POOL2D_(g, x, ...) tern_avg_pool2d_with(g, x, (tern_pool2d_args){.kernel = 2, __VA_ARGS__})
+
+/* Channels (axis C of [..,C,H,W], or the last of fewer axes) to mean 0 and variance 1, scaled and shifted.  Parameters
+ * <name>.weight, <name>.bias [C], kept states <name>.running_mean, <name>.running_var.  per_step: axis 0 is time, and each
+ * step has statistics of its own. */
+typedef struct tern_batch_norm_args {
+    double epsilon, momentum;
+    bool per_step;
+    const char *name;
+} tern_batch_norm_args;
+tern_value tern_batch_norm_with(tern_graph *graph, tern_value x, tern_batch_norm_args args);
+#define tern_batch_norm(...) TERN_BATCH_NORM_(__VA_ARGS__, )
+#define TERN_BATCH_NORM_(g, x, ...)                                                                          \
+    tern_batch_norm_with(g, x, (tern_batch_norm_args){.epsilon = 1e-5, .momentum = 0.1, __VA_ARGS__})
+
+/* max(x, 0) */
+tern_value tern_relu(tern_graph *graph, tern_value x);
+
 /* Element by element with numpy-style broadcasting. */
 tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);
 tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b);

@@ -20,9 +20,10 @@ typedef void tern_word_pack(const void *rows, int64_t at, int64_t k, int64_t cou
 
 typedef struct tern_kernels {
     const char *name;
-    int tile_rows, tile_columns; /* the largest block of C that stays in registers */
-    tern_tile *const *tile;      /* tile[rows - 1], for 1 .. tile_rows rows */
-    tern_tile *const *half_tile; /* the same for the first half of the columns */
+    const struct tern_loops *loops; /* element by element: loops.h */
+    int tile_rows, tile_columns;    /* the largest block of C that stays in registers */
+    tern_tile *const *tile;         /* tile[rows - 1], for 1 .. tile_rows rows */
+    tern_tile *const *half_tile;    /* the same for the first half of the columns */
 
     /* out[s*width + f] = element (free0 + f, sum0 + s) of the factor, f < width (0 from `count` on), s < sums. */
     void (*pack)(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,

@@ -1,6 +1,8 @@
 /* Element by element: a op b with numpy-style broadcasting.  Any format in; f64 if either is f64, else f32 out. */
 #include "op/op.h"
 
+#include "kernel/loops.h"
+
 static tern_status binary_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
@@ -76,7 +78,24 @@ static tern_status divide_grad(tern_grad *c)
     return TERN_OK;
 }
 
-#define BINARY(name_, doc_, expression)                                                                      \
+/* f32 of equal shapes, or one of the two a single number. */
+static bool binary_matches(const tern_call *call)
+{
+    const tern_tensor *a = &call->in[0], *b = &call->in[1];
+    int64_t n = tern_elements(&call->out[0].shape), na = tern_elements(&a->shape),
+            nb = tern_elements(&b->shape);
+    return a->dtype == TERN_F32 && b->dtype == TERN_F32 && (na == n || na == 1) && (nb == n || nb == 1);
+}
+
+static void binary_fast(const tern_call *call, tern_loop_kind kind)
+{
+    const tern_tensor *a = &call->in[0], *b = &call->in[1];
+    int64_t n = tern_elements(&call->out[0].shape);
+    tern_binary_loop(call->pool, kind, n, a->data, tern_elements(&a->shape) == n, b->data,
+                     tern_elements(&b->shape) == n, call->out[0].data);
+}
+
+#define BINARY(name_, doc_, kind, expression)                                                                \
     static double name_##_of(double a, double b)                                                             \
     {                                                                                                        \
         return expression;                                                                                   \
@@ -85,6 +104,11 @@ static tern_status divide_grad(tern_grad *c)
     {                                                                                                        \
         binary_run(call, name_##_of);                                                                        \
     }                                                                                                        \
+    static void name_##_fast(const tern_call *call)                                                          \
+    {                                                                                                        \
+        binary_fast(call, kind);                                                                             \
+    }                                                                                                        \
+    static const tern_fast name_##_kernels[] = {{"loop", binary_matches, NULL, name_##_fast}, {0}};          \
     const tern_op tern_op_##name_ = {                                                                        \
         .name = #name_,                                                                                      \
         .doc = doc_,                                                                                         \
@@ -94,9 +118,10 @@ static tern_status divide_grad(tern_grad *c)
         .grad = name_##_grad,                                                                                \
         .work = binary_work,                                                                                 \
         .run = name_##_run,                                                                                  \
+        .fast = name_##_kernels,                                                                             \
     };
 
-BINARY(add, "a + b", a + b)
-BINARY(subtract, "a - b", a - b)
-BINARY(multiply, "a * b", a *b)
-BINARY(divide, "a / b", a / b)
+BINARY(add, "a + b", TERN_LOOP_ADD, a + b)
+BINARY(subtract, "a - b", TERN_LOOP_SUBTRACT, a - b)
+BINARY(multiply, "a * b", TERN_LOOP_MULTIPLY, a *b)
+BINARY(divide, "a / b", TERN_LOOP_DIVIDE, a / b)

@@ -9,6 +9,7 @@
  * outputs  s [T,B,..] bit, u [T,B,..], v_T [B,..]
  * x may be [1,B,..] with timesteps T: the same current at each step. */
 #include "op/lif.h"
+#include "kernel/loops.h"
 #include "op/op.h"
 
 #include <math.h>
@@ -172,6 +173,43 @@ static tern_status lif_grad(tern_grad *c)
     return TERN_OK;
 }
 
+static bool lif_matches(const tern_call *call)
+{
+    for (int i = 0; i < call->nin; i++) /* an absent optional input has format 0, which is f32 */
+        if (call->in[i].dtype != TERN_F32) return false;
+    return call->out[0].shape.rank > 1;
+}
+
+static tern_neuron neuron_of(const tern_lif_view *v)
+{
+    const tern_lif_op *op = v->op;
+    return (tern_neuron){.decay = (float)v->decay,
+                         .gain = (float)v->gain,
+                         .threshold = (float)v->threshold,
+                         .rest = (float)op->v_reset,
+                         .reset = op->reset,
+                         .surrogate = op->surrogate,
+                         .alpha = (float)op->alpha,
+                         .detach_reset = op->detach_reset,
+                         .strict = op->strict,
+                         .normalised = op->normalised,
+                         .truncate = op->truncate,
+                         .steps = v->steps,
+                         .neurons = v->neurons,
+                         .is_static = v->is_static};
+}
+
+static void lif_fast(const tern_call *call)
+{
+    tern_lif_view v = view_of(call, &call->in[0].shape, 2);
+    tern_neuron n = neuron_of(&v);
+    const float *v0 = call->nin > 1 ? call->in[1].data : NULL;
+    tern_neuron_forward(call->pool, &n, call->in[0].data, v0, call->out[0].data, call->out[1].data,
+                        call->out[2].data);
+}
+
+static const tern_fast lif_kernels[] = {{"blocks", lif_matches, NULL, lif_fast}, {0}};
+
 const tern_op tern_op_lif = {
     .name = "lif",
     .doc = "leaky integrate-and-fire over axis T; spikes out as bits",
@@ -183,6 +221,7 @@ const tern_op tern_op_lif = {
     .grad = lif_grad,
     .work = lif_work,
     .run = lif_run,
+    .fast = lif_kernels,
 };
 
 /* ---- gradient ------------------------------------------------------------------------------------------------
@@ -247,9 +286,14 @@ static void lif_grad_neuron(const tern_call *call, const tern_lif_view *v, int64
     if (call->out[1].data) tern_set(&call->out[1], n, h);
 }
 
+static const tern_shape *x_shape(const tern_call *call)
+{
+    return call->in[4].shape.rank ? &call->in[4].shape : &call->in[3].shape;
+}
+
 static void lif_grad_run(const tern_call *call)
 {
-    tern_lif_view v = view_of(call, call->in[4].data ? &call->in[4].shape : &call->in[3].shape, 6);
+    tern_lif_view v = view_of(call, x_shape(call), 6);
     tern_lif_sums sums = {0};
     for (int64_t n = 0; n < v.neurons; n++) lif_grad_neuron(call, &v, n, &sums);
     if (call->out[2].data) tern_set(&call->out[2], 0, sums.decay);
@@ -262,6 +306,30 @@ static void lif_grad_work(const tern_call *call, tern_work *work)
     work->elementwise += (double)tern_elements(&call->in[3].shape);
 }
 
+static size_t lif_grad_scratch(const tern_call *call)
+{
+    tern_lif_view v = {.op = call->args, .neurons = tern_elements_from(&call->in[3].shape, 1)};
+    tern_neuron n = neuron_of(&v);
+    return tern_neuron_scratch(&n);
+}
+
+static void lif_grad_fast(const tern_call *call)
+{
+    tern_lif_view v = view_of(call, x_shape(call), 6);
+    tern_neuron n = neuron_of(&v);
+    const tern_tensor *in = call->in, *out = call->out;
+    tern_neuron_sums sums;
+    bool learned = out[2].data || out[3].data || out[4].data;
+    const float *v0 = call->nin > 5 ? in[5].data : NULL;
+    tern_neuron_backward(call->pool, &n, in[0].data, in[1].data, in[2].data, in[3].data, in[4].data, v0,
+                         out[0].data, out[1].data, learned ? &sums : NULL, call->scratch);
+    if (out[2].data) *(float *)out[2].data = (float)sums.decay;
+    if (out[3].data) *(float *)out[3].data = (float)sums.gain;
+    if (out[4].data) *(float *)out[4].data = (float)sums.threshold;
+}
+
+static const tern_fast lif_grad_kernels[] = {{"blocks", lif_matches, lif_grad_scratch, lif_grad_fast}, {0}};
+
 const tern_op tern_op_lif_grad = {
     .name = "lif_grad",
     .doc = "gradient of lif, backwards through time",
@@ -271,4 +339,5 @@ const tern_op tern_op_lif_grad = {
     .infer = lif_grad_infer,
     .work = lif_grad_work,
     .run = lif_grad_run,
+    .fast = lif_grad_kernels,
 };

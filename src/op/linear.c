@@ -4,6 +4,8 @@
  * (optional); y [rows.., N]. */
 #include "op/op.h"
 
+#include "kernel/kernel.h"
+
 /* rows, K, N of a call whose in[0] is [rows.., K] and the other matrix [N, K] */
 typedef struct tern_linear_sizes {
     int64_t rows, inputs, outputs;
@@ -59,6 +61,52 @@ static void linear_work(const tern_call *call, tern_work *work)
     tern_work_product(call, 0, (double)s.rows * (double)s.inputs, (double)s.outputs, work);
 }
 
+static bool is_f32(const tern_call *call, bool first_bits)
+{
+    for (int i = 0; i < call->nin; i++) {
+        bool bits = first_bits && i == 0 && call->in[i].dtype == TERN_BIT;
+        if (call->in[i].dtype != TERN_F32 && !bits) return false;
+    }
+    return true;
+}
+
+static bool linear_matches(const tern_call *call)
+{
+    return is_f32(call, true);
+}
+
+/* y[rows,N] = x[rows,K] W[N,K]^T as a product. */
+static tern_product linear_product(const tern_call *call)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
+    return (tern_product){.m = s.rows,
+                          .n = s.outputs,
+                          .k = s.inputs,
+                          .a = tern_factor_f32(call->in[0].data, s.inputs, 1),
+                          .b = tern_factor_f32(call->in[1].data, s.inputs, 1),
+                          .c = call->out[0].data,
+                          .row_stride = s.outputs,
+                          .column_bias = call->nin > 2 ? call->in[2].data : NULL};
+}
+
+static size_t linear_scratch(const tern_call *call)
+{
+    tern_product p = linear_product(call);
+    return call->in[0].dtype == TERN_BIT ? tern_spike_linear_scratch(p.m, p.n, p.k) : tern_gemm_scratch(&p);
+}
+
+static void linear_fast(const tern_call *call)
+{
+    tern_product p = linear_product(call);
+    if (call->in[0].dtype == TERN_BIT)
+        tern_spike_linear(call->pool, p.m, p.n, p.k, call->in[0].data, 0, call->in[1].data, p.column_bias,
+                          p.c, false, TERN_SPIKE_AUTO, NULL, call->scratch);
+    else
+        tern_gemm(call->pool, &p, call->scratch);
+}
+
+static const tern_fast linear_kernels[] = {{"gemm", linear_matches, linear_scratch, linear_fast}, {0}};
+
 static tern_status linear_grad(tern_grad *c)
 {
     tern_graph *g = c->graph;
@@ -77,6 +125,7 @@ const tern_op tern_op_linear = {
     .grad = linear_grad,
     .work = linear_work,
     .run = linear_run,
+    .fast = linear_kernels,
 };
 
 /* ---- dx = dy W: dy [rows.., N], W [N, K] -> [rows.., K] ---------------------------------------------------- */
@@ -111,12 +160,46 @@ static void grad_input_work(const tern_call *call, tern_work *work)
     work->macs += (double)tern_elements(&call->in[0].shape) * (double)call->in[1].shape.dim[1];
 }
 
+static bool grad_input_matches(const tern_call *call)
+{
+    return is_f32(call, false);
+}
+
+/* dx[rows,K] = dy[rows,N] W[N,K] */
+static tern_product grad_input_product(const tern_call *call)
+{
+    int64_t outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
+    return (tern_product){.m = tern_elements(&call->in[0].shape) / outputs,
+                          .n = inputs,
+                          .k = outputs,
+                          .a = tern_factor_f32(call->in[0].data, outputs, 1),
+                          .b = tern_factor_f32(call->in[1].data, 1, inputs),
+                          .c = call->out[0].data,
+                          .row_stride = inputs};
+}
+
+static size_t grad_input_scratch(const tern_call *call)
+{
+    tern_product p = grad_input_product(call);
+    return tern_gemm_scratch(&p);
+}
+
+static void grad_input_fast(const tern_call *call)
+{
+    tern_product p = grad_input_product(call);
+    tern_gemm(call->pool, &p, call->scratch);
+}
+
+static const tern_fast grad_input_kernels[] = {
+    {"gemm", grad_input_matches, grad_input_scratch, grad_input_fast}, {0}};
+
 const tern_op tern_op_linear_grad_input = {
     .name = "linear_grad_input",
     .doc = "gradient of linear to x: dy W",
     .infer = grad_input_infer,
     .work = grad_input_work,
     .run = grad_input_run,
+    .fast = grad_input_kernels,
 };
 
 /* ---- dW = dy^T x: x [rows.., K] f32 or bit, dy [rows.., N] -> [N, K] --------------------------------------- */
@@ -154,10 +237,44 @@ static void grad_weight_work(const tern_call *call, tern_work *work)
                       work);
 }
 
+/* dW[N,K] = dy[rows,N]^T x[rows,K] */
+static tern_product grad_weight_product(const tern_call *call)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->out[0].shape.dim[0]);
+    return (tern_product){.m = s.outputs,
+                          .n = s.inputs,
+                          .k = s.rows,
+                          .a = tern_factor_f32(call->in[1].data, 1, s.outputs),
+                          .b = tern_factor_f32(call->in[0].data, 1, s.inputs),
+                          .c = call->out[0].data,
+                          .row_stride = s.inputs};
+}
+
+static size_t grad_weight_scratch(const tern_call *call)
+{
+    tern_product p = grad_weight_product(call);
+    return call->in[0].dtype == TERN_BIT ? tern_spike_grad_weight_scratch(p.k, p.m, p.n)
+                                         : tern_gemm_scratch(&p);
+}
+
+static void grad_weight_fast(const tern_call *call)
+{
+    tern_product p = grad_weight_product(call);
+    if (call->in[0].dtype == TERN_BIT)
+        tern_spike_grad_weight(call->pool, p.k, p.m, p.n, call->in[0].data, 0, call->in[1].data, p.c, false,
+                               TERN_SPIKE_AUTO, NULL, call->scratch);
+    else
+        tern_gemm(call->pool, &p, call->scratch);
+}
+
+static const tern_fast grad_weight_kernels[] = {
+    {"gemm", linear_matches, grad_weight_scratch, grad_weight_fast}, {0}};
+
 const tern_op tern_op_linear_grad_weight = {
     .name = "linear_grad_weight",
     .doc = "gradient of linear to W: dy^T x; spikes add rows of dy",
     .infer = grad_weight_infer,
     .work = grad_weight_work,
     .run = grad_weight_run,
+    .fast = grad_weight_kernels,
 };

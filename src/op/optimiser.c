@@ -1,5 +1,6 @@
 /* What a parameter becomes: update rules as operators, so that a training step is one program. */
 #include "op/optimiser.h"
+#include "kernel/loops.h"
 #include "op/op.h"
 
 #include <math.h>
@@ -52,6 +53,32 @@ static void update_work(const tern_call *call, tern_work *work)
     work->elementwise += (double)tern_elements(&call->in[0].shape);
 }
 
+static bool update_matches(const tern_call *call)
+{
+    for (int i = 0; i < call->nin; i++)
+        if (call->in[i].dtype != TERN_F32) return false;
+    return true;
+}
+
+static void adam_fast(const tern_call *call)
+{
+    const tern_adam_op *a = call->args;
+    const tern_tensor *in = call->in, *out = call->out;
+    double step = tern_get(&in[5], 0);
+    tern_adam_step s = {(float)tern_get(&in[4], 0),
+                        (float)a->beta1,
+                        (float)a->beta2,
+                        (float)a->epsilon,
+                        (float)a->decay,
+                        (float)(1 / (1 - pow(a->beta1, step))),
+                        (float)(1 / (1 - pow(a->beta2, step))),
+                        a->decoupled};
+    tern_adam_loop(call->pool, tern_elements(&in[0].shape), &s, in[0].data, in[1].data, in[2].data,
+                   in[3].data, out[0].data, out[1].data, out[2].data);
+}
+
+static const tern_fast adam_kernels[] = {{"loop", update_matches, NULL, adam_fast}, {0}};
+
 /* parameter, gradient, mean m, mean square v, rate [1], step [1] (from 1) -> parameter, m, v.  Kingma & Ba 2015;
  * Loshchilov & Hutter 2019 (AdamW). */
 const tern_op tern_op_adam = {
@@ -63,6 +90,7 @@ const tern_op tern_op_adam = {
     .infer = adam_infer,
     .work = update_work,
     .run = adam_run,
+    .fast = adam_kernels,
 };
 
 static const tern_arg sgd_args[] = {
@@ -92,6 +120,16 @@ static void sgd_run(const tern_call *call)
     }
 }
 
+static void sgd_fast(const tern_call *call)
+{
+    const tern_sgd_op *a = call->args;
+    const tern_tensor *in = call->in, *out = call->out;
+    tern_sgd_loop(call->pool, tern_elements(&in[0].shape), (float)tern_get(&in[3], 0), (float)a->momentum,
+                  (float)a->decay, in[0].data, in[1].data, in[2].data, out[0].data, out[1].data);
+}
+
+static const tern_fast sgd_kernels[] = {{"loop", update_matches, NULL, sgd_fast}, {0}};
+
 /* parameter, gradient, velocity, rate [1] -> parameter, velocity:  v = momentum v + g + decay p,  p = p - rate v. */
 const tern_op tern_op_sgd = {
     .name = "sgd",
@@ -102,4 +140,5 @@ const tern_op tern_op_sgd = {
     .infer = sgd_infer,
     .work = update_work,
     .run = sgd_run,
+    .fast = sgd_kernels,
 };

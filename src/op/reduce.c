@@ -1,6 +1,8 @@
 /* Sums and means over neighbouring axes, and their opposite: repeating over a new leading axis. */
 #include "op/op.h"
 
+#include "kernel/loops.h"
+
 #include <string.h>
 
 #define REDUCE_ARG(field, kind, doc) TERN_ARG(tern_reduce_args, field, kind, doc)
@@ -70,6 +72,27 @@ static void mean_run(const tern_call *call)
     reduce_run(call, true);
 }
 
+static bool reduce_matches(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_F32;
+}
+
+static void sum_fast(const tern_call *call)
+{
+    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    tern_sum_loop(call->pool, v.outer, v.length, v.inner, call->in[0].data, 1, call->out[0].data);
+}
+
+static void mean_fast(const tern_call *call)
+{
+    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    float share = 1 / (float)v.length;
+    tern_sum_loop(call->pool, v.outer, v.length, v.inner, call->in[0].data, share, call->out[0].data);
+}
+
+static const tern_fast sum_kernels[] = {{"loop", reduce_matches, NULL, sum_fast}, {0}};
+static const tern_fast mean_kernels[] = {{"loop", reduce_matches, NULL, mean_fast}, {0}};
+
 static void reduce_work(const tern_call *call, tern_work *work)
 {
     work->elementwise += (double)tern_elements(&call->in[0].shape);
@@ -108,6 +131,7 @@ const tern_op tern_op_sum = {
     .grad = sum_grad,
     .work = reduce_work,
     .run = sum_run,
+    .fast = sum_kernels,
 };
 
 const tern_op tern_op_mean = {
@@ -119,6 +143,7 @@ const tern_op tern_op_mean = {
     .grad = mean_grad,
     .work = reduce_work,
     .run = mean_run,
+    .fast = mean_kernels,
 };
 
 tern_value tern_sum_with(tern_graph *graph, tern_value x, tern_reduce_args args)
@@ -174,6 +199,41 @@ static void expand_run(const tern_call *call)
         tern_set(y, i, tern_get(x, tern_broadcast_index(&y->shape, &x->shape, i)));
 }
 
+/* x and y as [outer, 1 or length, inner], where the axes that grow stand together. */
+typedef struct tern_expand_view {
+    int64_t outer, length, inner;
+} tern_expand_view;
+
+static bool expand_view(const tern_shape *x, const tern_shape *y, tern_expand_view *v)
+{
+    int extra = y->rank - x->rank, stage = 0;
+    *v = (tern_expand_view){1, 1, 1};
+    for (int i = 0; i < y->rank; i++) {
+        int64_t from = i < extra ? 1 : x->dim[i - extra], to = y->dim[i];
+        bool grows = from != to;
+        if (to == 1) continue;
+        if (grows && stage == 2) return false;
+        stage = grows ? 1 : stage == 1 ? 2 : stage;
+        *(stage == 0 ? &v->outer : stage == 1 ? &v->length : &v->inner) *= to;
+    }
+    return true;
+}
+
+static bool expand_matches(const tern_call *call)
+{
+    tern_expand_view v;
+    return call->in[0].dtype == TERN_F32 && expand_view(&call->in[0].shape, &call->out[0].shape, &v);
+}
+
+static void expand_fast(const tern_call *call)
+{
+    tern_expand_view v;
+    expand_view(&call->in[0].shape, &call->out[0].shape, &v);
+    tern_repeat_loop(call->pool, v.outer, v.length, v.inner, call->in[0].data, call->out[0].data);
+}
+
+static const tern_fast expand_kernels[] = {{"loop", expand_matches, NULL, expand_fast}, {0}};
+
 static tern_status expand_grad(tern_grad *c)
 {
     c->din[0] = tern_sum_to(c->graph, c->dout[0], tern_shape_of(c->graph, c->node->in[0]));
@@ -196,6 +256,7 @@ const tern_op tern_op_expand = {
     .grad = expand_grad,
     .work = no_work,
     .run = expand_run,
+    .fast = expand_kernels,
 };
 
 tern_value tern_expand(tern_graph *graph, tern_value x, tern_shape shape)

@@ -1,22 +1,21 @@
-/* The table of operators: one line each.  A catalogue to read; docs are in the records. */
+/* The table of operators: one line each.  A catalogue to read; what an operator does is in its record. */
 #ifndef TERN_OP_TABLE_H
 #define TERN_OP_TABLE_H
 
-#define TERN_OPERATORS(X)                                                                                    \
-    /* arithmetic.c: element by element, with broadcasting */                                                \
-    X(add)                                                                                                   \
-    X(subtract)                                                                                              \
-    X(multiply)                                                                                              \
-    X(divide) /* linear.c: products with a weight matrix */                                                  \
-    X(linear)                                                                                                \
-    X(linear_grad_input)                                                                                     \
-    X(linear_grad_weight) /* reduce.c */                                                                     \
-    X(sum)                                                                                                   \
-    X(mean)                                                                                                  \
-    X(expand)                                  /* shape.c */                                                 \
-        X(reshape)                             /* lif.c: integrate-and-fire neurons over time */             \
-        X(lif) X(lif_grad)                     /* loss.c */                                                  \
-        X(cross_entropy) X(cross_entropy_grad) /* optimiser.c: what a parameter becomes */                   \
-        X(sgd) X(adam)
+/* clang-format off */
+#define TERN_OPERATORS(X)                                                                                              \
+    X(add) X(subtract) X(multiply) X(divide)                     /* arithmetic.c: element by element, broadcasting */  \
+    X(relu) X(relu_grad)                                         /* unary.c: element by element */                     \
+    X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
+    X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
+    X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
+    X(avg_pool2d) X(avg_pool2d_grad)                                                                                   \
+    X(batch_norm) X(batch_norm_grad)                             /* norm.c */                                          \
+    X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
+    X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
+    X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \
+    X(cross_entropy) X(cross_entropy_grad)                       /* loss.c */                                          \
+    X(sgd) X(adam)                                               /* optimiser.c: what a parameter becomes */
+/* clang-format on */
 
 #endif

@@ -5,9 +5,11 @@
 #define TEXT(x)  TEXT_(x)
 
 extern const tern_kernels TERN_FOR_ISA(tern_table);
+extern const struct tern_loops TERN_FOR_ISA(tern_loops);
 
 const tern_kernels TERN_FOR_ISA(tern_table) = {
     .name = TEXT(TERN_ISA),
+    .loops = &TERN_FOR_ISA(tern_loops),
     .tile_rows = TERN_TILE_ROWS,
     .tile_columns = 2 * TERN_LANES,
     .tile = TERN_FOR_ISA(tern_tiles),

@@ -1,0 +1,243 @@
+/* Loops over planes and runs of floats: norms, pooling, updates. */
+#include "kernel/isa/isa.h"
+#include "kernel/loops.h"
+
+#include <math.h>
+#include <string.h>
+
+TERN_INLINE float lane_sum(vf v)
+{
+    float sum = 0;
+    for (int l = 0; l < TERN_LANES; l++) sum += v[l];
+    return sum;
+}
+
+#define CHUNK 4096 /* floats that are summed in float before the sum goes on in double */
+
+static void plane_sums(const float *x, int64_t n, float shift, double *sum, double *squares)
+{
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
+        vf s = {0}, q = {0};
+        for (; i + TERN_LANES <= to; i += TERN_LANES) {
+            vf d = tern_load(x + i) - shift;
+            s += d;
+            q += d * d;
+        }
+        float rest = 0, rest_squares = 0;
+        for (; i < to; i++) {
+            float d = x[i] - shift;
+            rest += d;
+            rest_squares += d * d;
+        }
+        *sum += lane_sum(s) + rest;
+        *squares += lane_sum(q) + rest_squares;
+    }
+}
+
+static void plane_products(const float *x, const float *dy, int64_t n, float mean, double *sum,
+                           double *product)
+{
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
+        vf s = {0}, p = {0};
+        for (; i + TERN_LANES <= to; i += TERN_LANES) {
+            vf d = tern_load(dy + i);
+            s += d;
+            p += d * (tern_load(x + i) - mean);
+        }
+        float rest = 0, rest_product = 0;
+        for (; i < to; i++) {
+            rest += dy[i];
+            rest_product += dy[i] * (x[i] - mean);
+        }
+        *sum += lane_sum(s) + rest;
+        *product += lane_sum(p) + rest_product;
+    }
+}
+
+static void plane_affine(const float *x, int64_t n, float scale, float shift, float *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+}
+
+static void plane_mix(const float *x, const float *dy, int64_t n, float a, float b, float c, float *dx)
+{
+    for (int64_t i = 0; i < n; i++) dx[i] = a * dy[i] + b * x[i] + c;
+}
+
+/* Columns of a matrix [rows, stride], `count` of them: the same sums for channels that stand side by side. */
+static void column_sums(const float *x, int64_t rows, int64_t stride, int64_t count, const float *shift,
+                        double *sum, double *squares)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < count; c++) {
+            double d = (double)x[r * stride + c] - shift[c];
+            sum[c] += d;
+            squares[c] += d * d;
+        }
+}
+
+static void column_products(const float *x, const float *dy, int64_t rows, int64_t stride, int64_t count,
+                            const float *mean, double *sum, double *product)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < count; c++) {
+            double d = dy[r * stride + c];
+            sum[c] += d;
+            product[c] += d * ((double)x[r * stride + c] - mean[c]);
+        }
+}
+
+static void column_affine(const float *x, int64_t rows, int64_t stride, int64_t count, const float *scale,
+                          const float *shift, float *y)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < count; c++) y[r * stride + c] = scale[c] * x[r * stride + c] + shift[c];
+}
+
+static void column_mix(const float *x, const float *dy, int64_t rows, int64_t stride, int64_t count,
+                       const float *a, const float *b, const float *shift, float *dx)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < count; c++)
+            dx[r * stride + c] = a[c] * dy[r * stride + c] + b[c] * x[r * stride + c] + shift[c];
+}
+
+/* Each float of `from` twice. */
+TERN_INLINE void twice(const float *from, int64_t count, float *to)
+{
+    for (int64_t i = 0; i < count; i++) to[2 * i] = to[2 * i + 1] = from[i];
+}
+
+/* Lanes of `v` where `bits` has a one, through memory of `count` floats. */
+TERN_INLINE void keep_bits(const float *v, uint64_t bits, int64_t count, float *out)
+{
+    int64_t i = 0;
+    for (; i + TERN_LANES <= count; i += TERN_LANES, bits >>= TERN_LANES % 64)
+        tern_store(out + i,
+                   tern_load(v + i) * tern_expand_bits((uint32_t)(bits & ((1ull << TERN_LANES) - 1))));
+    for (; i < count; i++, bits >>= 1) out[i] = bits & 1 ? v[i] : 0;
+}
+
+static uint64_t row_bits(const uint64_t *words, int64_t at, int64_t count)
+{
+    uint64_t low = tern_bits_at(words, at, (int)(count < 32 ? count : 32));
+    return count > 32 ? low | (uint64_t)tern_bits_at(words, at + 32, (int)(count - 32)) << 32 : low;
+}
+
+/* Gradient of the 2x2 maximum of spikes, two rows of `width` <= 64 (even) at once: dy [width/2] goes to the first spike
+ * of each window, or to its first element when there is none. */
+static void spike_pool_grad(const uint64_t *x, int64_t at, int64_t width, const float *dy, float *dx)
+{
+    const uint64_t even = 0x5555555555555555u;
+    uint64_t top = row_bits(x, at, width), bottom = row_bits(x, at + width, width);
+    uint64_t a = top & even, b = top >> 1 & even, c = bottom & even, d = bottom >> 1 & even;
+    uint64_t first = (a | ~(b | c | d)) & even, second = b & ~a, third = c & ~(a | b),
+             fourth = d & ~(a | b | c);
+    float spread[64];
+    twice(dy, width / 2, spread);
+    keep_bits(spread, first | second << 1, width, dx);
+    keep_bits(spread, third | fourth << 1, width, dx + width);
+}
+
+static void adam(int64_t n, const tern_adam_step *s, const float *p, const float *g, const float *m,
+                 const float *v, float *p_out, float *m_out, float *v_out)
+{
+    float keep = s->decoupled ? 1 - s->rate * s->decay : 1, pull = s->decoupled ? 0 : s->decay;
+    for (int64_t i = 0; i < n; i++) {
+        float d = g[i] + pull * p[i];
+        float mean = s->beta1 * m[i] + (1 - s->beta1) * d, square = s->beta2 * v[i] + (1 - s->beta2) * d * d;
+        float root = __builtin_sqrtf(square * s->correction2) + s->epsilon;
+        p_out[i] = keep * p[i] - s->rate * mean * s->correction1 / root;
+        m_out[i] = mean;
+        v_out[i] = square;
+    }
+}
+
+static void sgd(int64_t n, float rate, float momentum, float decay, const float *p, const float *g,
+                const float *v, float *p_out, float *v_out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float velocity = momentum * v[i] + g[i] + decay * p[i];
+        p_out[i] = p[i] - rate * velocity;
+        v_out[i] = velocity;
+    }
+}
+
+/* y = f(a, b); a step of 0 repeats one number. */
+static void binary(int kind, int64_t n, const float *a, int a_step, const float *b, int b_step, float *y)
+{
+    if (a_step == 0 && b_step == 0) {
+        float one = 0;
+        binary(kind, 1, a, 1, b, 1, &one);
+        for (int64_t i = 0; i < n; i++) y[i] = one;
+        return;
+    }
+#define EACH(expression)                                                                                     \
+    if (a_step == 0) {                                                                                       \
+        float x0 = *a;                                                                                       \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            float p = x0, q = b[i];                                                                          \
+            y[i] = expression;                                                                               \
+        }                                                                                                    \
+    } else if (b_step == 0) {                                                                                \
+        float y0 = *b;                                                                                       \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            float p = a[i], q = y0;                                                                          \
+            y[i] = expression;                                                                               \
+        }                                                                                                    \
+    } else {                                                                                                 \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            float p = a[i], q = b[i];                                                                        \
+            y[i] = expression;                                                                               \
+        }                                                                                                    \
+    }                                                                                                        \
+    break
+    switch (kind) {
+    case TERN_LOOP_ADD:
+        EACH(p + q);
+    case TERN_LOOP_SUBTRACT:
+        EACH(p - q);
+    case TERN_LOOP_MULTIPLY:
+        EACH(p * q);
+    case TERN_LOOP_DIVIDE:
+        EACH(p / q);
+    case TERN_LOOP_RELU:
+        EACH(p > 0 ? p + 0 * q : 0);
+    case TERN_LOOP_RELU_GRAD:
+        EACH(p > 0 ? q : 0);
+    }
+#undef EACH
+}
+
+/* y[i] (+)= x[i] */
+static void accumulate(int64_t n, const float *x, bool add, float *y)
+{
+    if (add)
+        for (int64_t i = 0; i < n; i++) y[i] += x[i];
+    else
+        memcpy(y, x, (size_t)n * sizeof *y);
+}
+
+void TERN_FOR_ISA(tern_neuron_forward)(const tern_neuron_block *block);
+void TERN_FOR_ISA(tern_neuron_backward)(const tern_neuron_block *block);
+
+extern const tern_loops TERN_FOR_ISA(tern_loops);
+const tern_loops TERN_FOR_ISA(tern_loops) = {
+    .neuron_forward = TERN_FOR_ISA(tern_neuron_forward),
+    .neuron_backward = TERN_FOR_ISA(tern_neuron_backward),
+    .plane_sums = plane_sums,
+    .plane_products = plane_products,
+    .plane_affine = plane_affine,
+    .plane_mix = plane_mix,
+    .column_sums = column_sums,
+    .column_products = column_products,
+    .column_affine = column_affine,
+    .column_mix = column_mix,
+    .spike_pool_grad = spike_pool_grad,
+    .adam = adam,
+    .sgd = sgd,
+    .binary = binary,
+    .accumulate = accumulate,
+};

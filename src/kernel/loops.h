@@ -1,0 +1,147 @@
+/* loops: what works element by element or row by row, at the speed of memory.  Functions here cut the work into tasks;
+ * the inner loops are in isa/. */
+#ifndef TERN_KERNEL_LOOPS_H
+#define TERN_KERNEL_LOOPS_H
+
+#include "kernel/kernel.h"
+
+/* ---- integrate-and-fire neurons ------------------------------------------------------------------------ */
+
+/* u = rest + decay (v - rest) + gain x;  z = u - threshold, or u/threshold - 1 when normalised;  spike where z >= 0
+ * (> 0 when strict).  The fields are those of the operator lif, whose file holds the definition. */
+typedef struct tern_neuron {
+    float decay, gain, threshold, rest;
+    int reset;     /* tern_reset */
+    int surrogate; /* tern_surrogate */
+    float alpha;
+    bool detach_reset, strict, normalised;
+    int truncate;
+    int64_t steps, neurons; /* T, and B*.. */
+    bool is_static;         /* x has one step only */
+} tern_neuron;
+
+/* x [T or 1, N], v0 [N] or NULL -> spikes [T,N] bits, u [T,N] or NULL (may be x), v [N] or NULL (may be v0). */
+void tern_neuron_forward(tern_pool *pool, const tern_neuron *neuron, const float *x, const float *v0,
+                         void *spikes, float *u, float *v);
+
+/* Sums over all neurons and steps, for learned parameters. */
+typedef struct tern_neuron_sums {
+    double decay, gain, threshold;
+} tern_neuron_sums;
+
+/* ds, du [T,N], dv [N], v0 [N] (each or NULL), u [T,N], x [T or 1, N] (NULL: no gain sum) -> dx [T or 1, N] (may be u),
+ * dv0 [N] or NULL.  sums may be NULL.  scratch: tern_neuron_scratch bytes. */
+size_t tern_neuron_scratch(const tern_neuron *neuron);
+void tern_neuron_backward(tern_pool *pool, const tern_neuron *neuron, const float *ds, const float *du,
+                          const float *dv, const float *u, const float *x, const float *v0, float *dx,
+                          float *dv0, tern_neuron_sums *sums, void *scratch);
+
+/* ---- pooling ---------------------------------------------------------------------------------------------- */
+
+/* Planes of the window's geometry (in_channels 1), f32.  max_grad: x f32 or bits, dy to the first maximum. */
+void tern_max_pool(tern_pool *pool, const tern_conv *window, const float *x, float *y);
+void tern_max_pool_grad(tern_pool *pool, const tern_conv *window, const void *x, bool bits, const float *dy,
+                        float *dx);
+void tern_avg_pool(tern_pool *pool, const tern_conv *window, const float *x, float *y);
+void tern_avg_pool_grad(tern_pool *pool, const tern_conv *window, const float *dy, float *dx);
+
+/* ---- batch norm -------------------------------------------------------------------------------------------- */
+
+/* x [steps, rows, channels, inner]; statistics over rows and inner, for each step and channel. */
+typedef struct tern_norm_view {
+    int64_t steps, rows, channels, inner;
+    double epsilon, momentum;
+} tern_norm_view;
+
+size_t tern_norm_scratch(const tern_norm_view *view); /* of each of the three */
+/* mean, inverse [steps, channels], next_mean, next_var [channels]: each may be NULL; next_ may be the running ones. */
+void tern_norm_train(tern_pool *pool, const tern_norm_view *view, const float *x, const float *gamma,
+                     const float *beta, const float *running_mean, const float *running_var, float *y,
+                     float *mean, float *inverse, float *next_mean, float *next_var, void *scratch);
+void tern_norm_infer(tern_pool *pool, const tern_norm_view *view, const float *x, const float *gamma,
+                     const float *beta, const float *running_mean, const float *running_var, float *y,
+                     void *scratch);
+/* dx (may be dy), dgamma, dbeta: each may be NULL. */
+void tern_norm_backward(tern_pool *pool, const tern_norm_view *view, const float *x, const float *gamma,
+                        const float *mean, const float *inverse, const float *dy, float *dx, float *dgamma,
+                        float *dbeta, void *scratch);
+
+/* ---- element by element -------------------------------------------------------------------------------------- */
+
+typedef enum tern_loop_kind {
+    TERN_LOOP_ADD,
+    TERN_LOOP_SUBTRACT,
+    TERN_LOOP_MULTIPLY,
+    TERN_LOOP_DIVIDE,
+    TERN_LOOP_RELU,      /* of a */
+    TERN_LOOP_RELU_GRAD, /* b where a > 0 */
+} tern_loop_kind;
+
+/* y[outer, n] = f(a, b): a_step, b_step 1 for arrays of the size of y, 0 for one number. */
+void tern_binary_loop(tern_pool *pool, tern_loop_kind kind, int64_t n, const float *a, int a_step,
+                      const float *b, int b_step, float *y);
+
+/* y [outer, inner] = factor * the sum of x [outer, length, inner] over length, in its order. */
+void tern_sum_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x,
+                   float factor, float *y);
+/* y [outer, length, inner] = x [outer, inner] repeated. */
+void tern_repeat_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x,
+                      float *y);
+
+typedef struct tern_adam_step {
+    float rate, beta1, beta2, epsilon, decay;
+    float correction1, correction2; /* 1/(1 - beta^step) */
+    bool decoupled;
+} tern_adam_step;
+void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step, const float *p, const float *g,
+                    const float *m, const float *v, float *p_out, float *m_out, float *v_out);
+void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, const float *p,
+                   const float *g, const float *v, float *p_out, float *v_out);
+
+/* ---- one neuron block, per instruction set ---------------------------------------------------------------- */
+
+#define TERN_NEURON_BLOCK 256 /* neurons that one call of a block loop carries through time */
+
+/* Operands of a block: neurons first .. first + count, count <= TERN_NEURON_BLOCK. */
+typedef struct tern_neuron_block {
+    const tern_neuron *n;
+    const float *x, *v0, *ds, *du, *dv;
+    const float *u_in;
+    float *u, *v, *dx, *dv0;
+    uint64_t *spikes;
+    int64_t first, count;
+    tern_neuron_sums *sums;
+} tern_neuron_block;
+
+typedef struct tern_loops {
+    void (*neuron_forward)(const tern_neuron_block *block);
+    void (*neuron_backward)(const tern_neuron_block *block);
+
+    /* a plane of n floats; sums grow */
+    void (*plane_sums)(const float *x, int64_t n, float shift, double *sum, double *squares);
+    void (*plane_products)(const float *x, const float *dy, int64_t n, float mean, double *sum,
+                           double *product);
+    void (*plane_affine)(const float *x, int64_t n, float scale, float shift, float *y);
+    void (*plane_mix)(const float *x, const float *dy, int64_t n, float a, float b, float c, float *dx);
+    /* `count` columns of a matrix with rows of `stride` floats */
+    void (*column_sums)(const float *x, int64_t rows, int64_t stride, int64_t count, const float *shift,
+                        double *sum, double *squares);
+    void (*column_products)(const float *x, const float *dy, int64_t rows, int64_t stride, int64_t count,
+                            const float *mean, double *sum, double *product);
+    void (*column_affine)(const float *x, int64_t rows, int64_t stride, int64_t count, const float *scale,
+                          const float *shift, float *y);
+    void (*column_mix)(const float *x, const float *dy, int64_t rows, int64_t stride, int64_t count,
+                       const float *a, const float *b, const float *shift, float *dx);
+
+    void (*spike_pool_grad)(const uint64_t *x, int64_t at, int64_t width, const float *dy, float *dx);
+    void (*adam)(int64_t n, const tern_adam_step *step, const float *p, const float *g, const float *m,
+                 const float *v, float *p_out, float *m_out, float *v_out);
+    void (*sgd)(int64_t n, float rate, float momentum, float decay, const float *p, const float *g,
+                const float *v, float *p_out, float *v_out);
+    void (*binary)(int kind, int64_t n, const float *a, int a_step, const float *b, int b_step, float *y);
+    void (*accumulate)(int64_t n, const float *x, bool add, float *y);
+} tern_loops;
+
+const tern_loops *tern_loops_get(void);
+
+#endif

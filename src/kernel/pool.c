@@ -1,0 +1,140 @@
+/* Pooling of f32 planes, and the gradients of pooling. */
+#include "kernel/loops.h"
+#include "tensor/tensor.h"
+
+#include <string.h>
+
+typedef struct pool_job {
+    const tern_conv *c;
+    const void *x;
+    bool bits, mean;
+    const float *dy;
+    float *out;
+    int64_t planes_per_task;
+    void (*plane)(const struct pool_job *job, int64_t plane);
+} pool_job;
+
+static void pool_task(void *context, int64_t task, int thread)
+{
+    const pool_job *job = context;
+    int64_t last = (task + 1) * job->planes_per_task;
+    (void)thread;
+    if (last > job->c->images) last = job->c->images;
+    for (int64_t p = task * job->planes_per_task; p < last; p++) job->plane(job, p);
+}
+
+static void run(tern_pool *pool, pool_job *job)
+{
+    int64_t size = job->c->height * job->c->width;
+    job->planes_per_task = 1 + 32768 / (size + 1);
+    tern_pool_run(pool, (job->c->images + job->planes_per_task - 1) / job->planes_per_task, pool_task, job);
+}
+
+/* Top left element of window (oy, ox) in a plane. */
+static int64_t corner_of(const tern_conv *c, int64_t oy, int64_t ox)
+{
+    return oy * c->stride_y * c->width + ox * c->stride_x;
+}
+
+static void forward_plane(const pool_job *job, int64_t plane)
+{
+    const tern_conv *c = job->c;
+    const float *x = (const float *)job->x + plane * c->height * c->width;
+    float *y = job->out + plane * c->out_height * c->out_width;
+    float scale = 1 / (float)(c->kernel_height * c->kernel_width);
+    for (int64_t oy = 0; oy < c->out_height; oy++)
+        for (int64_t ox = 0; ox < c->out_width; ox++) {
+            const float *w = x + corner_of(c, oy, ox);
+            float best = *w, sum = 0;
+            for (int64_t ky = 0; ky < c->kernel_height; ky++)
+                for (int64_t kx = 0; kx < c->kernel_width; kx++) {
+                    float v = w[ky * c->width + kx];
+                    best = v > best ? v : best;
+                    sum += v;
+                }
+            *y++ = job->mean ? sum * scale : best;
+        }
+}
+
+void tern_max_pool(tern_pool *pool, const tern_conv *window, const float *x, float *y)
+{
+    pool_job job = {.c = window, .x = x, .out = y, .plane = forward_plane};
+    run(pool, &job);
+}
+
+void tern_avg_pool(tern_pool *pool, const tern_conv *window, const float *x, float *y)
+{
+    pool_job job = {.c = window, .x = x, .out = y, .mean = true, .plane = forward_plane};
+    run(pool, &job);
+}
+
+static float value_at(const pool_job *job, int64_t at)
+{
+    return job->bits ? (float)tern_bit_get(job->x, at) : ((const float *)job->x)[at];
+}
+
+static void max_grad_plane(const pool_job *job, int64_t plane)
+{
+    const tern_conv *c = job->c;
+    int64_t begin = plane * c->height * c->width;
+    const float *dy = job->dy + plane * c->out_height * c->out_width;
+    float *dx = job->out + begin;
+    memset(dx, 0, (size_t)(c->height * c->width) * sizeof *dx);
+    for (int64_t oy = 0; oy < c->out_height; oy++)
+        for (int64_t ox = 0; ox < c->out_width; ox++) {
+            int64_t corner = corner_of(c, oy, ox), best = corner;
+            for (int64_t k = 1; k < c->kernel_height * c->kernel_width; k++) {
+                int64_t at = corner + k / c->kernel_width * c->width + k % c->kernel_width;
+                if (value_at(job, begin + at) > value_at(job, begin + best)) best = at;
+            }
+            dx[best] += *dy++;
+        }
+}
+
+/* 2x2 windows of spikes, whole and narrow rows: two rows at a time. */
+static void spike_grad_plane(const pool_job *job, int64_t plane)
+{
+    const tern_conv *c = job->c;
+    const tern_loops *loops = tern_loops_get();
+    for (int64_t oy = 0; oy < c->out_height; oy++) {
+        int64_t at = (plane * c->height + 2 * oy) * c->width;
+        loops->spike_pool_grad(job->x, at, c->width, job->dy + (plane * c->out_height + oy) * c->out_width,
+                               job->out + at);
+    }
+}
+
+void tern_max_pool_grad(tern_pool *pool, const tern_conv *window, const void *x, bool bits, const float *dy,
+                        float *dx)
+{
+    const tern_conv *c = window;
+    bool halves = c->kernel_height == 2 && c->kernel_width == 2 && c->stride_y == 2 && c->stride_x == 2 &&
+                  c->height % 2 == 0 && c->width % 2 == 0 && c->width <= 64;
+    pool_job job = {.c = c,
+                    .x = x,
+                    .bits = bits,
+                    .dy = dy,
+                    .out = dx,
+                    .plane = bits && halves ? spike_grad_plane : max_grad_plane};
+    run(pool, &job);
+}
+
+static void avg_grad_plane(const pool_job *job, int64_t plane)
+{
+    const tern_conv *c = job->c;
+    const float *dy = job->dy + plane * c->out_height * c->out_width;
+    float *dx = job->out + plane * c->height * c->width,
+          scale = 1 / (float)(c->kernel_height * c->kernel_width);
+    memset(dx, 0, (size_t)(c->height * c->width) * sizeof *dx);
+    for (int64_t oy = 0; oy < c->out_height; oy++)
+        for (int64_t ox = 0; ox < c->out_width; ox++) {
+            float *w = dx + corner_of(c, oy, ox), d = *dy++ * scale;
+            for (int64_t ky = 0; ky < c->kernel_height; ky++)
+                for (int64_t kx = 0; kx < c->kernel_width; kx++) w[ky * c->width + kx] += d;
+        }
+}
+
+void tern_avg_pool_grad(tern_pool *pool, const tern_conv *window, const float *dy, float *dx)
+{
+    pool_job job = {.c = window, .dy = dy, .out = dx, .plane = avg_grad_plane};
+    run(pool, &job);
+}

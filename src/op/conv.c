@@ -1,0 +1,413 @@
+/* Convolution over images, and its gradients.
+ *
+ * x [lead..,C,H,W] (f32, or bit: then weights are added, one for each spike and output that it reaches), W
+ * [Cout,C/groups,KH,KW], b [Cout] (optional); y [lead..,Cout,OH,OW].  A one-dimensional convolution has H = KH = 1. */
+#include "op/op.h"
+
+#include "kernel/kernel.h"
+
+#include <math.h>
+
+typedef struct tern_conv_op {
+    int stride, pad, dilation, groups;
+    tern_shape like; /* gradients: shape of the result */
+} tern_conv_op;
+
+#define CONV_ARG(field, kind, doc) TERN_ARG(tern_conv_op, field, kind, doc)
+static const tern_arg conv_args[] = {
+    CONV_ARG(stride, TERN_ARG_INT, "step between outputs"),
+    CONV_ARG(pad, TERN_ARG_INT, "zeros around the image"),
+    CONV_ARG(dilation, TERN_ARG_INT, "step between taps"),
+    CONV_ARG(groups, TERN_ARG_INT, "groups of channels that do not see each other"),
+    CONV_ARG(like, TERN_ARG_DIMS, "shape of the result, for gradients"),
+    {0},
+};
+
+/* Geometry from the shapes of x and W.  One-dimensional kernels are not padded along H. */
+static tern_conv geometry(const tern_shape *x, const tern_shape *w, const tern_conv_op *a)
+{
+    int r = x->rank;
+    bool flat = x->dim[r - 2] == 1 && w->dim[2] == 1;
+    int64_t pad_y = flat ? 0 : a->pad;
+    tern_conv c = {
+        .images = tern_elements_upto(x, r - 3),
+        .in_channels = x->dim[r - 3],
+        .height = x->dim[r - 2],
+        .width = x->dim[r - 1],
+        .out_channels = w->dim[0],
+        .kernel_height = w->dim[2],
+        .kernel_width = w->dim[3],
+        .stride_y = flat ? 1 : a->stride,
+        .stride_x = a->stride,
+        .pad_y = pad_y,
+        .pad_x = a->pad,
+        .dilation_y = flat ? 1 : a->dilation,
+        .dilation_x = a->dilation,
+        .groups = a->groups,
+    };
+    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 2 * c.pad_y, c.dilation_y);
+    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 2 * c.pad_x, c.dilation_x);
+    return c;
+}
+
+static tern_status conv2d_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 3));
+    const tern_conv_op *a = types->args;
+    const tern_type *x = types->in[0], *w = types->in[1];
+    char tx[96], tw[96];
+    tern_shape_text(tx, &x->shape);
+    tern_shape_text(tw, &w->shape);
+    if (a->stride < 1 || a->dilation < 1 || a->groups < 1 || a->pad < 0)
+        return tern_infer_fail(types,
+                               "stride %d, dilation %d, groups %d must be at least 1 and pad %d at least 0",
+                               a->stride, a->dilation, a->groups, a->pad);
+    if (x->shape.rank < 4 || w->shape.rank != 4)
+        return tern_infer_fail(types, "x is %s and W %s, expected [..,C,H,W] and [Cout,C/groups,KH,KW]", tx,
+                               tw);
+    int64_t channels = x->shape.dim[x->shape.rank - 3];
+    if (channels % a->groups || w->shape.dim[0] % a->groups || w->shape.dim[1] * a->groups != channels)
+        return tern_infer_fail(types, "W %s does not match %lld channels of x %s in %d groups", tw,
+                               (long long)channels, tx, a->groups);
+    tern_conv c = geometry(&x->shape, &w->shape, a);
+    if (c.out_height < 1 || c.out_width < 1)
+        return tern_infer_fail(types, "kernel %lldx%lld is larger than the padded image of x %s",
+                               (long long)c.kernel_height, (long long)c.kernel_width, tx);
+    if (types->nin > 2 && types->in[2] && tern_elements(&types->in[2]->shape) != c.out_channels)
+        return tern_infer_fail(types, "bias has %lld elements, expected %lld",
+                               (long long)tern_elements(&types->in[2]->shape), (long long)c.out_channels);
+    tern_shape y = x->shape;
+    y.dim[y.rank - 3] = c.out_channels;
+    y.dim[y.rank - 2] = c.out_height;
+    y.dim[y.rank - 1] = c.out_width;
+    tern_infer_out(types, w->dtype == TERN_F64 ? TERN_F64 : TERN_F32, y);
+    return TERN_OK;
+}
+
+/* What happens at one tap: output element, weight element, input element (-1 in the padding). */
+typedef void tern_tap(void *context, int64_t out, int64_t weight, int64_t in);
+
+/* Every (output, tap) pair of a convolution, in the order outputs, channels, taps. */
+static void each_tap(const tern_conv *c, tern_tap *tap, void *context)
+{
+    int64_t in_group = c->in_channels / c->groups, out_group = c->out_channels / c->groups, out = 0;
+    for (int64_t n = 0; n < c->images; n++)
+        for (int64_t o = 0; o < c->out_channels; o++)
+            for (int64_t oy = 0; oy < c->out_height; oy++)
+                for (int64_t ox = 0; ox < c->out_width; ox++, out++)
+                    for (int64_t k = 0; k < in_group * c->kernel_height * c->kernel_width; k++) {
+                        int64_t kx = k % c->kernel_width, ky = k / c->kernel_width % c->kernel_height;
+                        int64_t channel = o / out_group * in_group + k / (c->kernel_width * c->kernel_height);
+                        int64_t y = oy * c->stride_y + ky * c->dilation_y - c->pad_y;
+                        int64_t x = ox * c->stride_x + kx * c->dilation_x - c->pad_x;
+                        bool inside = y >= 0 && y < c->height && x >= 0 && x < c->width;
+                        int64_t in = ((n * c->in_channels + channel) * c->height + y) * c->width + x;
+                        tap(context, out, o * in_group * c->kernel_height * c->kernel_width + k,
+                            inside ? in : -1);
+                    }
+}
+
+/* Sums of products, into any of the three operands; all in double. */
+typedef struct tern_tap_sums {
+    const tern_call *call;
+    const tern_tensor *x, *w, *dy, *result;
+} tern_tap_sums;
+
+static void add_to(const tern_tensor *t, int64_t i, double value)
+{
+    tern_set(t, i, tern_get(t, i) + value);
+}
+
+/* A real operand is multiplied at each tap, padding included; a spike is added where there is one. */
+static bool counts(const tern_call *call, const tern_tensor *x, int64_t in)
+{
+    bool spikes = x->dtype == TERN_BIT, spike = in >= 0 && tern_get(x, in) != 0;
+    if (call->counter && (!spikes || spike))
+        *(spikes ? &call->counter->accumulates : &call->counter->macs) += 1;
+    return in >= 0 && (!spikes || spike);
+}
+
+static void conv_tap(void *context, int64_t out, int64_t weight, int64_t in)
+{
+    tern_tap_sums *s = context;
+    if (counts(s->call, s->x, in)) add_to(s->result, out, tern_get(s->x, in) * tern_get(s->w, weight));
+}
+
+static void conv2d_run(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    int64_t n = tern_elements(&call->out[0].shape), pixels = c.out_height * c.out_width;
+    const tern_tensor *b = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL;
+    for (int64_t i = 0; i < n; i++)
+        tern_set(&call->out[0], i, b ? tern_get(b, i / pixels % c.out_channels) : 0);
+    tern_tap_sums sums = {call, &call->in[0], &call->in[1], NULL, &call->out[0]};
+    each_tap(&c, conv_tap, &sums);
+}
+
+/* Outputs that a spike at (y, x) reaches, both ways separately: how many o with o*stride + k*dilation - pad = at. */
+static int64_t reach(int64_t at, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation)
+{
+    int64_t count = 0;
+    for (int64_t k = 0; k < kernel; k++) {
+        int64_t o = at + pad - k * dilation;
+        count += o >= 0 && o % stride == 0 && o / stride < out;
+    }
+    return count;
+}
+
+/* Multiply-accumulates at every tap, or accumulates where spikes are (exactly, when data are there). */
+static void conv_count(const tern_call *call, const tern_conv *c, const tern_tensor *x, int operand,
+                       tern_work *work)
+{
+    double taps = (double)(c->in_channels / c->groups * c->kernel_height * c->kernel_width);
+    double outputs = (double)(c->images * c->out_channels * c->out_height * c->out_width);
+    double fan_out = (double)(c->out_channels / c->groups);
+    if (x->dtype != TERN_BIT) {
+        work->macs += outputs * taps;
+        return;
+    }
+    for (int64_t y = 0; y < c->height; y++) {
+        int64_t down = reach(y, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
+        for (int64_t col = 0; col < c->width; col++) {
+            int64_t both =
+                down * reach(col, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
+            double density = call->density ? call->density[operand] : 1,
+                   planes = (double)(c->images * c->in_channels);
+            double spikes = planes * density;
+            if (x->data) {
+                spikes = 0;
+                for (int64_t p = 0; p < c->images * c->in_channels; p++)
+                    spikes += tern_bit_get(x->data, (p * c->height + y) * c->width + col);
+            }
+            work->accumulates += spikes * (double)both * fan_out;
+        }
+    }
+}
+
+static void conv2d_work(const tern_call *call, tern_work *work)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    conv_count(call, &c, &call->in[0], 0, work);
+}
+
+static tern_status conv2d_grad(tern_grad *c)
+{
+    tern_graph *g = c->graph;
+    tern_value x = c->node->in[0], w = c->node->in[1], dy = c->dout[0];
+    tern_conv_op args = *(const tern_conv_op *)c->node->args;
+    if (c->need[0]) {
+        args.like = tern_shape_of(g, x);
+        c->din[0] = tern_apply(g, &tern_op_conv2d_grad_input, &args, (tern_value[]){dy, w}, 2, NULL);
+    }
+    if (c->need[1]) {
+        args.like = tern_shape_of(g, w);
+        c->din[1] = tern_apply(g, &tern_op_conv2d_grad_weight, &args, (tern_value[]){x, dy}, 2, NULL);
+    }
+    if (c->node->nin > 2 && c->need[2]) {
+        tern_shape y = tern_shape_of(g, dy);
+        tern_value rows = tern_sum(g, dy, .axis = y.rank - 2, .axes = 2); /* [lead..,Cout] */
+        c->din[2] = tern_sum(g, rows, .axis = 0, .axes = y.rank - 3);
+    }
+    return TERN_OK;
+}
+
+static bool all_f32(const tern_call *call, bool first_bits)
+{
+    for (int i = 0; i < call->nin; i++) {
+        bool bits = i == 0 && first_bits && call->in[i].dtype == TERN_BIT;
+        if (call->in[i].dtype != TERN_F32 && !bits) return false;
+    }
+    return call->out[0].dtype == TERN_F32;
+}
+
+static bool conv2d_matches(const tern_call *call)
+{
+    return all_f32(call, true);
+}
+
+static size_t conv2d_scratch(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    return tern_conv_scratch(&c);
+}
+
+static void conv2d_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    const float *b = call->nin > 2 ? call->in[2].data : NULL;
+    if (call->in[0].dtype == TERN_BIT)
+        tern_conv_forward_bits(call->pool, &c, call->in[0].data, 0, call->in[1].data, b, call->out[0].data,
+                               TERN_SPIKE_AUTO, NULL, call->scratch);
+    else
+        tern_conv_forward(call->pool, &c, call->in[0].data, call->in[1].data, b, call->out[0].data,
+                          call->scratch);
+}
+
+static const tern_fast conv2d_kernels[] = {{"implicit gemm", conv2d_matches, conv2d_scratch, conv2d_fast},
+                                           {0}};
+
+const tern_op tern_op_conv2d = {
+    .name = "conv2d",
+    .doc = "convolution over images; spikes add weights",
+    .args = conv_args,
+    .args_size = sizeof(tern_conv_op),
+    .flags = TERN_OP_ROWWISE,
+    .infer = conv2d_infer,
+    .grad = conv2d_grad,
+    .work = conv2d_work,
+    .run = conv2d_run,
+    .fast = conv2d_kernels,
+};
+
+/* ---- dx: dy [lead..,Cout,OH,OW], W -> like x ------------------------------------------------------------------ */
+
+static tern_status like_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    const tern_conv_op *a = types->args;
+    tern_infer_out(types, types->in[1]->dtype == TERN_F64 ? TERN_F64 : TERN_F32, a->like);
+    return TERN_OK;
+}
+
+static void grad_input_tap(void *context, int64_t out, int64_t weight, int64_t in)
+{
+    tern_tap_sums *s = context;
+    if (s->call->counter) s->call->counter->macs++;
+    if (in >= 0) add_to(s->result, in, tern_get(s->dy, out) * tern_get(s->w, weight));
+}
+
+static void grad_input_run(const tern_call *call)
+{
+    const tern_tensor *dx = &call->out[0];
+    tern_conv c = geometry(&dx->shape, &call->in[1].shape, call->args);
+    int64_t n = tern_elements(&dx->shape);
+    for (int64_t i = 0; i < n; i++) tern_set(dx, i, 0);
+    tern_tap_sums sums = {call, NULL, &call->in[1], &call->in[0], dx};
+    each_tap(&c, grad_input_tap, &sums);
+}
+
+static void grad_input_work(const tern_call *call, tern_work *work)
+{
+    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    conv_count(call, &c, &call->out[0], 0, work);
+}
+
+static bool grad_input_matches(const tern_call *call)
+{
+    return all_f32(call, false);
+}
+
+static size_t grad_input_scratch(const tern_call *call)
+{
+    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    return tern_conv_scratch(&c);
+}
+
+static void grad_input_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    tern_conv_grad_input(call->pool, &c, call->in[0].data, call->in[1].data, call->out[0].data, false,
+                         call->scratch);
+}
+
+static const tern_fast grad_input_kernels[] = {
+    {"implicit gemm", grad_input_matches, grad_input_scratch, grad_input_fast}, {0}};
+
+const tern_op tern_op_conv2d_grad_input = {
+    .name = "conv2d_grad_input",
+    .doc = "gradient of conv2d to x",
+    .args = conv_args,
+    .args_size = sizeof(tern_conv_op),
+    .infer = like_infer,
+    .work = grad_input_work,
+    .run = grad_input_run,
+    .fast = grad_input_kernels,
+};
+
+/* ---- dW: x, dy -> like W ----------------------------------------------------------------------------------------- */
+
+static tern_status grad_weight_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    const tern_conv_op *a = types->args;
+    tern_infer_out(types, types->in[1]->dtype, a->like);
+    return TERN_OK;
+}
+
+static void grad_weight_tap(void *context, int64_t out, int64_t weight, int64_t in)
+{
+    tern_tap_sums *s = context;
+    if (counts(s->call, s->x, in)) add_to(s->result, weight, tern_get(s->x, in) * tern_get(s->dy, out));
+}
+
+static void grad_weight_run(const tern_call *call)
+{
+    const tern_tensor *dw = &call->out[0];
+    tern_conv c = geometry(&call->in[0].shape, &dw->shape, call->args);
+    int64_t n = tern_elements(&dw->shape);
+    for (int64_t i = 0; i < n; i++) tern_set(dw, i, 0);
+    tern_tap_sums sums = {call, &call->in[0], NULL, &call->in[1], dw};
+    each_tap(&c, grad_weight_tap, &sums);
+}
+
+static void grad_weight_work(const tern_call *call, tern_work *work)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    conv_count(call, &c, &call->in[0], 0, work);
+}
+
+static bool grad_weight_matches(const tern_call *call)
+{
+    return all_f32(call, true);
+}
+
+static size_t grad_weight_scratch(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    return tern_conv_scratch(&c);
+}
+
+static void grad_weight_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    if (call->in[0].dtype == TERN_BIT)
+        tern_conv_grad_weight_bits(call->pool, &c, call->in[0].data, 0, call->in[1].data, call->out[0].data,
+                                   false, TERN_SPIKE_AUTO, NULL, call->scratch);
+    else
+        tern_conv_grad_weight(call->pool, &c, call->in[0].data, call->in[1].data, call->out[0].data, false,
+                              call->scratch);
+}
+
+static const tern_fast grad_weight_kernels[] = {
+    {"implicit gemm", grad_weight_matches, grad_weight_scratch, grad_weight_fast}, {0}};
+
+const tern_op tern_op_conv2d_grad_weight = {
+    .name = "conv2d_grad_weight",
+    .doc = "gradient of conv2d to W; spikes add elements of dy",
+    .args = conv_args,
+    .args_size = sizeof(tern_conv_op),
+    .infer = grad_weight_infer,
+    .work = grad_weight_work,
+    .run = grad_weight_run,
+    .fast = grad_weight_kernels,
+};
+
+/* ---- the layer ----------------------------------------------------------------------------------------------------- */
+
+tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args args)
+{
+    tern_shape s = tern_shape_of(graph, x);
+    tern_layer(graph, "conv", args.name);
+    if (graph->status != TERN_OK) return (tern_value){0};
+    if (s.rank < 4 || args.out < 1 || args.kernel < 1 || args.groups < 1 || s.dim[s.rank - 3] % args.groups)
+        return tern_graph_fail(graph,
+                               "layer %s: .out %d, .kernel %d, .groups %d do not fit an input of rank %d",
+                               graph->layer, args.out, args.kernel, args.groups, s.rank);
+    int64_t in = s.dim[s.rank - 3] / args.groups, height = s.dim[s.rank - 2] == 1 ? 1 : args.kernel;
+    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)(in * height * args.kernel))};
+    tern_conv_op op = {args.stride, args.pad, args.dilation, args.groups, {0}};
+    tern_shape w = TERN_SHAPE(args.out, in, height, args.kernel);
+    tern_value ins[3] = {x, tern_param(graph, tern_layer_name(graph, "weight"), w, init)};
+    if (args.bias) ins[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
+    return tern_apply(graph, &tern_op_conv2d, &op, ins, args.bias ? 3 : 2, NULL);
+}

@@ -1,0 +1,315 @@
+/* Pooling over images: the highest (of spikes: any) or the mean of a window.
+ *
+ * x [lead..,C,H,W] -> [lead..,C,OH,OW].  The maximum of bits is bits; its gradient goes to the first maximum. */
+#include "op/op.h"
+
+#include "kernel/kernel.h"
+#include "kernel/loops.h"
+
+typedef struct tern_pool_op {
+    int kernel, stride;
+    tern_shape like; /* gradients: shape of x */
+} tern_pool_op;
+
+#define POOL_ARG(field, kind, doc) TERN_ARG(tern_pool_op, field, kind, doc)
+static const tern_arg pool_args[] = {
+    POOL_ARG(kernel, TERN_ARG_INT, "side of the window"),
+    POOL_ARG(stride, TERN_ARG_INT, "step between windows"),
+    POOL_ARG(like, TERN_ARG_DIMS, "shape of the result, for gradients"),
+    {0},
+};
+
+/* All channels of all images are planes of one kind. */
+static tern_conv geometry(const tern_shape *x, const tern_pool_op *a)
+{
+    int r = x->rank;
+    tern_conv c = {.images = tern_elements_upto(x, r - 2),
+                   .in_channels = 1,
+                   .out_channels = 1,
+                   .groups = 1,
+                   .height = x->dim[r - 2],
+                   .width = x->dim[r - 1],
+                   .kernel_height = a->kernel,
+                   .kernel_width = a->kernel,
+                   .stride_y = a->stride,
+                   .stride_x = a->stride,
+                   .dilation_y = 1,
+                   .dilation_x = 1};
+    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 0, 1);
+    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 0, 1);
+    return c;
+}
+
+static tern_status pool_infer(tern_infer *types, bool keeps_bits)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    const tern_pool_op *a = types->args;
+    const tern_type *x = types->in[0];
+    char text[96];
+    if (a->kernel < 1 || a->stride < 1)
+        return tern_infer_fail(types, "kernel %d and stride %d must be at least 1", a->kernel, a->stride);
+    if (x->shape.rank < 3)
+        return tern_infer_fail(types, "x is %s, expected [..,C,H,W]", tern_shape_text(text, &x->shape));
+    tern_conv c = geometry(&x->shape, a);
+    if (c.out_height < 1 || c.out_width < 1)
+        return tern_infer_fail(types, "a window of %d is larger than the image of x %s", a->kernel,
+                               tern_shape_text(text, &x->shape));
+    tern_shape y = x->shape;
+    y.dim[y.rank - 2] = c.out_height;
+    y.dim[y.rank - 1] = c.out_width;
+    tern_dtype real = x->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
+    tern_infer_out(types, keeps_bits && x->dtype == TERN_BIT ? TERN_BIT : real, y);
+    return TERN_OK;
+}
+
+static tern_status max_infer(tern_infer *types)
+{
+    return pool_infer(types, true);
+}
+
+static tern_status avg_infer(tern_infer *types)
+{
+    return pool_infer(types, false);
+}
+
+/* Index of the first maximum of window `out`. */
+static int64_t first_maximum(const tern_conv *c, const tern_tensor *x, int64_t out)
+{
+    int64_t pixels = c->out_height * c->out_width, plane = out / pixels, oy = out % pixels / c->out_width;
+    int64_t corner = (plane * c->height + oy * c->stride_y) * c->width + out % c->out_width * c->stride_x,
+            best = corner;
+    for (int64_t k = 1; k < c->kernel_height * c->kernel_width; k++) {
+        int64_t at = corner + k / c->kernel_width * c->width + k % c->kernel_width;
+        if (tern_get(x, at) > tern_get(x, best)) best = at;
+    }
+    return best;
+}
+
+static void max_run(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    int64_t n = tern_elements(&call->out[0].shape);
+    for (int64_t i = 0; i < n; i++) {
+        tern_set(&call->out[0], i, tern_get(&call->in[0], first_maximum(&c, &call->in[0], i)));
+        if (call->counter) call->counter->elementwise += (double)(c.kernel_height * c.kernel_width);
+    }
+}
+
+/* One operation for each element of each window. */
+static void pool_work(const tern_call *call, tern_work *work)
+{
+    const tern_pool_op *a = call->args;
+    work->elementwise += (double)tern_elements(&call->out[0].shape) * a->kernel * a->kernel;
+}
+
+static tern_status max_grad(tern_grad *c)
+{
+    tern_pool_op args = *(const tern_pool_op *)c->node->args;
+    args.like = tern_shape_of(c->graph, c->node->in[0]);
+    tern_value in[] = {c->node->in[0], c->dout[0]};
+    c->din[0] = tern_apply(c->graph, &tern_op_max_pool2d_grad, &args, in, 2, NULL);
+    return TERN_OK;
+}
+
+static bool plane_matches(const tern_call *call)
+{
+    bool bits = call->in[0].dtype == TERN_BIT;
+    return (bits && call->out[0].dtype == TERN_BIT) ||
+           (call->in[0].dtype == TERN_F32 && call->out[0].dtype == TERN_F32);
+}
+
+static void max_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    if (call->in[0].dtype == TERN_BIT)
+        tern_bits_max_pool(call->pool, &c, call->in[0].data, 0, call->out[0].data);
+    else
+        tern_max_pool(call->pool, &c, call->in[0].data, call->out[0].data);
+}
+
+static const tern_fast max_kernels[] = {{"planes", plane_matches, NULL, max_fast}, {0}};
+
+const tern_op tern_op_max_pool2d = {
+    .name = "max_pool2d",
+    .doc = "highest value of each window; of spikes: any",
+    .args = pool_args,
+    .args_size = sizeof(tern_pool_op),
+    .flags = TERN_OP_ROWWISE,
+    .infer = max_infer,
+    .grad = max_grad,
+    .work = pool_work,
+    .run = max_run,
+    .fast = max_kernels,
+};
+
+static tern_status like_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    const tern_type *dy = types->in[1];
+    tern_infer_out(types, dy->dtype, ((const tern_pool_op *)types->args)->like);
+    return TERN_OK;
+}
+
+/* x, dy -> dx */
+static void max_grad_run(const tern_call *call)
+{
+    const tern_tensor *x = &call->in[0], *dy = &call->in[1], *dx = &call->out[0];
+    tern_conv c = geometry(&x->shape, call->args);
+    int64_t n = tern_elements(&dy->shape), all = tern_elements(&x->shape);
+    for (int64_t i = 0; i < all; i++) tern_set(dx, i, 0);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = first_maximum(&c, x, i);
+        tern_set(dx, at, tern_get(dx, at) + tern_get(dy, i));
+        if (call->counter) call->counter->elementwise += (double)(c.kernel_height * c.kernel_width);
+    }
+}
+
+static void grad_work(const tern_call *call, tern_work *work)
+{
+    const tern_pool_op *a = call->args;
+    work->elementwise += (double)tern_elements(&call->in[call->nin - 1].shape) * a->kernel * a->kernel;
+}
+
+static bool max_grad_matches(const tern_call *call)
+{
+    return (call->in[0].dtype == TERN_BIT || call->in[0].dtype == TERN_F32) && call->in[1].dtype == TERN_F32;
+}
+
+static void max_grad_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    bool bits = call->in[0].dtype == TERN_BIT;
+    tern_max_pool_grad(call->pool, &c, call->in[0].data, bits, call->in[1].data, call->out[0].data);
+}
+
+static const tern_fast max_grad_kernels[] = {{"planes", max_grad_matches, NULL, max_grad_fast}, {0}};
+
+const tern_op tern_op_max_pool2d_grad = {
+    .name = "max_pool2d_grad",
+    .doc = "gradient of max_pool2d: to the first maximum",
+    .args = pool_args,
+    .args_size = sizeof(tern_pool_op),
+    .infer = like_infer,
+    .work = grad_work,
+    .run = max_grad_run,
+    .fast = max_grad_kernels,
+};
+
+/* ---- mean ------------------------------------------------------------------------------------------------------- */
+
+/* Adds f(window element, window) over all windows. */
+static void avg_run(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    int64_t n = tern_elements(&call->out[0].shape), pixels = c.out_height * c.out_width,
+            taps = c.kernel_height * c.kernel_width;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t corner = (i / pixels * c.height + i % pixels / c.out_width * c.stride_y) * c.width +
+                         i % c.out_width * c.stride_x;
+        double sum = 0;
+        for (int64_t k = 0; k < taps; k++)
+            sum += tern_get(&call->in[0], corner + k / c.kernel_width * c.width + k % c.kernel_width);
+        tern_set(&call->out[0], i, sum / (double)taps);
+        if (call->counter) call->counter->elementwise += (double)taps;
+    }
+}
+
+static tern_status avg_grad(tern_grad *c)
+{
+    tern_pool_op args = *(const tern_pool_op *)c->node->args;
+    args.like = tern_shape_of(c->graph, c->node->in[0]);
+    c->din[0] = tern_apply(c->graph, &tern_op_avg_pool2d_grad, &args, &c->dout[0], 1, NULL);
+    return TERN_OK;
+}
+
+static bool avg_matches(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_BIT || call->in[0].dtype == TERN_F32;
+}
+
+static void avg_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    if (call->in[0].dtype == TERN_BIT)
+        tern_bits_avg_pool(call->pool, &c, call->in[0].data, 0, call->out[0].data);
+    else
+        tern_avg_pool(call->pool, &c, call->in[0].data, call->out[0].data);
+}
+
+static const tern_fast avg_kernels[] = {{"planes", avg_matches, NULL, avg_fast}, {0}};
+
+const tern_op tern_op_avg_pool2d = {
+    .name = "avg_pool2d",
+    .doc = "mean of each window",
+    .args = pool_args,
+    .args_size = sizeof(tern_pool_op),
+    .flags = TERN_OP_ROWWISE,
+    .infer = avg_infer,
+    .grad = avg_grad,
+    .work = pool_work,
+    .run = avg_run,
+    .fast = avg_kernels,
+};
+
+static tern_status avg_grad_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    tern_infer_out(types, types->in[0]->dtype, ((const tern_pool_op *)types->args)->like);
+    return TERN_OK;
+}
+
+/* dy -> dx */
+static void avg_grad_run(const tern_call *call)
+{
+    const tern_tensor *dy = &call->in[0], *dx = &call->out[0];
+    tern_conv c = geometry(&dx->shape, call->args);
+    int64_t n = tern_elements(&dy->shape), all = tern_elements(&dx->shape),
+            pixels = c.out_height * c.out_width;
+    int64_t taps = c.kernel_height * c.kernel_width;
+    for (int64_t i = 0; i < all; i++) tern_set(dx, i, 0);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t corner = (i / pixels * c.height + i % pixels / c.out_width * c.stride_y) * c.width +
+                         i % c.out_width * c.stride_x;
+        for (int64_t k = 0; k < taps; k++) {
+            int64_t at = corner + k / c.kernel_width * c.width + k % c.kernel_width;
+            tern_set(dx, at, tern_get(dx, at) + tern_get(dy, i) / (double)taps);
+        }
+        if (call->counter) call->counter->elementwise += (double)taps;
+    }
+}
+
+static bool avg_grad_matches(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_F32;
+}
+
+static void avg_grad_fast(const tern_call *call)
+{
+    tern_conv c = geometry(&call->out[0].shape, call->args);
+    tern_avg_pool_grad(call->pool, &c, call->in[0].data, call->out[0].data);
+}
+
+static const tern_fast avg_grad_kernels[] = {{"planes", avg_grad_matches, NULL, avg_grad_fast}, {0}};
+
+const tern_op tern_op_avg_pool2d_grad = {
+    .name = "avg_pool2d_grad",
+    .doc = "gradient of avg_pool2d",
+    .args = pool_args,
+    .args_size = sizeof(tern_pool_op),
+    .infer = avg_grad_infer,
+    .work = grad_work,
+    .run = avg_grad_run,
+    .fast = avg_grad_kernels,
+};
+
+tern_value tern_max_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args)
+{
+    tern_pool_op op = {args.kernel, args.stride ? args.stride : args.kernel, {0}};
+    return tern_apply(graph, &tern_op_max_pool2d, &op, &x, 1, NULL);
+}
+
+tern_value tern_avg_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args)
+{
+    tern_pool_op op = {args.kernel, args.stride ? args.stride : args.kernel, {0}};
+    return tern_apply(graph, &tern_op_avg_pool2d, &op, &x, 1, NULL);
+}
