@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define SUM_BLOCK   256               /* of k: a panel of B then stays in the first-level cache */
+#define SUM_BLOCK                                                                                            \
+    256 /* of k: a panel of A then stays in the first-level cache, a task's panels of B in the second */
 #define SLAB_FLOATS (2 * 1024 * 1024) /* packed at a time: fits a last-level cache */
 #define SLAB_SPAN   2048              /* rows of A, rows of B packed at a time */
 #define SERIAL_MACS (256 * 1024)      /* below this, waking threads costs more than it brings */
@@ -181,8 +182,8 @@ static void multiply_task(void *context, int64_t task, int thread)
     for (int64_t k = 0; k < s->sums; k += l->sum_block) {
         bool add = p->accumulate || biased || s->sum0 + k > 0;
         int64_t sums = min(l->sum_block, s->sums - k);
-        for (int64_t n = from_n; n < to_n; n++)
-            for (int64_t m = from_m; m < to_m; m++) {
+        for (int64_t m = from_m; m < to_m; m++)
+            for (int64_t n = from_n; n < to_n; n++) {
                 int64_t row = m * l->rows, column = n * l->columns;
                 multiply(s, a + row * s->sums + k * l->rows, b + column * depth + k * l->columns, sums, c,
                          s->row0 + row, min(l->rows, s->rows - row), s->column0 + column,

@@ -1,0 +1,8 @@
+# Benchmarks against peers, built on demand: cmake --build build --target bench-kernels
+find_library(TERN_OPENBLAS openblas)
+if(TERN_OPENBLAS)
+  add_executable(bench-kernels EXCLUDE_FROM_ALL bench/kernels.c)
+  target_include_directories(bench-kernels PRIVATE src)
+  target_compile_options(bench-kernels PRIVATE -Wall -Wextra -Wpedantic -Werror)
+  target_link_libraries(bench-kernels PRIVATE tern ${TERN_OPENBLAS})
+endif()
