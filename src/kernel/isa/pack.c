@@ -112,15 +112,20 @@ static void pack_bit_any(const uint64_t *words, int64_t at, int64_t free_stride,
 static void pack_pixels(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
                         int64_t sums, float *out)
 {
-    const tern_window *w = factor->window;
     for (int f = 0; f < width; f += TERN_LANES) {
         int lanes = count - f < TERN_LANES ? (int)(count - f) : TERN_LANES;
-        tern_line line = {0};
-        if (lanes > 0) line = tern_line_at(w, free0 + f, lanes);
-        tern_tap tap = tern_tap_at(w, sum0);
         float *to = out + f;
-        for (int64_t s = 0; s < sums; s++, to += width, tern_tap_next(w, &tap))
-            store_part(to, lanes > 0 ? tern_line_load(factor, &line, &tap) : (vf){0}, width - f);
+        if (lanes <= 0) {
+            for (int64_t s = 0; s < sums; s++, to += width) store_part(to, (vf){0}, width - f);
+            continue;
+        }
+        tern_view view;
+        tern_view_at(&view, factor, free0 + f, lanes);
+        int64_t channel = sum0 / view.taps, tap = sum0 % view.taps;
+        for (int64_t s = 0; s < sums; s++, to += width) {
+            store_part(to, tern_view_load(&view, channel, tap), width - f);
+            if (++tap == view.taps) tap = 0, channel++;
+        }
     }
 }
 
@@ -128,19 +133,19 @@ static void pack_pixels(const tern_factor *factor, int64_t free0, int64_t count,
 static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
                       int64_t sums, float *out)
 {
-    const tern_window *w = factor->window;
     for (int64_t s = 0; s < sums; s += TERN_LANES) {
         int part = sums - s < TERN_LANES ? (int)(sums - s) : TERN_LANES;
-        tern_line line = tern_line_at(w, sum0 + s, part);
-        tern_tap tap = tern_tap_at(w, free0);
+        tern_view view;
+        tern_view_at(&view, factor, sum0 + s, part);
+        int64_t channel = free0 / view.taps, tap = free0 % view.taps;
         for (int f = 0; f < width; f += TERN_LANES) {
             vf row[TERN_LANES];
             TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
             {
                 row[i] = (vf){0};
                 if (f + i < count) {
-                    row[i] = tern_line_load(factor, &line, &tap);
-                    tern_tap_next(w, &tap);
+                    row[i] = tern_view_load(&view, channel, tap);
+                    if (++tap == view.taps) tap = 0, channel++;
                 }
             }
             tern_transpose(row);
