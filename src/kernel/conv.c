@@ -284,7 +284,9 @@ size_t tern_conv_scratch(const tern_conv *conv)
 {
     tern_window input = input_window(conv), output = output_window(conv);
     tern_product forward = forward_product(conv, &input), weight = weight_product(conv, &input, &output);
-    int64_t bytes = max((int64_t)tern_gemm_scratch(&forward), (int64_t)tern_gemm_scratch(&weight));
+    size_t of_weight =
+        tern_long_sum_fits(&weight) ? tern_long_sum_scratch(&weight) : tern_gemm_scratch(&weight);
+    int64_t bytes = max((int64_t)tern_gemm_scratch(&forward), (int64_t)of_weight);
     return (size_t)max(bytes, (int64_t)each_phase(NULL, conv, NULL, NULL, NULL, false, NULL));
 }
 
@@ -340,7 +342,10 @@ static void grad_weight(tern_pool *pool, const tern_conv *conv, const void *x, b
     product.b = seen(x, bits, first, &input, true);
     product.c = dw;
     product.accumulate = accumulate;
-    tern_gemm(pool, &product, scratch);
+    if (tern_long_sum_fits(&product))
+        tern_long_sum(pool, &product, scratch);
+    else
+        tern_gemm(pool, &product, scratch);
 }
 
 void tern_conv_grad_weight(tern_pool *pool, const tern_conv *conv, const float *x, const float *dy, float *dw,

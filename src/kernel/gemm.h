@@ -23,4 +23,10 @@ static inline int64_t max(int64_t a, int64_t b)
  * kernel that promises the bits of tern_gemm follows it. */
 int64_t tern_sum_block(int64_t k);
 
+/* The same product (no bias, columns side by side) with k cut into chunks that are summed apart; for results that are
+ * small beside k, where tern_long_sum_fits says so. */
+bool tern_long_sum_fits(const tern_product *product);
+size_t tern_long_sum_scratch(const tern_product *product);
+void tern_long_sum(tern_pool *pool, const tern_product *product, void *scratch);
+
 #endif

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define AHEAD 2 /* panels or lines between a prefetch and its use */
+
 /* Stores the first `lanes` of v. */
 TERN_INLINE void store_part(float *out, vf v, int lanes)
 {
@@ -108,44 +110,66 @@ static void pack_bit_any(const uint64_t *words, int64_t at, int64_t free_stride,
             out[f] = f < count && tern_bits_at(words, at + f * free_stride + s * sum_stride, 1);
 }
 
-/* Free = pixels: a row of the panel is one tap seen from `width` neighbouring pixels. */
+/* Free = pixels: a row of the panel is one tap seen from `width` neighbouring pixels.  Lanes f .. of the panel. */
+TERN_INLINE void pack_pixel_lanes(const bool bits, const tern_factor *factor, int64_t free0, int lanes,
+                                  int width, int room, int64_t sum0, int64_t sums, float *out)
+{
+    tern_view view;
+    tern_view_at(&view, factor, free0, lanes, AHEAD * width);
+    const tern_line line = view.line;
+    int64_t channel = sum0 / view.taps, tap = sum0 % view.taps;
+    int64_t base = factor->first + line.first + channel * view.plane;
+    for (int64_t s = 0; s < sums; s++, out += width) {
+        if (tap == 0) tern_view_prefetch(&view, channel);
+        store_part(out, tern_view_load(&view, &line, bits, base, tap), room);
+        if (++tap == view.taps) {
+            tap = 0;
+            channel++;
+            base += view.plane;
+        }
+    }
+}
+
 static void pack_pixels(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
                         int64_t sums, float *out)
 {
     for (int f = 0; f < width; f += TERN_LANES) {
         int lanes = count - f < TERN_LANES ? (int)(count - f) : TERN_LANES;
-        float *to = out + f;
-        if (lanes <= 0) {
-            for (int64_t s = 0; s < sums; s++, to += width) store_part(to, (vf){0}, width - f);
-            continue;
-        }
-        tern_view view;
-        tern_view_at(&view, factor, free0 + f, lanes);
-        int64_t channel = sum0 / view.taps, tap = sum0 % view.taps;
-        for (int64_t s = 0; s < sums; s++, to += width) {
-            store_part(to, tern_view_load(&view, channel, tap), width - f);
-            if (++tap == view.taps) tap = 0, channel++;
-        }
+        if (lanes <= 0)
+            for (int64_t s = 0; s < sums; s++) store_part(out + f + s * width, (vf){0}, width - f);
+        else if (factor->bits)
+            pack_pixel_lanes(true, factor, free0 + f, lanes, width, width - f, sum0, sums, out + f);
+        else if (width - f >= TERN_LANES)
+            pack_pixel_lanes(false, factor, free0 + f, lanes, width, TERN_LANES, sum0, sums, out + f);
+        else
+            pack_pixel_lanes(false, factor, free0 + f, lanes, width, width - f, sum0, sums, out + f);
     }
 }
 
 /* Summed = pixels: a column of the panel is one tap; squares of (taps, pixels) are turned. */
-static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
-                      int64_t sums, float *out)
+TERN_INLINE void pack_tap_squares(const bool bits, const tern_factor *factor, int64_t free0, int64_t count,
+                                  int width, int64_t sum0, int64_t sums, float *out)
 {
     for (int64_t s = 0; s < sums; s += TERN_LANES) {
         int part = sums - s < TERN_LANES ? (int)(sums - s) : TERN_LANES;
         tern_view view;
-        tern_view_at(&view, factor, sum0 + s, part);
+        tern_view_at(&view, factor, sum0 + s, part, AHEAD * TERN_LANES);
+        const tern_line line = view.line;
         int64_t channel = free0 / view.taps, tap = free0 % view.taps;
+        int64_t base = factor->first + line.first + channel * view.plane;
         for (int f = 0; f < width; f += TERN_LANES) {
             vf row[TERN_LANES];
             TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
             {
                 row[i] = (vf){0};
                 if (f + i < count) {
-                    row[i] = tern_view_load(&view, channel, tap);
-                    if (++tap == view.taps) tap = 0, channel++;
+                    if (tap == 0) tern_view_prefetch(&view, channel);
+                    row[i] = tern_view_load(&view, &line, bits, base, tap);
+                    if (++tap == view.taps) {
+                        tap = 0;
+                        channel++;
+                        base += view.plane;
+                    }
                 }
             }
             tern_transpose(row);
@@ -156,6 +180,15 @@ static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, i
             }
         }
     }
+}
+
+static void pack_taps(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
+                      int64_t sums, float *out)
+{
+    if (factor->bits)
+        pack_tap_squares(true, factor, free0, count, width, sum0, sums, out);
+    else
+        pack_tap_squares(false, factor, free0, count, width, sum0, sums, out);
 }
 
 void TERN_FOR_ISA(tern_pack_panel)(const tern_factor *factor, int64_t free0, int64_t count, int width,
