@@ -2,13 +2,11 @@
  * or in whole numbers, on random odd shapes; and the same bits from one thread and from two. */
 #include "kernel/kernel.h"
 #include "tensor/tensor.h"
+#include "test.h"
 
 #include <math.h>
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define CASES 200
 
