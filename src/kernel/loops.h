@@ -7,34 +7,36 @@
 
 /* ---- integrate-and-fire neurons ------------------------------------------------------------------------ */
 
-/* u = rest + decay (v - rest) + gain x;  z = u - threshold, or u/threshold - 1 when normalised;  spike where z >= 0
- * (> 0 when strict).  The fields are those of the operator lif, whose file holds the definition. */
+/* Integrate-and-fire neurons over time: the equations stand at the operator lif. */
 typedef struct tern_neuron {
-    float decay, gain, threshold, rest;
-    int reset;     /* tern_reset */
-    int surrogate; /* tern_surrogate */
+    int64_t steps, neurons;
+    bool is_static; /* x has one step, read at each */
+    float decay, gain, threshold, v_reset;
+    tern_reset reset;
+    tern_surrogate surrogate;
     float alpha;
     bool detach_reset, strict, normalised;
-    int truncate;
-    int64_t steps, neurons; /* T, and B*.. */
-    bool is_static;         /* x has one step only */
+    int64_t truncate;
 } tern_neuron;
 
-/* x [T or 1, N], v0 [N] or NULL -> spikes [T,N] bits, u [T,N] or NULL (may be x), v [N] or NULL (may be v0). */
-void tern_neuron_forward(tern_pool *pool, const tern_neuron *neuron, const float *x, const float *v0,
-                         void *spikes, float *u, float *v);
+/* x [steps,neurons] (or [neurons]) -> spikes (bits from bit 0), membranes u [steps,neurons] before firing, v_last
+ * [neurons] after the last step.  v0, spikes, u and v_last may be NULL; u may be x. */
+typedef struct tern_neuron_operands {
+    const float *x, *v0;
+    uint64_t *spikes;
+    float *u, *v_last;
+} tern_neuron_operands;
+void tern_neuron_forward(tern_pool *pool, const tern_neuron *neuron, const tern_neuron_operands *operands);
 
-/* Sums over all neurons and steps, for learned parameters. */
-typedef struct tern_neuron_sums {
-    double decay, gain, threshold;
-} tern_neuron_sums;
-
-/* ds, du [T,N], dv [N], v0 [N] (each or NULL), u [T,N], x [T or 1, N] (NULL: no gain sum) -> dx [T or 1, N] (may be u),
- * dv0 [N] or NULL.  sums may be NULL.  scratch: tern_neuron_scratch bytes. */
-size_t tern_neuron_scratch(const tern_neuron *neuron);
-void tern_neuron_backward(tern_pool *pool, const tern_neuron *neuron, const float *ds, const float *du,
-                          const float *dv, const float *u, const float *x, const float *v0, float *dx,
-                          float *dv0, tern_neuron_sums *sums, void *scratch);
+/* All but u may be NULL; dx may be u.  sums[3]: gradients of decay, gain (0 without x) and threshold. */
+typedef struct tern_neuron_gradients {
+    const float *ds, *du, *dv_last, *u, *x, *v0;
+    float *dx, *dv0;
+    double *sums;
+} tern_neuron_gradients;
+size_t tern_neuron_backward_scratch(const tern_neuron *neuron);
+void tern_neuron_backward(tern_pool *pool, const tern_neuron *neuron, const tern_neuron_gradients *gradients,
+                          void *scratch);
 
 /* ---- pooling ---------------------------------------------------------------------------------------------- */
 
@@ -98,24 +100,24 @@ void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step, cons
 void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, const float *p,
                    const float *g, const float *v, float *p_out, float *v_out);
 
-/* ---- one neuron block, per instruction set ---------------------------------------------------------------- */
+/* ---- the inner loops, per instruction set ------------------------------------------------------------------ */
 
-#define TERN_NEURON_BLOCK 256 /* neurons that one call of a block loop carries through time */
-
-/* Operands of a block: neurons first .. first + count, count <= TERN_NEURON_BLOCK. */
-typedef struct tern_neuron_block {
-    const tern_neuron *n;
-    const float *x, *v0, *ds, *du, *dv;
-    const float *u_in;
-    float *u, *v, *dx, *dv0;
-    uint64_t *spikes;
-    int64_t first, count;
-    tern_neuron_sums *sums;
-} tern_neuron_block;
+/* One step of a block of neurons, backwards.  h and static_dx are whole vectors long (padded with zeros), the others
+ * `count`; h: dL/dv of this step, becomes carry * dL/du. */
+typedef struct tern_neuron_row {
+    int64_t count;
+    const float *ds, *du, *u, *previous, *x, *v0; /* previous: u of the step before */
+    float *h, *dx, *static_dx;
+    double *sums;
+    float carry;
+} tern_neuron_row;
 
 typedef struct tern_loops {
-    void (*neuron_forward)(const tern_neuron_block *block);
-    void (*neuron_backward)(const tern_neuron_block *block);
+    /* One step of `count` neurons: v (whole vectors long) is read and overwritten, u may be NULL or x, spikes are whole
+     * words.  And backwards. */
+    void (*neuron_step)(const tern_neuron *n, int64_t count, const float *x, float *v, float *u,
+                        uint64_t *spikes);
+    void (*neuron_back)(const tern_neuron *n, const tern_neuron_row *row);
 
     /* a plane of n floats; sums grow */
     void (*plane_sums)(const float *x, int64_t n, float shift, double *sum, double *squares);

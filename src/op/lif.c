@@ -2,12 +2,15 @@
  *
  *     u_t = v_r + d (v_{t-1} - v_r) + g x_t        membrane before firing
  *     z_t = u_t - theta   (or u_t/theta - 1)       distance to the threshold
- *     s_t = [z_t >= 0]    (or > 0)                 spike
+ *     s_t = [u_t >= theta]   (or >)                spike
  *     v_t = u_t - theta s_t  |  s_t ? v_r : u_t  |  u_t     soft, hard, no reset
  *
  * inputs   x [T,B,..], v0 [B,..], d [1], g [1], theta [1]: all but x optional (arguments stand in for them)
  * outputs  s [T,B,..] bit, u [T,B,..], v_T [B,..]
- * x may be [1,B,..] with timesteps T: the same current at each step. */
+ * x may be [1,B,..] with timesteps T: the same current at each step.
+ *
+ * u is rounded to its format before it is compared and carried on: so a net that is stepped, with its membranes in
+ * memory between the steps, gives the same bits, and the gradient sees the spikes that were fired. */
 #include "op/lif.h"
 #include "kernel/loops.h"
 #include "op/op.h"
@@ -62,6 +65,7 @@ double tern_surrogate_slope(tern_surrogate surrogate, double a, double z)
 typedef struct tern_lif_view {
     int64_t steps, neurons; /* T, and B*.. */
     bool is_static;         /* x has one step only */
+    bool is_double;         /* membranes are f64, else f32 */
     double decay, gain, threshold;
     const tern_lif_op *op;
 } tern_lif_view;
@@ -71,15 +75,20 @@ static double scalar_input(const tern_call *call, int i, double otherwise)
     return i < call->nin && call->in[i].data ? tern_get(&call->in[i], 0) : otherwise;
 }
 
-static tern_lif_view view_of(const tern_call *call, const tern_shape *x, int first_scalar)
+static double rounded(const tern_lif_view *v, double x)
+{
+    return v->is_double ? x : (double)(float)x;
+}
+
+static tern_lif_view view_of(const tern_call *call, const tern_shape *x, int first_scalar, tern_dtype dtype)
 {
     const tern_lif_op *op = call->args;
-    tern_lif_view v = {.op = op, .neurons = tern_elements_from(x, 1)};
+    tern_lif_view v = {.op = op, .neurons = tern_elements_from(x, 1), .is_double = dtype == TERN_F64};
     v.is_static = op->timesteps > 0 && x->dim[0] == 1;
     v.steps = v.is_static ? op->timesteps : x->dim[0];
     v.decay = scalar_input(call, first_scalar, op->decay);
     v.gain = scalar_input(call, first_scalar + 1, op->gain);
-    v.threshold = scalar_input(call, first_scalar + 2, op->threshold);
+    v.threshold = rounded(&v, scalar_input(call, first_scalar + 2, op->threshold));
     return v;
 }
 
@@ -90,17 +99,16 @@ static double distance(const tern_lif_view *v, double u)
 
 static bool fires(const tern_lif_view *v, double u)
 {
-    double z = distance(v, u);
-    return v->op->strict ? z > 0 : z >= 0;
+    return v->op->strict ? u > v->threshold : u >= v->threshold;
 }
 
 static double after_reset(const tern_lif_view *v, double u, bool spike)
 {
     switch ((tern_reset)v->op->reset) {
     case TERN_RESET_SOFT:
-        return spike ? u - v->threshold : u;
+        return spike ? rounded(v, u - v->threshold) : u;
     case TERN_RESET_HARD:
-        return spike ? v->op->v_reset : u;
+        return spike ? rounded(v, v->op->v_reset) : u;
     case TERN_RESET_NONE:
         break;
     }
@@ -135,13 +143,13 @@ static void lif_run(const tern_call *call)
 {
     const tern_tensor *x = &call->in[0], *v0 = call->nin > 1 ? &call->in[1] : NULL;
     const tern_tensor *s = &call->out[0], *u_out = &call->out[1], *v_out = &call->out[2];
-    tern_lif_view v = view_of(call, &x->shape, 2);
-    double rest = v.op->v_reset;
+    tern_lif_view v = view_of(call, &x->shape, 2, u_out->dtype);
+    double rest = rounded(&v, v.op->v_reset);
     for (int64_t n = 0; n < v.neurons; n++) {
         double membrane = v0 && v0->data ? tern_get(v0, n) : rest;
         for (int64_t t = 0; t < v.steps; t++) {
             double current = tern_get(x, (v.is_static ? 0 : t) * v.neurons + n);
-            double u = rest + v.decay * (membrane - rest) + v.gain * current;
+            double u = rounded(&v, rest + v.decay * (membrane - rest) + v.gain * current);
             bool spike = fires(&v, u);
             membrane = after_reset(&v, u, spike);
             if (s->data) tern_set(s, t * v.neurons + n, spike);
@@ -173,42 +181,50 @@ static tern_status lif_grad(tern_grad *c)
     return TERN_OK;
 }
 
-static bool lif_matches(const tern_call *call)
+static bool all_f32(const tern_tensor *tensors, int first, int count)
 {
-    for (int i = 0; i < call->nin; i++) /* an absent optional input has format 0, which is f32 */
-        if (call->in[i].dtype != TERN_F32) return false;
-    return call->out[0].shape.rank > 1;
+    for (int i = first; i < count; i++)
+        if (tensors[i].shape.rank && tensors[i].dtype != TERN_F32) return false;
+    return true;
+}
+
+static bool lif_fast_match(const tern_call *call)
+{
+    return all_f32(call->in, 0, call->nin);
 }
 
 static tern_neuron neuron_of(const tern_lif_view *v)
 {
     const tern_lif_op *op = v->op;
-    return (tern_neuron){.decay = (float)v->decay,
+    return (tern_neuron){.steps = v->steps,
+                         .neurons = v->neurons,
+                         .is_static = v->is_static,
+                         .decay = (float)v->decay,
                          .gain = (float)v->gain,
                          .threshold = (float)v->threshold,
-                         .rest = (float)op->v_reset,
-                         .reset = op->reset,
-                         .surrogate = op->surrogate,
+                         .v_reset = (float)op->v_reset,
+                         .reset = (tern_reset)op->reset,
+                         .surrogate = (tern_surrogate)op->surrogate,
                          .alpha = (float)op->alpha,
                          .detach_reset = op->detach_reset,
                          .strict = op->strict,
                          .normalised = op->normalised,
-                         .truncate = op->truncate,
-                         .steps = v->steps,
-                         .neurons = v->neurons,
-                         .is_static = v->is_static};
+                         .truncate = op->truncate};
 }
 
-static void lif_fast(const tern_call *call)
+static void lif_fast_run(const tern_call *call)
 {
-    tern_lif_view v = view_of(call, &call->in[0].shape, 2);
-    tern_neuron n = neuron_of(&v);
-    const float *v0 = call->nin > 1 ? call->in[1].data : NULL;
-    tern_neuron_forward(call->pool, &n, call->in[0].data, v0, call->out[0].data, call->out[1].data,
-                        call->out[2].data);
+    tern_lif_view v = view_of(call, &call->in[0].shape, 2, TERN_F32);
+    tern_neuron neuron = neuron_of(&v);
+    tern_neuron_operands operands = {.x = call->in[0].data,
+                                     .v0 = call->nin > 1 ? call->in[1].data : NULL,
+                                     .spikes = call->out[0].data,
+                                     .u = call->out[1].data,
+                                     .v_last = call->out[2].data};
+    tern_neuron_forward(call->pool, &neuron, &operands);
 }
 
-static const tern_fast lif_kernels[] = {{"blocks", lif_matches, NULL, lif_fast}, {0}};
+static const tern_fast lif_fast[] = {{"blocks", lif_fast_match, NULL, lif_fast_run}, {0}};
 
 const tern_op tern_op_lif = {
     .name = "lif",
@@ -221,7 +237,7 @@ const tern_op tern_op_lif = {
     .grad = lif_grad,
     .work = lif_work,
     .run = lif_run,
-    .fast = lif_kernels,
+    .fast = lif_fast,
 };
 
 /* ---- gradient ------------------------------------------------------------------------------------------------
@@ -286,14 +302,15 @@ static void lif_grad_neuron(const tern_call *call, const tern_lif_view *v, int64
     if (call->out[1].data) tern_set(&call->out[1], n, h);
 }
 
-static const tern_shape *x_shape(const tern_call *call)
+/* The shape of x, which is that of u where x is absent. */
+static const tern_shape *shape_of_x(const tern_call *call)
 {
     return call->in[4].shape.rank ? &call->in[4].shape : &call->in[3].shape;
 }
 
 static void lif_grad_run(const tern_call *call)
 {
-    tern_lif_view v = view_of(call, x_shape(call), 6);
+    tern_lif_view v = view_of(call, shape_of_x(call), 6, call->in[3].dtype);
     tern_lif_sums sums = {0};
     for (int64_t n = 0; n < v.neurons; n++) lif_grad_neuron(call, &v, n, &sums);
     if (call->out[2].data) tern_set(&call->out[2], 0, sums.decay);
@@ -306,29 +323,34 @@ static void lif_grad_work(const tern_call *call, tern_work *work)
     work->elementwise += (double)tern_elements(&call->in[3].shape);
 }
 
-static size_t lif_grad_scratch(const tern_call *call)
+static size_t lif_grad_fast_scratch(const tern_call *call)
 {
-    tern_lif_view v = {.op = call->args, .neurons = tern_elements_from(&call->in[3].shape, 1)};
-    tern_neuron n = neuron_of(&v);
-    return tern_neuron_scratch(&n);
+    tern_neuron neuron = {.neurons = tern_elements_from(&call->in[3].shape, 1)};
+    return tern_neuron_backward_scratch(&neuron);
 }
 
-static void lif_grad_fast(const tern_call *call)
+static void lif_grad_fast_run(const tern_call *call)
 {
-    tern_lif_view v = view_of(call, x_shape(call), 6);
-    tern_neuron n = neuron_of(&v);
-    const tern_tensor *in = call->in, *out = call->out;
-    tern_neuron_sums sums;
-    bool learned = out[2].data || out[3].data || out[4].data;
-    const float *v0 = call->nin > 5 ? in[5].data : NULL;
-    tern_neuron_backward(call->pool, &n, in[0].data, in[1].data, in[2].data, in[3].data, in[4].data, v0,
-                         out[0].data, out[1].data, learned ? &sums : NULL, call->scratch);
-    if (out[2].data) *(float *)out[2].data = (float)sums.decay;
-    if (out[3].data) *(float *)out[3].data = (float)sums.gain;
-    if (out[4].data) *(float *)out[4].data = (float)sums.threshold;
+    tern_lif_view v = view_of(call, shape_of_x(call), 6, TERN_F32);
+    tern_neuron neuron = neuron_of(&v);
+    double sums[3];
+    bool wanted = call->out[2].data || call->out[3].data || call->out[4].data;
+    tern_neuron_gradients gradients = {.ds = call->in[0].data,
+                                       .du = call->in[1].data,
+                                       .dv_last = call->in[2].data,
+                                       .u = call->in[3].data,
+                                       .x = call->in[4].data,
+                                       .v0 = call->nin > 5 ? call->in[5].data : NULL,
+                                       .dx = call->out[0].data,
+                                       .dv0 = call->out[1].data,
+                                       .sums = wanted ? sums : NULL};
+    tern_neuron_backward(call->pool, &neuron, &gradients, call->scratch);
+    for (int i = 0; i < 3; i++)
+        if (call->out[2 + i].data) tern_set(&call->out[2 + i], 0, sums[i]);
 }
 
-static const tern_fast lif_grad_kernels[] = {{"blocks", lif_matches, lif_grad_scratch, lif_grad_fast}, {0}};
+static const tern_fast lif_grad_fast[] = {
+    {"blocks", lif_fast_match, lif_grad_fast_scratch, lif_grad_fast_run}, {0}};
 
 const tern_op tern_op_lif_grad = {
     .name = "lif_grad",
@@ -339,5 +361,5 @@ const tern_op tern_op_lif_grad = {
     .infer = lif_grad_infer,
     .work = lif_grad_work,
     .run = lif_grad_run,
-    .fast = lif_grad_kernels,
+    .fast = lif_grad_fast,
 };

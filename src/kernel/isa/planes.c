@@ -220,13 +220,14 @@ static void accumulate(int64_t n, const float *x, bool add, float *y)
         memcpy(y, x, (size_t)n * sizeof *y);
 }
 
-void TERN_FOR_ISA(tern_neuron_forward)(const tern_neuron_block *block);
-void TERN_FOR_ISA(tern_neuron_backward)(const tern_neuron_block *block);
+void TERN_FOR_ISA(tern_neuron_step)(const tern_neuron *n, int64_t count, const float *x, float *v, float *u,
+                                    uint64_t *spikes);
+void TERN_FOR_ISA(tern_neuron_back)(const tern_neuron *n, const tern_neuron_row *r);
 
 extern const tern_loops TERN_FOR_ISA(tern_loops);
 const tern_loops TERN_FOR_ISA(tern_loops) = {
-    .neuron_forward = TERN_FOR_ISA(tern_neuron_forward),
-    .neuron_backward = TERN_FOR_ISA(tern_neuron_backward),
+    .neuron_step = TERN_FOR_ISA(tern_neuron_step),
+    .neuron_back = TERN_FOR_ISA(tern_neuron_back),
     .plane_sums = plane_sums,
     .plane_products = plane_products,
     .plane_affine = plane_affine,
