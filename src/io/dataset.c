@@ -1,9 +1,11 @@
 /* Data sets: found by name or path, loaded, checked, split, and their pixels' statistics taken. */
+#define _POSIX_C_SOURCE 200809L
 #include "io/dataset.h"
 #include "io/known.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 void tern_split_free(tern_split *split)
 {
@@ -60,29 +62,34 @@ static tern_status gather(const tern_tensor *from, const uint32_t *order, size_t
     return TERN_OK;
 }
 
-/* The order that tern_dataset_hold_out describes: `train` first, then the held out fifth. */
-static void split_order(const int32_t *labels, uint32_t *shuffled, uint32_t *order, size_t count, int classes)
+/* The order that tern_dataset_hold_out describes: the training samples, then the held out fifth. */
+static void split_order(const int32_t *labels, uint32_t *shuffled, uint8_t *held, uint32_t *order,
+                        size_t count, int classes)
 {
-    size_t train = count - count / 5, to_train = 0, to_test = train, number = 0;
+    size_t to_train = 0, to_test = count - count / 5, number = 0;
     for (size_t i = 0; i < count; i++) shuffled[i] = (uint32_t)i;
     tern_rng_permute((tern_rng){5, tern_hash("hold out", 8)}, shuffled, count);
-    for (int c = 0; c < classes; c++) {
-        for (size_t i = 0; i < count; i++) {
-            if (labels[shuffled[i]] != c) continue;
-            order[number++ % 5 == 4 ? to_test++ : to_train++] = shuffled[i];
-        }
-    }
+    for (int c = 0; c < classes; c++)
+        for (size_t i = 0; i < count; i++)
+            if (labels[shuffled[i]] == c) held[i] = number++ % 5 == 4;
+    for (size_t i = 0; i < count; i++) order[held[i] ? to_test++ : to_train++] = shuffled[i];
 }
 
 tern_status tern_dataset_hold_out(tern_dataset *dataset)
 {
     size_t count = (size_t)dataset->train.labels.shape.dim[0], train = count - count / 5;
+    if (count < 5)
+        return tern_fail(
+            TERN_FAILED,
+            "%s: %zu samples and no test split: expected at least 5, a fifth is held out to test",
+            dataset->name, count);
     uint32_t *shuffled = tern_take_array(count, sizeof *shuffled),
              *order = tern_take_array(count, sizeof *order);
+    uint8_t *held = tern_take(count);
     tern_split a = {0}, b = {0};
     tern_status status = TERN_OK;
-    if (!shuffled || !order) TERN_GOTO(done, tern_no_memory(8 * count, "splitting a data set"));
-    split_order(dataset->train.labels.data, shuffled, order, count, dataset->classes);
+    if (!shuffled || !order || !held) TERN_GOTO(done, tern_no_memory(9 * count, "splitting a data set"));
+    split_order(dataset->train.labels.data, shuffled, held, order, count, dataset->classes);
     TERN_GOTO(done, gather(&dataset->train.images, order, train, &a.images));
     TERN_GOTO(done, gather(&dataset->train.labels, order, train, &a.labels));
     TERN_GOTO(done, gather(&dataset->train.images, order + train, count - train, &b.images));
@@ -93,6 +100,7 @@ tern_status tern_dataset_hold_out(tern_dataset *dataset)
 done:
     tern_release(shuffled);
     tern_release(order);
+    tern_release(held);
     if (status != TERN_OK) tern_split_free(&a), tern_split_free(&b);
     return status;
 }
@@ -201,9 +209,19 @@ static void measure(tern_dataset *d)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
+/* Keep `most` samples, evenly spaced: files are often sorted by class. */
 static void limit(tern_split *split, int most)
 {
-    if (most <= 0 || split->labels.shape.dim[0] <= most) return;
+    int64_t count = split->labels.shape.dim[0];
+    if (most <= 0 || count <= most) return;
+    size_t row = tern_bytes_of(split->images.dtype, tern_elements_from(&split->images.shape, 1));
+    int32_t *labels = split->labels.data;
+    char *images = split->images.data;
+    for (int64_t i = 0; i < most; i++) {
+        int64_t from = i * count / most;
+        labels[i] = labels[from];
+        memmove(images + (size_t)i * row, images + (size_t)from * row, row);
+    }
     split->labels.shape.dim[0] = most;
     split->images.shape.dim[0] = most;
 }
@@ -258,10 +276,39 @@ static tern_status open_known(tern_dataset *d, const tern_known *known, const te
     return status;
 }
 
+/* Any name in the folder that looks like IDX. */
+static tern_status has_idx(const char *path, bool *out)
+{
+    tern_listing list = {0};
+    TERN_TRY(tern_list_folder(path, &list));
+    *out = false;
+    for (size_t i = 0; i < list.count; i++) *out = *out || strstr(list.names[i], "idx");
+    tern_listing_free(&list);
+    return TERN_OK;
+}
+
+static bool ends_in(const char *text, const char *ending)
+{
+    size_t a = strlen(text), b = strlen(ending);
+    return a >= b && strcmp(text + a - b, ending) == 0;
+}
+
 static tern_status open_path(tern_dataset *d, const char *path, const tern_dataset_options *options)
 {
-    if (!tern_is_folder(path)) return unknown(path);
-    TERN_TRY(tern_load_idx_folder(d, path, options));
+    tern_dataset_loader *load = NULL;
+    if (tern_is_folder(path)) {
+        bool idx = false;
+        TERN_TRY(has_idx(path, &idx));
+        load = idx ? tern_load_idx_folder : tern_load_image_folder;
+    } else if (access(path, F_OK) != 0) {
+        return unknown(path);
+    } else if (ends_in(path, ".npz")) {
+        load = tern_load_npz;
+    } else if (ends_in(path, ".csv") || ends_in(path, ".csv.gz")) {
+        load = tern_load_csv;
+    }
+    if (!load) return tern_fail(TERN_USAGE, "%s: expected a folder, or a file .npz, .csv or .csv.gz", path);
+    TERN_TRY(load(d, path, options));
     return finish(d, 0, NULL, options);
 }
 

@@ -19,7 +19,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static tern_status keep(tern_listing *list, const char *name)
+tern_status tern_listing_add(tern_listing *list, const char *name)
 {
     if (list->count == list->capacity) {
         size_t size = sizeof *list->names, more = list->capacity ? 2 * list->capacity : 64;
@@ -41,7 +41,7 @@ tern_status tern_list_folder(const char *path, tern_listing *out)
     if (!folder) return tern_fail(TERN_FAILED, "cannot open folder %s: %s", path, strerror(errno));
     tern_status status = TERN_OK;
     for (struct dirent *entry; status == TERN_OK && (entry = readdir(folder));)
-        if (entry->d_name[0] != '.') status = keep(&list, entry->d_name);
+        if (entry->d_name[0] != '.') status = tern_listing_add(&list, entry->d_name);
     closedir(folder);
     if (status != TERN_OK) {
         tern_listing_free(&list);

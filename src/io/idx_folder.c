@@ -74,3 +74,13 @@ tern_status tern_load_idx_folder(tern_dataset *dataset, const char *path, const 
     tern_listing_free(&list);
     return status;
 }
+
+tern_status tern_load_garments(tern_dataset *dataset, const char *path)
+{
+    TERN_TRY(tern_load_idx_folder(dataset, path, NULL));
+    const tern_tensor *train = &dataset->train.images, *test = &dataset->test.images;
+    if (test->data && train->dtype == TERN_U8 && test->dtype == TERN_U8 &&
+        tern_elements_from(&train->shape, 1) == 28 * 28 && tern_elements_from(&test->shape, 1) == 28 * 28)
+        return TERN_OK;
+    return tern_fail(TERN_FAILED, "%s: expected Fashion-MNIST, u8 images 28 x 28 to train and to test", path);
+}

@@ -12,6 +12,12 @@
 tern_status tern_idx_parse(const void *bytes, size_t count, const char *name, tern_tensor *out);
 tern_status tern_idx_read(const char *path, tern_tensor *out);
 
+/* NPY, versions 1 to 3, either byte order, C and Fortran order: f2 f4 f8, i1 i2 i4, u1 as they are, b1 as bit, and u2 u4
+ * i8 u8 as i32 where their values fit.  Writing gives version 1; bit becomes b1, and bf16, which numpy lacks, fails. */
+tern_status tern_npy_parse(const void *bytes, size_t count, const char *name, tern_tensor *out);
+tern_status tern_npy_read(const char *path, tern_tensor *out);
+tern_status tern_npy_write(const char *path, const tern_tensor *tensor);
+
 /* ---- files of named tensors ----------------------------------------------------------------------------------- */
 
 /* What one file holds: tensors by name and, where the format has them, texts by key. */
@@ -44,6 +50,56 @@ tern_status tern_checkpoint_parse(const void *bytes, size_t count, const char *n
                                   char **document);
 tern_status tern_checkpoint_read(const char *path, tern_bundle *out, char **document);
 
+/* NPZ: a zip of NPY files, stored or deflated; a tensor is named as its member without ".npy", others are passed over. */
+tern_status tern_npz_parse(const void *bytes, size_t count, const char *name, tern_bundle *out);
+tern_status tern_npz_read(const char *path, tern_bundle *out);
+
+/* ---- tables ----------------------------------------------------------------------------------------------------- */
+
+typedef struct tern_csv_options {
+    enum {
+        TERN_CSV_GUESS,
+        TERN_CSV_HEADER,
+        TERN_CSV_NO_HEADER
+    } header; /* guess: a header has a field that is no number */
+    const char *
+        label; /* column of labels: its name, its number from 1, or -1 for the last; alternatives stand between
+                          "|", the first that is there counts; NULL: none */
+    char separator; /* 0: comma, semicolon or tab, whichever the first line has most */
+} tern_csv_options;
+
+typedef struct tern_table {
+    tern_tensor values;  /* f32 [N,D], the columns but the label's */
+    tern_tensor labels;  /* i32 [N]; no data without a label column */
+    tern_bundle columns; /* keys: names of all columns, when there was a header */
+    tern_bundle
+        class_names; /* keys: the texts that became classes 0, 1, ..; empty when labels were numbers */
+    int classes;
+} tern_table;
+
+/* CSV, plain or gzipped.  options may be NULL.  Every field but labels must be a finite number. */
+tern_status tern_csv_parse(const void *bytes, size_t count, const char *name, const tern_csv_options *options,
+                           tern_table *out);
+tern_status tern_csv_read(const char *path, const tern_csv_options *options, tern_table *out);
+void tern_table_free(tern_table *table);
+
+/* ---- images ----------------------------------------------------------------------------------------------------- */
+
+/* PNG and JPEG, told apart by their first bytes, to u8 [C,H,W]: C is 1 for grey, 3 for colour; transparency is dropped,
+ * 16 bits become 8.  At most 64 million pixels.  A JPEG that libjpeg had to mend is refused. */
+tern_status tern_image_parse(const void *bytes, size_t count, const char *name, tern_tensor *out);
+tern_status tern_image_read(const char *path, tern_tensor *out);
+
+typedef enum tern_resize_kind {
+    TERN_RESIZE_AREA,     /* each pixel is the mean of what it covers: for making smaller */
+    TERN_RESIZE_BILINEAR, /* between the four nearest pixels: for making larger */
+} tern_resize_kind;
+/* u8 [C,H,W] -> u8 [C,height,width] */
+tern_status tern_image_resize(const tern_tensor *image, int height, int width, tern_resize_kind kind,
+                              tern_tensor *out);
+/* u8 [3,H,W] -> u8 [1,H,W] by luma (ITU-R BT.601); grey images are copied. */
+tern_status tern_image_grey(const tern_tensor *image, tern_tensor *out);
+
 /* ---- data sets ---------------------------------------------------------------------------------------------- */
 
 /* Samples [N,..] (u8 or f32; images are [N,C,H,W], clips and event frames [N,T,C,H,W]) and their labels i32 [N]. */
@@ -63,10 +119,26 @@ typedef struct tern_dataset {
 
 /* Zero means the default everywhere. */
 typedef struct tern_dataset_options {
-    int train_limit, test_limit; /* keep the first so many samples; 0: all */
+    int train_limit, test_limit; /* keep so many samples, evenly spaced; made data: make so many */
+    int height,
+        width;    /* images and event frames are brought to this size; tables of height * width columns become
+                          images; 0: as they are (see tern_known_dataset for those with a default) */
+    bool enlarge; /* image folders: between pixels (bilinear), not the mean of those covered (area) */
+    bool grey;    /* image folders: one channel */
+    int timesteps; /* frames of event data and clips; default 10, video-moving 16 */
+    bool by_time;  /* event frames are windows of equal time, not of equal numbers of events */
+    const char *
+        label; /* CSV: column of labels, as tern_csv_options has it; default: label, class, target or the last */
+    bool no_header; /* CSV: the first row is data, whatever it looks like */
+    uint64_t seed;  /* of generated data */
 } tern_dataset_options;
 
-/* A known name (tern_dataset_known) or a path: a folder of IDX files.  options may be NULL. */
+/* A known name (tern_dataset_known) or a path:
+ *   a folder of IDX files      {train,t10k|test}-{images,labels}-idx*-ubyte[.gz]
+ *   a folder of image folders  <class>/<image>.png|jpg, or train/<class>/.. with test/<class>/.. (or val, valid)
+ *   a file .npz                x_train, y_train and, optionally, x_test, y_test
+ *   a file .csv or .csv.gz     a row a sample, one column its label
+ * Without a test split a fifth is held out, the same one always.  options may be NULL. */
 tern_status tern_dataset_open(tern_dataset *dataset, const char *name, const tern_dataset_options *options);
 void tern_dataset_close(tern_dataset *dataset);
 

@@ -13,6 +13,15 @@ static const char *const garments[] = {"t-shirt/top", "trouser", "pullover", "dr
                                        "sandal",      "shirt",   "sneaker",  "bag",   "ankle boot"};
 static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
 
+static tern_status load_sign_digits(tern_dataset *dataset, const char *path,
+                                    const tern_dataset_options *options)
+{
+    tern_dataset_options sized = *options;
+    if (!sized.height) sized.height = 32;
+    if (!sized.width) sized.width = 32;
+    return tern_load_image_folder(dataset, path, &sized);
+}
+
 static const tern_known known[] = {
     {{"fashion-mnist", "grey photographs of garments, 28x28, 10 classes, 60,000 to train and 10,000 to test",
       "MIT", "apt-get install dataset-fashion-mnist"},
@@ -30,6 +39,38 @@ static const tern_known known[] = {
      10,
      digits,
      tern_load_idx_folder},
+    {{"sign-language-digits",
+      "colour photographs of hands, 2,062, brought to 32x32, 10 classes; a fifth is held out to test",
+      "Apache-2.0", "put its class folders into $TERN_DATA/images/sign-language-digits"},
+     "images/sign-language-digits",
+     "9",
+     10,
+     NULL,
+     load_sign_digits},
+    {{"n-mnist",
+      "event camera recordings of MNIST, 1,000 to train and 100 to test, as frames of counted events "
+      "[T,2,34,34]",
+      "CC BY-SA 4.0", "put the recordings, train1K.txt and test100.txt into $TERN_DATA/nmnist"},
+     "nmnist",
+     "train1K.txt",
+     10,
+     digits,
+     tern_load_nmnist},
+    {{"motion-8",
+      "made: garments that move in 8 ways, seen by an event camera, as frames of counted events [T,2,64,64]",
+      "MIT", "made from fashion-mnist: apt-get install dataset-fashion-mnist"},
+     "fashion-mnist",
+     "t10k-labels-idx1-ubyte.gz",
+     8,
+     NULL,
+     tern_load_motion},
+    {{"video-moving", "made: garments that glide over a still background, clips [16,1,64,64], 10 classes",
+      "MIT", "made from fashion-mnist: apt-get install dataset-fashion-mnist"},
+     "fashion-mnist",
+     "t10k-labels-idx1-ubyte.gz",
+     10,
+     garments,
+     tern_load_video},
 };
 
 const tern_known_dataset *tern_dataset_known(int index)
