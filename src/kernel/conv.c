@@ -1,5 +1,5 @@
 /* Convolution as a product: the packers read the images through a window, so no unfolded copy of them exists. */
-#include "kernel/gemm.h"
+#include "kernel/sparse_conv.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -278,6 +278,16 @@ static int64_t count_accumulates(const tern_conv *c, const void *x, int64_t firs
     return total * (c->out_channels / c->groups);
 }
 
+/* Is adding rows possible and the faster path? */
+static bool choose_sparse(const tern_conv *c, const void *x, int64_t first, tern_spike_path path,
+                          double threshold)
+{
+    if (path == TERN_SPIKE_DENSE || !tern_sparse_conv_fits(c)) return false;
+    if (path == TERN_SPIKE_SPARSE) return true;
+    int64_t bits = c->images * c->in_channels * c->height * c->width;
+    return (double)tern_bits_count(x, first, bits) < threshold * (double)bits;
+}
+
 /* ---- the public functions ---------------------------------------------------------------------------- */
 
 size_t tern_conv_scratch(const tern_conv *conv)
@@ -287,6 +297,7 @@ size_t tern_conv_scratch(const tern_conv *conv)
     size_t of_weight =
         tern_long_sum_fits(&weight) ? tern_long_sum_scratch(&weight) : tern_gemm_scratch(&weight);
     int64_t bytes = max((int64_t)tern_gemm_scratch(&forward), (int64_t)of_weight);
+    if (tern_sparse_conv_fits(conv)) bytes = max(bytes, (int64_t)tern_sparse_conv_scratch(conv));
     return (size_t)max(bytes, (int64_t)each_phase(NULL, conv, NULL, NULL, NULL, false, NULL));
 }
 
@@ -317,8 +328,11 @@ void tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *
                             const float *w, const float *bias, float *y, tern_spike_path path,
                             int64_t *accumulates, void *scratch)
 {
-    (void)path;
     if (accumulates) *accumulates += count_accumulates(conv, x, first);
+    if (choose_sparse(conv, x, first, path, tern_kernels_get()->sparse_conv)) {
+        tern_sparse_conv_forward(pool, conv, x, first, w, bias, y, scratch);
+        return;
+    }
     forward(pool, conv, x, true, first, w, bias, y, scratch);
 }
 
@@ -363,7 +377,10 @@ void tern_conv_grad_weight_bits(tern_pool *pool, const tern_conv *conv, const vo
                                 const float *dy, float *dw, bool accumulate, tern_spike_path path,
                                 int64_t *accumulates, void *scratch)
 {
-    (void)path;
     if (accumulates) *accumulates += count_accumulates(conv, x, first);
+    if (choose_sparse(conv, x, first, path, tern_kernels_get()->sparse_conv_gradient)) {
+        tern_sparse_conv_grad_weight(pool, conv, x, first, dy, dw, accumulate, scratch);
+        return;
+    }
     grad_weight(pool, conv, x, true, first, dy, dw, accumulate, scratch);
 }

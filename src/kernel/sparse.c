@@ -102,6 +102,10 @@ static void add_edge(const slab *s, int64_t row, int64_t rows, int64_t column, i
     s->layout.kernels->add_rows(rows, lists, s->layout.slab_sums, counts, s->blocks, b, square, MAX_COLUMNS,
                                 false);
     float *c = p->c + row * p->row_stride + column * p->column_stride;
+    if (p->row_stride == 1 && !add) {
+        s->layout.kernels->turn(rows, columns, square, MAX_COLUMNS, c, p->column_stride);
+        return;
+    }
     for (int64_t j = 0; j < columns; j++)
         for (int64_t i = 0; i < rows; i++) {
             float *to = c + i * p->row_stride + j * p->column_stride, from = square[i * MAX_COLUMNS + j];

@@ -29,6 +29,10 @@ typedef struct tern_kernels {
     void (*pack)(const tern_factor *factor, int64_t free0, int64_t count, int width, int64_t sum0,
                  int64_t sums, float *out);
 
+    /* to[j*to_step + i] = from[i*from_step + j], i < rows, j < columns. */
+    void (*turn)(int64_t rows, int64_t columns, const float *from, int64_t from_step, float *to,
+                 int64_t to_step);
+
     tern_word_tile *const *binary_tile, *const *i8_tile; /* [rows - 1] */
     tern_word_pack *pack_binary, *pack_i8;
     int i8_per_word;
@@ -42,7 +46,8 @@ typedef struct tern_kernels {
     void (*add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step, const uint16_t *counts,
                      int64_t count_step, const float *b, float *c, int64_t row_stride, bool add);
 
-    double sparse_linear, sparse_gradient; /* densities below which adding rows is faster than multiplying */
+    /* Densities of spikes below which adding rows is faster than multiplying, measured. */
+    double sparse_linear, sparse_gradient, sparse_conv, sparse_conv_gradient;
 
     /* Depthwise convolution of one plane; see isa/depthwise.c. */
     void (*plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias, float *y);

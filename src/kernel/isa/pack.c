@@ -216,3 +216,22 @@ void TERN_FOR_ISA(tern_pack_panel)(const tern_factor *factor, int64_t free0, int
     else
         pack_any(data, free_stride, sum_stride, count, width, sums, out);
 }
+
+void TERN_FOR_ISA(tern_turn)(int64_t rows, int64_t columns, const float *from, int64_t from_step, float *to,
+                             int64_t to_step)
+{
+    for (int64_t i = 0; i < rows; i += TERN_LANES)
+        for (int64_t j = 0; j < columns; j += TERN_LANES) {
+            vf row[TERN_LANES];
+            TERN_UNROLL for (int l = 0; l < TERN_LANES; l++)
+            {
+                row[l] = i + l < rows ? load_part(from + (i + l) * from_step + j, columns - j) : (vf){0};
+            }
+            tern_transpose(row);
+            int lanes = rows - i < TERN_LANES ? (int)(rows - i) : TERN_LANES;
+            TERN_UNROLL for (int l = 0; l < TERN_LANES; l++)
+            {
+                if (j + l < columns) store_part(to + (j + l) * to_step + i, row[l], lanes);
+            }
+        }
+}
