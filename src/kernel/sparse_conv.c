@@ -9,15 +9,13 @@
 #define BAND_PIXELS    256
 #define LIST_BYTES     (96 * 1024)
 #define MAX_TAPS       64 /* of a channel */
-#define MAX_EXTENT     1024
 #define MAX_COLUMNS    32
 #define CHUNKS         16
 #define PARTIAL_FLOATS (2 * 1024 * 1024)
 
-/* The outputs along one axis that read an input position, in the order of their taps. */
+/* The outputs along one axis that read an input position: tap + i*tap_step at out - i*out_step, i < count. */
 typedef struct reach {
-    int count;
-    int16_t tap[MAX_TAPS], out[MAX_TAPS];
+    int32_t count, tap, out;
 } reach;
 
 typedef struct work {
@@ -33,6 +31,7 @@ typedef struct work {
     float *y, *dw;
     bool accumulate;
     reach *rows, *sides; /* [height], [width] */
+    int64_t tap_step_y, tap_step_x, out_step_y, out_step_x;
     float *packed; /* forward: weights [panels][k][columns]; gradient: results [chunks][panels][k][columns] */
 } work;
 
@@ -56,8 +55,8 @@ static work lay_out(const tern_conv *c)
 bool tern_sparse_conv_fits(const tern_conv *c)
 {
     work s = lay_out(c);
-    return c->groups == 1 && s.taps <= MAX_TAPS && c->height <= MAX_EXTENT && c->width <= MAX_EXTENT &&
-           c->out_width <= BAND_PIXELS && s.band_rows * c->out_width * s.blocks * s.block <= LIST_BYTES &&
+    return c->groups == 1 && s.taps <= MAX_TAPS && c->out_width <= BAND_PIXELS &&
+           s.band_rows * c->out_width * s.blocks * s.block <= LIST_BYTES &&
            s.k * BAND_PIXELS <= LIST_BYTES * 2 && s.chunks * s.panels * s.columns * s.k <= PARTIAL_FLOATS;
 }
 
@@ -72,14 +71,25 @@ size_t tern_sparse_conv_scratch(const tern_conv *c)
     return reach_bytes(c) + sizeof(float) * (size_t)(max(s.chunks, 1) * s.panels * s.columns * s.k);
 }
 
+/* Every tap_step-th tap meets an input position: the least step whose dilated distance is whole strides. */
+static int64_t tap_step(int64_t stride, int64_t dilation)
+{
+    int64_t step = 1;
+    while (step * dilation % stride) step++;
+    return step;
+}
+
 static reach reach_of(int64_t at, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation)
 {
     reach r = {0};
-    for (int64_t tap = 0; tap < kernel; tap++) {
+    int64_t step = tap_step(stride, dilation);
+    for (int64_t tap = 0; tap < kernel; tap += r.count ? step : 1) {
         int64_t o = at + pad - tap * dilation;
-        if (o < 0 || o % stride || o / stride >= out) continue;
-        r.tap[r.count] = (int16_t)tap;
-        r.out[r.count++] = (int16_t)(o / stride);
+        if (o < 0) break;
+        if (o % stride || o / stride >= out) continue;
+        if (r.count++ > 0) continue;
+        r.tap = (int32_t)tap;
+        r.out = (int32_t)(o / stride);
     }
     return r;
 }
@@ -90,6 +100,10 @@ static void place(work *s, void *scratch)
     s->rows = scratch;
     s->sides = s->rows + c->height;
     s->packed = (float *)((char *)scratch + reach_bytes(c));
+    s->tap_step_y = tap_step(c->stride_y, c->dilation_y);
+    s->tap_step_x = tap_step(c->stride_x, c->dilation_x);
+    s->out_step_y = s->tap_step_y * c->dilation_y / c->stride_y;
+    s->out_step_x = s->tap_step_x * c->dilation_x / c->stride_x;
     for (int64_t y = 0; y < c->height; y++)
         s->rows[y] = reach_of(y, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
     for (int64_t x = 0; x < c->width; x++)
@@ -105,54 +119,70 @@ static uint64_t row_bits(const uint64_t *words, int64_t at, int64_t count)
     return count < 64 ? bits & ((1ull << count) - 1) : bits;
 }
 
-/* Where the lists of a walk stand: the list of (pixel, tap) is that of the pixel (forward: one for each block of taps) or
- * that of the tap. */
-typedef struct lists {
+/* Where the notes of a walk go: to the list of the output pixel (one for each block of taps) or to that of the tap. */
+typedef struct notes {
     uint8_t *items;
     uint16_t *counts;
-} lists;
+    int64_t row0, row1;  /* the band */
+    int64_t block, next; /* forward: block of the channel's first tap, first tap of the next block */
+} notes;
 
 /* Notes tap k of an output pixel. */
-static inline void note(const work *s, const bool forward, lists l, int64_t pixel, int64_t k)
+static inline void note(const work *s, const bool forward, const notes *n, int64_t pixel, int64_t k)
 {
     if (forward) {
-        int64_t block = s->blocks == 1 ? 0 : k / s->block;
-        uint16_t *count = &l.counts[pixel * s->blocks + block];
-        l.items[(pixel * s->blocks + block) * s->block + (*count)++] = (uint8_t)(k - block * s->block);
+        int64_t block = n->block + (k >= n->next), list = pixel * s->blocks + block;
+        n->items[list * s->block + n->counts[list]++] = (uint8_t)(k - block * s->block);
     } else {
-        l.items[k * BAND_PIXELS + l.counts[k]++] = (uint8_t)pixel;
+        n->items[k * BAND_PIXELS + n->counts[k]++] = (uint8_t)pixel;
     }
 }
 
-/* Notes one spike with all outputs of rows [row0, row1) that read it. */
-static inline void note_readers(const work *s, const bool forward, lists l, const reach *row,
-                                const reach *side, int64_t k0, int64_t row0, int64_t row1)
+/* Notes one spike with all outputs of the band that read it; k is the channel's first tap. */
+static inline void note_spike(const work *s, const bool forward, const notes *n, reach row, reach side,
+                              int64_t k)
 {
-    for (int i = 0; i < row->count; i++) {
-        if (row->out[i] < row0 || row->out[i] >= row1) continue;
-        int64_t pixel = (row->out[i] - row0) * s->conv->out_width,
-                k = k0 + row->tap[i] * s->conv->kernel_width;
-        for (int j = 0; j < side->count; j++) note(s, forward, l, pixel + side->out[j], k + side->tap[j]);
+    k += row.tap * s->conv->kernel_width + side.tap;
+    int64_t pixel = (row.out - n->row0) * s->conv->out_width + side.out;
+    for (int i = 0; i < row.count; i++) {
+        int64_t tap = k, at = pixel;
+        for (int j = 0; j < side.count; j++, tap += s->tap_step_x, at -= s->out_step_x)
+            note(s, forward, n, at, tap);
+        k += s->tap_step_y * s->conv->kernel_width;
+        pixel -= s->out_step_y * s->conv->out_width;
     }
+}
+
+/* The part of a reach whose outputs lie in [row0, row1). */
+static reach within(const work *s, reach r, int64_t row0, int64_t row1)
+{
+    for (; r.count > 0 && r.out >= row1; r.count--) {
+        r.out -= (int32_t)s->out_step_y;
+        r.tap += (int32_t)s->tap_step_y;
+    }
+    while (r.count > 0 && r.out - (r.count - 1) * s->out_step_y < row0) r.count--;
+    return r;
 }
 
 /* Visits the spikes of an image.  For one pixel the taps come in ascending order, and for one tap the pixels. */
-static inline void note_spikes(const work *s, const bool forward, lists l, int64_t image, int64_t row0,
-                               int64_t row1)
+static inline void note_spikes(const work *from, const bool forward, notes n, int64_t image)
 {
-    const tern_conv *c = s->conv;
-    for (int64_t channel = 0; channel < c->in_channels; channel++)
-        for (int64_t y = 0; y < c->height; y++) {
-            const reach *row = &s->rows[y];
-            bool read = false;
-            for (int i = 0; i < row->count; i++) read |= row->out[i] >= row0 && row->out[i] < row1;
-            if (!read) continue;
-            int64_t at = s->first + ((image * c->in_channels + channel) * c->height + y) * c->width;
-            for (int64_t x = 0; x < c->width; x += 64)
+    const tern_conv conv = *from->conv,
+                    *c = &conv; /* copies: stores to the lists could otherwise change them */
+    work copy = *from, *s = &copy;
+    s->conv = c;
+    for (int64_t channel = 0; channel < c->in_channels; channel++) {
+        int64_t k = channel * s->taps,
+                at = s->first + (image * c->in_channels + channel) * c->height * c->width;
+        n.block = k / s->block;
+        n.next = (n.block + 1) * s->block;
+        for (int64_t y = 0; y < c->height; y++, at += c->width) {
+            reach row = within(s, s->rows[y], n.row0, n.row1);
+            for (int64_t x = 0; row.count > 0 && x < c->width; x += 64)
                 for (uint64_t bits = row_bits(s->x, at + x, min(64, c->width - x)); bits; bits &= bits - 1)
-                    note_readers(s, forward, l, row, &s->sides[x + __builtin_ctzll(bits)], channel * s->taps,
-                                 row0, row1);
+                    note_spike(s, forward, &n, row, s->sides[x + __builtin_ctzll(bits)], k);
         }
+    }
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------- */
@@ -178,7 +208,7 @@ static void forward_task(void *context, int64_t task, int thread)
     _Alignas(64) float sums[BAND_PIXELS * MAX_COLUMNS];
     (void)thread;
 
-    note_spikes(s, true, (lists){items, counts}, image, row0, row1);
+    note_spikes(s, true, (notes){.items = items, .counts = counts, .row0 = row0, .row1 = row1}, image);
     for (int64_t panel = 0; panel < s->panels; panel++) {
         int64_t from = panel * s->columns, channels = min(s->columns, c->out_channels - from);
         if (s->bias)
@@ -226,7 +256,7 @@ static void gradient_task(void *context, int64_t chunk, int thread)
         int64_t image = band / s->bands, row0 = band % s->bands * s->band_rows;
         int64_t row1 = min(row0 + s->band_rows, c->out_height), pixels = (row1 - row0) * c->out_width;
         memset(counts, 0, sizeof counts);
-        note_spikes(s, false, (lists){items, counts}, image, row0, row1);
+        note_spikes(s, false, (notes){.items = items, .counts = counts, .row0 = row0, .row1 = row1}, image);
         for (int64_t panel = 0; panel < s->panels; panel++) {
             int64_t from = panel * s->columns;
             tern_factor dy = tern_factor_f32(s->dy, plane, 1);
