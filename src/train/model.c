@@ -107,16 +107,28 @@ static tern_status learn(tern_graph *g, const tern_recipe *r)
     return status;
 }
 
+tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                      const tern_shape *sample, int batch, const tern_recipe *recipe)
+{
+    *graph = NULL;
+    tern_graph_options options = {.training = true, .seed = recipe->seed};
+    tern_status status = forward(graph, net, parameters, sample, batch, &options, recipe->smoothing);
+    if (status == TERN_OK) status = learn(*graph, recipe);
+    if (status == TERN_OK) status = pass(graph, tern_pass_common);
+    if (status == TERN_OK) return TERN_OK;
+    tern_graph_close(*graph);
+    *graph = NULL;
+    return status;
+}
+
 tern_status tern_model_open(tern_model *model, const tern_net *net, const void *parameters,
                             const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
                             tern_pool *pool)
 {
     *model = (tern_model){.net = net, .batch = batch};
-    tern_graph_options options = {.training = recipe != NULL, .seed = recipe ? recipe->seed : 0};
-    double smoothing = recipe ? recipe->smoothing : 0;
-    tern_status status = forward(&model->graph, net, parameters, sample, batch, &options, smoothing);
-    if (status == TERN_OK && recipe) status = learn(model->graph, recipe);
-    if (status == TERN_OK && recipe) status = pass(&model->graph, tern_pass_common);
+    tern_status status =
+        recipe ? tern_model_training_graph(&model->graph, net, parameters, sample, batch, recipe)
+               : tern_model_graph(&model->graph, net, parameters, sample, batch, 0);
     if (status == TERN_OK) status = tern_plan(&model->program, model->graph, NULL);
     if (status == TERN_OK) status = tern_session_open(&model->session, model->program, store, pool);
     if (status != TERN_OK) tern_model_close(model);

@@ -81,6 +81,10 @@ void tern_model_close(tern_model *model);
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed);
 
+/* The same for one training step: loss, gradients and updates. */
+tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                      const tern_shape *sample, int batch, const tern_recipe *recipe);
+
 /* ---- evaluation ---------------------------------------------------------------------------------------------------- */
 
 /* What one spiking layer did, per sample. */

@@ -1,0 +1,122 @@
+/* cli: the command `tern`.  A command is one record in a file of its own and one line of the table; help, completion,
+ * the manual page and the parser all read the same record. */
+#ifndef TERN_CLI_H
+#define TERN_CLI_H
+
+#include "io/io.h"
+#include "run/run.h"
+#include "train/train.h"
+
+#include <jansson.h>
+
+typedef enum tern_option_kind {
+    TERN_FLAG,   /* no value */
+    TERN_TEXT,   /* any text */
+    TERN_WHOLE,  /* a whole number >= 0 */
+    TERN_NUMBER, /* a real number */
+    TERN_BYTES,  /* 200M, 320KiB */
+    TERN_PICK,   /* one of `choices`, separated by | */
+} tern_option_kind;
+
+typedef struct tern_cli_option {
+    const char *name; /* without --; NULL ends a list */
+    char letter;      /* -o, or 0 */
+    tern_option_kind kind;
+    const char *value;    /* what the value is called in help: FILE */
+    const char *standard; /* default as text, or NULL */
+    const char *doc;
+    const char *choices;
+} tern_cli_option;
+
+typedef struct tern_cli tern_cli;
+
+typedef struct tern_command {
+    const char *name, *about, *usage; /* usage: the positional arguments */
+    const char *more;                 /* a paragraph or an example for help and the manual */
+    const tern_cli_option *options;
+    int least, most;  /* positional arguments */
+    bool net_options; /* the first argument may name a net, whose parameters are options too */
+    tern_status (*run)(tern_cli *cli);
+} tern_command;
+
+extern const tern_command *const tern_commands[]; /* in the order of help; NULL at the end */
+extern const tern_cli_option tern_common_options[];
+
+#define TERN_CLI_MAX 64
+/* A parsed command line. */
+struct tern_cli {
+    const tern_command *command;
+    const char *arguments[TERN_CLI_MAX]; /* positional */
+    int count;
+    struct {
+        const char *name, *value;
+    } given[TERN_CLI_MAX]; /* options in the order given */
+    int given_count;
+    bool json, quiet;
+    uint64_t seed;
+    int threads;
+    tern_pool *pool;
+};
+
+/* The value of an option as given, else its default; NULL when there is neither. */
+const char *tern_cli_text(const tern_cli *cli, const char *name);
+bool tern_cli_has(const tern_cli *cli, const char *name); /* given on the command line */
+double tern_cli_number(const tern_cli *cli, const char *name);
+int tern_cli_whole(const tern_cli *cli, const char *name);
+
+/* Parse behind the command's name.  Every value is checked here: TERN_USAGE says which option, what was found, what was
+ * expected and, for a misspelt name, what was meant. */
+tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc, char **argv);
+
+void tern_cli_help(FILE *out, const tern_command *command); /* NULL: the overview */
+void tern_cli_manual(FILE *out);                            /* tern.1 */
+tern_status tern_cli_completion(FILE *out, const char *shell);
+void tern_cli_page(FILE *out, const tern_command *command); /* docs/commands/NAME.md */
+
+/* ---- what commands share ------------------------------------------------------------------------------------- */
+
+/* Print one JSON document on standard output; takes the reference. */
+tern_status tern_print_json(json_t *document);
+/* A name that is not known, with the nearest one. */
+tern_status tern_unknown(const char *what, const char *name, const char *const *known, size_t count);
+
+/* Aligned columns for people: cells are added row by row; a column whose cells are numbers is right-aligned. */
+typedef struct tern_grid {
+    int columns;
+    tern_arena arena;
+    char **cells;
+    int count, capacity;
+    bool failed;
+} tern_grid;
+void tern_grid_row(tern_grid *table, const char *format, ...) TERN_PRINTF(2, 3); /* cells separated by | */
+tern_status tern_grid_print(tern_grid *table, FILE *out); /* and frees; row 0 is the head */
+
+/* A net named on the command line with its parameters, or one from a run folder. */
+typedef struct tern_subject {
+    const tern_net *net;
+    void *parameters;
+    tern_shape sample;
+    tern_store store;   /* of a trained run */
+    json_t *config;     /* config.json of a run; NULL for a plain net */
+    const char *folder; /* of a run; NULL */
+} tern_subject;
+tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name);
+void tern_subject_close(tern_subject *subject);
+
+/* Net parameters as JSON, and back. */
+json_t *tern_parameters_json(const tern_net *net, const void *parameters);
+
+/* Run folders: config.json, model.safetensors (parameters, moments, progress), history.jsonl, eval.json. */
+tern_status tern_run_path(char out[4096], const char *folder, const char *file);
+tern_status tern_run_save(const char *folder, const tern_store *store, const tern_progress_state *state);
+tern_status tern_run_load(const char *folder, tern_store *store, tern_progress_state *state);
+tern_status tern_read_json(const char *path, json_t **document);
+tern_status tern_write_json(const char *path, json_t *document); /* takes the reference */
+
+/* A data set's split as samples of the training code. */
+tern_samples tern_samples_of(const tern_dataset *dataset, bool train);
+
+json_t *tern_work_json(const tern_work *work);
+json_t *tern_evaluation_json(const tern_evaluation *evaluation, const tern_dataset *dataset);
+
+#endif

@@ -1,0 +1,231 @@
+/* tern cost: time, energy and memory of a net on machines that may not be here. */
+#include "cli/cli.h"
+#include "machine/machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const tern_cli_option options[] = {
+    {"machine", 'm', TERN_TEXT, "M", "all", "machine: a name, a path to a .yaml file, or all", NULL},
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", NULL},
+    {"density", 0, TERN_NUMBER, "D", "0.1",
+     "share of neurons that fire in a step, where nothing was measured", NULL},
+    {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
+    {0},
+};
+
+typedef struct tern_cost_job {
+    tern_cli *cli;
+    tern_program *program;
+    tern_step_work *steps;
+    tern_task_work *tasks;
+    tern_task_cost *costs;
+    tern_cost_query query;
+    bool measured;
+    tern_work total;
+} tern_cost_job;
+
+/* Work that an evaluation measured for a layer, spread over its steps in the proportion of the counted work. */
+static tern_status use_measured(tern_cost_job *job, json_t *layers, int batch)
+{
+    size_t index;
+    json_t *layer;
+    json_array_foreach(layers, index, layer)
+    {
+        const char *name = json_string_value(json_object_get(layer, "name"));
+        double measured = json_number_value(json_object_get(layer, "accumulates")) * batch, counted = 0;
+        for (int s = 0; name && s < job->query.count; s++)
+            if (strcmp(job->tasks[s].label, name) == 0) counted += job->tasks[s].work.accumulates;
+        for (int s = 0; counted > 0 && s < job->query.count; s++)
+            if (strcmp(job->tasks[s].label, name) == 0) job->tasks[s].work.accumulates *= measured / counted;
+    }
+    job->measured = true;
+    return TERN_OK;
+}
+
+static tern_status read_measured(tern_cost_job *job, const char *folder, int batch)
+{
+    char path[4096];
+    json_t *eval;
+    TERN_TRY(tern_run_path(path, folder, "eval.json"));
+    tern_status status = tern_read_json(path, &eval);
+    if (status != TERN_OK) return tern_in(status, "spike rates of %s (tern eval writes them)", folder);
+    json_t *layers = json_object_get(eval, "layers");
+    status = json_is_array(layers)
+                 ? use_measured(job, layers, batch)
+                 : tern_fail(TERN_FAILED, "%s: \"layers\" is missing; run tern eval %s again", path, folder);
+    json_decref(eval);
+    return status;
+}
+
+static tern_status prepare(tern_cost_job *job, double density)
+{
+    size_t count = (size_t)job->program->step_count;
+    job->steps = tern_take_array(count + 1, sizeof *job->steps);
+    job->tasks = tern_take_array(count + 1, sizeof *job->tasks);
+    job->costs = tern_take_array(count + 1, sizeof *job->costs);
+    if (!job->steps || !job->tasks || !job->costs)
+        return tern_no_memory(count * sizeof *job->tasks, "a cost");
+    TERN_TRY(tern_program_work(job->program, density, job->steps));
+    tern_memory_need need;
+    tern_program_memory(job->program, &need);
+    for (size_t i = 0; i < count; i++) {
+        const tern_step_work *s = &job->steps[i];
+        job->tasks[i] =
+            (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
+                             s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
+    }
+    job->query = (tern_cost_query){job->tasks, (int)count, need.weights, need.state, need.arena, need.inputs};
+    return TERN_OK;
+}
+
+static json_t *cost_json(const tern_machine *m, const tern_cost *c)
+{
+    return json_pack("{s:s,s:s,s:b,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:s,s:s}", "machine", m->name, "about",
+                     m->about, "fits", c->fits, "reason", c->reason, "seconds", c->seconds, "energy_joules",
+                     c->joules, "compute_joules", c->compute_joules, "memory_joules", c->memory_joules,
+                     "idle_joules", c->idle_joules, "peak_bytes", c->peak_bytes, "paper_energy_joules",
+                     c->paper_joules, "bound", c->bound, "weights_in", c->weights_in, "activations_in",
+                     c->activations_in);
+}
+
+/* Adds the line of one machine; prints its layers when it is the only one. */
+static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *table, json_t *all)
+{
+    tern_machine *m;
+    tern_cost c;
+    char time[24], joules[24], bytes[24];
+    TERN_TRY(tern_machine_open(&m, name));
+    tern_machine_cost(m, &job->query, &c, job->costs);
+    if (c.fits)
+        tern_grid_row(table, "%s|%s|%s|%s|%s|yes|%s", m->name, tern_human(time, c.seconds, "s"),
+                      tern_human(joules, c.joules, "J"), tern_human(bytes, c.peak_bytes, "B"), c.bound,
+                      c.reason);
+    else
+        tern_grid_row(table, "%s|-|-|%s|-|no|%s", m->name, tern_human(bytes, c.peak_bytes, "B"), c.reason);
+    json_array_append_new(all, cost_json(m, &c));
+    tern_machine_close(m);
+    return TERN_OK;
+}
+
+static json_t *layer_costs(const tern_cost_job *job)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < job->query.count; i++) {
+        const tern_task_work *t = &job->tasks[i];
+        const tern_task_cost *c = &job->costs[i];
+        if (!c->bound || !*c->bound) continue;
+        json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:f,s:f,s:f,s:f,s:f,s:s}", "layer", t->label,
+                                              "operator", job->steps[i].node->op->name, "work",
+                                              tern_work_json(&t->work), "weight_bytes", t->weight_bytes,
+                                              "read_bytes", t->read_bytes, "written_bytes", t->written_bytes,
+                                              "seconds", c->seconds, "joules", c->joules, "bound", c->bound));
+    }
+    return list;
+}
+
+static tern_status print_layers(const tern_cost_job *job)
+{
+    tern_grid t = {0};
+    char macs[24], adds[24], bytes[24], time[24], joules[24];
+    tern_grid_row(&t, "layer|operator|MACs|accumulates|bytes moved|time|energy|bound by");
+    for (int i = 0; i < job->query.count; i++) {
+        const tern_task_work *k = &job->tasks[i];
+        const tern_task_cost *c = &job->costs[i];
+        if (!c->bound || !*c->bound) continue;
+        tern_grid_row(
+            &t, "%s|%s|%s|%s|%s|%s|%s|%s", k->label, job->steps[i].node->op->name,
+            tern_human(macs, k->work.macs, ""), tern_human(adds, k->work.accumulates, ""),
+            tern_human(bytes, k->weight_bytes + k->read_bytes + k->written_bytes + k->state_bytes, "B"),
+            tern_human(time, c->seconds, "s"), tern_human(joules, c->joules, "J"), c->bound);
+    }
+    TERN_TRY(tern_grid_print(&t, stdout));
+    puts("");
+    return TERN_OK;
+}
+
+static void sum_work(tern_cost_job *job)
+{
+    for (int i = 0; i < job->query.count; i++) tern_work_add(&job->total, &job->tasks[i].work);
+}
+
+static tern_status print_all(tern_cost_job *job, const char *machine, double density)
+{
+    tern_grid table = {0};
+    tern_text names = {0};
+    json_t *all = json_array();
+    tern_status status = TERN_OK;
+    bool one = strcmp(machine, "all") != 0;
+    sum_work(job);
+    tern_grid_row(&table, "machine|time|energy|peak memory|bound by|fits|note");
+    if (one)
+        tern_text_format(&names, "%s\n", machine);
+    else
+        status = tern_machine_names(&names);
+    for (char *p = names.data, *end; status == TERN_OK && p && *p; p = end + 1) {
+        end = strchr(p, '\n');
+        *end = 0;
+        status = cost_on(job, p, &table, all);
+    }
+    double paper = 4.6e-12 * job->total.macs + 0.9e-12 * job->total.accumulates;
+    if (status == TERN_OK && job->cli->json) {
+        status = tern_print_json(json_pack("{s:o,s:f,s:s,s:O,s:o}", "work", tern_work_json(&job->total),
+                                           "paper_energy_joules", paper, "spike_rates",
+                                           job->measured ? "measured" : "assumed", "machines", all, "layers",
+                                           one ? layer_costs(job) : json_array()));
+    } else if (status == TERN_OK) {
+        char a[24], b[24], c[24];
+        if (one) status = print_layers(job);
+        if (status == TERN_OK) status = tern_grid_print(&table, stdout);
+        printf("%s multiply-accumulates, %s accumulates (spike rates %s", tern_human(a, job->total.macs, ""),
+               tern_human(b, job->total.accumulates, ""), job->measured ? "measured)" : "assumed: ");
+        if (!job->measured) printf("%g of neurons in a step; --trained RUN takes measured ones)", density);
+        printf("; paper-energy %s\n", tern_human(c, paper, "J"));
+    }
+    tern_arena_free(&table.arena);
+    tern_release(table.cells);
+    tern_text_free(&names);
+    json_decref(all);
+    return status;
+}
+
+static tern_status run_cost(tern_cli *cli)
+{
+    tern_subject s;
+    tern_graph *g = NULL;
+    tern_cost_job job = {.cli = cli};
+    int batch = tern_cli_whole(cli, "batch");
+    double density = tern_cli_number(cli, "density");
+    const char *trained = tern_cli_text(cli, "trained");
+    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
+    tern_status status = TERN_OK;
+    if (batch < 1 || density < 0 || density > 1)
+        status = tern_fail(TERN_USAGE, "--batch must be at least 1 and --density between 0 and 1");
+    if (status == TERN_OK) status = tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    tern_plan_options portable = {
+        .reference = true}; /* the scratch of this computer's kernels is no need of the net */
+    if (status == TERN_OK) status = tern_plan(&job.program, g, &portable);
+    if (status == TERN_OK) status = prepare(&job, density);
+    if (!trained && s.folder) trained = s.folder;
+    if (status == TERN_OK && trained) status = read_measured(&job, trained, batch);
+    if (status == TERN_OK) status = print_all(&job, tern_cli_text(cli, "machine"), density);
+    tern_release(job.steps);
+    tern_release(job.tasks);
+    tern_release(job.costs);
+    tern_program_close(job.program);
+    tern_graph_close(g);
+    tern_subject_close(&s);
+    return status;
+}
+
+const tern_command tern_command_cost = {
+    .name = "cost",
+    .about = "time, energy and memory of a net on one machine or on all",
+    .usage = "NET|RUN",
+    .more = "Example: tern cost spiking-vgg --depth 9 --machine stm32f746",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .net_options = true,
+    .run = run_cost,
+};

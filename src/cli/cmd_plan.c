@@ -1,0 +1,90 @@
+/* tern plan: where every byte of a net goes, and whether it fits. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+static const tern_cli_option options[] = {
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", NULL},
+    {"memory", 'm', TERN_BYTES, "BYTES", NULL,
+     "limit of the arena; forward values are computed again to keep it", NULL},
+    {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
+    {0},
+};
+
+static json_t *steps_json(const tern_program *p)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < p->step_count; i++) {
+        const tern_node *n = p->steps[i].node;
+        const tern_place *place = &p->places[n->out[0].id];
+        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:I,s:I,s:i,s:i,s:I}", "layer", n->layer,
+                                             "operator", n->op->name, "kernel",
+                                             p->steps[i].fast ? p->steps[i].fast->name : "reference",
+                                             "offset", (json_int_t)place->offset, "bytes",
+                                             (json_int_t)place->bytes, "first", place->first, "last",
+                                             place->last, "scratch", (json_int_t)p->steps[i].scratch_bytes));
+    }
+    return all;
+}
+
+static tern_status print(tern_cli *cli, const tern_program *p)
+{
+    tern_memory_need need;
+    char a[24], b[24];
+    tern_program_memory(p, &need);
+    if (cli->json)
+        return tern_print_json(json_pack("{s:I,s:I,s:f,s:f,s:f,s:o}", "arena_bytes",
+                                         (json_int_t)p->arena_bytes, "least_bytes",
+                                         (json_int_t)p->least_bytes, "weights", need.weights, "state",
+                                         need.state, "inputs", need.inputs, "steps", steps_json(p)));
+    tern_grid t = {0};
+    tern_grid_row(&t, "step|layer|operator|kernel|offset|bytes|lives until");
+    for (int i = 0; i < p->step_count; i++) {
+        const tern_node *n = p->steps[i].node;
+        const tern_place *place = &p->places[n->out[0].id];
+        if (n->op->flags & TERN_OP_VIEW) continue;
+        tern_grid_row(&t, "%d|%s|%s|%s|%zu|%zu|%d", i, n->layer, n->op->name,
+                      p->steps[i].fast ? p->steps[i].fast->name : "reference", place->offset, place->bytes,
+                      place->last);
+    }
+    TERN_TRY(tern_grid_print(&t, stdout));
+    printf("arena %zu bytes (%s), %.3f of the most that is alive at once (step %d)\n", p->arena_bytes,
+           tern_human(a, (double)p->arena_bytes, "B"),
+           p->least_bytes ? (double)p->arena_bytes / (double)p->least_bytes : 1.0, p->peak_step);
+    printf("weights %.0f bytes (%s), state %.0f bytes, inputs %.0f bytes\n", need.weights,
+           tern_human(b, need.weights, "B"), need.state, need.inputs);
+    return TERN_OK;
+}
+
+static tern_status run_plan(tern_cli *cli)
+{
+    tern_subject s;
+    tern_graph *g = NULL;
+    tern_program *p = NULL;
+    int batch = tern_cli_whole(cli, "batch");
+    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
+    tern_recipe recipe = tern_recipe_default();
+    bool training = tern_cli_has(cli, "train");
+    tern_status status = batch < 1 ? tern_fail(TERN_USAGE, "--batch must be at least 1") : TERN_OK;
+    if (status == TERN_OK)
+        status = training ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
+                          : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory")};
+    if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
+    if (status == TERN_OK) status = print(cli, p);
+    tern_program_close(p);
+    tern_graph_close(g);
+    tern_subject_close(&s);
+    return status;
+}
+
+const tern_command tern_command_plan = {
+    .name = "plan",
+    .about = "plan a net's memory: every buffer, the exact arena, what doesn't fit",
+    .usage = "NET|RUN",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .net_options = true,
+    .run = run_plan,
+};

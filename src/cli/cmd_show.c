@@ -1,0 +1,139 @@
+/* tern show: a net layer by layer, an operator, or a machine. */
+#include "cli/cli.h"
+#include "machine/machine.h"
+#include "op/op.h"
+
+#include <string.h>
+
+static const tern_cli_option options[] = {
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", NULL},
+    {"graph", 0, TERN_FLAG, NULL, NULL, "print the graph, one node a line", NULL},
+    {0},
+};
+
+/* Parameters whose first reader stands in a layer. */
+static int64_t layer_parameters(const tern_graph *g, const tern_node *node)
+{
+    int64_t count = 0;
+    for (int i = 0; i < node->nin; i++) {
+        const tern_value_info *v = tern_value_of(g, node->in[i]);
+        if (v && v->kind == TERN_VALUE_PARAM) count += tern_elements(&v->type.shape);
+    }
+    return count;
+}
+
+static tern_status layers(tern_cli *cli, const tern_subject *s, const tern_program *p)
+{
+    const tern_graph *g = p->graph;
+    tern_step_work *work = tern_take_array((size_t)p->step_count + 1, sizeof *work);
+    if (!work) return tern_no_memory((size_t)p->step_count * sizeof *work, "a table");
+    tern_status status = tern_program_work(p, 1, work);
+    tern_grid table = {0};
+    json_t *all = json_array();
+    char shape[96], macs[24], adds[24], count[24];
+    tern_grid_row(&table, "layer|operator|output|parameters|MACs|accumulates at density 1");
+    for (int i = 0; status == TERN_OK && i < p->step_count; i++) {
+        const tern_node *n = p->steps[i].node;
+        const tern_type *t = &g->values[n->out[0].id].type;
+        int64_t parameters = layer_parameters(g, n);
+        tern_shape_text(shape, &t->shape);
+        tern_grid_row(&table, "%s|%s|%s %s|%s|%s|%s", n->layer, n->op->name, tern_dtype_of(t->dtype)->name,
+                      shape, parameters ? tern_human(count, (double)parameters, "") : "",
+                      work[i].work.macs > 0 ? tern_human(macs, work[i].work.macs, "") : "",
+                      work[i].work.accumulates > 0 ? tern_human(adds, work[i].work.accumulates, "") : "");
+        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:s,s:I,s:o}", "layer", n->layer, "operator",
+                                             n->op->name, "dtype", tern_dtype_of(t->dtype)->name, "shape",
+                                             shape, "parameters", (json_int_t)parameters, "work",
+                                             tern_work_json(&work[i].work)));
+    }
+    tern_release(work);
+    if (status == TERN_OK && cli->json) {
+        json_t *parameters = tern_parameters_json(s->net, s->parameters);
+        status = tern_print_json(json_pack("{s:s,s:o,s:I,s:O}", "net", s->net->name, "options", parameters,
+                                           "parameters", (json_int_t)tern_parameter_count(g), "layers", all));
+    } else if (status == TERN_OK) {
+        printf("%s: %s\n", s->net->name, s->net->doc);
+        for (const tern_option *o = s->net->options; o->name; o++) {
+            double value = 0;
+            tern_net_get(s->net, s->parameters, o->name, &value);
+            printf("  --%-12s %-8g %s\n", o->name, value, o->doc);
+        }
+        status = tern_grid_print(&table, stdout);
+        printf("%lld parameters\n", (long long)tern_parameter_count(g));
+    }
+    tern_arena_free(&table.arena);
+    tern_release(table.cells);
+    json_decref(all);
+    return status;
+}
+
+static tern_status show_net(tern_cli *cli)
+{
+    tern_subject s;
+    tern_graph *g = NULL;
+    tern_program *p = NULL;
+    int batch = tern_cli_whole(cli, "batch");
+    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
+    tern_status status = batch < 1 ? tern_fail(TERN_USAGE, "--batch must be at least 1") : TERN_OK;
+    if (status == TERN_OK) status = tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    if (status == TERN_OK && tern_cli_has(cli, "graph")) {
+        tern_text text = {0};
+        tern_graph_print(g, &text);
+        status = tern_text_status(&text);
+        if (status == TERN_OK) fputs(text.data, stdout);
+        tern_text_free(&text);
+    } else if (status == TERN_OK) {
+        status = tern_plan(&p, g, NULL);
+        if (status == TERN_OK) status = layers(cli, &s, p);
+    }
+    tern_program_close(p);
+    tern_graph_close(g);
+    tern_subject_close(&s);
+    return status;
+}
+
+static tern_status show_operator(tern_cli *cli, const char *name)
+{
+    const tern_op *o = tern_operator_find(name);
+    const char *known[256];
+    size_t count = 0;
+    for (; tern_operators[count] && count < 256; count++) known[count] = tern_operators[count]->name;
+    if (!o) return tern_unknown("operator", name, known, count);
+    if (cli->json) {
+        json_t *arguments = json_array();
+        for (const tern_arg *a = o->args; a && a->name; a++)
+            json_array_append_new(arguments, json_pack("{s:s,s:s}", "name", a->name, "about", a->doc));
+        return tern_print_json(json_pack("{s:s,s:s,s:b,s:o}", "name", o->name, "about", o->doc, "gradient",
+                                         o->grad != NULL, "arguments", arguments));
+    }
+    printf("%s: %s\n", o->name, o->doc);
+    for (const tern_arg *a = o->args; a && a->name; a++) printf("  %-14s %s\n", a->name, a->doc);
+    printf("gradient: %s\n", o->grad ? "yes" : "no");
+    for (const tern_fast *f = o->fast; f && f->name; f++) printf("fast kernel: %s\n", f->name);
+    return TERN_OK;
+}
+
+static tern_status run_show(tern_cli *cli)
+{
+    const char *what = cli->arguments[0];
+    if (cli->count == 1) return show_net(cli);
+    if (strcmp(what, "operator") == 0) return show_operator(cli, cli->arguments[1]);
+    if (strcmp(what, "machine") != 0)
+        return tern_fail(TERN_USAGE, "show %s: expected a net, operator NAME or machine NAME", what);
+    tern_machine *m;
+    TERN_TRY(tern_machine_open(&m, cli->arguments[1]));
+    tern_machine_print(m, stdout);
+    tern_machine_close(m);
+    return TERN_OK;
+}
+
+const tern_command tern_command_show = {
+    .name = "show",
+    .about = "show a net layer by layer, an operator or a machine",
+    .usage = "NET | operator NAME | machine NAME",
+    .options = options,
+    .least = 1,
+    .most = 2,
+    .net_options = true,
+    .run = run_show,
+};

@@ -1,0 +1,258 @@
+/* tern train: from a net and data to a run folder. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const tern_cli_option options[] = {
+    {"data", 'd', TERN_TEXT, "DATA", "fashion-mnist", "data set: a name of `tern data`, or a path", NULL},
+    {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder (default run/NET)", NULL},
+    {"epochs", 'e', TERN_WHOLE, "N", "10", "epochs", NULL},
+    {"batch", 'b', TERN_WHOLE, "N", "64", "samples of a batch", NULL},
+    {"optimiser", 0, TERN_PICK, "NAME", "adamw", "update rule", "sgd|adam|adamw"},
+    {"rate", 0, TERN_NUMBER, "R", "0.002", "learning rate", NULL},
+    {"schedule", 0, TERN_PICK, "NAME", "cosine", "learning rate over time", "constant|step|cosine"},
+    {"warmup", 0, TERN_NUMBER, "E", "0.5", "epochs in which the rate grows from 0", NULL},
+    {"step-epochs", 0, TERN_WHOLE, "N", "10", "step schedule: epochs between steps", NULL},
+    {"step-factor", 0, TERN_NUMBER, "F", "0.1", "step schedule: factor of a step", NULL},
+    {"momentum", 0, TERN_NUMBER, "M", "0.9", "momentum of sgd", NULL},
+    {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", NULL},
+    {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", NULL},
+    {"crop", 0, TERN_WHOLE, "N", "2", "random shift by up to N pixels", NULL},
+    {"flip", 0, TERN_PICK, "YES", "yes", "mirror images at random", "yes|no"},
+    {"patience", 0, TERN_WHOLE, "N", "0", "stop after N epochs without a better test accuracy; 0: never",
+     NULL},
+    {"limit", 0, TERN_WHOLE, "N", "0", "use the first N training samples only; 0: all", NULL},
+    {"max-seconds", 0, TERN_NUMBER, "S", "0", "stop after S seconds of training; 0: never", NULL},
+    {"resume", 0, TERN_FLAG, NULL, NULL, "go on where the run folder stands", NULL},
+    {0},
+};
+
+typedef struct tern_train_run {
+    tern_cli *cli;
+    const char *folder;
+    tern_store store;
+    tern_progress_state state;
+    json_t *last; /* record of the last epoch */
+} tern_train_run;
+
+static int pick(const char *choices, const char *value)
+{
+    int index = 0;
+    for (const char *c = choices; c; c = strchr(c, '|'), index++) {
+        c += *c == '|';
+        if (strncmp(c, value, strlen(value)) == 0 && (c[strlen(value)] == '|' || !c[strlen(value)]))
+            return index;
+    }
+    return 0;
+}
+
+static tern_recipe recipe_of(const tern_cli *cli)
+{
+    tern_recipe r = tern_recipe_default();
+    r.epochs = tern_cli_whole(cli, "epochs");
+    r.batch = tern_cli_whole(cli, "batch");
+    r.optimiser = (tern_optimiser)pick("sgd|adam|adamw", tern_cli_text(cli, "optimiser"));
+    r.rate = tern_cli_number(cli, "rate");
+    r.schedule = (tern_schedule)pick("constant|step|cosine", tern_cli_text(cli, "schedule"));
+    r.warmup = tern_cli_number(cli, "warmup");
+    r.step_epochs = tern_cli_whole(cli, "step-epochs");
+    r.step_factor = tern_cli_number(cli, "step-factor");
+    r.momentum = tern_cli_number(cli, "momentum");
+    r.decay = tern_cli_number(cli, "decay");
+    r.smoothing = tern_cli_number(cli, "smoothing");
+    r.crop = tern_cli_whole(cli, "crop");
+    r.flip = strcmp(tern_cli_text(cli, "flip"), "yes") == 0;
+    r.patience = tern_cli_whole(cli, "patience");
+    r.seed = cli->seed;
+    return r;
+}
+
+static json_t *recipe_json(const tern_cli *cli)
+{
+    json_t *object = json_object();
+    for (const tern_cli_option *o = options; o->name; o++) {
+        if (o->kind == TERN_FLAG || strcmp(o->name, "out") == 0 || strcmp(o->name, "max-seconds") == 0)
+            continue;
+        const char *text = tern_cli_text(cli, o->name);
+        bool number = o->kind == TERN_WHOLE || o->kind == TERN_NUMBER;
+        json_object_set_new(object, o->name, number ? json_real(strtod(text, NULL)) : json_string(text));
+    }
+    return object;
+}
+
+static tern_status write_config(const tern_train_run *run, const tern_subject *s, const tern_dataset *d)
+{
+    char path[4096];
+    json_t *sample = json_array();
+    for (int i = 0; i < d->sample.rank; i++) json_array_append_new(sample, json_integer(d->sample.dim[i]));
+    json_t *mean = json_array(), *std = json_array();
+    for (int i = 0; i < 8; i++) {
+        json_array_append_new(mean, json_real(d->mean[i]));
+        json_array_append_new(std, json_real(d->std[i]));
+    }
+    json_t *config = json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:I}", "tern", TERN_VERSION, "net",
+                               s->net->name, "parameters", tern_parameters_json(s->net, s->parameters),
+                               "data", tern_cli_text(run->cli, "data"), "sample", sample, "mean", mean, "std",
+                               std, "recipe", recipe_json(run->cli), "seed", (json_int_t)run->cli->seed);
+    TERN_TRY(tern_run_path(path, run->folder, "config.json"));
+    return tern_write_json(path, config);
+}
+
+/* history.jsonl is rewritten as a whole, so that it never holds half a line. */
+static tern_status append_history(const char *folder, json_t *record)
+{
+    char path[4096], *old = NULL;
+    size_t count = 0;
+    tern_text text = {0};
+    TERN_TRY(tern_run_path(path, folder, "history.jsonl"));
+    if (access(path, F_OK) == 0) TERN_TRY(tern_read_file(path, &old, &count));
+    char *line = json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    if (old) tern_text_add(&text, old, count);
+    if (line) tern_text_format(&text, "%s\n", line);
+    tern_status status = line ? tern_text_status(&text) : tern_no_memory(0, "the history");
+    if (status == TERN_OK) status = tern_write_file(path, text.data, text.size);
+    tern_release(line);
+    tern_release(old);
+    tern_text_free(&text);
+    return status;
+}
+
+static json_t *epoch_json(const tern_epoch *e)
+{
+    json_t *o =
+        json_pack("{s:i,s:f,s:f,s:f,s:f,s:f,s:f}", "epoch", e->epoch, "train_loss", e->train_loss,
+                  "train_accuracy", e->train_accuracy, "images_per_second", e->images_per_second,
+                  "spikes_per_neuron", e->spikes_per_neuron, "seconds", e->seconds, "learning_rate", e->rate);
+    if (isfinite(e->test_accuracy)) {
+        json_object_set_new(o, "test_loss", json_real(e->test_loss));
+        json_object_set_new(o, "test_accuracy", json_real(e->test_accuracy));
+    }
+    return o;
+}
+
+static tern_status hook(void *context, const tern_progress_state *state, const tern_epoch *epoch)
+{
+    tern_train_run *run = context;
+    TERN_TRY(tern_run_save(run->folder, &run->store, state));
+    if (!epoch) return TERN_OK;
+    json_decref(run->last);
+    run->last = epoch_json(epoch);
+    return append_history(run->folder, run->last);
+}
+
+/* A fresh folder, or the state of the one to resume. */
+static tern_status open_folder(tern_train_run *run, tern_subject *s)
+{
+    char path[4096];
+    struct stat about;
+    TERN_TRY(tern_run_path(path, run->folder, "model.safetensors"));
+    bool exists = stat(path, &about) == 0;
+    if (tern_cli_has(run->cli, "resume")) {
+        if (!exists)
+            return tern_fail(TERN_USAGE, "--resume: %s holds no checkpoint; leave out --resume to begin",
+                             run->folder);
+        tern_subject old;
+        TERN_TRY(tern_subject_open(&old, run->cli, run->folder));
+        bool same = old.net == s->net && memcmp(old.parameters, s->parameters, s->net->size) == 0;
+        tern_subject_close(&old);
+        if (!same)
+            return tern_fail(TERN_USAGE, "--resume: %s holds another net or other parameters", run->folder);
+        return tern_run_load(run->folder, &run->store, &run->state);
+    }
+    if (exists)
+        return tern_fail(TERN_USAGE, "%s holds a run already; give --resume to go on, or another --out",
+                         run->folder);
+    return tern_make_folder(run->folder);
+}
+
+static tern_status finish(tern_train_run *run, const tern_subject *s, const tern_samples *test,
+                          const tern_dataset *d, int batch)
+{
+    tern_evaluation e;
+    char path[4096];
+    TERN_TRY(tern_evaluate(&e, s->net, s->parameters, test, batch, (int)test->images.shape.dim[0],
+                           &run->store, run->cli->pool));
+    tern_status status = tern_run_path(path, run->folder, "eval.json");
+    if (status == TERN_OK) status = tern_write_json(path, tern_evaluation_json(&e, d));
+    if (status == TERN_OK && run->cli->json)
+        status = tern_print_json(
+            json_pack("{s:s,s:f,s:f,s:f,s:f,s:i,s:o?}", "run", run->folder, "test_accuracy", e.accuracy,
+                      "test_loss", e.loss, "spikes_per_neuron", e.spikes_per_neuron, "train_seconds",
+                      run->state.seconds, "epochs", run->state.epoch, "last_epoch", json_incref(run->last)));
+    else if (status == TERN_OK)
+        printf("%s: test accuracy %.4f after %d epochs, %.0f s; spikes per neuron %.3f\n", run->folder,
+               e.accuracy, run->state.epoch, run->state.seconds, e.spikes_per_neuron);
+    tern_evaluation_free(&e);
+    return status;
+}
+
+static tern_status train(tern_train_run *run, tern_subject *s, const tern_dataset *d)
+{
+    tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
+    tern_training t = {.net = s->net,
+                       .parameters = s->parameters,
+                       .recipe = recipe_of(run->cli),
+                       .train = &train,
+                       .test = &test,
+                       .max_seconds = tern_cli_number(run->cli, "max-seconds"),
+                       .quiet = run->cli->quiet,
+                       .hook = hook,
+                       .context = run};
+    if (t.recipe.batch < 1 || t.recipe.epochs < 1)
+        return tern_fail(TERN_USAGE, "--batch and --epochs must be at least 1");
+    TERN_TRY(open_folder(run, s));
+    TERN_TRY(write_config(run, s, d));
+    tern_catch_interrupts();
+    tern_status status = tern_train(&t, &run->state, &run->store, run->cli->pool);
+    if (status == TERN_INTERRUPTED) {
+        TERN_TRY(tern_run_save(run->folder, &run->store, &run->state));
+        return tern_in(status, "%s is saved; go on with --resume", run->folder);
+    }
+    TERN_TRY(status);
+    TERN_TRY(tern_run_save(run->folder, &run->store, &run->state));
+    return finish(run, s, &test, d, t.recipe.batch);
+}
+
+static tern_status run_train(tern_cli *cli)
+{
+    tern_subject subject;
+    tern_dataset dataset = {0};
+    tern_train_run run = {.cli = cli};
+    char folder[256];
+    if (!tern_net_find(cli->arguments[0])) return tern_subject_open(&subject, cli, cli->arguments[0]);
+    TERN_TRY(tern_subject_open(&subject, cli, cli->arguments[0]));
+    run.folder = tern_cli_text(cli, "out");
+    snprintf(folder, sizeof folder, "run/%s", subject.net->name);
+    if (!run.folder) run.folder = folder;
+    tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit")};
+    tern_status status = tern_dataset_open(&dataset, tern_cli_text(cli, "data"), &limits);
+    if (status == TERN_OK) {
+        double classes;
+        if (tern_net_get(subject.net, subject.parameters, "classes", &classes) == TERN_OK &&
+            !tern_cli_has(cli, "classes"))
+            status = tern_net_set(subject.net, subject.parameters, "classes", dataset.classes);
+        tern_clear();
+    }
+    if (status == TERN_OK) status = train(&run, &subject, &dataset);
+    json_decref(run.last);
+    tern_store_close(&run.store);
+    tern_dataset_close(&dataset);
+    tern_subject_close(&subject);
+    return status;
+}
+
+const tern_command tern_command_train = {
+    .name = "train",
+    .about = "train a net on a data set, into a run folder",
+    .usage = "NET",
+    .more = "Example: tern train spiking-cnn --data fashion-mnist --timesteps 4 -o run/first",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .net_options = true,
+    .run = run_train,
+};

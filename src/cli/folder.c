@@ -1,0 +1,152 @@
+/* Run folders, and what a command works on: a net by name, or a trained one by its folder. */
+#include "cli/cli.h"
+#include "io/io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+tern_status tern_run_path(char out[4096], const char *folder, const char *file)
+{
+    int length = snprintf(out, 4096, "%s/%s", folder, file);
+    return length > 0 && length < 4096 ? TERN_OK : tern_fail(TERN_USAGE, "the path %s is too long", folder);
+}
+
+tern_status tern_run_save(const char *folder, const tern_store *store, const tern_progress_state *s)
+{
+    char path[4096];
+    TERN_TRY(tern_run_path(path, folder, "model.safetensors"));
+    json_t *progress =
+        json_pack("{s:i,s:i,s:I,s:f,s:i,s:f,s:I,s:I,s:f}", "epoch", s->epoch, "batch", s->batch, "steps",
+                  (json_int_t)s->steps, "best", s->best, "since_best", s->since_best, "loss_sum", s->loss_sum,
+                  "correct", (json_int_t)s->correct, "seen", (json_int_t)s->seen, "seconds", s->seconds);
+    char *text = progress ? json_dumps(progress, JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(progress);
+    if (!text) return tern_no_memory(0, "a checkpoint");
+    tern_status status =
+        tern_checkpoint_write(path, store->tensors, (const char *const *)store->names, store->count, text);
+    tern_release(text);
+    return status;
+}
+
+static tern_status read_progress(const char *text, const char *path, tern_progress_state *s)
+{
+    json_error_t error;
+    json_t *p = json_loads(text, 0, &error);
+    json_int_t steps = 0, correct = 0, seen = 0;
+    int bad =
+        json_unpack_ex(p, &error, 0, "{s:i,s:i,s:I,s:F,s:i,s:F,s:I,s:I,s:F}", "epoch", &s->epoch, "batch",
+                       &s->batch, "steps", &steps, "best", &s->best, "since_best", &s->since_best, "loss_sum",
+                       &s->loss_sum, "correct", &correct, "seen", &seen, "seconds", &s->seconds);
+    json_decref(p);
+    if (bad) return tern_fail(TERN_FAILED, "%s: progress of training: %s", path, error.text);
+    s->steps = (uint64_t)steps;
+    s->correct = correct;
+    s->seen = seen;
+    return TERN_OK;
+}
+
+/* Moves the tensors of a file into a store. */
+static tern_status fill_store(tern_bundle *bundle, tern_store *store)
+{
+    for (int i = 0; i < bundle->count; i++) {
+        int index;
+        tern_type type = {bundle->tensors[i].dtype, bundle->tensors[i].shape};
+        TERN_TRY(tern_store_need(store, bundle->names[i], &type, (tern_init){0}, 0, &index));
+        memcpy(store->tensors[index].data, bundle->tensors[i].data,
+               tern_bytes_of(type.dtype, tern_elements(&type.shape)));
+    }
+    return TERN_OK;
+}
+
+tern_status tern_run_load(const char *folder, tern_store *store, tern_progress_state *state)
+{
+    char path[4096], *document = NULL;
+    tern_bundle bundle = {0};
+    TERN_TRY(tern_run_path(path, folder, "model.safetensors"));
+    TERN_TRY(tern_checkpoint_read(path, &bundle, &document));
+    tern_status status = read_progress(document, path, state);
+    if (status == TERN_OK) status = fill_store(&bundle, store);
+    tern_bundle_free(&bundle);
+    tern_release(document);
+    return status;
+}
+
+/* Net and parameters of config.json. */
+static tern_status from_config(tern_subject *s, const char *path)
+{
+    const char *name = json_string_value(json_object_get(s->config, "net"));
+    json_t *parameters = json_object_get(s->config, "parameters"),
+           *sample = json_object_get(s->config, "sample"), *value;
+    const char *key;
+    if (!name || !(s->net = tern_net_find(name)))
+        return tern_fail(TERN_FAILED, "%s: \"net\" is \"%s\", which this version does not know", path,
+                         name ? name : "");
+    TERN_TRY(tern_net_parameters(s->net, &s->parameters));
+    json_object_foreach(parameters, key, value)
+    {
+        tern_status status = tern_net_set(s->net, s->parameters, key, json_number_value(value));
+        if (status != TERN_OK) return tern_in(TERN_FAILED, "%s", path);
+    }
+    size_t rank = json_array_size(sample);
+    if (rank < 1 || rank >= TERN_MAX_RANK)
+        return tern_fail(TERN_FAILED, "%s: \"sample\" must be the shape of one sample", path);
+    s->sample.rank = (int)rank;
+    for (size_t i = 0; i < rank; i++) s->sample.dim[i] = json_integer_value(json_array_get(sample, i));
+    return TERN_OK;
+}
+
+static tern_status open_run(tern_subject *s, const char *folder)
+{
+    char path[4096];
+    tern_progress_state state = {0};
+    TERN_TRY(tern_run_path(path, folder, "config.json"));
+    TERN_TRY(tern_read_json(path, &s->config));
+    s->folder = folder;
+    TERN_TRY(from_config(s, path));
+    return tern_run_load(folder, &s->store, &state);
+}
+
+static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *name)
+{
+    const char *known[64];
+    size_t count = 0;
+    s->net = tern_net_find(name);
+    for (; tern_net_at((int)count) && count < 64; count++) known[count] = tern_net_at((int)count)->name;
+    if (!s->net) return tern_unknown("net or run folder", name, known, count);
+    TERN_TRY(tern_net_parameters(s->net, &s->parameters));
+    s->sample = s->net->sample;
+    for (int i = 0; i < cli->given_count; i++) {
+        for (const tern_option *o = s->net->options; o->name; o++)
+            if (strcmp(o->name, cli->given[i].name) == 0)
+                TERN_TRY(tern_net_set(s->net, s->parameters, o->name, strtod(cli->given[i].value, NULL)));
+    }
+    return TERN_OK;
+}
+
+tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name)
+{
+    *subject = (tern_subject){0};
+    struct stat about;
+    bool folder = !tern_net_find(name) && stat(name, &about) == 0 && S_ISDIR(about.st_mode);
+    tern_status status = folder ? open_run(subject, name) : open_net(subject, cli, name);
+    if (status != TERN_OK) tern_subject_close(subject);
+    return status;
+}
+
+void tern_subject_close(tern_subject *subject)
+{
+    tern_net_free(subject->parameters);
+    tern_store_close(&subject->store);
+    json_decref(subject->config);
+    *subject = (tern_subject){0};
+}
+
+tern_samples tern_samples_of(const tern_dataset *dataset, bool train)
+{
+    const tern_split *split = train ? &dataset->train : &dataset->test;
+    tern_samples s = {.images = split->images, .labels = split->labels, .classes = dataset->classes};
+    memcpy(s.mean, dataset->mean, sizeof s.mean);
+    memcpy(s.std, dataset->std, sizeof s.std);
+    return s;
+}

@@ -1,0 +1,208 @@
+/* The command line: parsed against the records, with errors that say what was meant. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const tern_cli_option tern_common_options[] = {
+    {"help", 'h', TERN_FLAG, NULL, NULL, "show this help", NULL},
+    {"json", 0, TERN_FLAG, NULL, NULL, "print one JSON document on standard output", NULL},
+    {"quiet", 'q', TERN_FLAG, NULL, NULL, "no progress on standard error", NULL},
+    {"seed", 0, TERN_WHOLE, "N", "1", "seed of everything random", NULL},
+    {"threads", 0, TERN_WHOLE, "N", "0", "threads; 0: all processors, or TERN_THREADS", NULL},
+    {0},
+};
+
+static const tern_cli_option *in_list(const tern_cli_option *options, const char *name, size_t length)
+{
+    for (const tern_cli_option *o = options; o && o->name; o++)
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0) return o;
+    return NULL;
+}
+
+static const tern_cli_option *find(const tern_command *c, const char *name, size_t length)
+{
+    const tern_cli_option *o = in_list(c->options, name, length);
+    return o ? o : in_list(tern_common_options, name, length);
+}
+
+static const tern_cli_option *find_letter(const tern_command *c, char letter)
+{
+    for (const tern_cli_option *o = c->options; o && o->name; o++)
+        if (o->letter == letter) return o;
+    for (const tern_cli_option *o = tern_common_options; o->name; o++)
+        if (o->letter == letter) return o;
+    return NULL;
+}
+
+/* The parameter of the net that the first argument names, or NULL. */
+static const tern_option *net_option(const tern_cli *cli, const char *name, size_t length)
+{
+    const tern_net *net = cli->command->net_options && cli->count ? tern_net_find(cli->arguments[0]) : NULL;
+    for (const tern_option *o = net ? net->options : NULL; o && o->name; o++)
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0) return o;
+    return NULL;
+}
+
+tern_status tern_unknown(const char *what, const char *name, const char *const *known, size_t count)
+{
+    const char *near = tern_nearest(name, known, count);
+    if (near) return tern_fail(TERN_USAGE, "unknown %s \"%s\"; did you mean \"%s\"?", what, name, near);
+    tern_text list = {0};
+    for (size_t i = 0; i < count; i++) tern_text_format(&list, "%s%s", i ? ", " : "", known[i]);
+    tern_status status =
+        tern_fail(TERN_USAGE, "unknown %s \"%s\"; known are %s", what, name, list.data ? list.data : "none");
+    tern_text_free(&list);
+    return status;
+}
+
+static tern_status unknown_option(const tern_cli *cli, const char *name)
+{
+    const char *known[TERN_CLI_MAX * 2];
+    size_t count = 0;
+    const tern_net *net = cli->command->net_options && cli->count ? tern_net_find(cli->arguments[0]) : NULL;
+    for (const tern_cli_option *o = cli->command->options; o && o->name && count < TERN_CLI_MAX; o++)
+        known[count++] = o->name;
+    for (const tern_cli_option *o = tern_common_options; o->name; o++) known[count++] = o->name;
+    for (const tern_option *o = net ? net->options : NULL; o && o->name && count < 2 * TERN_CLI_MAX; o++)
+        known[count++] = o->name;
+    const char *near = tern_nearest(name, known, count);
+    return tern_fail(TERN_USAGE, "%s: unknown option --%s%s%s%s; see tern %s --help", cli->command->name,
+                     name, near ? "; did you mean --" : "", near ? near : "", near ? "?" : "",
+                     cli->command->name);
+}
+
+static bool in_choices(const char *choices, const char *value)
+{
+    size_t length = strlen(value);
+    for (const char *c = choices; c && *c;) {
+        const char *end = strchr(c, '|');
+        size_t n = end ? (size_t)(end - c) : strlen(c);
+        if (n == length && strncmp(c, value, n) == 0) return true;
+        c += n + (end != NULL);
+    }
+    return false;
+}
+
+static tern_status check_value(const char *name, tern_option_kind kind, const char *choices,
+                               const char *value)
+{
+    char *end;
+    double number = strtod(value, &end), bytes;
+    bool is_number = *value && !*end && isfinite(number);
+    switch (kind) {
+    case TERN_FLAG:
+    case TERN_TEXT:
+        return TERN_OK;
+    case TERN_WHOLE:
+        if (is_number && number >= 0 && number == floor(number) && number < 9e15) return TERN_OK;
+        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected a whole number", name, value);
+    case TERN_NUMBER:
+        if (is_number) return TERN_OK;
+        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected a number", name, value);
+    case TERN_BYTES:
+        return tern_parse_bytes(value, &bytes) == TERN_OK ? TERN_OK : tern_in(TERN_USAGE, "--%s", name);
+    case TERN_PICK:
+        if (in_choices(choices, value)) return TERN_OK;
+        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected one of %s", name, value, choices);
+    }
+    return TERN_OK;
+}
+
+static tern_status give(tern_cli *cli, const char *name, const char *value)
+{
+    if (cli->given_count == TERN_CLI_MAX) return tern_fail(TERN_USAGE, "too many options");
+    cli->given[cli->given_count].name = name;
+    cli->given[cli->given_count++].value = value;
+    return TERN_OK;
+}
+
+/* One option at argv[*i]; moves *i over its value. */
+static tern_status take_option(tern_cli *cli, int argc, char **argv, int *i)
+{
+    const char *word = argv[*i], *name = word + 2, *value = NULL;
+    const tern_cli_option *o = NULL;
+    const tern_option *net = NULL;
+    if (word[1] != '-') {
+        o = find_letter(cli->command, word[1]);
+        if (!o)
+            return tern_fail(TERN_USAGE, "%s: unknown option %s; see tern %s --help", cli->command->name,
+                             word, cli->command->name);
+        if (word[2]) value = word + 2;
+    } else {
+        const char *equals = strchr(name, '=');
+        size_t length = equals ? (size_t)(equals - name) : strlen(name);
+        o = find(cli->command, name, length);
+        if (!o) net = net_option(cli, name, length);
+        if (!o && !net) return unknown_option(cli, name);
+        if (equals) value = equals + 1;
+    }
+    const char *known = o ? o->name : net->name;
+    tern_option_kind kind = o ? o->kind : TERN_NUMBER;
+    if (kind == TERN_FLAG) {
+        if (value) return tern_fail(TERN_USAGE, "--%s takes no value, found \"%s\"", known, value);
+        return give(cli, known, "true");
+    }
+    if (!value && *i + 1 >= argc)
+        return tern_fail(TERN_USAGE, "--%s needs a value%s%s", known, o && o->value ? ": " : "",
+                         o && o->value ? o->value : "");
+    if (!value) value = argv[++*i];
+    TERN_TRY(check_value(known, kind, o ? o->choices : NULL, value));
+    return give(cli, known, value);
+}
+
+tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc, char **argv)
+{
+    *cli = (tern_cli){.command = command};
+    bool plain = false; /* behind -- */
+    for (int i = 0; i < argc; i++) {
+        if (!plain && strcmp(argv[i], "--") == 0) {
+            plain = true;
+        } else if (!plain && argv[i][0] == '-' && argv[i][1]) {
+            TERN_TRY(take_option(cli, argc, argv, &i));
+        } else {
+            if (cli->count >= command->most)
+                return tern_fail(TERN_USAGE, "%s: unexpected argument \"%s\"; usage: tern %s %s",
+                                 command->name, argv[i], command->name, command->usage);
+            cli->arguments[cli->count++] = argv[i];
+        }
+    }
+    cli->json = tern_cli_has(cli, "json");
+    cli->quiet = tern_cli_has(cli, "quiet");
+    cli->seed = (uint64_t)tern_cli_number(cli, "seed");
+    cli->threads = tern_cli_whole(cli, "threads");
+    if (tern_cli_has(cli, "help") || cli->count >= command->least) return TERN_OK;
+    return tern_fail(TERN_USAGE, "%s: an argument is missing; usage: tern %s %s", command->name,
+                     command->name, command->usage);
+}
+
+bool tern_cli_has(const tern_cli *cli, const char *name)
+{
+    for (int i = 0; i < cli->given_count; i++)
+        if (strcmp(cli->given[i].name, name) == 0) return true;
+    return false;
+}
+
+const char *tern_cli_text(const tern_cli *cli, const char *name)
+{
+    for (int i = cli->given_count - 1; i >= 0; i--) /* the last one wins */
+        if (strcmp(cli->given[i].name, name) == 0) return cli->given[i].value;
+    const tern_cli_option *o = find(cli->command, name, strlen(name));
+    return o ? o->standard : NULL;
+}
+
+double tern_cli_number(const tern_cli *cli, const char *name)
+{
+    const char *text = tern_cli_text(cli, name);
+    const tern_cli_option *o = find(cli->command, name, strlen(name));
+    double bytes = 0;
+    if (text && o && o->kind == TERN_BYTES) return tern_parse_bytes(text, &bytes) == TERN_OK ? bytes : 0;
+    return text ? strtod(text, NULL) : 0;
+}
+
+int tern_cli_whole(const tern_cli *cli, const char *name)
+{
+    double value = tern_cli_number(cli, name);
+    return value > 2e9 ? 2000000000 : (int)value;
+}

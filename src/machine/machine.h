@@ -1,0 +1,108 @@
+/* machine: what a computer can do and what it costs, read from a file in machines/ in which every figure has a unit and
+ * a source; and what a program costs on it. */
+#ifndef TERN_MACHINE_H
+#define TERN_MACHINE_H
+
+#include "tensor/tensor.h"
+
+#define TERN_MACHINE_PARTS 8
+
+typedef enum tern_unit_kind {
+    TERN_UNIT_SIMD,
+    TERN_UNIT_MATRIX,
+    TERN_UNIT_SYSTOLIC,
+    TERN_UNIT_EVENT, /* works on spikes only */
+    TERN_UNIT_KINDS
+} tern_unit_kind;
+
+/* Something that computes.  Rates are operations per second at full use, 0: the format is not supported. */
+typedef struct tern_unit {
+    const char *name, *source;
+    tern_unit_kind kind;
+    double clock;                                            /* Hz */
+    double mac[TERN_DTYPES];                                 /* multiply-accumulates per second */
+    double add[TERN_DTYPES];                                 /* accumulates per second */
+    double mac_energy[TERN_DTYPES], add_energy[TERN_DTYPES]; /* J each */
+    double efficiency;                                       /* share of the rate that is sustained */
+} tern_unit;
+
+/* A memory, near ones first. */
+typedef struct tern_tier {
+    const char *name, *source;
+    double size;        /* bytes */
+    double bandwidth;   /* bytes per second */
+    double latency;     /* seconds */
+    double read, write; /* J per byte */
+    bool persistent;    /* holds weights only, and keeps them without power */
+} tern_tier;
+
+typedef struct tern_machine {
+    const char *name, *about, *source;
+    tern_unit units[TERN_MACHINE_PARTS];
+    int unit_count;
+    tern_tier tiers[TERN_MACHINE_PARTS];
+    int tier_count;
+    double idle;   /* W while it works, on top of the operations */
+    double launch; /* s that starting an operator takes */
+    tern_arena arena;
+} tern_machine;
+
+/* A name (searched in TERN_MACHINES, ./machines, the installed folder; "here" also in the user's data folder) or a path. */
+tern_status tern_machine_open(tern_machine **machine, const char *name);
+tern_status tern_machine_parse(tern_machine **machine, const char *text, size_t count, const char *path);
+void tern_machine_close(tern_machine *machine);
+/* Names of all machines that are found, one a line. */
+tern_status tern_machine_names(tern_text *names);
+void tern_machine_print(const tern_machine *machine, FILE *out);
+/* Where `here` is kept: $XDG_DATA_HOME/tern/here.yaml or ~/.local/share/tern/here.yaml. */
+tern_status tern_machine_here_path(char out[4096]);
+
+/* "864 MB/s" to 864e6: the number must carry a unit of the class. */
+typedef enum tern_quantity {
+    TERN_IN_BYTES,
+    TERN_IN_BYTES_PER_SECOND,
+    TERN_IN_HERTZ,
+    TERN_IN_SECONDS,
+    TERN_IN_JOULES,
+    TERN_IN_JOULES_PER_BYTE,
+    TERN_IN_WATTS,
+    TERN_IN_OPERATIONS, /* per second, or "/cycle" (then the result is per cycle and *per_cycle is true) */
+} tern_quantity;
+tern_status tern_parse_quantity(const char *text, tern_quantity quantity, double *value, bool *per_cycle);
+
+/* ---- cost ------------------------------------------------------------------------------------------------------ */
+
+/* One operator's work: what it computes in which format, and the bytes that it moves. */
+typedef struct tern_task_work {
+    const char *label;
+    tern_work work;
+    tern_dtype dtype;
+    bool on_spikes;
+    double weight_bytes, state_bytes, read_bytes, written_bytes;
+} tern_task_work;
+
+typedef struct tern_cost_query {
+    const tern_task_work *tasks;
+    int count;
+    double weights, state, arena, inputs; /* bytes that must be held */
+} tern_cost_query;
+
+typedef struct tern_task_cost {
+    double seconds, compute_seconds, memory_seconds, joules;
+    const char *bound; /* "compute", "launch", or the memory that limits */
+} tern_task_cost;
+
+typedef struct tern_cost {
+    bool fits;
+    char reason[256]; /* why it does not fit, or in which format it runs, or "" */
+    double seconds, joules, compute_joules, memory_joules, idle_joules, peak_bytes;
+    double paper_joules; /* 4.6 pJ a MAC + 0.9 pJ an accumulate, memory ignored */
+    const char *bound;   /* what most of the time is spent on */
+    const char *weights_in, *activations_in;
+} tern_cost;
+
+/* Cost of one run of a program; tasks_out[query->count] may be NULL.  The formulas are in docs/machines.md. */
+void tern_machine_cost(const tern_machine *machine, const tern_cost_query *query, tern_cost *cost,
+                       tern_task_cost *tasks_out);
+
+#endif
