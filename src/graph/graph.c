@@ -8,15 +8,26 @@ tern_status tern_graph_open(tern_graph **graph, const tern_graph_options *option
     tern_graph *g = tern_take(sizeof *g);
     if (!g) return tern_no_memory(sizeof *g, "a graph");
     if (options) g->options = *options;
+    g->owners = 1;
     g->value_count = 1; /* id 0 is the empty value */
     g->layer = "";
     *graph = g;
     return TERN_OK;
 }
 
+tern_graph *tern_body_of(const tern_node *node, int i)
+{
+    for (const tern_arg *a = node->op->args; a && a->name; a++)
+        if (a->kind == TERN_ARG_GRAPH && i-- == 0)
+            return *(tern_graph *const *)((const char *)node->args + a->offset);
+    return NULL;
+}
+
 void tern_graph_close(tern_graph *graph)
 {
-    if (!graph) return;
+    if (!graph || --graph->owners > 0) return;
+    for (int n = 0; n < graph->node_count; n++)
+        for (int i = 0; i < TERN_BODIES; i++) tern_graph_close(tern_body_of(graph->nodes[n], i));
     tern_release(graph->values);
     tern_release(graph->nodes);
     tern_release(graph->outputs);
@@ -24,8 +35,7 @@ void tern_graph_close(tern_graph *graph)
     tern_release(graph);
 }
 
-/* Fails the graph with the message that is recorded on this thread. */
-static tern_value fail_with_message(tern_graph *g, tern_status status)
+tern_value tern_graph_keep(tern_graph *g, tern_status status)
 {
     if (g->status == TERN_OK) {
         g->status = status;
@@ -43,7 +53,7 @@ tern_value tern_graph_fail(tern_graph *graph, const char *format, ...)
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     tern_clear();
-    return fail_with_message(graph, tern_fail(TERN_FAILED, "%s", message));
+    return tern_graph_keep(graph, tern_fail(TERN_FAILED, "%s", message));
 }
 
 tern_status tern_graph_status(const tern_graph *graph)
@@ -61,7 +71,7 @@ static bool grow(tern_graph *g, void **array, int count, int *capacity, size_t s
     int wanted = *capacity ? 2 * *capacity : 64;
     void *bigger = tern_resize(*array, (size_t)*capacity * size, (size_t)wanted * size);
     if (!bigger) {
-        fail_with_message(g, tern_no_memory((size_t)wanted * size, "a graph"));
+        tern_graph_keep(g, tern_no_memory((size_t)wanted * size, "a graph"));
         return false;
     }
     *array = bigger;
@@ -87,9 +97,9 @@ static tern_value add_source(tern_graph *g, tern_value_info info, const char *na
         return tern_graph_fail(g, "graph: the name \"%s\" is taken already; give the layer another .name",
                                name);
     tern_status status = tern_shape_check(&info.type.shape, name);
-    if (status != TERN_OK) return fail_with_message(g, status);
+    if (status != TERN_OK) return tern_graph_keep(g, status);
     info.name = tern_arena_string(&g->arena, name);
-    if (!info.name) return fail_with_message(g, tern_no_memory(strlen(name), "a graph"));
+    if (!info.name) return tern_graph_keep(g, tern_no_memory(strlen(name), "a graph"));
     return add_value(g, &info);
 }
 
@@ -115,7 +125,7 @@ static void *copy_bytes(tern_graph *g, const void *from, size_t bytes)
 {
     void *to = tern_arena_take(&g->arena, bytes ? bytes : 1);
     if (!to)
-        fail_with_message(g, tern_no_memory(bytes, "a graph"));
+        tern_graph_keep(g, tern_no_memory(bytes, "a graph"));
     else if (bytes && from)
         memcpy(to, from, bytes);
     return to;
@@ -192,7 +202,7 @@ tern_value tern_apply(tern_graph *graph, const tern_op *op, const void *args, co
     tern_type outs[TERN_MAX_OUT];
     tern_infer types = {.op = op, .args = args, .nin = nin, .out = outs};
     tern_status status = infer(graph, in, &types);
-    if (status != TERN_OK) return fail_with_message(graph, status);
+    if (status != TERN_OK) return tern_graph_keep(graph, status);
     void *nodes = graph->nodes;
     if (!grow(graph, &nodes, graph->node_count, &graph->node_capacity, sizeof *graph->nodes))
         return (tern_value){0};
@@ -212,6 +222,10 @@ tern_value tern_apply(tern_graph *graph, const tern_op *op, const void *args, co
     }
     if (graph->status != TERN_OK) return (tern_value){0};
     graph->nodes[graph->node_count++] = node;
+    for (int i = 0; i < TERN_BODIES; i++) {
+        tern_graph *body = tern_body_of(node, i);
+        if (body) body->owners++;
+    }
     if (out) memcpy(out, node->out, (size_t)types.nout * sizeof *out);
     return node->out[0];
 }
@@ -221,7 +235,7 @@ const char *tern_layer(tern_graph *graph, const char *kind, const char *name)
     graph->layer_count++;
     char *label = name ? tern_arena_string(&graph->arena, name)
                        : tern_arena_format(&graph->arena, "%s%d", kind, graph->layer_count);
-    if (!label) fail_with_message(graph, tern_no_memory(strlen(kind), "a graph"));
+    if (!label) tern_graph_keep(graph, tern_no_memory(strlen(kind), "a graph"));
     graph->layer = label ? label : "";
     return graph->layer;
 }
@@ -229,7 +243,7 @@ const char *tern_layer(tern_graph *graph, const char *kind, const char *name)
 const char *tern_layer_name(tern_graph *graph, const char *what)
 {
     char *name = tern_arena_format(&graph->arena, "%s.%s", graph->layer, what);
-    if (!name) fail_with_message(graph, tern_no_memory(strlen(what), "a graph"));
+    if (!name) tern_graph_keep(graph, tern_no_memory(strlen(what), "a graph"));
     return name ? name : "";
 }
 

@@ -62,6 +62,7 @@ struct tern_graph {
     const char *layer; /* label of the nodes that are being added */
     tern_phase phase;
     int layer_count; /* labels given so far, for automatic names */
+    int owners;      /* a body belongs to whoever opened it and to each node that has it as an argument */
     tern_status status;
     char *message;
 };
@@ -114,8 +115,9 @@ typedef struct tern_grad {
 
 /* One application of an operator to memory.  in[i].data is NULL for an absent optional input, out[i].data for an
  * output that nobody reads.  Kernels never allocate: scratch holds what the operator or kernel asked for. */
+#define TERN_BODIES 2 /* body graphs that an operator can have */
 typedef struct tern_call tern_call;
-typedef void tern_run_body(const tern_call *call, const void *const *in, void *const *state,
+typedef void tern_run_body(const tern_call *call, int which, const void *const *in, void *const *state,
                            void *const *out);
 struct tern_call {
     const tern_op *op;
@@ -129,8 +131,9 @@ struct tern_call {
     const double
         *density;       /* share of ones in each input of format bit, for work without data; NULL: all ones */
     tern_work *counter; /* when not NULL, reference kernels count here each operation that they execute */
-    void *body;         /* planned body of operators that have one (scan) */
-    tern_run_body *run_body; /* runs the body once: inputs, states (read and overwritten), outputs */
+    void *body[TERN_BODIES]; /* planned bodies of operators that have them (scan) */
+    tern_run_body
+        *run_body; /* runs body `which` once: inputs and parameters, states (read and overwritten), outputs */
 };
 
 /* A faster kernel beside the reference.  match looks at types and arguments only (data are NULL). */
@@ -179,8 +182,14 @@ void tern_work_add(tern_work *total, const tern_work *part);
 tern_value tern_apply(tern_graph *graph, const tern_op *op, const void *args, const tern_value *in, int nin,
                       tern_value *out);
 
+/* The i-th body graph among the arguments of a node, or NULL. */
+tern_graph *tern_body_of(const tern_node *node, int i);
+
 /* Keep an error (the first one); returns the empty value. */
 tern_value tern_graph_fail(tern_graph *graph, const char *format, ...) TERN_PRINTF(2, 3);
+
+/* The same with the failure that is recorded on this thread. */
+tern_value tern_graph_keep(tern_graph *graph, tern_status status);
 
 /* Begin a layer: following nodes carry its label, "<kind><n>" or `name` when not NULL.  Returns the label. */
 const char *tern_layer(tern_graph *graph, const char *kind, const char *name);

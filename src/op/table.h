@@ -14,6 +14,7 @@
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
     X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \
+    X(scan)                                                      /* scan.c: a body graph over time */                  \
     X(cross_entropy) X(cross_entropy_grad)                       /* loss.c */                                          \
     X(sgd) X(adam)                                               /* optimiser.c: what a parameter becomes */
 /* clang-format on */

@@ -9,7 +9,8 @@
 void tern_program_close(tern_program *program)
 {
     if (!program) return;
-    for (int s = 0; s < program->step_count; s++) tern_program_close(program->steps[s].body);
+    for (int s = 0; s < program->step_count; s++)
+        for (int i = 0; i < TERN_BODIES; i++) tern_program_close(program->steps[s].body[i]);
     tern_graph_close(program->own_graph);
     tern_release(program->steps);
     tern_release(program->places);
@@ -150,11 +151,22 @@ static const tern_fast *choose_kernel(const tern_call *call, const tern_plan_opt
     return NULL;
 }
 
-static tern_graph *body_of(const tern_node *node)
+/* Programs of a node's bodies, which run one at a time in the same memory behind the operator's own. */
+static tern_status plan_bodies(tern_step *step, const tern_plan_options *options)
 {
-    for (const tern_arg *a = node->op->args; a && a->name; a++)
-        if (a->kind == TERN_ARG_GRAPH) return *(tern_graph *const *)((const char *)node->args + a->offset);
-    return NULL;
+    tern_plan_options inner = {.reference = options->reference, .keep_order = options->keep_order};
+    size_t most = 0;
+    for (int i = 0; i < TERN_BODIES; i++) {
+        const tern_graph *body = tern_body_of(step->node, i);
+        if (!body) continue;
+        tern_status status = tern_plan(&step->body[i], body, &inner);
+        if (status != TERN_OK)
+            return tern_in(status, "layer %s: body of %s", step->node->layer, step->node->op->name);
+        if (step->body[i]->arena_bytes > most) most = step->body[i]->arena_bytes;
+    }
+    step->body_offset = (step->scratch_bytes + 63) / 64 * 64;
+    if (most) step->scratch_bytes = step->body_offset + most;
+    return TERN_OK;
 }
 
 static tern_status plan_step(tern_program *p, const tern_node *node, const tern_plan_options *options)
@@ -170,15 +182,9 @@ static tern_status plan_step(tern_program *p, const tern_node *node, const tern_
     size_t (*scratch)(const tern_call *) = step.fast ? step.fast->scratch : node->op->scratch;
     step.scratch_bytes = scratch ? scratch(&call) : 0;
     tern_release(tensors);
-    const tern_graph *body = body_of(node);
-    if (body) {
-        tern_plan_options inner = {.reference = options->reference, .keep_order = options->keep_order};
-        tern_status status = tern_plan(&step.body, body, &inner);
-        if (status != TERN_OK) return tern_in(status, "layer %s: body of %s", node->layer, node->op->name);
-        step.scratch_bytes += step.body->arena_bytes;
-    }
-    p->steps[p->step_count++] = step;
-    return TERN_OK;
+    tern_status status = plan_bodies(&step, options);
+    p->steps[p->step_count++] = step; /* its programs are released with it, complete or not */
+    return status;
 }
 
 /* Offsets of all arena roots and scratch areas. */

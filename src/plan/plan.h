@@ -27,8 +27,9 @@ typedef struct tern_place {
 typedef struct tern_step {
     const tern_node *node;
     const tern_fast *fast; /* NULL: the reference kernel */
-    tern_program *body;    /* operators with a body graph */
-    size_t scratch_bytes, scratch_offset;
+    tern_program
+        *body[TERN_BODIES]; /* operators with body graphs; their arena is the end of the scratch memory */
+    size_t scratch_bytes, scratch_offset, body_offset;
 } tern_step;
 
 /* A state whose next value was computed elsewhere: copied at the end of a run. */

@@ -2,6 +2,8 @@
  * operands are. */
 #include "plan/plan.h"
 
+#include <string.h>
+
 /* Bytes of one operand, by the kind of memory that it is in. */
 static void add_read(const tern_program *p, int id, tern_traffic *t)
 {
@@ -34,6 +36,41 @@ static void add_written(const tern_program *p, int id, tern_traffic *t)
         t->written += bytes;
 }
 
+static int int_argument(const tern_node *node, const char *name)
+{
+    for (const tern_arg *a = node->op->args; a && a->name; a++)
+        if (strcmp(a->name, name) == 0) return *(const int *)((const char *)node->args + a->offset);
+    return 0;
+}
+
+/* What the bodies of a step do, times how often they run: `steps` times, or with two bodies `chosen` of them. */
+static tern_status add_bodies(const tern_step *step, double density, tern_step_work *out)
+{
+    int steps = int_argument(step->node, "steps"), chosen = int_argument(step->node, "chosen");
+    for (int i = 0; i < TERN_BODIES; i++) {
+        const tern_program *body = step->body[i];
+        if (!body) continue;
+        double times = !step->body[1] ? steps : i == 0 ? chosen : steps - chosen;
+        tern_step_work *inner = tern_take_array((size_t)body->step_count + 1, sizeof *inner);
+        if (!inner) return tern_no_memory((size_t)body->step_count * sizeof *inner, "an account of work");
+        tern_status status = tern_program_work(body, density, inner);
+        for (int s = 0; status == TERN_OK && s < body->step_count; s++) {
+            const tern_work *w = &inner[s].work;
+            const tern_traffic *t = &inner[s].traffic;
+            tern_work_add(&out->work, &(tern_work){w->macs * times, w->accumulates * times,
+                                                   w->specials * times, w->elementwise * times});
+            out->traffic.weights += t->weights * times;
+            out->traffic.state += t->state * times;
+            out->traffic.read += t->read * times;
+            out->traffic.written += t->written * times;
+            out->on_spikes |= inner[s].on_spikes;
+        }
+        tern_release(inner);
+        TERN_TRY(status);
+    }
+    return TERN_OK;
+}
+
 tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps)
 {
     const tern_graph *g = program->graph;
@@ -62,6 +99,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
         node->op->work(&call, &out->work);
         tern_release(tensors);
         tern_release(densities);
+        TERN_TRY(add_bodies(&program->steps[s], density, out));
     }
     return TERN_OK;
 }

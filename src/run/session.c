@@ -12,9 +12,10 @@ struct tern_session {
     void **memory;    /* [value_count]: storage of each root; views and shared results resolve through it */
     int *slots;       /* [value_count]: index in the store of parameters and kept states, else -1 */
     tern_call *calls; /* [step_count] */
-    tern_tensor *tensors;  /* operands of all calls */
-    tern_session **bodies; /* [step_count], NULL for steps without a body */
-    tern_work *counters;   /* [step_count] while counting */
+    tern_tensor *tensors;                 /* operands of all calls */
+    tern_session *(*bodies)[TERN_BODIES]; /* [step_count], NULL where a step has none */
+    size_t body_offset;  /* of a body: where its arena begins in the scratch memory of its operator */
+    tern_work *counters; /* [step_count] while counting */
     double *seconds, *spikes;
     bool counting;
 };
@@ -27,7 +28,8 @@ void tern_session_close(tern_session *session)
         bool own_state = p->graph->values[i].kind == TERN_VALUE_STATE && session->slots[i] < 0;
         if (own_state && session->owns_arena) tern_release(session->memory[i]);
     }
-    for (int s = 0; session->bodies && s < p->step_count; s++) tern_session_close(session->bodies[s]);
+    for (int s = 0; session->bodies && s < p->step_count; s++)
+        for (int i = 0; i < TERN_BODIES; i++) tern_session_close(session->bodies[s][i]);
     if (session->owns_arena) tern_release(session->arena);
     tern_release(session->memory);
     tern_release(session->slots);
@@ -75,16 +77,19 @@ static void resolve(tern_session *s)
 static void run_steps(tern_session *s, uint64_t seed);
 
 /* The body of an operator, once: inputs and states are the operator's memory, outputs are copied to it. */
-static void run_body(const tern_call *call, const void *const *in, void *const *state, void *const *out)
+static void run_body(const tern_call *call, int which, const void *const *in, void *const *state,
+                     void *const *out)
 {
-    tern_session *b = call->body;
+    tern_session *b = call->body[which];
     const tern_graph *g = b->program->graph;
     int inputs = 0, states = 0;
-    for (int i = 1; i < g->value_count; i++) {
+    for (int i = 1; i < g->value_count; i++)
         if (g->values[i].kind == TERN_VALUE_INPUT) b->memory[i] = (void *)(uintptr_t)in[inputs++];
+    for (int i = 1; i < g->value_count; i++) {
+        if (g->values[i].kind == TERN_VALUE_PARAM) b->memory[i] = (void *)(uintptr_t)in[inputs++];
         if (g->values[i].kind == TERN_VALUE_STATE) b->memory[i] = state[states++];
     }
-    b->arena = call->scratch;
+    b->arena = (char *)call->scratch + b->body_offset;
     resolve(b);
     run_steps(b, call->seed);
     for (int i = 0; i < g->output_count; i++) {
@@ -130,12 +135,15 @@ static tern_status open_common(tern_session *s, const tern_program *program, ter
     for (size_t i = 0; i < values; i++) s->slots[i] = -1;
     TERN_TRY(open_calls(s));
     for (int i = 0; i < program->step_count; i++) {
-        if (!program->steps[i].body) continue;
-        s->bodies[i] = tern_take(sizeof **s->bodies);
-        if (!s->bodies[i]) return tern_no_memory(sizeof **s->bodies, "a session");
-        TERN_TRY(open_common(s->bodies[i], program->steps[i].body, NULL, pool));
-        s->calls[i].body = s->bodies[i];
-        s->calls[i].run_body = run_body;
+        for (int k = 0; k < TERN_BODIES; k++) {
+            if (!program->steps[i].body[k]) continue;
+            tern_session *body = tern_take(sizeof *body);
+            if (!body) return tern_no_memory(sizeof *body, "a session");
+            s->bodies[i][k] = s->calls[i].body[k] = body;
+            s->calls[i].run_body = run_body;
+            body->body_offset = program->steps[i].body_offset;
+            TERN_TRY(open_common(body, program->steps[i].body[k], NULL, pool));
+        }
     }
     return TERN_OK;
 }
@@ -191,18 +199,16 @@ tern_status tern_session_bind(tern_session *session, const char *input, const vo
     return TERN_OK;
 }
 
-/* Work of a step from its operands; what a body did was counted by its own session. */
-static void count_step(tern_session *s, int i)
+/* Work and spikes that the bodies of a step counted in their own sessions. */
+static void count_bodies(tern_session *s, int i)
 {
-    const tern_call *call = &s->calls[i];
-    tern_session *body = s->bodies[i];
-    if (!body) {
-        call->op->work(call, &s->counters[i]);
-        return;
-    }
-    for (int k = 0; k < body->program->step_count; k++) {
-        tern_work_add(&s->counters[i], &body->counters[k]);
-        body->counters[k] = (tern_work){0};
+    for (int which = 0; which < TERN_BODIES; which++) {
+        tern_session *body = s->bodies[i][which];
+        for (int k = 0; body && k < body->program->step_count; k++) {
+            tern_work_add(&s->counters[i], &body->counters[k]);
+            s->spikes[i] += body->spikes[k];
+        }
+        if (body) tern_session_clear(body);
     }
 }
 
@@ -215,14 +221,16 @@ static void run_steps(tern_session *s, uint64_t seed)
         tern_call *call = &s->calls[i];
         call->seed = seed;
         double begun = tern_now();
-        if (s->counting && !step->body) count_step(s, i); /* before operands are overwritten in place */
+        if (s->counting) /* before operands are overwritten in place */
+            call->op->work(call, &s->counters[i]);
         if (step->fast)
             step->fast->run(call);
         else
             step->node->op->run(call);
-        if (s->counting && step->body) count_step(s, i);
+        if (s->counting) count_bodies(s, i);
         if (s->counting) s->seconds[i] += tern_now() - begun;
-        if (s->counting && call->nout && call->out[0].dtype == TERN_BIT && call->out[0].data)
+        bool counted = step->body[0] != NULL; /* by the bodies */
+        if (s->counting && !counted && call->nout && call->out[0].dtype == TERN_BIT && call->out[0].data)
             s->spikes[i] += (double)tern_count_bits(&call->out[0]);
     }
     for (int c = 0; c < p->copy_count; c++) {
@@ -269,7 +277,8 @@ void tern_session_count(tern_session *session, bool on)
 {
     session->counting = on;
     for (int i = 0; i < session->program->step_count; i++)
-        if (session->bodies[i]) tern_session_count(session->bodies[i], on);
+        for (int k = 0; k < TERN_BODIES; k++)
+            if (session->bodies[i][k]) tern_session_count(session->bodies[i][k], on);
 }
 
 void tern_session_clear(tern_session *session)
