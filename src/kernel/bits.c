@@ -169,9 +169,52 @@ static void max_pool_task(void *context, int64_t task, int thread)
     }
 }
 
+/* The even bits of a word, moved together. */
+static uint64_t squeeze(uint64_t x)
+{
+    x &= 0x5555555555555555u;
+    x = (x | x >> 1) & 0x3333333333333333u;
+    x = (x | x >> 2) & 0x0f0f0f0f0f0f0f0fu;
+    x = (x | x >> 4) & 0x00ff00ff00ff00ffu;
+    x = (x | x >> 8) & 0x0000ffff0000ffffu;
+    return (x | x >> 16) & 0xffffffffu;
+}
+
+/* 64 rows of 2x2 windows over images of an even width <= 64: their bits fill whole words. */
+static void halve_task(void *context, int64_t task, int thread)
+{
+    const pooling *p = context;
+    const tern_conv *c = p->window;
+    int64_t rows = c->images * c->in_channels * c->out_height, last = min((task + 1) * 64, rows);
+    int64_t filled = 0;
+    uint64_t word = 0, *to = p->bits + task * c->out_width;
+    (void)thread;
+    for (int64_t r = task * 64; r < last; r++) {
+        int64_t at = p->first + (r / c->out_height * c->height + r % c->out_height * 2) * c->width;
+        uint64_t both = word_at(p->x, at, c->width) | word_at(p->x, at + c->width, c->width);
+        uint64_t bits = squeeze(both | both >> 1);
+        word |= bits << filled;
+        filled += c->out_width;
+        if (filled < 64) continue;
+        *to++ = word;
+        filled -= 64;
+        word = filled ? bits >> (c->out_width - filled) : 0;
+    }
+    if (filled) *to = word;
+}
+
 void tern_bits_max_pool(tern_pool *pool, const tern_conv *window, const void *x, int64_t first, void *y)
 {
     pooling p = {.window = window, .x = x, .first = first, .bits = y};
+    bool halves = window->kernel_height == 2 && window->kernel_width == 2 && window->stride_y == 2 &&
+                  window->stride_x == 2 && window->pad_y == 0 && window->pad_x == 0 &&
+                  window->dilation_y == 1 && window->dilation_x == 1 && window->height % 2 == 0 &&
+                  window->width % 2 == 0 && window->width <= 64;
+    if (halves) {
+        tern_pool_run(pool, ceil_div(window->images * window->in_channels * window->out_height, 64),
+                      halve_task, &p);
+        return;
+    }
     tern_pool_run(pool, ceil_div(pooled(window), 4096), max_pool_task, &p);
 }
 
