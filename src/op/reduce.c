@@ -74,24 +74,37 @@ static void mean_run(const tern_call *call)
 
 static bool reduce_matches(const tern_call *call)
 {
-    return call->in[0].dtype == TERN_F32;
+    return call->in[0].dtype == TERN_F32 || call->in[0].dtype == TERN_BIT;
+}
+
+/* Spikes are summed as floats. */
+static size_t reduce_scratch(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_BIT ? (size_t)tern_elements(&call->in[0].shape) * sizeof(float) : 0;
+}
+
+static const float *floats_of(const tern_call *call)
+{
+    if (call->in[0].dtype == TERN_F32) return call->in[0].data;
+    tern_bits_to_f32(call->pool, call->in[0].data, 0, tern_elements(&call->in[0].shape), call->scratch);
+    return call->scratch;
 }
 
 static void sum_fast(const tern_call *call)
 {
     tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
-    tern_sum_loop(call->pool, v.outer, v.length, v.inner, call->in[0].data, 1, call->out[0].data);
+    tern_sum_loop(call->pool, v.outer, v.length, v.inner, floats_of(call), 1, call->out[0].data);
 }
 
 static void mean_fast(const tern_call *call)
 {
     tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
     float share = 1 / (float)v.length;
-    tern_sum_loop(call->pool, v.outer, v.length, v.inner, call->in[0].data, share, call->out[0].data);
+    tern_sum_loop(call->pool, v.outer, v.length, v.inner, floats_of(call), share, call->out[0].data);
 }
 
-static const tern_fast sum_kernels[] = {{"loop", reduce_matches, NULL, sum_fast}, {0}};
-static const tern_fast mean_kernels[] = {{"loop", reduce_matches, NULL, mean_fast}, {0}};
+static const tern_fast sum_kernels[] = {{"loop", reduce_matches, reduce_scratch, sum_fast}, {0}};
+static const tern_fast mean_kernels[] = {{"loop", reduce_matches, reduce_scratch, mean_fast}, {0}};
 
 static void reduce_work(const tern_call *call, tern_work *work)
 {
