@@ -1,4 +1,4 @@
-/* io: IDX files and the data sets made of them. */
+/* io: IDX files. */
 #include "test.h"
 
 #include "io/io.h"
@@ -58,43 +58,12 @@ static void test_idx_memory(void **state)
     assert_survives_out_of_memory(idx_job());
 }
 
-static void test_fashion_mnist(void **state)
-{
-    (void)state;
-    const tern_known_dataset *known = tern_dataset_known(0);
-    tern_arena arena = {0};
-    char *searched, *found;
-    assert_string_equal(known->name, "fashion-mnist");
-    assert_ok(tern_dataset_locate(known, &arena, &searched, &found));
-    if (!found) {
-        print_message("skipped: fashion-mnist is not in %s\n", searched);
-        tern_arena_free(&arena);
-        skip();
-    }
-    tern_arena_free(&arena);
-    tern_dataset d;
-    assert_ok(tern_dataset_open(&d, "fashion-mnist", NULL));
-    assert_true(tern_shape_equal(&d.train.images.shape, &TERN_SHAPE(60000, 1, 28, 28)));
-    assert_true(tern_shape_equal(&d.test.images.shape, &TERN_SHAPE(10000, 1, 28, 28)));
-    int of_class[10] = {0};
-    const int32_t *labels = d.test.labels.data;
-    for (int i = 0; i < 10000; i++) of_class[labels[i]]++;
-    for (int c = 0; c < 10; c++) assert_int_equal(of_class[c], 1000);
-    assert_int_equal(d.classes, 10);
-    assert_string_equal(d.class_names[9], "ankle boot");
-    /* The published mean and deviation of the training pixels. */
-    assert_true(d.mean[0] > 0.2860 && d.mean[0] < 0.2861);
-    assert_true(d.std[0] > 0.3530 && d.std[0] < 0.3531);
-    tern_dataset_close(&d);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idx_plain),
         cmocka_unit_test(test_idx_errors),
         cmocka_unit_test(test_idx_memory),
-        cmocka_unit_test(test_fashion_mnist),
     };
     return cmocka_run_group_tests_name("io: idx", tests, NULL, NULL);
 }

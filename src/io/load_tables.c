@@ -86,7 +86,7 @@ static tern_status shape_rows(tern_tensor *values, const char *path, const tern_
     int64_t *d = values->shape.dim;
     if (d[1] != (int64_t)o->height * o->width)
         return tern_fail(TERN_FAILED, "%s: %lld columns of values, expected %d x %d pixels", path,
-                         (long long)d[1], o->height, o->width);
+                         (long long)d[1], o->width, o->height);
     values->shape = TERN_SHAPE(d[0], 1, o->height, o->width);
     return TERN_OK;
 }
