@@ -2,7 +2,7 @@
  *
  * x [lead..,C,H,W] or [lead..,C], gamma beta running_mean running_var [C].  In training the statistics are those of the
  * batch, per time step with per_step (axis 0 is T), and the running ones follow:  r = (1-m) r + m batch, with the unbiased
- * variance, once for each step.  outputs y, mean [S,C], 1/std [S,C], running mean, running variance (Ioffe & Szegedy 2015). */
+ * variance, once for each step.  outputs y, and in training mean [S,C], 1/std [S,C], running mean, running variance (Ioffe & Szegedy 2015). */
 #include "op/op.h"
 
 #include "kernel/loops.h"
@@ -94,11 +94,11 @@ static void norm_run(const tern_call *call)
                                  tern_get(&call->in[2], c));
                     if (call->counter) call->counter->elementwise++;
                 }
-            if (out[1].data) tern_set(&out[1], s * v.channels + c, mean);
-            if (out[2].data) tern_set(&out[2], s * v.channels + c, inverse);
+            if (a->training && out[1].data) tern_set(&out[1], s * v.channels + c, mean);
+            if (a->training && out[2].data) tern_set(&out[2], s * v.channels + c, inverse);
         }
-        if (out[3].data) tern_set(&out[3], c, running_mean);
-        if (out[4].data) tern_set(&out[4], c, running_var);
+        if (a->training && out[3].data) tern_set(&out[3], c, running_mean);
+        if (a->training && out[4].data) tern_set(&out[4], c, running_var);
     }
 }
 
