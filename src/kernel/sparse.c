@@ -93,24 +93,53 @@ static void start_block(const tern_sparse *p, int64_t row0, int64_t rows, int64_
         }
 }
 
-/* A block of C that is turned or cut at the right edge goes through a square of its own. */
-static void add_edge(const slab *s, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                     const uint8_t *lists, const uint16_t *counts, const float *b, bool add)
+/* A task's part of the slab: rows and, panel by panel, columns of C. */
+typedef struct part {
+    int64_t row, rows, column, columns; /* in C, this panel's */
+    const uint8_t *lists;
+    const uint16_t *counts;
+    const float *b;
+    bool add;
+} part;
+
+static void add_block(const slab *s, const part *t, int64_t block, float *c, int64_t row_stride, bool add)
+{
+    const layout *l = &s->layout;
+    l->kernels->add_rows(t->rows, t->lists + block * l->block, l->slab_sums, t->counts + block, s->blocks,
+                         t->b + block * l->block * l->columns, c, row_stride, add);
+}
+
+/* C row by row; a panel that is cut at the right edge goes through a square of its own. */
+static void add_straight(const slab *s, const part *t)
 {
     const tern_sparse *p = s->sparse;
-    float square[TASK_ROWS * MAX_COLUMNS];
-    s->layout.kernels->add_rows(rows, lists, s->layout.slab_sums, counts, s->blocks, b, square, MAX_COLUMNS,
-                                false);
-    float *c = p->c + row * p->row_stride + column * p->column_stride;
-    if (p->row_stride == 1 && !add) {
-        s->layout.kernels->turn(rows, columns, square, MAX_COLUMNS, c, p->column_stride);
-        return;
-    }
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t i = 0; i < rows; i++) {
-            float *to = c + i * p->row_stride + j * p->column_stride, from = square[i * MAX_COLUMNS + j];
-            *to = add ? *to + from : from;
+    float *c = p->c + t->row * p->row_stride + t->column;
+    for (int64_t block = 0; block < s->blocks; block++) {
+        bool add = t->add || block > 0;
+        if (t->columns == s->layout.columns) {
+            add_block(s, t, block, c, p->row_stride, add);
+            continue;
         }
+        float square[TASK_ROWS * MAX_COLUMNS];
+        add_block(s, t, block, square, MAX_COLUMNS, false);
+        for (int64_t i = 0; i < t->rows; i++)
+            for (int64_t j = 0; j < t->columns; j++) {
+                float *to = c + i * p->row_stride + j, from = square[i * MAX_COLUMNS + j];
+                *to = add ? *to + from : from;
+            }
+    }
+}
+
+/* C column by column: the square is turned out of C and back. */
+static void add_turned(const slab *s, const part *t)
+{
+    const tern_sparse *p = s->sparse;
+    const tern_kernels *kernels = s->layout.kernels;
+    float square[TASK_ROWS * MAX_COLUMNS] = {0}, *c = p->c + t->row + t->column * p->column_stride;
+    if (t->add) kernels->turn(t->columns, t->rows, c, p->column_stride, square, MAX_COLUMNS);
+    for (int64_t block = 0; block < s->blocks; block++)
+        add_block(s, t, block, square, MAX_COLUMNS, t->add || block > 0);
+    kernels->turn(t->rows, t->columns, square, MAX_COLUMNS, c, p->column_stride);
 }
 
 static void add_task(void *context, int64_t task, int thread)
@@ -118,25 +147,23 @@ static void add_task(void *context, int64_t task, int thread)
     const slab *s = context;
     const tern_sparse *p = s->sparse;
     const layout *l = &s->layout;
-    int64_t from_row = task / s->tasks_n * TASK_ROWS, rows = min(TASK_ROWS, s->rows - from_row);
-    int64_t from = task % s->tasks_n * s->panels_per_task * l->columns;
-    int64_t to = min(from + s->panels_per_task * l->columns, s->columns);
+    int64_t from_row = task / s->tasks_n * TASK_ROWS, width = s->panels_per_task * l->columns;
+    int64_t from = task % s->tasks_n * width, to = min(from + width, s->columns);
+    part t = {.row = s->row0 + from_row, .rows = min(TASK_ROWS, s->rows - from_row)};
+    t.lists = s->lists + from_row * l->slab_sums;
+    t.counts = s->counts + from_row * s->blocks;
+    t.add = p->accumulate || p->bias || s->sum0 > 0;
     (void)thread;
 
-    if (p->bias && s->sum0 == 0) start_block(p, s->row0 + from_row, rows, s->column0 + from, to - from);
-    for (int64_t block = 0; block < s->blocks; block++) {
-        bool add = p->accumulate || p->bias || s->sum0 + block > 0;
-        const uint8_t *lists = s->lists + from_row * l->slab_sums + block * l->block;
-        const uint16_t *counts = s->counts + from_row * s->blocks + block;
-        for (int64_t j = from; j < to; j += l->columns) {
-            const float *b = s->b + j * s->sums + block * l->block * l->columns;
-            int64_t row = s->row0 + from_row, column = s->column0 + j;
-            if (p->column_stride == 1 && j + l->columns <= s->columns)
-                l->kernels->add_rows(rows, lists, l->slab_sums, counts, s->blocks, b,
-                                     p->c + row * p->row_stride + column, p->row_stride, add);
-            else
-                add_edge(s, row, rows, column, min(l->columns, s->columns - j), lists, counts, b, add);
-        }
+    if (p->bias && s->sum0 == 0) start_block(p, t.row, t.rows, s->column0 + from, to - from);
+    for (int64_t j = from; j < to; j += l->columns) {
+        t.b = s->b + j * s->sums;
+        t.column = s->column0 + j;
+        t.columns = min(l->columns, s->columns - j);
+        if (p->column_stride == 1)
+            add_straight(s, &t);
+        else
+            add_turned(s, &t);
     }
 }
 
