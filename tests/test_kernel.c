@@ -301,7 +301,7 @@ static tern_conv random_conv(void)
         c.out_channels = c.groups * between(1, 20);
         if (below(5) == 0) c.in_channels = c.out_channels = c.groups;
         c.height = line ? 1 : between(1, 18);
-        c.width = between(1, 40);
+        c.width = below(8) ? between(1, 40) : between(60, 300);
         c.kernel_height = line ? 1 : between(1, 4);
         c.kernel_width = between(1, 5);
         c.stride_y = line ? 1 : between(1, 3);

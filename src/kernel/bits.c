@@ -1,23 +1,15 @@
-/* Packed bits: counting, converting, turning, pooling. */
+/* Packed bits: counting, converting, turning. */
 #include "kernel/gemm.h"
 
 #include <string.h>
 
 #define TASK_BITS (64 * 1024) /* a whole number of words */
 
-static uint64_t word_at(const uint64_t *words, int64_t at, int64_t count)
-{
-    int shift = (int)(at & 63);
-    uint64_t bits = words[at >> 6] >> shift;
-    if (shift + count > 64) bits |= words[(at >> 6) + 1] << (64 - shift);
-    return count < 64 ? bits & ((1ull << count) - 1) : bits;
-}
-
 int64_t tern_bits_count(const void *bits, int64_t first, int64_t count)
 {
     const uint64_t *words = bits;
     int64_t ones = 0, head = min(count, (64 - first % 64) % 64);
-    if (head > 0) ones = __builtin_popcountll(word_at(words, first, head));
+    if (head > 0) ones = __builtin_popcountll(tern_word_at(words, first, head));
     const uint64_t *whole = words + (first + head) / 64;
     count -= head;
     for (; count >= 64; count -= 64) ones += __builtin_popcountll(*whole++);
@@ -39,7 +31,7 @@ static void to_f32_task(void *context, int64_t task, int thread)
     (void)thread;
     for (int64_t i = task * TASK_BITS; i < last; i += 64) {
         int64_t part = min(last - i, 64);
-        uint64_t bits = word_at(c->from, c->first + i, part);
+        uint64_t bits = tern_word_at(c->from, c->first + i, part);
         for (int64_t j = 0; j < part; j++) out[i + j] = (float)(bits >> j & 1);
     }
 }
@@ -109,7 +101,7 @@ static void turn_task(void *context, int64_t task, int thread)
         uint64_t square[64] = {0};
         int64_t height = min(64, t->rows - word * 64);
         for (int64_t i = 0; i < height; i++)
-            square[i] = word_at(t->x, t->first + (word * 64 + i) * t->columns + column, width);
+            square[i] = tern_word_at(t->x, t->first + (word * 64 + i) * t->columns + column, width);
         turn_square(square);
         for (int64_t j = 0; j < width; j++) t->out[(column + j) * words + word] = square[j];
     }
@@ -120,115 +112,4 @@ void tern_bits_transpose(tern_pool *pool, int64_t rows, int64_t columns, const v
 {
     turning t = {rows, columns, first, x, out};
     tern_pool_run(pool, ceil_div(columns, 64), turn_task, &t);
-}
-
-/* ---- pooling ----------------------------------------------------------------------------------------- */
-
-typedef struct pooling {
-    const tern_conv *window;
-    const uint64_t *x;
-    int64_t first;
-    uint64_t *bits;
-    float *sums;
-} pooling;
-
-/* Ones under the window of output element i. */
-static int ones_under(const pooling *p, int64_t i)
-{
-    const tern_conv *w = p->window;
-    int64_t ox = i % w->out_width, oy = i / w->out_width % w->out_height,
-            plane = i / w->out_width / w->out_height;
-    int ones = 0;
-    for (int64_t ky = 0; ky < w->kernel_height; ky++) {
-        int64_t y = oy * w->stride_y + ky * w->dilation_y - w->pad_y;
-        if (y < 0 || y >= w->height) continue;
-        for (int64_t kx = 0; kx < w->kernel_width; kx++) {
-            int64_t x = ox * w->stride_x + kx * w->dilation_x - w->pad_x;
-            if (x < 0 || x >= w->width) continue;
-            int64_t at = p->first + (plane * w->height + y) * w->width + x;
-            ones += (int)(p->x[at >> 6] >> (at & 63) & 1);
-        }
-    }
-    return ones;
-}
-
-static int64_t pooled(const tern_conv *w)
-{
-    return w->images * w->in_channels * w->out_height * w->out_width;
-}
-
-static void max_pool_task(void *context, int64_t task, int thread)
-{
-    const pooling *p = context;
-    int64_t last = min((task + 1) * 4096, pooled(p->window));
-    (void)thread;
-    for (int64_t i = task * 4096; i < last; i += 64) {
-        uint64_t bits = 0;
-        for (int64_t j = 0; j < min(64, last - i); j++) bits |= (uint64_t)(ones_under(p, i + j) > 0) << j;
-        p->bits[i / 64] = bits;
-    }
-}
-
-/* The even bits of a word, moved together. */
-static uint64_t squeeze(uint64_t x)
-{
-    x &= 0x5555555555555555u;
-    x = (x | x >> 1) & 0x3333333333333333u;
-    x = (x | x >> 2) & 0x0f0f0f0f0f0f0f0fu;
-    x = (x | x >> 4) & 0x00ff00ff00ff00ffu;
-    x = (x | x >> 8) & 0x0000ffff0000ffffu;
-    return (x | x >> 16) & 0xffffffffu;
-}
-
-/* 64 rows of 2x2 windows over images of an even width <= 64: their bits fill whole words. */
-static void halve_task(void *context, int64_t task, int thread)
-{
-    const pooling *p = context;
-    const tern_conv *c = p->window;
-    int64_t rows = c->images * c->in_channels * c->out_height, last = min((task + 1) * 64, rows);
-    int64_t filled = 0;
-    uint64_t word = 0, *to = p->bits + task * c->out_width;
-    (void)thread;
-    for (int64_t r = task * 64; r < last; r++) {
-        int64_t at = p->first + (r / c->out_height * c->height + r % c->out_height * 2) * c->width;
-        uint64_t both = word_at(p->x, at, c->width) | word_at(p->x, at + c->width, c->width);
-        uint64_t bits = squeeze(both | both >> 1);
-        word |= bits << filled;
-        filled += c->out_width;
-        if (filled < 64) continue;
-        *to++ = word;
-        filled -= 64;
-        word = filled ? bits >> (c->out_width - filled) : 0;
-    }
-    if (filled) *to = word;
-}
-
-void tern_bits_max_pool(tern_pool *pool, const tern_conv *window, const void *x, int64_t first, void *y)
-{
-    pooling p = {.window = window, .x = x, .first = first, .bits = y};
-    bool halves = window->kernel_height == 2 && window->kernel_width == 2 && window->stride_y == 2 &&
-                  window->stride_x == 2 && window->pad_y == 0 && window->pad_x == 0 &&
-                  window->dilation_y == 1 && window->dilation_x == 1 && window->height % 2 == 0 &&
-                  window->width % 2 == 0 && window->width <= 64;
-    if (halves) {
-        tern_pool_run(pool, ceil_div(window->images * window->in_channels * window->out_height, 64),
-                      halve_task, &p);
-        return;
-    }
-    tern_pool_run(pool, ceil_div(pooled(window), 4096), max_pool_task, &p);
-}
-
-static void avg_pool_task(void *context, int64_t task, int thread)
-{
-    const pooling *p = context;
-    int64_t last = min((task + 1) * 4096, pooled(p->window));
-    float share = 1.0f / (float)(p->window->kernel_height * p->window->kernel_width);
-    (void)thread;
-    for (int64_t i = task * 4096; i < last; i++) p->sums[i] = (float)ones_under(p, i) * share;
-}
-
-void tern_bits_avg_pool(tern_pool *pool, const tern_conv *window, const void *x, int64_t first, float *y)
-{
-    pooling p = {.window = window, .x = x, .first = first, .sums = y};
-    tern_pool_run(pool, ceil_div(pooled(window), 4096), avg_pool_task, &p);
 }

@@ -329,7 +329,7 @@ void tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *
                             int64_t *accumulates, void *scratch)
 {
     if (accumulates) *accumulates += count_accumulates(conv, x, first);
-    if (choose_sparse(conv, x, first, path, tern_kernels_get()->sparse_conv)) {
+    if (choose_sparse(conv, x, first, path, tern_kernels_get()->sparse_below[TERN_SPARSE_CONV])) {
         tern_sparse_conv_forward(pool, conv, x, first, w, bias, y, scratch);
         return;
     }
@@ -378,7 +378,7 @@ void tern_conv_grad_weight_bits(tern_pool *pool, const tern_conv *conv, const vo
                                 int64_t *accumulates, void *scratch)
 {
     if (accumulates) *accumulates += count_accumulates(conv, x, first);
-    if (choose_sparse(conv, x, first, path, tern_kernels_get()->sparse_conv_gradient)) {
+    if (choose_sparse(conv, x, first, path, tern_kernels_get()->sparse_below[TERN_SPARSE_CONV_WEIGHT])) {
         tern_sparse_conv_grad_weight(pool, conv, x, first, dy, dw, accumulate, scratch);
         return;
     }

@@ -19,6 +19,15 @@ static inline int64_t max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Bits [at, at + count), 0 < count <= 64, of a packed array; reads no word without one of them. */
+static inline uint64_t tern_word_at(const uint64_t *words, int64_t at, int64_t count)
+{
+    int shift = (int)(at & 63);
+    uint64_t bits = words[at >> 6] >> shift;
+    if (shift + count > 64) bits |= words[(at >> 6) + 1] << (64 - shift);
+    return count < 64 ? bits & ((1ull << count) - 1) : bits;
+}
+
 /* The length of the blocks in which k summed elements are added: each block from 0, then onto the result.  Every
  * kernel that promises the bits of tern_gemm follows it. */
 int64_t tern_sum_block(int64_t k);

@@ -110,15 +110,6 @@ static void place(work *s, void *scratch)
         s->sides[x] = reach_of(x, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
 }
 
-/* Up to 64 bits of a row from x on. */
-static uint64_t row_bits(const uint64_t *words, int64_t at, int64_t count)
-{
-    int shift = (int)(at & 63);
-    uint64_t bits = words[at >> 6] >> shift;
-    if (shift + count > 64) bits |= words[(at >> 6) + 1] << (64 - shift);
-    return count < 64 ? bits & ((1ull << count) - 1) : bits;
-}
-
 /* Where the notes of a walk go: to the list of the output pixel (one for each block of taps) or to that of the tap. */
 typedef struct notes {
     uint8_t *items;
@@ -179,7 +170,8 @@ static inline void note_spikes(const work *from, const bool forward, notes n, in
         for (int64_t y = 0; y < c->height; y++, at += c->width) {
             reach row = within(s, s->rows[y], n.row0, n.row1);
             for (int64_t x = 0; row.count > 0 && x < c->width; x += 64)
-                for (uint64_t bits = row_bits(s->x, at + x, min(64, c->width - x)); bits; bits &= bits - 1)
+                for (uint64_t bits = tern_word_at(s->x, at + x, min(64, c->width - x)); bits;
+                     bits &= bits - 1)
                     note_spike(s, forward, &n, row, s->sides[x + __builtin_ctzll(bits)], k);
         }
     }

@@ -47,7 +47,8 @@ void tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, cons
 {
     int64_t ones = tern_bits_count(x, first, rows * k);
     if (accumulates) *accumulates += ones * n;
-    if (k == 0 || !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_linear)) {
+    if (k == 0 ||
+        !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_below[TERN_SPARSE_LINEAR])) {
         tern_product dense = linear_product(rows, n, k, x, first, w, bias, y, accumulate);
         tern_gemm(pool, &dense, scratch);
         return;
@@ -86,7 +87,8 @@ void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k,
 {
     int64_t ones = tern_bits_count(x, first, rows * k);
     if (accumulates) *accumulates += ones * n;
-    if (rows == 0 || !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_gradient)) {
+    if (rows == 0 ||
+        !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_below[TERN_SPARSE_LINEAR_WEIGHT])) {
         tern_product dense = gradient_product(rows, n, k, x, first, dy, dw, accumulate);
         tern_gemm(pool, &dense, scratch);
         return;

@@ -18,6 +18,15 @@ typedef void tern_word_tile(int64_t words, const uint32_t *a, int64_t a_step, co
  * other from element `at`. */
 typedef void tern_word_pack(const void *rows, int64_t at, int64_t k, int64_t count, int width, uint32_t *out);
 
+/* The kernels that choose between adding and multiplying. */
+enum {
+    TERN_SPARSE_LINEAR,
+    TERN_SPARSE_LINEAR_WEIGHT,
+    TERN_SPARSE_CONV,
+    TERN_SPARSE_CONV_WEIGHT,
+    TERN_SPARSE_KINDS
+};
+
 typedef struct tern_kernels {
     const char *name;
     const struct tern_loops *loops; /* element by element: loops.h */
@@ -47,7 +56,7 @@ typedef struct tern_kernels {
                      int64_t count_step, const float *b, float *c, int64_t row_stride, bool add);
 
     /* Densities of spikes below which adding rows is faster than multiplying, measured. */
-    double sparse_linear, sparse_gradient, sparse_conv, sparse_conv_gradient;
+    double sparse_below[TERN_SPARSE_KINDS];
 
     /* Depthwise convolution of one plane; see isa/depthwise.c. */
     void (*plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias, float *y);

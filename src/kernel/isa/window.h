@@ -159,6 +159,15 @@ TERN_INLINE vf tern_line_floats(const float *data, const tern_line *line, uint32
     return (vf)v;
 #else
     if (inside == (1u << TERN_LANES) - 1 && line->head == inside) return tern_load(data);
+#if defined(__AVX2__)
+    if (line->two_runs) {
+        __m256i lane = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+        __m256i head = _mm256_sllv_epi32(_mm256_set1_epi32((int)(inside & line->head)), lane);
+        __m256i tail = _mm256_sllv_epi32(_mm256_set1_epi32((int)(inside & line->tail)), lane);
+        return (vf)_mm256_or_ps(_mm256_maskload_ps(data, head),
+                                _mm256_maskload_ps(data + line->tail_step, tail));
+    }
+#endif
     vf v = {0};
     for (uint32_t m = inside; m; m &= m - 1) {
         int l = __builtin_ctz(m);
