@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -183,6 +184,102 @@ static void test_pool(void **state)
     tern_pool_run(NULL, 0, add_task, NULL);
 }
 
+typedef struct nested {
+    tern_pool *pool;
+    int threads[64];
+} nested;
+
+static void note_thread(void *context, int64_t task, int thread)
+{
+    ((int *)context)[task] = thread;
+}
+
+/* A job within a task runs in the task's thread and under its number. */
+static void check_nested(void *context, int64_t task, int thread)
+{
+    nested *n = context;
+    int seen[3] = {-1, -1, -1};
+    tern_pool_run(n->pool, 3, note_thread, seen);
+    n->threads[task] = seen[0] == thread && seen[1] == thread && seen[2] == thread;
+}
+
+static void *run_jobs(void *context)
+{
+    int64_t cells[50] = {0};
+    for (int i = 0; i < 300; i++) tern_pool_run(context, 50, add_task, cells);
+    return cells[49] == 300 * 49 ? context : NULL;
+}
+
+/* Two threads give jobs to one pool: they take turns. */
+static void test_pool_is_shared(void **state)
+{
+    (void)state;
+    nested n = {0};
+    assert_ok(tern_pool_open(&n.pool, 3));
+    tern_pool_run(n.pool, 64, check_nested, &n);
+    for (int i = 0; i < 64; i++) assert_true(n.threads[i]);
+    pthread_t other;
+    void *result;
+    assert_int_equal(pthread_create(&other, NULL, run_jobs, n.pool), 0);
+    assert_ptr_equal(run_jobs(n.pool), n.pool);
+    assert_int_equal(pthread_join(other, &result), 0);
+    assert_ptr_equal(result, n.pool);
+    tern_pool_close(n.pool);
+}
+
+static tern_status open_and_close(void)
+{
+    tern_pool *pool;
+    TERN_TRY(tern_pool_open(&pool, 2));
+    tern_pool_close(pool);
+    return TERN_OK;
+}
+
+static void test_pool_opens(void **state)
+{
+    (void)state;
+    assert_survives_out_of_memory(open_and_close());
+    const char *old = getenv("TERN_THREADS");
+    char *kept = old ? strdup(old) : NULL;
+    tern_pool *pool;
+    setenv("TERN_THREADS", "3", 1);
+    assert_ok(tern_pool_open(&pool, 0));
+    assert_int_equal(tern_pool_threads(pool), 3);
+    tern_pool_close(pool);
+    setenv("TERN_THREADS", "many", 1);
+    assert_error(tern_pool_open(&pool, 0), TERN_USAGE, "many");
+    if (kept)
+        setenv("TERN_THREADS", kept, 1);
+    else
+        unsetenv("TERN_THREADS");
+    free(kept);
+}
+
+/* A folder in which no new file can be made: the old file stays as it was and nothing is left behind. */
+static void test_failed_write_keeps_old(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tern-test-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_ok(tern_write_file(path, "old", 3));
+    tern_writer writer;
+    assert_ok(tern_writer_open(&writer, path));
+    assert_ok(tern_writer_add(&writer, "half", 4));
+    char *bytes;
+    size_t count;
+    assert_ok(tern_read_file(path, &bytes, &count));
+    assert_string_equal(bytes, "old"); /* not yet replaced */
+    tern_release(bytes);
+    assert_int_equal(tern_writer_close(&writer, TERN_FAILED), TERN_FAILED);
+    assert_ok(tern_read_file(path, &bytes, &count));
+    assert_string_equal(bytes, "old");
+    tern_release(bytes);
+    assert_survives_out_of_memory(tern_write_file(path, "new", 3));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0); /* empty: no temporary file was left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +291,9 @@ int main(void)
         cmocka_unit_test(test_philox),
         cmocka_unit_test(test_distributions),
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_is_shared),
+        cmocka_unit_test(test_pool_opens),
+        cmocka_unit_test(test_failed_write_keeps_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,11 @@ static int below(int bound)
     return (int)tern_rng_below(rng, drawn++, (uint64_t)bound);
 }
 
+static double uniform(void)
+{
+    return tern_rng_uniform(rng, drawn++);
+}
+
 static double normal(void)
 {
     return tern_rng_normal(rng, drawn++);
@@ -51,13 +56,13 @@ static problem random_problem(tern_dtype dtype, int64_t most_neurons)
 {
     problem p = {.neurons = 1 + below((int)most_neurons), .steps = 1 + below(6)};
     bool is_static = below(3) == 0;
-    p.op = (tern_lif_op){.decay = 0.25 + 0.75 * tern_rng_uniform(rng, drawn++),
-                         .gain = 0.5 + tern_rng_uniform(rng, drawn++),
+    p.op = (tern_lif_op){.decay = 0.25 + 0.75 * uniform(),
+                         .gain = 0.5 + uniform(),
                          .threshold = 0.7,
                          .v_reset = below(2) ? 0 : -0.3,
                          .reset = below(3),
                          .surrogate = below(6),
-                         .alpha = 0.5 + 2 * tern_rng_uniform(rng, drawn++),
+                         .alpha = 0.5 + 2 * uniform(),
                          .detach_reset = below(2),
                          .strict = below(2),
                          .normalised = below(2),

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SPINS 4000 /* about 50 us of polling before a worker sleeps */
+#define MOST_THREADS 1024
+#define SPINS        4000 /* about 50 us of polling before a worker sleeps */
 
 struct tern_pool {
     int threads;
-    pthread_t *workers; /* [threads - 1] */
+    pthread_t *workers;   /* [threads - 1] */
+    pthread_mutex_t turn; /* held by the thread whose job runs */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     atomic_uint generation; /* grows with each job */
@@ -30,7 +32,9 @@ typedef struct tern_worker {
     int thread;
 } tern_worker;
 
-static _Thread_local bool inside; /* this thread runs a task: nested jobs run in place */
+/* The pool whose task this thread runs, and the number it has there: nested jobs run in place. */
+static _Thread_local tern_pool *inside;
+static _Thread_local int inside_as;
 
 static void relax(void)
 {
@@ -43,13 +47,14 @@ static void relax(void)
 
 static void work(tern_pool *pool, int thread)
 {
-    inside = true;
+    inside = pool;
+    inside_as = thread;
     for (;;) {
         int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
         if (task >= pool->tasks) break;
         pool->task(pool->context, task, thread);
     }
-    inside = false;
+    inside = NULL;
 }
 
 /* Wait for a job newer than `seen`: spin, then sleep. */
@@ -90,15 +95,22 @@ static void announce(tern_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
-static int default_threads(void)
+/* What TERN_THREADS says, else one thread for each processor that this process may use. */
+static tern_status default_threads(int *threads)
 {
     const char *text = getenv("TERN_THREADS");
-    int wanted = text ? atoi(text) : 0;
-    if (wanted > 0) return wanted;
+    if (text && *text) {
+        char *end;
+        long wanted = strtol(text, &end, 10);
+        if (*end || wanted < 1 || wanted > MOST_THREADS)
+            return tern_fail(TERN_USAGE, "TERN_THREADS is \"%s\", expected 1 to %d", text, MOST_THREADS);
+        *threads = (int)wanted;
+        return TERN_OK;
+    }
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int)online : 1;
+    *threads = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : online > 0 ? (int)online : 1;
+    return TERN_OK;
 }
 
 static tern_status start_worker(tern_pool *pool, int thread)
@@ -113,8 +125,8 @@ static tern_status start_worker(tern_pool *pool, int thread)
 
 tern_status tern_pool_open(tern_pool **pool, int threads)
 {
-    if (threads <= 0) threads = default_threads();
-    if (threads > 1024) threads = 1024;
+    if (threads <= 0) TERN_TRY(default_threads(&threads));
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
     tern_pool *p = tern_take(sizeof *p);
     if (!p) return tern_no_memory(sizeof *p, "a thread pool");
     p->workers = tern_take_array((size_t)threads, sizeof *p->workers);
@@ -122,6 +134,7 @@ tern_status tern_pool_open(tern_pool **pool, int threads)
         tern_release(p);
         return tern_no_memory((size_t)threads * sizeof *p->workers, "a thread pool");
     }
+    pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->threads = 1;
@@ -145,6 +158,7 @@ void tern_pool_close(tern_pool *pool)
     for (int i = 0; i < pool->threads - 1; i++) pthread_join(pool->workers[i], NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->turn);
     tern_release(pool->workers);
     tern_release(pool);
 }
@@ -157,9 +171,12 @@ int tern_pool_threads(const tern_pool *pool)
 void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *context)
 {
     if (!pool || pool->threads == 1 || tasks <= 1 || inside) {
-        for (int64_t i = 0; i < tasks; i++) task(context, i, 0);
+        int thread =
+            inside && inside == pool ? inside_as : 0; /* scratch memory is by thread: keep the number */
+        for (int64_t i = 0; i < tasks; i++) task(context, i, thread);
         return;
     }
+    pthread_mutex_lock(&pool->turn);
     pool->task = task;
     pool->context = context;
     pool->tasks = tasks;
@@ -173,4 +190,5 @@ void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *contex
         else
             sched_yield();
     }
+    pthread_mutex_unlock(&pool->turn);
 }

@@ -13,6 +13,20 @@ static double to_integer(double value, double low, double high)
     return value < low ? low : value > high ? high : value;
 }
 
+/* double to float so that rounding the float again gives what rounding the double once would have given: an inexact
+ * value is cut towards zero and its last bit set ("round to odd"; Boldo and Melquiond, IEEE Trans. Computers 2008). */
+static float to_odd(double value)
+{
+    float near = (float)value;
+    if ((double)near == value || isnan(value)) return near;
+    if (fabs((double)near) > fabs(value)) near = nextafterf(near, 0);
+    uint32_t bits;
+    memcpy(&bits, &near, sizeof bits);
+    bits |= 1;
+    memcpy(&near, &bits, sizeof near);
+    return near;
+}
+
 #define CODEC(name, type, to_double, from_double)                                                            \
     static void name##_decode(const void *storage, int64_t first, int64_t count, double *out)                \
     {                                                                                                        \
@@ -33,8 +47,8 @@ static double to_integer(double value, double low, double high)
 
 CODEC(f32, float, x, x)
 CODEC(f64, double, x, x)
-CODEC(f16, uint16_t, (double)tern_f16_to_f32(x), tern_f32_to_f16((float)x))
-CODEC(bf16, uint16_t, (double)tern_bf16_to_f32(x), tern_f32_to_bf16((float)x))
+CODEC(f16, uint16_t, (double)tern_f16_to_f32(x), tern_f32_to_f16(to_odd(x)))
+CODEC(bf16, uint16_t, (double)tern_bf16_to_f32(x), tern_f32_to_bf16(to_odd(x)))
 CODEC(i32, int32_t, x, to_integer(x, INT32_MIN, INT32_MAX))
 CODEC(i16, int16_t, x, to_integer(x, INT16_MIN, INT16_MAX))
 CODEC(i8, int8_t, x, to_integer(x, INT8_MIN, INT8_MAX))

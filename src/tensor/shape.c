@@ -46,7 +46,8 @@ tern_status tern_shape_check(const tern_shape *shape, const char *what)
     for (int i = 0; i < shape->rank; i++) {
         int64_t dim = shape->dim[i];
         if (dim < 0) return tern_fail(TERN_FAILED, "%s: axis %d has length %lld", what, i, (long long)dim);
-        if (dim > 0 && count > ((int64_t)1 << 56) / dim) {
+        if (dim == 0) continue; /* products of part of the axes must not overflow either */
+        if (count > ((int64_t)1 << 56) / dim) {
             char text[96];
             return tern_fail(TERN_FAILED, "%s: shape %s holds more elements than any memory", what,
                              tern_shape_text(text, shape));

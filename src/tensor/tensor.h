@@ -15,8 +15,9 @@ typedef struct tern_dtype_info {
     bool exact_integer;     /* holds integers only */
     /* `count` elements beginning with element `first` of the storage, to and from double */
     void (*decode)(const void *storage, int64_t first, int64_t count, double *out);
-    void (*encode)(void *storage, int64_t first, int64_t count,
-                   const double *in); /* rounds to nearest even, saturates */
+    void (*encode)(
+        void *storage, int64_t first, int64_t count,
+        const double *in); /* rounds to nearest even; integers saturate, floats overflow to infinity */
 } tern_dtype_info;
 
 const tern_dtype_info *tern_dtype_of(tern_dtype dtype);
@@ -41,7 +42,7 @@ void tern_set(const tern_tensor *tensor, int64_t index,
 tern_status tern_tensor_new(tern_tensor *tensor, tern_dtype dtype, const tern_shape *shape);
 void tern_tensor_free(tern_tensor *tensor);
 
-/* Element-wise copy between formats: rounds to nearest even and saturates; shapes must have equal element counts. */
+/* Element-wise copy between formats: rounds and saturates as encode does; shapes must have equal element counts. */
 tern_status tern_tensor_cast(tern_tensor *to, const tern_tensor *from);
 
 float tern_f16_to_f32(uint16_t half);
