@@ -6,3 +6,8 @@ if(TERN_OPENBLAS)
   target_compile_options(bench-kernels PRIVATE -Wall -Wextra -Wpedantic -Werror)
   target_link_libraries(bench-kernels PRIVATE tern ${TERN_OPENBLAS})
 endif()
+
+add_executable(bench-snn EXCLUDE_FROM_ALL bench/snn.c)
+target_include_directories(bench-snn PRIVATE src)
+target_compile_options(bench-snn PRIVATE -Wall -Wextra -Wpedantic -Werror)
+target_link_libraries(bench-snn PRIVATE tern)
