@@ -37,7 +37,7 @@ proof: all
 
 fuzz:
 	@scripts/setup --lint
-	@scripts/fuzz $(NAME) $(or $(SECONDS),60)
+	@scripts/fuzz "$(NAME)" $(or $(SECONDS),60)
 
 install: all
 	@cmake --install $(BUILD)

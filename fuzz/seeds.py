@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""seeds.py NAME FOLDER: writes what the fuzzer NAME begins with into FOLDER: golden files, and small ones made here."""
+import glob
+import gzip
+import json
+import os
+import shutil
+import struct
+import sys
+import zlib
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "io")
+FILES = {"idx": ["*.idx", "*.idx.gz"], "npy": ["*.npy", "*.npz"], "image": ["*.png", "*.jpg"],
+         "safetensors": ["*.safetensors"]}
+
+
+def csv():
+    yield b"a,b,label\n1,2,x\n3,4,\"y\"\n5,6.5e-3,x\n"
+    yield b"1;2;0\r\n3;4;1\r\n"
+    yield b"\xef\xbb\xbf\"a \"\"quoted\"\" name\"\tb\n-1e3\t7\n"
+    yield gzip.compress(b"1,2,3\n4,5,6\n", mtime=0)
+
+
+def checkpoint():
+    """As tern_checkpoint_write makes it."""
+    data = struct.pack("<6f", *range(6))
+    document = json.dumps({"net": "mlp", "epoch": 1})
+    header = json.dumps({
+        "__metadata__": {"tern.document": document, "crc32": "%08x" % zlib.crc32(document.encode()),
+                         "crc32 w": "%08x" % zlib.crc32(b"f32 [2,3]" + data)},
+        "w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
+    yield struct.pack("<Q", len(header)) + header + data
+
+
+def events():
+    yield bytes([1, 2, 0x80, 0, 10, 33, 33, 0, 0, 20, 0, 240, 0, 0, 0, 5, 6, 0x80, 0, 30])
+
+
+MADE = {"csv": csv, "safetensors": checkpoint, "events": events}
+
+if __name__ == "__main__":
+    name, folder = sys.argv[1:]
+    for pattern in FILES.get(name, []):
+        for path in glob.glob(os.path.join(GOLDEN, pattern)):
+            shutil.copy(path, folder)
+    for i, seed in enumerate(MADE.get(name, lambda: [])()):
+        with open(os.path.join(folder, f"made-{i}"), "wb") as file:
+            file.write(seed)
