@@ -183,8 +183,9 @@ tern_value tern_batch_norm_with(tern_graph *graph, tern_value x, tern_batch_norm
 #define TERN_BATCH_NORM_(g, x, ...)                                                                          \
     tern_batch_norm_with(g, x, (tern_batch_norm_args){.epsilon = 1e-5, .momentum = 0.1, __VA_ARGS__})
 
-/* max(x, 0) */
+/* max(x, 0), 1 / (1 + e^-x) */
 tern_value tern_relu(tern_graph *graph, tern_value x);
+tern_value tern_sigmoid(tern_graph *graph, tern_value x);
 
 /* Element by element with numpy-style broadcasting. */
 tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);
@@ -243,13 +244,17 @@ typedef enum tern_reset {
 /* Leaky integrate-and-fire over the leading axis T of x [T,B,..] -> spikes [T,B,..] (bit):
  *     u_t = v_reset + (1 - 1/tau) (v_{t-1} - v_reset) + gain x_t,  gain = 1/tau with decay_input, else 1
  *     s_t = u_t >= threshold (> with strict),   v_t by the reset rule.
- * tau 0: no leak (IF).  learn_tau: the leak is 1 - sigmoid(w), w learned, one per layer (PLIF).
+ * tau 0: no leak (IF).  leak >= 0 says what stays of the membrane instead of 1 - 1/tau; gain is 1 then.
+ * learn_tau: 1/tau is sigmoid(<name>.w), w learned, one per layer (PLIF; Fang et al., ICCV 2021).
+ * learn_leak, learn_threshold: <name>.leak, <name>.threshold, learned as they are, one per layer (DIET-SNN).
+ * normalised: the surrogate is taken at u / threshold - 1 instead of u - threshold.
  * detach_reset: the reset carries no gradient.  truncate k: the gradient through time is cut every k steps (0: never;
  * 1: spatial learning only).  In a stepping graph T is 1 and v is a state of the layer. */
 typedef struct tern_lif_args {
-    double tau, threshold, v_reset;
+    double tau, leak, threshold, v_reset;
     tern_reset reset;
-    bool decay_input, detach_reset, learn_tau, strict;
+    bool decay_input, detach_reset, strict, normalised;
+    bool learn_tau, learn_leak, learn_threshold;
     tern_surrogate surrogate;
     double alpha;
     int truncate;
@@ -260,6 +265,7 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args);
 #define TERN_LIF_(g, x, ...)                                                                                 \
     tern_lif_with(g, x,                                                                                      \
                   (tern_lif_args){.tau = 2,                                                                  \
+                                  .leak = -1,                                                                \
                                   .threshold = 1,                                                            \
                                   .reset = TERN_RESET_HARD,                                                  \
                                   .decay_input = true,                                                       \
@@ -269,6 +275,44 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args);
                                   __VA_ARGS__})
 #define tern_integrate_and_fire(...)        TERN_INTEGRATE_AND_FIRE_(__VA_ARGS__, )
 #define TERN_INTEGRATE_AND_FIRE_(g, x, ...) tern_lif(g, x, .tau = 0, .decay_input = false, __VA_ARGS__)
+
+/* Multi-level spikes without memory: y = floor(min(max(D x, 0), D) + 1/2) / D; with counts y is the integer
+ * floor(min(max(x, 0), D) + 1/2).  The gradient passes where x is inside the range. */
+typedef struct tern_levels_args {
+    int levels; /* D */
+    bool counts;
+} tern_levels_args;
+tern_value tern_levels_with(tern_graph *graph, tern_value x, tern_levels_args args);
+#define tern_levels(...)        TERN_LEVELS_(__VA_ARGS__, )
+#define TERN_LEVELS_(g, x, ...) tern_levels_with(g, x, (tern_levels_args){.levels = 4, __VA_ARGS__})
+
+/* ---- encoders -------------------------------------------------------------------------------------------- */
+
+/* x [..] -> bits [T,..]: at each step a spike with probability x, drawn anew in each run.  In a stepping graph T is 1. */
+typedef struct tern_poisson_args {
+    int timesteps;
+    int stream; /* encoders of equal stream draw the same numbers; 0: one of its own */
+} tern_poisson_args;
+tern_value tern_poisson_with(tern_graph *graph, tern_value x, tern_poisson_args args);
+#define tern_poisson(...)        TERN_POISSON_(__VA_ARGS__, )
+#define TERN_POISSON_(g, x, ...) tern_poisson_with(g, x, (tern_poisson_args){.timesteps = 4, __VA_ARGS__})
+
+/* x [..] in 0..1 -> bits [T,..]: one spike at step round((1 - x)(T - 1)). */
+typedef struct tern_latency_args {
+    int timesteps;
+} tern_latency_args;
+tern_value tern_latency_with(tern_graph *graph, tern_value x, tern_latency_args args);
+#define tern_latency(...)        TERN_LATENCY_(__VA_ARGS__, )
+#define TERN_LATENCY_(g, x, ...) tern_latency_with(g, x, (tern_latency_args){.timesteps = 4, __VA_ARGS__})
+
+/* x [T,B,C,..] -> bits [T,B,2C,..]: on channels fire where x has grown by more than the threshold since the pixel's last
+ * spike (or its first value), off channels where it has shrunk. */
+typedef struct tern_change_args {
+    double threshold;
+} tern_change_args;
+tern_value tern_change_with(tern_graph *graph, tern_value x, tern_change_args args);
+#define tern_change(...)        TERN_CHANGE_(__VA_ARGS__, )
+#define TERN_CHANGE_(g, x, ...) tern_change_with(g, x, (tern_change_args){.threshold = 0.1, __VA_ARGS__})
 
 /* ---- losses and parameter updates ---------------------------------------------------------------------- */
 

@@ -393,6 +393,38 @@ static void make_adam(spec *s)
     s->in[5].dtype = TERN_F32;
 }
 
+static void make_levels(spec *s)
+{
+    ARGS(s, tern_levels_args, between(1, 5), below(2));
+    input(s, some_shape(), NORMAL, false);
+}
+
+static void make_levels_grad(spec *s)
+{
+    tern_shape shape = some_shape();
+    ARGS(s, tern_levels_args, between(1, 5), below(2));
+    input(s, shape, NORMAL, false);
+    input(s, shape, NORMAL, false);
+}
+
+static void make_poisson(spec *s)
+{
+    ARGS(s, tern_poisson_args, between(1, 6), between(1, 9));
+    input(s, some_shape(), POSITIVE, false);
+}
+
+static void make_latency(spec *s)
+{
+    ARGS(s, tern_latency_args, between(1, 6));
+    input(s, some_shape(), POSITIVE, false);
+}
+
+static void make_change(spec *s)
+{
+    ARGS(s, tern_change_args, uniform());
+    input(s, TERN_SHAPE(between(1, 5), between(1, 3), between(1, 40)), NORMAL, false);
+}
+
 static const struct {
     const char *name;
     void (*make)(spec *);
@@ -403,6 +435,8 @@ static const struct {
     {"divide", make_divide},
     {"relu", make_unary},
     {"relu_grad", make_unary_grad},
+    {"sigmoid", make_unary},
+    {"sigmoid_grad", make_unary_grad},
     {"linear", make_linear},
     {"linear_grad_input", make_linear_grad_input},
     {"linear_grad_weight", make_linear_grad_weight},
@@ -421,6 +455,11 @@ static const struct {
     {"reshape", make_reshape},
     {"lif", make_lif},
     {"lif_grad", make_lif_grad},
+    {"levels", make_levels},
+    {"levels_grad", make_levels_grad},
+    {"poisson", make_poisson},
+    {"latency", make_latency},
+    {"change", make_change},
     {"cross_entropy", make_cross_entropy},
     {"cross_entropy_grad", make_cross_entropy_grad},
     {"sgd", make_sgd},

@@ -38,9 +38,29 @@ tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args ar
     return tern_apply(graph, &tern_op_linear, NULL, in, args.bias ? 3 : 2, NULL);
 }
 
+/* Learned scalars of a neuron layer: inputs d, g and theta of lif, and what stands in for those that are not learned. */
+static void learned_scalars(tern_graph *g, const tern_lif_args *a, const tern_lif_op *op, tern_value *in)
+{
+    if (a->learn_tau) {
+        tern_init w = {TERN_INIT_CONSTANT, -log(a->tau - 1)};
+        tern_value rate = tern_sigmoid(g, tern_param(g, tern_layer_name(g, "w"), TERN_SHAPE(1), w));
+        in[2] = tern_subtract(g, tern_scalar(g, 1), rate);
+        if (a->decay_input) in[3] = rate;
+    } else if (a->learn_leak) {
+        in[2] = tern_param(g, tern_layer_name(g, "leak"), TERN_SHAPE(1),
+                           (tern_init){TERN_INIT_CONSTANT, op->decay});
+    }
+    if (a->learn_threshold)
+        in[4] = tern_param(g, tern_layer_name(g, "threshold"), TERN_SHAPE(1),
+                           (tern_init){TERN_INIT_CONSTANT, a->threshold});
+}
+
 tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args)
 {
-    tern_layer(graph, args.tau > 0 ? "lif" : "if", args.name);
+    tern_layer(graph, args.tau > 0 || args.leak >= 0 ? "lif" : "if", args.name);
+    if (args.learn_tau && (args.learn_leak || args.leak >= 0 || args.tau <= 1))
+        return tern_graph_fail(
+            graph, "layer %s: .learn_tau needs .tau above 1 and neither .leak nor .learn_leak", graph->layer);
     tern_lif_op op = {
         .threshold = args.threshold,
         .v_reset = args.v_reset,
@@ -49,18 +69,23 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args)
         .alpha = args.alpha,
         .detach_reset = args.detach_reset,
         .strict = args.strict,
+        .normalised = args.normalised,
         .truncate = args.truncate,
-        .decay = args.tau > 0 ? 1 - 1 / args.tau : 1,
-        .gain = args.decay_input && args.tau > 0 ? 1 / args.tau : 1,
+        .decay = args.leak >= 0 ? args.leak
+                 : args.tau > 0 ? 1 - 1 / args.tau
+                                : 1,
+        .gain = args.decay_input && args.tau > 0 && args.leak < 0 ? 1 / args.tau : 1,
     };
     tern_shape s = tern_shape_of(graph, x), v = {.rank = s.rank - 1};
     for (int i = 1; i < s.rank; i++) v.dim[i - 1] = s.dim[i];
     tern_value in[5] = {x}, out[3] = {{0}};
-    int nin = 1;
     if (graph->options.stepping) {
         tern_init rest = {TERN_INIT_CONSTANT, args.v_reset};
-        in[nin++] = tern_state(graph, tern_layer_name(graph, "membrane"), TERN_F32, v, rest, false);
+        in[1] = tern_state(graph, tern_layer_name(graph, "membrane"), TERN_F32, v, rest, false);
     }
+    learned_scalars(graph, &args, &op, in);
+    int nin = 5;
+    while (nin > 1 && !in[nin - 1].id) nin--;
     tern_value spikes = tern_apply(graph, &tern_op_lif, &op, in, nin, out);
     if (graph->options.stepping) tern_next(graph, in[1], out[2]);
     return spikes;

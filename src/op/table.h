@@ -5,7 +5,7 @@
 /* clang-format off */
 #define TERN_OPERATORS(X)                                                                                              \
     X(add) X(subtract) X(multiply) X(divide)                     /* arithmetic.c: element by element, broadcasting */  \
-    X(relu) X(relu_grad)                                         /* unary.c: element by element */                     \
+    X(relu) X(relu_grad) X(sigmoid) X(sigmoid_grad)              /* unary.c: element by element */                     \
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
@@ -14,6 +14,8 @@
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
     X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \
+    X(levels) X(levels_grad)                                     /* levels.c: multi-level spikes */                    \
+    X(poisson) X(latency) X(change)                              /* encode.c: numbers to spikes in time */             \
     X(scan)                                                      /* scan.c: a body graph over time */                  \
     X(cross_entropy) X(cross_entropy_grad)                       /* loss.c */                                          \
     X(sgd) X(adam)                                               /* optimiser.c: what a parameter becomes */

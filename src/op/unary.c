@@ -107,6 +107,13 @@ static const tern_fast relu_grad_kernels[] = {{"loop", all_f32, NULL, relu_grad_
 
 UNARY(relu, "max(x, 0)", x > 0 ? x : 0, x > 0 ? 1 : 0, relu_kernels, relu_grad_kernels)
 
+UNARY(sigmoid, "1 / (1 + e^-x)", 1 / (1 + exp(-x)), sigmoid_value(x) * (1 - sigmoid_value(x)), NULL, NULL)
+
+tern_value tern_sigmoid(tern_graph *graph, tern_value x)
+{
+    return tern_apply1(graph, &tern_op_sigmoid, x);
+}
+
 tern_value tern_relu(tern_graph *graph, tern_value x)
 {
     return tern_apply1(graph, &tern_op_relu, x);
