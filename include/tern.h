@@ -276,6 +276,41 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args);
 #define tern_integrate_and_fire(...)        TERN_INTEGRATE_AND_FIRE_(__VA_ARGS__, )
 #define TERN_INTEGRATE_AND_FIRE_(g, x, ...) tern_lif(g, x, .tau = 0, .decay_input = false, __VA_ARGS__)
 
+/* Adaptive integrate-and-fire: as lif, with the threshold raised by beta a_t, a_{t+1} = (1 - 1/tau_adaptation) a_t + s_t. */
+typedef struct tern_alif_args {
+    double tau, threshold, v_reset, tau_adaptation, beta;
+    tern_reset reset;
+    bool decay_input, detach_reset;
+    tern_surrogate surrogate;
+    double alpha;
+    int truncate;
+    const char *name;
+} tern_alif_args;
+tern_value tern_alif_with(tern_graph *graph, tern_value x, tern_alif_args args);
+#define tern_alif(...) TERN_ALIF_(__VA_ARGS__, )
+#define TERN_ALIF_(g, x, ...)                                                                                \
+    tern_alif_with(g, x,                                                                                     \
+                   (tern_alif_args){.tau = 2,                                                                \
+                                    .threshold = 1,                                                          \
+                                    .tau_adaptation = 20,                                                    \
+                                    .beta = 0.2,                                                             \
+                                    .reset = TERN_RESET_SOFT,                                                \
+                                    .detach_reset = true,                                                    \
+                                    .surrogate = TERN_ARCTAN,                                                \
+                                    .alpha = 2,                                                              \
+                                    __VA_ARGS__})
+
+/* Leaky integration over time, y_t = decay y_{t-1} + x_t: x [T,B,..] -> y [T,B,..].  Before lif: a synaptic current
+ * (current-based neurons); behind it: a trace.  learn: decay is a parameter <name>.decay, one per layer. */
+typedef struct tern_leak_args {
+    double decay;
+    bool learn;
+    const char *name;
+} tern_leak_args;
+tern_value tern_leak_with(tern_graph *graph, tern_value x, tern_leak_args args);
+#define tern_leak(...)        TERN_LEAK_(__VA_ARGS__, )
+#define TERN_LEAK_(g, x, ...) tern_leak_with(g, x, (tern_leak_args){.decay = 0.5, __VA_ARGS__})
+
 /* Multi-level spikes without memory: y = floor(min(max(D x, 0), D) + 1/2) / D; with counts y is the integer
  * floor(min(max(x, 0), D) + 1/2).  The gradient passes where x is inside the range. */
 typedef struct tern_levels_args {

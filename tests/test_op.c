@@ -393,6 +393,72 @@ static void make_adam(spec *s)
     s->in[5].dtype = TERN_F32;
 }
 
+/* decay, steps of a static input */
+typedef struct leak_args {
+    double decay;
+    int timesteps;
+} leak_args;
+
+static void make_leak(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    bool is_static = below(3) == 0;
+    ARGS(s, leak_args, uniform(), is_static ? (int)t : 0);
+    input(s, TERN_SHAPE(is_static ? 1 : t, b, n), NORMAL, true);
+    if (below(2)) input(s, TERN_SHAPE(b, n), NORMAL, true);
+    if (s->nin == 2 && below(2)) input(s, TERN_SHAPE(1), POSITIVE, true);
+}
+
+static void make_leak_grad(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    bool is_static = below(3) == 0;
+    ARGS(s, leak_args, uniform(), is_static ? (int)t : 0);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (below(2))
+        input(s, TERN_SHAPE(b, n), NORMAL, false);
+    else
+        absent(s);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (is_static)
+        input(s, TERN_SHAPE(1, b, n), NORMAL, false);
+    else
+        absent(s);
+    if (below(2)) input(s, TERN_SHAPE(b, n), NORMAL, false);
+    s->tolerance = 1e-3;
+}
+
+/* The arguments of alif, in its order. */
+typedef struct alif_args {
+    double decay, gain, threshold, v_reset, rho, beta;
+    int reset, surrogate;
+    double alpha;
+    bool detach_reset;
+    int truncate;
+} alif_args;
+
+static void some_alif(spec *s)
+{
+    ARGS(s, alif_args, uniform(), uniform(), 0.5, 0.1, uniform(), uniform(), below(3), below(6),
+         1 + uniform(), below(2), below(3));
+}
+
+static void make_alif(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    some_alif(s);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (below(2)) input(s, TERN_SHAPE(b, n), NORMAL, false);
+    if (s->nin == 2) input(s, TERN_SHAPE(b, n), NORMAL, false);
+}
+
+static void make_alif_grad(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    some_alif(s);
+    for (int i = 0; i < 6; i++) input(s, i / 2 == 1 ? TERN_SHAPE(b, n) : TERN_SHAPE(t, b, n), NORMAL, false);
+}
+
 static void make_levels(spec *s)
 {
     ARGS(s, tern_levels_args, between(1, 5), below(2));
@@ -455,6 +521,10 @@ static const struct {
     {"reshape", make_reshape},
     {"lif", make_lif},
     {"lif_grad", make_lif_grad},
+    {"leak", make_leak},
+    {"leak_grad", make_leak_grad},
+    {"alif", make_alif},
+    {"alif_grad", make_alif_grad},
     {"levels", make_levels},
     {"levels_grad", make_levels_grad},
     {"poisson", make_poisson},

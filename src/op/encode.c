@@ -2,6 +2,7 @@
 #include "op/op.h"
 
 #include <math.h>
+#include <string.h>
 
 static const tern_arg poisson_args[] = {
     TERN_ARG(tern_poisson_args, timesteps, TERN_ARG_INT, "steps T"),
@@ -163,6 +164,8 @@ static void change_run(const tern_call *call)
     const tern_tensor *x = &call->in[0], *y = &call->out[0];
     double threshold = TERN_ARGS(tern_change_args, call)->threshold;
     int64_t steps = x->shape.dim[0], rows = x->shape.dim[1], inner = tern_elements_from(&x->shape, 2);
+    memset(y->data, 0,
+           tern_bytes_of(TERN_BIT, tern_elements(&y->shape))); /* and what is behind the last bit */
     for (int64_t i = 0; i < rows * inner; i++) {
         double last = tern_get(x, i);
         for (int64_t t = 0; t < steps; t++) {

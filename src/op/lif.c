@@ -16,6 +16,7 @@
 #include "op/op.h"
 
 #include <math.h>
+#include <string.h>
 
 static const char *const reset_names[] = {"soft", "hard", "none", NULL};
 static const char *const surrogate_names[] = {"arctan",       "sigmoid",      "rectangle", "triangle",
@@ -145,6 +146,8 @@ static void lif_run(const tern_call *call)
     const tern_tensor *s = &call->out[0], *u_out = &call->out[1], *v_out = &call->out[2];
     tern_lif_view v = view_of(call, &x->shape, 2, u_out->dtype);
     double rest = rounded(&v, v.op->v_reset);
+    if (s->data)
+        memset(s->data, 0, tern_bytes_of(TERN_BIT, v.steps * v.neurons)); /* and behind the last bit */
     for (int64_t n = 0; n < v.neurons; n++) {
         double membrane = v0 && v0->data ? tern_get(v0, n) : rest;
         for (int64_t t = 0; t < v.steps; t++) {

@@ -14,6 +14,8 @@
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
     X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \
+    X(alif) X(alif_grad)                                         /* alif.c: neurons whose threshold adapts */          \
+    X(leak) X(leak_grad)                                         /* leak.c: leaky integration over time */             \
     X(levels) X(levels_grad)                                     /* levels.c: multi-level spikes */                    \
     X(poisson) X(latency) X(change)                              /* encode.c: numbers to spikes in time */             \
     X(scan)                                                      /* scan.c: a body graph over time */                  \
