@@ -90,6 +90,7 @@ typedef struct tern_grid {
 } tern_grid;
 void tern_grid_row(tern_grid *table, const char *format, ...) TERN_PRINTF(2, 3); /* cells separated by | */
 tern_status tern_grid_print(tern_grid *table, FILE *out); /* and frees; row 0 is the head */
+void tern_grid_free(tern_grid *table);                    /* of a grid that is not printed */
 
 /* A net named on the command line with its parameters, or one from a run folder. */
 typedef struct tern_subject {

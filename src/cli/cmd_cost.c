@@ -14,6 +14,8 @@ static const tern_cli_option options[] = {
     {0},
 };
 
+#define REFERENCE "reference-45nm"
+
 typedef struct tern_cost_job {
     tern_cli *cli;
     tern_program *program;
@@ -23,6 +25,10 @@ typedef struct tern_cost_job {
     tern_cost_query query;
     bool measured;
     tern_work total;
+    const char *folder;  /* of the run; NULL: a net */
+    json_t *layers;      /* on the machine below */
+    char layers_on[128]; /* the machine asked for; of all, the reference or else the first that fits */
+    char refusal[320];   /* why the one machine that was asked for does not do */
 } tern_cost_job;
 
 /* Work that an evaluation measured for a layer, spread over its steps in the proportion of the counted work. */
@@ -89,6 +95,32 @@ static json_t *cost_json(const tern_machine *m, const tern_cost *c)
                      c->activations_in);
 }
 
+static json_t *layer_costs(const tern_cost_job *job)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < job->query.count; i++) {
+        const tern_task_work *t = &job->tasks[i];
+        const tern_task_cost *c = &job->costs[i];
+        if (!c->bound || !*c->bound) continue;
+        json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:f,s:f,s:f,s:f,s:f,s:s}", "layer", t->label,
+                                              "operator", job->steps[i].node->op->name, "work",
+                                              tern_work_json(&t->work), "weight_bytes", t->weight_bytes,
+                                              "read_bytes", t->read_bytes, "written_bytes", t->written_bytes,
+                                              "seconds", c->seconds, "joules", c->joules, "bound", c->bound));
+    }
+    return list;
+}
+
+/* Keeps the layers on this machine where it is the one to show. */
+static void keep_layers(tern_cost_job *job, const tern_machine *m, const tern_cost *c)
+{
+    bool better = !job->layers || strcmp(m->name, REFERENCE) == 0;
+    if (!c->fits || !better) return;
+    json_decref(job->layers);
+    job->layers = layer_costs(job);
+    snprintf(job->layers_on, sizeof job->layers_on, "%s", m->name);
+}
+
 /* Adds the line of one machine; prints its layers when it is the only one. */
 static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *table, json_t *all)
 {
@@ -104,24 +136,10 @@ static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *tabl
     else
         tern_grid_row(table, "%s|-|-|%s|-|no|%s", m->name, tern_human(bytes, c.peak_bytes, "B"), c.reason);
     json_array_append_new(all, cost_json(m, &c));
+    keep_layers(job, m, &c);
+    if (!c.fits) snprintf(job->refusal, sizeof job->refusal, "%.40s: %s", m->name, c.reason);
     tern_machine_close(m);
     return TERN_OK;
-}
-
-static json_t *layer_costs(const tern_cost_job *job)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < job->query.count; i++) {
-        const tern_task_work *t = &job->tasks[i];
-        const tern_task_cost *c = &job->costs[i];
-        if (!c->bound || !*c->bound) continue;
-        json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:f,s:f,s:f,s:f,s:f,s:s}", "layer", t->label,
-                                              "operator", job->steps[i].node->op->name, "work",
-                                              tern_work_json(&t->work), "weight_bytes", t->weight_bytes,
-                                              "read_bytes", t->read_bytes, "written_bytes", t->written_bytes,
-                                              "seconds", c->seconds, "joules", c->joules, "bound", c->bound));
-    }
-    return list;
 }
 
 static tern_status print_layers(const tern_cost_job *job)
@@ -144,48 +162,74 @@ static tern_status print_layers(const tern_cost_job *job)
     return TERN_OK;
 }
 
-static void sum_work(tern_cost_job *job)
+/* Takes the reference to `machines`. */
+static json_t *document(const tern_cost_job *job, json_t *machines)
 {
-    for (int i = 0; i < job->query.count; i++) tern_work_add(&job->total, &job->tasks[i].work);
+    double paper = 4.6e-12 * job->total.macs + 0.9e-12 * job->total.accumulates;
+    return json_pack("{s:o,s:f,s:s,s:o,s:s,s:o}", "work", tern_work_json(&job->total), "paper_energy_joules",
+                     paper, "spike_rates", job->measured ? "measured" : "assumed", "machines", machines,
+                     "layers_on", job->layers_on, "layers",
+                     job->layers ? json_incref(job->layers) : json_array());
+}
+
+static void print_total(const tern_cost_job *job, double density)
+{
+    char a[24], b[24], c[24];
+    double paper = 4.6e-12 * job->total.macs + 0.9e-12 * job->total.accumulates;
+    printf("%s multiply-accumulates, %s accumulates (spike rates %s", tern_human(a, job->total.macs, ""),
+           tern_human(b, job->total.accumulates, ""), job->measured ? "measured)" : "assumed: ");
+    if (!job->measured) printf("%g of neurons in a step; --trained RUN takes measured ones)", density);
+    printf("; paper-energy %s\n", tern_human(c, paper, "J"));
+}
+
+/* Costs on each machine named, one a line. */
+static tern_status cost_all(tern_cost_job *job, char *names, tern_grid *table, json_t *all)
+{
+    tern_grid_row(table, "machine|time|energy|peak memory|bound by|fits|note");
+    for (char *p = names, *end; p && *p; p = end + 1) {
+        end = strchr(p, '\n');
+        *end = 0;
+        TERN_TRY(cost_on(job, p, table, all));
+    }
+    return TERN_OK;
+}
+
+/* Prints; a run keeps the costs on all machines in its cost.json, for the report. */
+static tern_status show(tern_cost_job *job, bool one, double density, tern_grid *table, json_t *costs)
+{
+    char path[4096];
+    if (job->folder && !one) {
+        TERN_TRY(tern_run_path(path, job->folder, "cost.json"));
+        TERN_TRY(tern_write_json(path, json_incref(costs)));
+    }
+    if (job->cli->json) return tern_print_json(json_incref(costs));
+    if (one) TERN_TRY(print_layers(job));
+    TERN_TRY(tern_grid_print(table, stdout));
+    print_total(job, density);
+    return TERN_OK;
 }
 
 static tern_status print_all(tern_cost_job *job, const char *machine, double density)
 {
     tern_grid table = {0};
     tern_text names = {0};
-    json_t *all = json_array();
-    tern_status status = TERN_OK;
+    json_t *all = json_array(), *costs = NULL;
     bool one = strcmp(machine, "all") != 0;
-    sum_work(job);
-    tern_grid_row(&table, "machine|time|energy|peak memory|bound by|fits|note");
+    tern_status status = TERN_OK;
+    for (int i = 0; i < job->query.count; i++) tern_work_add(&job->total, &job->tasks[i].work);
     if (one)
         tern_text_format(&names, "%s\n", machine);
     else
         status = tern_machine_names(&names);
-    for (char *p = names.data, *end; status == TERN_OK && p && *p; p = end + 1) {
-        end = strchr(p, '\n');
-        *end = 0;
-        status = cost_on(job, p, &table, all);
-    }
-    double paper = 4.6e-12 * job->total.macs + 0.9e-12 * job->total.accumulates;
-    if (status == TERN_OK && job->cli->json) {
-        status = tern_print_json(json_pack("{s:o,s:f,s:s,s:O,s:o}", "work", tern_work_json(&job->total),
-                                           "paper_energy_joules", paper, "spike_rates",
-                                           job->measured ? "measured" : "assumed", "machines", all, "layers",
-                                           one ? layer_costs(job) : json_array()));
-    } else if (status == TERN_OK) {
-        char a[24], b[24], c[24];
-        if (one) status = print_layers(job);
-        if (status == TERN_OK) status = tern_grid_print(&table, stdout);
-        printf("%s multiply-accumulates, %s accumulates (spike rates %s", tern_human(a, job->total.macs, ""),
-               tern_human(b, job->total.accumulates, ""), job->measured ? "measured)" : "assumed: ");
-        if (!job->measured) printf("%g of neurons in a step; --trained RUN takes measured ones)", density);
-        printf("; paper-energy %s\n", tern_human(c, paper, "J"));
-    }
-    tern_arena_free(&table.arena);
-    tern_release(table.cells);
+    if (status == TERN_OK) status = cost_all(job, names.data, &table, all);
+    if (status == TERN_OK) costs = document(job, json_incref(all));
+    if (status == TERN_OK) status = show(job, one, density, &table, costs);
+    if (status == TERN_OK && one && job->refusal[0]) status = tern_fail(TERN_NO_FIT, "%s", job->refusal);
+    tern_grid_free(&table);
     tern_text_free(&names);
+    json_decref(costs);
     json_decref(all);
+    json_decref(job->layers);
     return status;
 }
 
@@ -207,6 +251,7 @@ static tern_status run_cost(tern_cli *cli)
     if (status == TERN_OK) status = tern_plan(&job.program, g, &portable);
     if (status == TERN_OK) status = prepare(&job, density);
     if (!trained && s.folder) trained = s.folder;
+    job.folder = trained;
     if (status == TERN_OK && trained) status = read_measured(&job, trained, batch);
     if (status == TERN_OK) status = print_all(&job, tern_cli_text(cli, "machine"), density);
     tern_release(job.steps);

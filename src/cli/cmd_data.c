@@ -28,8 +28,7 @@ static tern_status list(tern_cli *cli)
     if (status == TERN_OK && !cli->json)
         puts("\nA path works too: a folder of IDX files.  TERN_DATA names a folder that is searched first.");
     json_decref(all);
-    tern_arena_free(&table.arena);
-    tern_release(table.cells);
+    tern_grid_free(&table);
     tern_arena_free(&arena);
     return status;
 }

@@ -115,8 +115,7 @@ static tern_status run_list(tern_cli *cli)
         status = tern_print_json(json_incref(all));
     else if (status == TERN_OK)
         status = tern_grid_print(&table, stdout);
-    tern_arena_free(&table.arena);
-    if (table.cells) tern_release(table.cells);
+    tern_grid_free(&table);
     json_decref(all);
     return status;
 }

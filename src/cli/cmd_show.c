@@ -61,8 +61,7 @@ static tern_status layers(tern_cli *cli, const tern_subject *s, const tern_progr
         status = tern_grid_print(&table, stdout);
         printf("%lld parameters\n", (long long)tern_parameter_count(g));
     }
-    tern_arena_free(&table.arena);
-    tern_release(table.cells);
+    tern_grid_free(&table);
     json_decref(all);
     return status;
 }

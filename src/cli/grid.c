@@ -84,8 +84,13 @@ tern_status tern_grid_print(tern_grid *table, FILE *out)
         if (!right[column] && !last) fprintf(out, "%*s", gap, "");
         fputs(last ? "\n" : "  ", out);
     }
+    tern_grid_free(table);
+    return status;
+}
+
+void tern_grid_free(tern_grid *table)
+{
     tern_release(table->cells);
     tern_arena_free(&table->arena);
     *table = (tern_grid){0};
-    return status;
 }
