@@ -64,6 +64,7 @@ static void chunk_task(void *context, int64_t chunk, int thread)
           *a = l->packed + chunk * l->panels_a * l->rows * l->block;
     int64_t first = chunk * l->blocks_per_chunk, last = min(first + l->blocks_per_chunk, l->blocks);
     _Alignas(64) float b[MAX_BLOCK * MAX_COLUMNS];
+    tern_tile *const *tile = p->n <= l->columns / 2 ? l->kernels->half_tile : l->kernels->tile;
     (void)thread;
 
     for (int64_t block = first; block < last; block++) {
@@ -74,8 +75,8 @@ static void chunk_task(void *context, int64_t chunk, int thread)
             pack(l, &p->b, n * l->columns, p->n, l->columns, sum0, sums, b);
             for (int64_t m = 0; m < l->panels_a; m++) {
                 int64_t row = m * l->rows, rows = min(l->rows, p->m - row);
-                l->kernels->tile[rows - 1](sums, a + row * sums, l->rows, b,
-                                           c + row * l->padded + n * l->columns, l->padded, block > first);
+                tile[rows - 1](sums, a + row * sums, l->rows, b, c + row * l->padded + n * l->columns,
+                               l->padded, block > first);
             }
         }
     }

@@ -158,6 +158,10 @@ TERN_INLINE void pack_tap_squares(const bool bits, const tern_factor *factor, in
         int64_t channel = free0 / view.taps, tap = free0 % view.taps;
         int64_t base = factor->first + line.first + channel * view.plane;
         for (int f = 0; f < width; f += TERN_LANES) {
+            if (f >= count) {
+                for (int i = 0; i < part; i++) store_part(out + (s + i) * width + f, (vf){0}, width - f);
+                continue;
+            }
             vf row[TERN_LANES];
             TERN_UNROLL for (int i = 0; i < TERN_LANES; i++)
             {
