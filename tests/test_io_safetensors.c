@@ -1,9 +1,12 @@
-/* io: safetensors and checkpoints: round trips, checks of the header, damage, memory that fails. */
+/* io: safetensors and checkpoints: round trips, checks of the header, damage, a full disk, memory that fails. */
+#define _DEFAULT_SOURCE
 #include "damage.h"
 #include "test.h"
 
 #include "io/io.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #if __has_include(<jansson.h>)
@@ -178,6 +181,34 @@ static void test_checkpoint(void **state)
     unlink("checkpoint.tern");
 }
 
+/* A disk that is full after 1,000 bytes, played by the limit of a file's size: the old checkpoint stays whole. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct rlimit whole, small;
+    tern_bundle b;
+    char *document, temporary[64];
+    write_checkpoint("full.tern");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &whole), 0);
+    small = whole;
+    small.rlim_cur = 1000;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    tern_clear();
+    tern_status status = tern_checkpoint_write("full.tern", original.tensors,
+                                               (const char *const *)original.names, original.count, "{}");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole), 0);
+    assert_int_equal(status, TERN_FAILED);
+    assert_non_null(strstr(tern_message(), "cannot write full.tern"));
+    snprintf(temporary, sizeof temporary, "full.tern.tmp-%ld", (long)getpid());
+    assert_int_not_equal(access(temporary, F_OK), 0);
+    assert_ok(tern_checkpoint_read("full.tern", &b, &document));
+    assert_string_equal(document, DOCUMENT);
+    tern_release(document);
+    tern_bundle_free(&b);
+    unlink("full.tern");
+}
+
 static tern_status read_checkpoint(const void *bytes, size_t count)
 {
     tern_bundle b;
@@ -263,8 +294,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_header_checks),
         cmocka_unit_test(test_wide_integers),     cmocka_unit_test(test_checkpoint),
-        cmocka_unit_test(test_checkpoint_damage), cmocka_unit_test(test_checkpoint_memory),
-        cmocka_unit_test(test_json_memory),
+        cmocka_unit_test(test_full_disk),         cmocka_unit_test(test_checkpoint_damage),
+        cmocka_unit_test(test_checkpoint_memory), cmocka_unit_test(test_json_memory),
     };
     original = every_format();
     int failed = cmocka_run_group_tests_name("io: safetensors", tests, NULL, NULL);

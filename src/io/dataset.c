@@ -88,7 +88,10 @@ tern_status tern_dataset_hold_out(tern_dataset *dataset)
     uint8_t *held = tern_take(count);
     tern_split a = {0}, b = {0};
     tern_status status = TERN_OK;
-    if (!shuffled || !order || !held) TERN_GOTO(done, tern_no_memory(9 * count, "splitting a data set"));
+    if (!shuffled || !order || !held) {
+        status = tern_no_memory(9 * count, "splitting a data set");
+        goto done;
+    }
     split_order(dataset->train.labels.data, shuffled, held, order, count, dataset->classes);
     TERN_GOTO(done, gather(&dataset->train.images, order, train, &a.images));
     TERN_GOTO(done, gather(&dataset->train.labels, order, train, &a.labels));
@@ -198,7 +201,7 @@ static void measure(tern_dataset *d)
     double sum[8] = {0}, squares[8] = {0};
     for (int64_t i = 0; i < planes; i++)
         if (i % channels < 8) add_plane(t, i * plane, plane, &sum[i % channels], &squares[i % channels]);
-    double count = (double)(planes / channels) * (double)plane;
+    double count = (double)planes / (double)channels * (double)plane;
     for (int i = 0; i < 8; i++) {
         double mean = sum[i % measured] / count, square = squares[i % measured] / count;
         double variance = square - mean * mean;

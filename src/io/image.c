@@ -91,18 +91,17 @@ tern_status tern_image_resize(const tern_tensor *image, int height, int width, t
     TERN_TRY(tern_image_new(&t, (int)channels, height, width, "resize"));
     float *line = tern_take_array((size_t)w, sizeof *line);
     float *wide = tern_take_array((size_t)(h * width), sizeof *wide);
-    tern_status status =
-        line && wide ? TERN_OK : tern_no_memory((size_t)(h * width) * sizeof *wide, "resizing");
-    for (int64_t c = 0; c < channels && status == TERN_OK; c++)
-        resize_plane((const uint8_t *)image->data + c * h * w, h, w, kind, line, wide,
-                     (uint8_t *)t.data + c * height * width, height, width);
+    if (line && wide) {
+        for (int64_t c = 0; c < channels; c++)
+            resize_plane((const uint8_t *)image->data + c * h * w, h, w, kind, line, wide,
+                         (uint8_t *)t.data + c * height * width, height, width);
+        *out = t;
+    }
     tern_release(line);
     tern_release(wide);
-    if (status != TERN_OK)
-        tern_tensor_free(&t);
-    else
-        *out = t;
-    return status;
+    if (line && wide) return TERN_OK;
+    tern_tensor_free(&t);
+    return tern_no_memory((size_t)(h * width) * sizeof(float), "resizing");
 }
 
 tern_status tern_image_grey(const tern_tensor *image, tern_tensor *out)

@@ -173,7 +173,8 @@ static tern_status parse_header(tern_npy *h, const uint8_t *p, size_t count, con
 static void transpose(tern_tensor *to, const tern_tensor *from)
 {
     int rank = to->shape.rank;
-    int64_t stride[TERN_MAX_RANK], index[TERN_MAX_RANK] = {0}, at = 0, count = tern_elements(&to->shape);
+    int64_t stride[TERN_MAX_RANK] = {0}, index[TERN_MAX_RANK] = {0}, at = 0,
+            count = tern_elements(&to->shape);
     size_t size = (size_t)tern_dtype_of(to->dtype)->bytes;
     for (int i = 0; i < rank; i++) stride[i] = tern_elements_upto(&to->shape, i);
     for (int64_t i = 0; i < count; i++) {

@@ -151,7 +151,7 @@ tern_status tern_npz_parse(const void *bytes, size_t count, const char *name, te
     uint64_t at = z.directory;
     tern_status status = TERN_OK;
     for (uint64_t i = 0; i < z.members && status == TERN_OK; i++) {
-        tern_member m;
+        tern_member m = {0};
         status = read_member(&z, &at, &m);
         if (status == TERN_OK) status = add_member(&z, &m, &bundle);
     }
