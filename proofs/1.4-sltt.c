@@ -281,7 +281,7 @@ static double planned(const net *n, rule r, int steps, bool macs)
 
 static void check_memory(proof *p)
 {
-    net n = {1.1, 0, 8, 2, 34, small}, big = {1.1, 0, 4, 2, 48, vgg11};
+    net n = {1.1, 0, 8, 2, 34, small}, big = {1.1, 0, 128, 2, 48, vgg11};
     proof_at_most(p, "memory-sltt-t32-over-t4", planned(&n, SLTT, 32, false) / planned(&n, SLTT, 4, false), 1.05);
     proof_at_least(p, "memory-bptt-t32-over-t4", planned(&n, BPTT, 32, false) / planned(&n, BPTT, 4, false), 4);
     proof_at_most(p, "memory-vgg11-t6-sltt-over-bptt", planned(&big, SLTT, 6, false) / planned(&big, BPTT, 6, false), 0.30);
