@@ -26,7 +26,8 @@ static tern_status list(tern_cli *cli)
     else if (status == TERN_OK)
         status = tern_grid_print(&table, stdout);
     if (status == TERN_OK && !cli->json)
-        puts("\nA path works too: a folder of IDX files.  TERN_DATA names a folder that is searched first.");
+        puts("\nA path works too: a folder of IDX files or of image folders, a .npz or a .csv.  TERN_DATA "
+             "names a folder that is searched first.");
     json_decref(all);
     tern_grid_free(&table);
     tern_arena_free(&arena);
