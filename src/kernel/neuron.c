@@ -32,7 +32,9 @@ static uint64_t bits_from(const uint64_t *words, int64_t from, int64_t count)
 /* Write `count` bits to position `at` of the spikes. */
 static void place(uint64_t *spikes, int64_t at, const uint64_t *bits, int64_t count)
 {
-    for (int64_t i = 0; i < count;) {
+    int64_t whole = at % 64 == 0 ? count / 64 * 64 : 0;
+    memcpy(spikes + at / 64, bits, (size_t)whole / 8);
+    for (int64_t i = whole; i < count;) {
         int64_t offset = (at + i) % 64, part = 64 - offset < count - i ? 64 - offset : count - i;
         uint64_t *word = &spikes[(at + i) / 64], piece = bits_from(bits, i, part);
         if (part == 64)

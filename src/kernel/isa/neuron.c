@@ -62,25 +62,45 @@ TERN_INLINE vf after_reset(const tern_neuron *n, vf u, vi spike)
     return u;
 }
 
-/* Always inlined with the rules known: a vector's stores may alias anything, so what they decide is not read again. */
-TERN_INLINE void step(tern_reset reset, bool strict, const tern_neuron *from, int64_t count, const float *x,
+/* Spikes of 64 neurons; u may be NULL.  Constants come as vectors and rules as constants: after inlining nothing is left
+ * in the loop but the arithmetic. */
+TERN_INLINE uint64_t group(tern_reset reset, bool strict, const vf *constants, const float *x, float *v,
+                           float *u)
+{
+    const vf rest = constants[0], decay = constants[1], gain = constants[2], threshold = constants[3];
+    uint64_t word = 0;
+    TERN_UNROLL for (int k = 0; k < 64; k += TERN_LANES)
+    {
+        vf membrane = rest + decay * (tern_load(v + k) - rest) + gain * tern_load(x + k), next = membrane;
+        vi spike = strict ? membrane > threshold : membrane >= threshold;
+        if (reset == TERN_RESET_SOFT) next = membrane - (vf)(spike & (vi)threshold);
+        if (reset == TERN_RESET_HARD) next = where(spike, rest, membrane);
+        if (u) tern_store(u + k, membrane);
+        tern_store(v + k, next);
+        word |= mask_bits(spike) << k;
+    }
+    return word;
+}
+
+/* Whole groups where they are, the last neurons in a copy that is long enough. */
+TERN_INLINE void step(tern_reset reset, bool strict, const tern_neuron *n, int64_t count, const float *x,
                       float *v, float *u, uint64_t *spikes)
 {
-    tern_neuron rules = *from, *n = &rules;
-    rules.reset = reset;
-    rules.strict = strict;
-    const vf rest = all(n->v_reset), decay = all(n->decay), gain = all(n->gain);
-    for (int64_t i = 0; i < count; i += 64) {
-        uint64_t word = 0;
-        for (int64_t k = i; k < i + 64 && k < count; k += TERN_LANES) {
-            vf membrane = rest + decay * (tern_load(v + k) - rest) + gain * load_some(x + k, count - k);
-            vi spike = fires(n, membrane);
-            if (u) store_some(u + k, membrane, count - k);
-            tern_store(v + k, after_reset(n, membrane, spike));
-            word |= mask_bits(spike) << (k - i);
-        }
-        spikes[i / 64] = word;
-    }
+    const vf constants[4] = {all(n->v_reset), all(n->decay), all(n->gain), all(n->threshold)};
+    int64_t whole = count / 64 * 64, rest = count - whole;
+    if (u)
+        for (int64_t i = 0; i < whole; i += 64)
+            spikes[i / 64] = group(reset, strict, constants, x + i, v + i, u + i);
+    else
+        for (int64_t i = 0; i < whole; i += 64)
+            spikes[i / 64] = group(reset, strict, constants, x + i, v + i, NULL);
+    if (rest == 0) return;
+    float some_x[64] = {0}, some_v[64] = {0}, some_u[64];
+    memcpy(some_x, x + whole, (size_t)rest * sizeof *x);
+    memcpy(some_v, v + whole, (size_t)rest * sizeof *v);
+    spikes[whole / 64] = group(reset, strict, constants, some_x, some_v, some_u);
+    memcpy(v + whole, some_v, (size_t)rest * sizeof *v);
+    if (u) memcpy(u + whole, some_u, (size_t)rest * sizeof *u);
 }
 
 void TERN_FOR_ISA(tern_neuron_step)(const tern_neuron *n, int64_t count, const float *x, float *v, float *u,
