@@ -85,13 +85,6 @@ char *tern_copy_string(const char *text)
     return copy;
 }
 
-tern_status tern_no_memory(size_t bytes, const char *what)
-{
-    char amount[24];
-    return tern_fail(TERN_NO_MEMORY, "out of memory: %s for %s", tern_human(amount, (double)bytes, "B"),
-                     what);
-}
-
 long tern_fail_allocation(long nth)
 {
     return atomic_exchange(&fail_at, nth);

@@ -32,6 +32,16 @@ tern_status tern_in(tern_status code, const char *format, ...) TERN_PRINTF(2, 3)
 /* Forget the recorded message of this thread. */
 void tern_clear(void);
 
+/* The uniform message of an allocation that failed: "out of memory: 12.3 MB for <what>". */
+tern_status tern_no_memory(size_t bytes, const char *what);
+
+/* The static analyser sees one file at a time; tell it that these return the code that they are given. */
+#ifdef __clang_analyzer__
+#define tern_fail(code, ...)        ((void)tern_fail(code, __VA_ARGS__), (code))
+#define tern_in(code, ...)          ((void)tern_in(code, __VA_ARGS__), (code))
+#define tern_no_memory(bytes, what) ((void)tern_no_memory(bytes, what), TERN_NO_MEMORY)
+#endif
+
 /* Hand a failure up. */
 #define TERN_TRY(call)                                                                                       \
     do {                                                                                                     \
@@ -56,9 +66,6 @@ void *tern_take_array(size_t count, size_t size);
 void *tern_resize(void *memory, size_t old_bytes, size_t new_bytes);
 void tern_release(void *memory);
 char *tern_copy_string(const char *text);
-
-/* The uniform message of an allocation that failed: "out of memory: 12.3 MB for <what>". */
-tern_status tern_no_memory(size_t bytes, const char *what);
 
 /* Fault injection: the n-th allocation from now on fails (0 = never), once; returns what was set before.
  * tern_allocations() counts all allocations of the process so far, tern_allocated() the bytes held now and

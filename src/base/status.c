@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+#undef tern_fail
+#undef tern_in
+#undef tern_no_memory
+
 static _Thread_local char message[1024];
 
 const char *tern_message(void)
@@ -37,4 +41,11 @@ tern_status tern_in(tern_status code, const char *format, ...)
     memcpy(message, where, length);
     snprintf(message + length, sizeof message - length, ": %.*s", (int)(sizeof message - length - 3), old);
     return code;
+}
+
+tern_status tern_no_memory(size_t bytes, const char *what)
+{
+    char amount[24];
+    return tern_fail(TERN_NO_MEMORY, "out of memory: %s for %s", tern_human(amount, (double)bytes, "B"),
+                     what);
 }
