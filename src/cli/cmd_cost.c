@@ -40,7 +40,8 @@ static tern_status use_measured(tern_cost_job *job, json_t *layers, int batch)
     {
         const char *name = json_string_value(json_object_get(layer, "name"));
         double measured = json_number_value(json_object_get(layer, "accumulates")) * batch, counted = 0;
-        for (int s = 0; name && s < job->query.count; s++)
+        if (!name) continue;
+        for (int s = 0; s < job->query.count; s++)
             if (strcmp(job->tasks[s].label, name) == 0) counted += job->tasks[s].work.accumulates;
         for (int s = 0; counted > 0 && s < job->query.count; s++)
             if (strcmp(job->tasks[s].label, name) == 0) job->tasks[s].work.accumulates *= measured / counted;

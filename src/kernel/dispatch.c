@@ -60,7 +60,7 @@ tern_status tern_isa_select(const char *name)
         return TERN_OK;
     }
     for (size_t i = 0; i < TERN_COUNT(known); i++) {
-        if (strcmp(known[i]->name, name)) continue;
+        if (strcmp(known[i]->name, name) != 0) continue;
         if (!usable(i))
             return tern_fail(TERN_USAGE, "%s: this processor cannot run %s; leave it unset or use %s", source,
                              name, best()->name);

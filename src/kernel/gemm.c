@@ -105,7 +105,7 @@ static void pack_task(void *context, int64_t task, int thread)
     int64_t first = task * s->panels_per_task, last = min(first + s->panels_per_task, s->batches * panels);
     (void)thread;
     for (int64_t i = first; i < last; i++) {
-        int64_t batch = i / panels, panel = i % panels;
+        int64_t batch = i / panels, panel = i % panels; // NOLINT(*DivideZero): no task without panels
         bool is_a = panel < shared_a(s);
         int64_t from = is_a ? panel * l->rows : (panel - shared_a(s)) * l->columns;
         float *out = is_a ? s->a + batch * l->a_floats : s->b + batch * l->b_floats;

@@ -93,7 +93,8 @@ static tern_task_cost task_cost(const tern_machine *m, const tern_placement *p, 
     if (p->weights) *memory_joules += t->weight_bytes * p->weights->read;
     c.seconds = c.compute_seconds > c.memory_seconds ? c.compute_seconds : c.memory_seconds;
     if (c.memory_seconds > c.compute_seconds && p->weights)
-        c.bound = same || far_seconds <= near_seconds ? p->activations->name : p->weights->name;
+        c.bound =
+            p->activations && (same || far_seconds <= near_seconds) ? p->activations->name : p->weights->name;
     if (m->launch > c.seconds) c.bound = "launch";
     c.seconds += m->launch;
     c.joules = *compute_joules + *memory_joules + m->idle * c.seconds;

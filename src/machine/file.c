@@ -118,7 +118,7 @@ static tern_status read_unit_field(const tern_reader *r, yaml_node_t *value, int
 {
     tern_unit *u = into;
     const char *name = unit_keys[field];
-    char *end;
+    char none[] = "", *end = none;
     switch (field) {
     case UNIT_NAME:
         return read_text(r, value, name, &u->name);

@@ -54,7 +54,7 @@ tern_status tern_parse_quantity(const char *text, tern_quantity quantity, double
     while (*end == ' ') end++;
     if (per_cycle) *per_cycle = false;
     size_t length = 0;
-    if (quantity == TERN_IN_OPERATIONS && strcmp(end, "/cycle") == 0) {
+    if (per_cycle && quantity == TERN_IN_OPERATIONS && strcmp(end, "/cycle") == 0) {
         *per_cycle = true;
     } else if (strcmp(end, unit) != 0) {
         double factor = prefix(end, classes[quantity].binary, &length);

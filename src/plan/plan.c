@@ -9,7 +9,7 @@
 void tern_program_close(tern_program *program)
 {
     if (!program) return;
-    for (int s = 0; s < program->step_count; s++)
+    for (int s = 0; program->steps && s < program->step_count; s++)
         for (int i = 0; i < TERN_BODIES; i++) tern_program_close(program->steps[s].body[i]);
     tern_graph_close(program->own_graph);
     tern_release(program->steps);
