@@ -16,7 +16,7 @@ foreach(isa ${TERN_ISAS})
   add_library(tern_isa_${isa} OBJECT ${TERN_ISA_SOURCES})
   target_include_directories(tern_isa_${isa} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
   target_compile_definitions(tern_isa_${isa} PRIVATE TERN_ISA=${isa})
-  target_compile_options(tern_isa_${isa} PRIVATE -Wall -Wextra -Wpedantic -Werror -O3 -ffp-contract=fast
+  target_compile_options(tern_isa_${isa} PRIVATE ${TERN_WARNINGS} -O3 -ffp-contract=fast
                          ${TERN_ISA_FLAGS_${isa}})
   target_sources(tern PRIVATE $<TARGET_OBJECTS:tern_isa_${isa}>)
 endforeach()

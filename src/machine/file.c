@@ -2,6 +2,7 @@
  * column. */
 #include "machine/machine.h"
 
+#ifdef TERN_HAVE_YAML
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -278,6 +279,14 @@ tern_status tern_machine_parse(tern_machine **machine, const char *text, size_t 
         tern_machine_close(m);
     return status;
 }
+#else
+tern_status tern_machine_parse(tern_machine **machine, const char *text, size_t count, const char *path)
+{
+    (void)machine, (void)text, (void)count;
+    return tern_fail(TERN_FAILED,
+                     "%s: this build of Tern has no libyaml: install its headers and build again", path);
+}
+#endif
 
 void tern_machine_close(tern_machine *machine)
 {

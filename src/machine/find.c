@@ -1,4 +1,5 @@
 /* Where machine files are. */
+#define _DEFAULT_SOURCE
 #include "machine/machine.h"
 
 #include <dirent.h>
@@ -6,11 +7,27 @@
 #include <string.h>
 #include <unistd.h>
 
+/* <prefix>/share/tern/machines of the command <prefix>/bin/tern, so that an installation can be moved; else NULL. */
+static const char *beside_command(void)
+{
+    static _Thread_local char path[4096];
+    static const char folder[] = "/share/tern/machines";
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof folder);
+    path[length > 0 ? length : 0] = 0;
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(path, '/');
+        if (!slash) return NULL;
+        *slash = 0;
+    }
+    memcpy(path + strlen(path), folder, sizeof folder);
+    return path;
+}
+
 /* The i-th folder that is searched, or NULL behind the last. */
 static const char *folder_at(int i)
 {
-    const char *folders[3] = {getenv("TERN_MACHINES"), "machines", TERN_MACHINES_DIR};
-    for (int k = 0; k < 3; k++)
+    const char *folders[] = {getenv("TERN_MACHINES"), "machines", beside_command(), TERN_MACHINES_DIR};
+    for (size_t k = 0; k < TERN_COUNT(folders); k++)
         if (folders[k] && *folders[k] && i-- == 0) return folders[k];
     return NULL;
 }
@@ -80,30 +97,37 @@ static int by_name(const void *a, const void *b)
 static tern_status add_folder(tern_arena *arena, const char *folder, char **names, size_t *count, size_t most)
 {
     DIR *dir = opendir(folder);
+    tern_status status = TERN_OK;
     for (struct dirent *e; dir && (e = readdir(dir)) && *count < most;) {
         size_t length = strlen(e->d_name);
         if (length < 6 || strcmp(e->d_name + length - 5, ".yaml") != 0) continue;
         char *name = tern_arena_format(arena, "%.*s", (int)(length - 5), e->d_name);
+        if (!name) {
+            status = tern_no_memory(length, "a name");
+            break;
+        }
         size_t k = 0;
-        while (name && k < *count && strcmp(names[k], name) != 0) k++;
-        if (name && k == *count) names[(*count)++] = name;
+        while (k < *count && strcmp(names[k], name) != 0) k++;
+        if (k == *count) names[(*count)++] = name;
     }
     if (dir) closedir(dir);
-    return TERN_OK;
+    return status;
 }
 
 tern_status tern_machine_names(tern_text *names)
 {
     tern_arena arena = {0};
-    char *list[256], path[4096];
+    char *list[256], path[4096], here[] = "here";
     size_t count = 0;
-    for (int i = 0; folder_at(i); i++) add_folder(&arena, folder_at(i), list, &count, TERN_COUNT(list) - 1);
-    if (tern_machine_here_path(path) == TERN_OK && access(path, R_OK) == 0) list[count++] = (char[]){"here"};
+    tern_status status = TERN_OK;
+    for (int i = 0; status == TERN_OK && folder_at(i); i++)
+        status = add_folder(&arena, folder_at(i), list, &count, TERN_COUNT(list) - 1);
+    if (tern_machine_here_path(path) == TERN_OK && access(path, R_OK) == 0) list[count++] = here;
     qsort(list, count, sizeof *list, by_name);
     for (size_t i = 0; i < count; i++)
         if (i == 0 || strcmp(list[i], list[i - 1]) != 0) tern_text_format(names, "%s\n", list[i]);
     tern_arena_free(&arena);
-    return tern_text_status(names);
+    return status != TERN_OK ? status : tern_text_status(names);
 }
 
 void tern_machine_print(const tern_machine *m, FILE *out)
