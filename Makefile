@@ -25,6 +25,11 @@ test-tsan:
 	@scripts/build $(BUILD)-tsan -DTERN_SANITIZE=thread
 	@scripts/test $(BUILD)-tsan --unit
 
+test-valgrind:
+	@scripts/setup --test --lint
+	@scripts/build $(BUILD)
+	@scripts/test $(BUILD) --valgrind
+
 lint:
 	@scripts/setup --lint
 	@scripts/lint
@@ -45,4 +50,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all setup demo test test-asan test-tsan lint bench proof fuzz install clean
+.PHONY: all setup demo test test-asan test-tsan test-valgrind lint bench proof fuzz install clean
