@@ -62,7 +62,7 @@ tern_status tern_net_set(const tern_net *net, void *parameters, const char *name
     if (o->real) {
         *(double *)(void *)(field + o->offset) = value;
     } else {
-        if (value != (int)value)
+        if (!(value > -2147483648.0 && value < 2147483648.0) || value != (int)value)
             return tern_fail(TERN_USAGE, "parameter %s of net %s is %g, expected a whole number", name,
                              net->name, value);
         *(int *)(void *)(field + o->offset) = (int)value;

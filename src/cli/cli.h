@@ -15,7 +15,7 @@ typedef enum tern_option_kind {
     TERN_WHOLE,  /* a whole number >= 0 */
     TERN_NUMBER, /* a real number */
     TERN_BYTES,  /* 200M, 320KiB */
-    TERN_PICK,   /* one of `choices`, separated by | */
+    TERN_PICK,   /* one of the names */
 } tern_option_kind;
 
 typedef struct tern_cli_option {
@@ -25,16 +25,23 @@ typedef struct tern_cli_option {
     const char *value;    /* what the value is called in help: FILE */
     const char *standard; /* default as text, or NULL */
     const char *doc;
-    const char *choices;
+    const char *allowed; /* PICK: names separated by |; WHOLE and NUMBER: "1..", "0..1"; NULL: anything */
 } tern_cli_option;
+
+/* Two options that contradict each other. */
+typedef struct tern_exclusion {
+    const char *one, *other; /* NULL ends a list */
+    const char *why;
+} tern_exclusion;
 
 typedef struct tern_cli tern_cli;
 
 typedef struct tern_command {
     const char *name, *about, *usage; /* usage: the positional arguments */
-    const char *more;                 /* a paragraph or an example for help and the manual */
+    const char *more;                 /* an example, and what else is to be said: plain text */
     const tern_cli_option *options;
-    int least, most;  /* positional arguments */
+    const tern_exclusion *exclusions; /* NULL: none */
+    int least, most;                  /* positional arguments */
     bool net_options; /* the first argument may name a net, whose parameters are options too */
     tern_status (*run)(tern_cli *cli);
 } tern_command;
@@ -46,8 +53,11 @@ extern const tern_cli_option tern_common_options[];
 /* A parsed command line. */
 struct tern_cli {
     const tern_command *command;
+    int argc; /* behind the command's name */
+    char **argv;
     const char *arguments[TERN_CLI_MAX]; /* positional */
     int count;
+    const tern_net *net; /* the net that they name; NULL: none, or the command asks for none */
     struct {
         const char *name, *value;
     } given[TERN_CLI_MAX]; /* options in the order given */
@@ -64,14 +74,23 @@ bool tern_cli_has(const tern_cli *cli, const char *name); /* given on the comman
 double tern_cli_number(const tern_cli *cli, const char *name);
 int tern_cli_whole(const tern_cli *cli, const char *name);
 
+/* As if the option had been given. */
+tern_status tern_cli_give(tern_cli *cli, const char *name, const char *value);
+
 /* Parse behind the command's name.  Every value is checked here: TERN_USAGE says which option, what was found, what was
  * expected and, for a misspelt name, what was meant. */
 tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc, char **argv);
 
-void tern_cli_help(FILE *out, const tern_command *command); /* NULL: the overview */
-void tern_cli_manual(FILE *out);                            /* tern.1 */
-tern_status tern_cli_completion(FILE *out, const char *shell);
-void tern_cli_page(FILE *out, const tern_command *command); /* docs/commands/NAME.md */
+/* What is told about the commands, made from their records. */
+void tern_cli_help(tern_text *out, const tern_command *command, const tern_net *net); /* NULL: the overview */
+void tern_cli_manual(tern_text *out);                                                 /* tern.1 */
+void tern_cli_page(tern_text *out, const tern_command *command);    /* docs/commands/NAME.md */
+tern_status tern_cli_completion(tern_text *out, const char *shell); /* bash, zsh, fish */
+
+/* The command line as a shell takes it: "tern train spiking-cnn --timesteps 4". */
+void tern_cli_line(tern_text *out, const tern_cli *cli);
+/* Whether to colour: a terminal, and no NO_COLOR (no-color.org). */
+bool tern_coloured(FILE *out);
 
 /* ---- what commands share ------------------------------------------------------------------------------------- */
 
@@ -97,11 +116,13 @@ typedef struct tern_subject {
     const tern_net *net;
     void *parameters;
     tern_shape sample;
-    tern_store store;   /* of a trained run */
+    tern_store store; /* of a trained run */
+    tern_progress_state state;
     json_t *config;     /* config.json of a run; NULL for a plain net */
     const char *folder; /* of a run; NULL */
 } tern_subject;
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name);
+tern_status tern_subject_open_run(tern_subject *subject, const char *folder);
 void tern_subject_close(tern_subject *subject);
 
 /* Net parameters as JSON, and back. */

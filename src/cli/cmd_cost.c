@@ -7,10 +7,15 @@
 
 static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "M", "all", "machine: a name, a path to a .yaml file, or all", NULL},
-    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", NULL},
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"density", 0, TERN_NUMBER, "D", "0.1",
-     "share of neurons that fire in a step, where nothing was measured", NULL},
+     "share of neurons that fire in a step, where nothing was measured", "0..1"},
     {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
+    {0},
+};
+
+static const tern_exclusion exclusions[] = {
+    {"density", "trained", "one assumes spike rates, the other takes measured ones"},
     {0},
 };
 
@@ -244,8 +249,6 @@ static tern_status run_cost(tern_cli *cli)
     const char *trained = tern_cli_text(cli, "trained");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_status status = TERN_OK;
-    if (batch < 1 || density < 0 || density > 1)
-        status = tern_fail(TERN_USAGE, "--batch must be at least 1 and --density between 0 and 1");
     if (status == TERN_OK) status = tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     tern_plan_options portable = {
         .reference = true}; /* the scratch of this computer's kernels is no need of the net */
@@ -268,8 +271,10 @@ const tern_command tern_command_cost = {
     .name = "cost",
     .about = "time, energy and memory of a net on one machine or on all",
     .usage = "NET|RUN",
-    .more = "Example: tern cost spiking-vgg --depth 9 --machine stm32f746",
+    .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
+            "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .net_options = true,

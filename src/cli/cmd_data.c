@@ -64,6 +64,7 @@ const tern_command tern_command_data = {
     .name = "data",
     .about = "list the known data sets, or describe one",
     .usage = "[DATA]",
+    .more = "tern data\ntern data fashion-mnist\ntern data ~/my-idx-files",
     .options = options,
     .most = 1,
     .run = run_data,

@@ -5,7 +5,7 @@
 
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set (default: that of the run)", NULL},
-    {"batch", 'b', TERN_WHOLE, "N", "100", "samples of a batch", NULL},
+    {"batch", 'b', TERN_WHOLE, "N", "100", "samples of a batch", "1..65536"},
     {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples only; 0: all", NULL},
     {0},
 };
@@ -66,7 +66,6 @@ static tern_status run_eval(tern_cli *cli)
         status =
             tern_fail(TERN_USAGE, "eval needs a run folder of tern train, found the net %s", s.net->name);
     if (!data && s.config) data = json_string_value(json_object_get(s.config, "data"));
-    if (tern_cli_whole(cli, "batch") < 1) status = tern_fail(TERN_USAGE, "--batch must be at least 1");
     tern_dataset_options limits = {.train_limit = 1, .test_limit = tern_cli_whole(cli, "limit")};
     tern_catch_interrupts();
     if (status == TERN_OK) status = tern_dataset_open(&d, data ? data : "", &limits);
@@ -85,6 +84,7 @@ const tern_command tern_command_eval = {
     .name = "eval",
     .about = "evaluate a trained net on the test split, counting what it does",
     .usage = "RUN",
+    .more = "tern eval run/spiking-cnn",
     .options = options,
     .least = 1,
     .most = 1,

@@ -5,10 +5,7 @@
 
 #include <string.h>
 
-static const tern_cli_option options[] = {
-    {"shell", 0, TERN_PICK, "SHELL", "bash", "for completion", "bash|zsh|fish"},
-    {0},
-};
+static const tern_cli_option options[] = {{0}};
 
 static void list_nets(tern_grid *t, json_t *all)
 {
@@ -72,45 +69,77 @@ static tern_status list_machines(tern_grid *t, json_t *all)
     return status;
 }
 
-/* Pages of the manual, made from the command table. */
+/* docs/commands: a page a command, into a folder. */
+static tern_status write_pages(const char *folder)
+{
+    char path[4096];
+    TERN_TRY(tern_make_folder(folder));
+    for (int i = 0; tern_commands[i]; i++) {
+        tern_text page = {0};
+        tern_cli_page(&page, tern_commands[i]);
+        tern_status status = tern_text_status(&page);
+        if (snprintf(path, sizeof path, "%s/%s.md", folder, tern_commands[i]->name) >= (int)sizeof path)
+            status = tern_fail(TERN_USAGE, "the path %s is too long", folder);
+        if (status == TERN_OK) status = tern_write_file(path, page.data, page.size);
+        tern_text_free(&page);
+        TERN_TRY(status);
+    }
+    return TERN_OK;
+}
+
+/* What is made from the command records: a manual page, completion, the pages. */
 static tern_status list_generated(tern_cli *cli, const char *what)
 {
-    if (strcmp(what, "completion") == 0) return tern_cli_completion(stdout, tern_cli_text(cli, "shell"));
-    if (strcmp(what, "man") == 0) {
-        tern_cli_manual(stdout);
-        return TERN_OK;
+    const char *detail = cli->count > 1 ? cli->arguments[1] : NULL;
+    tern_text text = {0};
+    tern_status status = TERN_OK;
+    if (strcmp(what, "man") == 0)
+        tern_cli_manual(&text);
+    else if (strcmp(what, "completion") == 0)
+        status = tern_cli_completion(&text, detail ? detail : "bash");
+    else {
+        tern_text_format(&text, "%s\n", detail ? detail : "docs/commands");
+        status = write_pages(detail ? detail : "docs/commands");
     }
-    const char *name = what + strlen("page:");
-    for (int i = 0; tern_commands[i]; i++) {
-        if (strcmp(tern_commands[i]->name, name) != 0) continue;
-        tern_cli_page(stdout, tern_commands[i]);
-        return TERN_OK;
-    }
-    return tern_fail(TERN_USAGE, "there is no command \"%s\"", name);
+    if (status == TERN_OK) status = tern_text_status(&text);
+    if (status == TERN_OK && cli->json)
+        status = tern_print_json(json_pack("{s:s}", what, text.data));
+    else if (status == TERN_OK)
+        fputs(text.data, stdout);
+    tern_text_free(&text);
+    return status;
+}
+
+/* A list as rows of a table and as objects of an array. */
+static tern_status fill(const char *what, tern_grid *table, json_t *all)
+{
+    static const char *const known[] = {"nets",     "operators", "dtypes",     "machines",
+                                        "commands", "man",       "completion", "pages"};
+    if (strcmp(what, "nets") == 0)
+        list_nets(table, all);
+    else if (strcmp(what, "operators") == 0)
+        list_operators(table, all);
+    else if (strcmp(what, "dtypes") == 0)
+        list_dtypes(table, all);
+    else if (strcmp(what, "commands") == 0)
+        list_commands(table, all);
+    else if (strcmp(what, "machines") == 0)
+        return list_machines(table, all);
+    else
+        return tern_unknown("list", what, known, TERN_COUNT(known));
+    return TERN_OK;
 }
 
 static tern_status run_list(tern_cli *cli)
 {
-    static const char *const known[] = {"nets",     "operators", "dtypes",    "machines",
-                                        "commands", "man",       "completion"};
     const char *what = cli->arguments[0];
-    if (strcmp(what, "man") == 0 || strcmp(what, "completion") == 0 || strncmp(what, "page:", 5) == 0)
-        return list_generated(cli, what);
+    bool made = strcmp(what, "man") == 0 || strcmp(what, "completion") == 0 || strcmp(what, "pages") == 0;
+    if (made) return list_generated(cli, what);
+    if (cli->count > 1)
+        return tern_fail(TERN_USAGE, "list %s: unexpected argument \"%s\"", what, cli->arguments[1]);
     tern_grid table = {0};
     json_t *all = json_array();
-    tern_status status = TERN_OK;
-    if (strcmp(what, "nets") == 0)
-        list_nets(&table, all);
-    else if (strcmp(what, "operators") == 0)
-        list_operators(&table, all);
-    else if (strcmp(what, "dtypes") == 0)
-        list_dtypes(&table, all);
-    else if (strcmp(what, "commands") == 0)
-        list_commands(&table, all);
-    else if (strcmp(what, "machines") == 0)
-        status = list_machines(&table, all);
-    else
-        status = tern_unknown("list", what, known, TERN_COUNT(known));
+    tern_status status = fill(what, &table, all);
     if (status == TERN_OK && cli->json)
         status = tern_print_json(json_incref(all));
     else if (status == TERN_OK)
@@ -123,9 +152,12 @@ static tern_status run_list(tern_cli *cli)
 const tern_command tern_command_list = {
     .name = "list",
     .about = "list nets, operators, dtypes, machines or commands; print man page or completion",
-    .usage = "nets|operators|dtypes|machines|commands|man|completion",
+    .usage = "nets|operators|dtypes|machines|commands|man|completion [SHELL]|pages [DIR]",
+    .more = "tern list nets\n"
+            "tern list completion bash > ~/.local/share/bash-completion/completions/tern\n"
+            "tern list man | man -l -",
     .options = options,
     .least = 1,
-    .most = 1,
+    .most = 2,
     .run = run_list,
 };

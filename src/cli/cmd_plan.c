@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const tern_cli_option options[] = {
-    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", NULL},
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"memory", 'm', TERN_BYTES, "BYTES", NULL,
      "limit of the arena; forward values are computed again to keep it", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
@@ -65,10 +65,9 @@ static tern_status run_plan(tern_cli *cli)
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_recipe recipe = tern_recipe_default();
     bool training = tern_cli_has(cli, "train");
-    tern_status status = batch < 1 ? tern_fail(TERN_USAGE, "--batch must be at least 1") : TERN_OK;
-    if (status == TERN_OK)
-        status = training ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
-                          : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    tern_status status = training
+                             ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
+                             : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
     if (status == TERN_OK) status = print(cli, p);
@@ -82,6 +81,7 @@ const tern_command tern_command_plan = {
     .name = "plan",
     .about = "plan a net's memory: every buffer, the exact arena, what doesn't fit",
     .usage = "NET|RUN",
+    .more = "tern plan spiking-cnn --train --batch 64 --memory 200M",
     .options = options,
     .least = 1,
     .most = 1,

@@ -6,8 +6,13 @@
 #include <string.h>
 
 static const tern_cli_option options[] = {
-    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", NULL},
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"graph", 0, TERN_FLAG, NULL, NULL, "print the graph, one node a line", NULL},
+    {0},
+};
+
+static const tern_exclusion exclusions[] = {
+    {"graph", "json", "the graph is printed as text"},
     {0},
 };
 
@@ -73,8 +78,7 @@ static tern_status show_net(tern_cli *cli)
     tern_program *p = NULL;
     int batch = tern_cli_whole(cli, "batch");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_status status = batch < 1 ? tern_fail(TERN_USAGE, "--batch must be at least 1") : TERN_OK;
-    if (status == TERN_OK) status = tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    tern_status status = tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     if (status == TERN_OK && tern_cli_has(cli, "graph")) {
         tern_text text = {0};
         tern_graph_print(g, &text);
@@ -112,25 +116,69 @@ static tern_status show_operator(tern_cli *cli, const char *name)
     return TERN_OK;
 }
 
+/* Rates or energies by format, without those that are not there. */
+static json_t *by_dtype(const double *values)
+{
+    json_t *object = json_object();
+    for (int d = 0; d < TERN_DTYPES; d++)
+        if (values[d] > 0)
+            json_object_set_new(object, tern_dtype_of((tern_dtype)d)->name, json_real(values[d]));
+    return object;
+}
+
+static json_t *machine_json(const tern_machine *m)
+{
+    json_t *units = json_array(), *memories = json_array();
+    for (int i = 0; i < m->unit_count; i++) {
+        const tern_unit *u = &m->units[i];
+        json_array_append_new(units, json_pack("{s:s,s:f,s:f,s:o,s:o,s:o,s:o}", "name", u->name,
+                                               "clock_hertz", u->clock, "efficiency", u->efficiency,
+                                               "macs_per_second", by_dtype(u->mac), "accumulates_per_second",
+                                               by_dtype(u->add), "joules_per_mac", by_dtype(u->mac_energy),
+                                               "joules_per_accumulate", by_dtype(u->add_energy)));
+    }
+    for (int i = 0; i < m->tier_count; i++) {
+        const tern_tier *t = &m->tiers[i];
+        json_array_append_new(memories,
+                              json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:b}", "name", t->name, "bytes", t->size,
+                                        "bytes_per_second", t->bandwidth, "latency_seconds", t->latency,
+                                        "joules_per_byte_read", t->read, "joules_per_byte_written", t->write,
+                                        "persistent", t->persistent));
+    }
+    return json_pack("{s:s,s:s,s:f,s:f,s:o,s:o}", "machine", m->name, "about", m->about, "idle_watts",
+                     m->idle, "launch_seconds", m->launch, "units", units, "memories", memories);
+}
+
+static tern_status show_machine(tern_cli *cli, const char *name)
+{
+    tern_machine *m;
+    tern_status status = TERN_OK;
+    TERN_TRY(tern_machine_open(&m, name));
+    if (cli->json)
+        status = tern_print_json(machine_json(m));
+    else
+        tern_machine_print(m, stdout);
+    tern_machine_close(m);
+    return status;
+}
+
 static tern_status run_show(tern_cli *cli)
 {
     const char *what = cli->arguments[0];
     if (cli->count == 1) return show_net(cli);
     if (strcmp(what, "operator") == 0) return show_operator(cli, cli->arguments[1]);
-    if (strcmp(what, "machine") != 0)
-        return tern_fail(TERN_USAGE, "show %s: expected a net, operator NAME or machine NAME", what);
-    tern_machine *m;
-    TERN_TRY(tern_machine_open(&m, cli->arguments[1]));
-    tern_machine_print(m, stdout);
-    tern_machine_close(m);
-    return TERN_OK;
+    if (strcmp(what, "machine") == 0) return show_machine(cli, cli->arguments[1]);
+    return tern_fail(TERN_USAGE, "show %s: expected a net, a run folder, operator NAME or machine NAME",
+                     what);
 }
 
 const tern_command tern_command_show = {
     .name = "show",
     .about = "show a net layer by layer, an operator or a machine",
-    .usage = "NET | operator NAME | machine NAME",
+    .usage = "NET | RUN | operator NAME | machine NAME",
+    .more = "tern show spiking-cnn --timesteps 8\ntern show operator lif\ntern show machine loihi2",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 2,
     .net_options = true,

@@ -10,24 +10,25 @@
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", "fashion-mnist", "data set: a name of `tern data`, or a path", NULL},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder (default run/NET)", NULL},
-    {"epochs", 'e', TERN_WHOLE, "N", "10", "epochs", NULL},
-    {"batch", 'b', TERN_WHOLE, "N", "64", "samples of a batch", NULL},
+    {"epochs", 'e', TERN_WHOLE, "N", "10", "epochs", "1.."},
+    {"batch", 'b', TERN_WHOLE, "N", "64", "samples of a batch", "1..65536"},
     {"optimiser", 0, TERN_PICK, "NAME", "adamw", "update rule", "sgd|adam|adamw"},
-    {"rate", 0, TERN_NUMBER, "R", "0.002", "learning rate", NULL},
+    {"rate", 0, TERN_NUMBER, "R", "0.002", "learning rate", "0.."},
     {"schedule", 0, TERN_PICK, "NAME", "cosine", "learning rate over time", "constant|step|cosine"},
-    {"warmup", 0, TERN_NUMBER, "E", "0.5", "epochs in which the rate grows from 0", NULL},
-    {"step-epochs", 0, TERN_WHOLE, "N", "10", "step schedule: epochs between steps", NULL},
-    {"step-factor", 0, TERN_NUMBER, "F", "0.1", "step schedule: factor of a step", NULL},
-    {"momentum", 0, TERN_NUMBER, "M", "0.9", "momentum of sgd", NULL},
-    {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", NULL},
-    {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", NULL},
-    {"crop", 0, TERN_WHOLE, "N", "2", "random shift by up to N pixels", NULL},
+    {"warmup", 0, TERN_NUMBER, "E", "0.5", "epochs in which the rate grows from 0", "0.."},
+    {"step-epochs", 0, TERN_WHOLE, "N", "10", "step schedule: epochs between steps", "1.."},
+    {"step-factor", 0, TERN_NUMBER, "F", "0.1", "step schedule: factor of a step", "0.."},
+    {"momentum", 0, TERN_NUMBER, "M", "0.9", "momentum of sgd", "0..1"},
+    {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", "0.."},
+    {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", "0..1"},
+    {"crop", 0, TERN_WHOLE, "N", "2", "random shift by up to N pixels", "0..64"},
     {"flip", 0, TERN_PICK, "YES", "yes", "mirror images at random", "yes|no"},
     {"patience", 0, TERN_WHOLE, "N", "0", "stop after N epochs without a better test accuracy; 0: never",
      NULL},
     {"limit", 0, TERN_WHOLE, "N", "0", "use the first N training samples only; 0: all", NULL},
-    {"max-seconds", 0, TERN_NUMBER, "S", "0", "stop after S seconds of training; 0: never", NULL},
-    {"resume", 0, TERN_FLAG, NULL, NULL, "go on where the run folder stands", NULL},
+    {"max-seconds", 0, TERN_NUMBER, "S", "0", "stop after S seconds of training; 0: never", "0.."},
+    {"resume", 0, TERN_FLAG, NULL, NULL,
+     "go on where the run folder stands, with the options that it began with", NULL},
     {0},
 };
 
@@ -36,7 +37,8 @@ typedef struct tern_train_run {
     const char *folder;
     tern_store store;
     tern_progress_state state;
-    json_t *last; /* record of the last epoch */
+    json_t *last;     /* record of the last epoch */
+    tern_arena arena; /* values of options that a resumed run began with */
 } tern_train_run;
 
 static int pick(const char *choices, const char *value)
@@ -84,7 +86,118 @@ static json_t *recipe_json(const tern_cli *cli)
     return object;
 }
 
-static tern_status write_config(const tern_train_run *run, const tern_subject *s, const tern_dataset *d)
+/* Options without effect are a misunderstanding. */
+static tern_status check_recipe(const tern_cli *cli)
+{
+    static const struct {
+        const char *option, *needs, *value;
+    } pairs[] = {{"momentum", "optimiser", "sgd"},
+                 {"step-epochs", "schedule", "step"},
+                 {"step-factor", "schedule", "step"}};
+    for (size_t i = 0; i < TERN_COUNT(pairs); i++) {
+        const char *found = tern_cli_text(cli, pairs[i].needs);
+        if (!tern_cli_has(cli, pairs[i].option) || strcmp(found, pairs[i].value) == 0) continue;
+        return tern_fail(TERN_USAGE, "--%s has no effect with --%s %s: it needs --%s %s", pairs[i].option,
+                         pairs[i].needs, found, pairs[i].needs, pairs[i].value);
+    }
+    return TERN_OK;
+}
+
+static const tern_cli_option *option_named(const char *name)
+{
+    for (const tern_cli_option *o = options; o->name; o++)
+        if (strcmp(o->name, name) == 0) return o;
+    return NULL;
+}
+
+static tern_status differs(const char *name, const char *given, const char *began)
+{
+    return tern_fail(TERN_USAGE, "--%s is %s, but the run began with %s; leave it out, or begin another run",
+                     name, given, began);
+}
+
+/* The options that a run began with hold for its rest, but for how long it goes on. */
+static tern_status adopt_recipe(tern_train_run *run, json_t *config)
+{
+    const char *name;
+    json_t *value;
+    tern_cli *cli = run->cli;
+    json_object_foreach(json_object_get(config, "recipe"), name, value)
+    {
+        const tern_cli_option *o = option_named(name);
+        const char *given = o && tern_cli_has(cli, name) ? tern_cli_text(cli, name) : NULL;
+        if (!o || (given && (strcmp(name, "epochs") == 0 || strcmp(name, "patience") == 0))) continue;
+        bool number = json_is_number(value);
+        const char *began = number ? tern_arena_format(&run->arena, "%.17g", json_number_value(value))
+                                   : json_string_value(value);
+        if (!began)
+            return tern_fail(TERN_FAILED, "%s/config.json: recipe: \"%s\" is no value", run->folder, name);
+        if (!given)
+            TERN_TRY(tern_cli_give(cli, o->name, began));
+        else if (number ? strtod(given, NULL) != json_number_value(value) : strcmp(given, began) != 0)
+            return differs(name, given, began);
+    }
+    uint64_t seed = (uint64_t)json_integer_value(json_object_get(config, "seed"));
+    if (tern_cli_has(cli, "seed") && cli->seed != seed)
+        return differs("seed", tern_cli_text(cli, "seed"), "another");
+    cli->seed = seed;
+    return TERN_OK;
+}
+
+/* The net that is named, and its parameters, are those of the run. */
+static tern_status check_same_net(const tern_train_run *run, const tern_subject *s)
+{
+    const tern_cli *cli = run->cli;
+    char began[32];
+    if (cli->net && cli->net != s->net)
+        return tern_fail(TERN_USAGE, "%s is a run of %s, not of %s", run->folder, s->net->name,
+                         cli->net->name);
+    for (const tern_option *o = s->net->options; o->name; o++) {
+        double value = 0;
+        if (!tern_cli_has(cli, o->name)) continue;
+        TERN_TRY(tern_net_get(s->net, s->parameters, o->name, &value));
+        snprintf(began, sizeof began, "%g", value);
+        if (tern_cli_number(cli, o->name) != value)
+            return differs(o->name, tern_cli_text(cli, o->name), began);
+    }
+    return TERN_OK;
+}
+
+static tern_status resume(tern_train_run *run, tern_subject *s)
+{
+    TERN_TRY(tern_subject_open_run(s, run->folder));
+    TERN_TRY(check_same_net(run, s));
+    TERN_TRY(adopt_recipe(run, s->config));
+    run->store = s->store;
+    run->state = s->state;
+    s->store = (tern_store){0};
+    return TERN_OK;
+}
+
+/* What is trained, and the run folder: a fresh one, or where the one to resume stands. */
+static tern_status open_run(tern_train_run *run, tern_subject *s)
+{
+    tern_cli *cli = run->cli;
+    const char *what = cli->arguments[0], *out = tern_cli_text(cli, "out");
+    char path[4096];
+    struct stat about;
+    run->folder = out ? out : cli->net ? tern_arena_format(&run->arena, "run/%s", cli->net->name) : what;
+    if (!run->folder) return tern_no_memory(64, "a path");
+    TERN_TRY(tern_run_path(path, run->folder, "model.safetensors"));
+    bool exists = stat(path, &about) == 0, again = tern_cli_has(cli, "resume");
+    if (again && !exists)
+        return tern_fail(TERN_USAGE, "--resume: %s holds no checkpoint; leave out --resume to begin",
+                         run->folder);
+    if (again) return resume(run, s);
+    TERN_TRY(tern_subject_open(s, cli, what));
+    if (exists)
+        return tern_fail(TERN_USAGE, "%s holds a run already; give --resume to go on, or another --out",
+                         run->folder);
+    return TERN_OK;
+}
+
+static tern_status write_config(const tern_train_run *run, const tern_subject *s, const tern_dataset *d,
+                                const char *command)
 {
     char path[4096];
     json_t *sample = json_array();
@@ -94,12 +207,28 @@ static tern_status write_config(const tern_train_run *run, const tern_subject *s
         json_array_append_new(mean, json_real(d->mean[i]));
         json_array_append_new(std, json_real(d->std[i]));
     }
-    json_t *config = json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:I}", "tern", TERN_VERSION, "net",
-                               s->net->name, "parameters", tern_parameters_json(s->net, s->parameters),
-                               "data", tern_cli_text(run->cli, "data"), "sample", sample, "mean", mean, "std",
-                               std, "recipe", recipe_json(run->cli), "seed", (json_int_t)run->cli->seed);
+    json_t *config =
+        json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:I}", "tern", TERN_VERSION, "command", command,
+                  "net", s->net->name, "parameters", tern_parameters_json(s->net, s->parameters), "data",
+                  tern_cli_text(run->cli, "data"), "sample", sample, "mean", mean, "std", std, "recipe",
+                  recipe_json(run->cli), "seed", (json_int_t)run->cli->seed);
     TERN_TRY(tern_run_path(path, run->folder, "config.json"));
     return tern_write_json(path, config);
+}
+
+/* config.json, with the command that began the run; costs of an earlier state are gone. */
+static tern_status keep_config(const tern_train_run *run, const tern_subject *s, const tern_dataset *d)
+{
+    char path[4096];
+    tern_text line = {0};
+    const char *began = json_string_value(json_object_get(s->config, "command"));
+    TERN_TRY(tern_run_path(path, run->folder, "cost.json"));
+    remove(path);
+    tern_cli_line(&line, run->cli);
+    tern_status status = tern_text_status(&line);
+    if (status == TERN_OK) status = write_config(run, s, d, began ? began : line.data);
+    tern_text_free(&line);
+    return status;
 }
 
 /* history.jsonl is rewritten as a whole, so that it never holds half a line. */
@@ -144,31 +273,6 @@ static tern_status hook(void *context, const tern_progress_state *state, const t
     return append_history(run->folder, run->last);
 }
 
-/* A fresh folder, or the state of the one to resume. */
-static tern_status open_folder(tern_train_run *run, tern_subject *s)
-{
-    char path[4096];
-    struct stat about;
-    TERN_TRY(tern_run_path(path, run->folder, "model.safetensors"));
-    bool exists = stat(path, &about) == 0;
-    if (tern_cli_has(run->cli, "resume")) {
-        if (!exists)
-            return tern_fail(TERN_USAGE, "--resume: %s holds no checkpoint; leave out --resume to begin",
-                             run->folder);
-        tern_subject old;
-        TERN_TRY(tern_subject_open(&old, run->cli, run->folder));
-        bool same = old.net == s->net && memcmp(old.parameters, s->parameters, s->net->size) == 0;
-        tern_subject_close(&old);
-        if (!same)
-            return tern_fail(TERN_USAGE, "--resume: %s holds another net or other parameters", run->folder);
-        return tern_run_load(run->folder, &run->store, &run->state);
-    }
-    if (exists)
-        return tern_fail(TERN_USAGE, "%s holds a run already; give --resume to go on, or another --out",
-                         run->folder);
-    return tern_make_folder(run->folder);
-}
-
 static tern_status finish(tern_train_run *run, const tern_subject *s, const tern_samples *test,
                           const tern_dataset *d, int batch)
 {
@@ -202,10 +306,8 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
                        .quiet = run->cli->quiet,
                        .hook = hook,
                        .context = run};
-    if (t.recipe.batch < 1 || t.recipe.epochs < 1)
-        return tern_fail(TERN_USAGE, "--batch and --epochs must be at least 1");
-    TERN_TRY(open_folder(run, s));
-    TERN_TRY(write_config(run, s, d));
+    TERN_TRY(tern_make_folder(run->folder));
+    TERN_TRY(keep_config(run, s, d));
     tern_catch_interrupts();
     tern_status status = tern_train(&t, &run->state, &run->store, run->cli->pool);
     if (status == TERN_INTERRUPTED) {
@@ -217,39 +319,41 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     return finish(run, s, &test, d, t.recipe.batch);
 }
 
+/* The data's number of classes, where the command line names none. */
+static tern_status fit_classes(const tern_cli *cli, tern_subject *s, const tern_dataset *d)
+{
+    for (const tern_option *o = s->net->options; o->name; o++)
+        if (strcmp(o->name, "classes") == 0 && !tern_cli_has(cli, "classes") && !s->config)
+            return tern_net_set(s->net, s->parameters, "classes", d->classes);
+    return TERN_OK;
+}
+
 static tern_status run_train(tern_cli *cli)
 {
-    tern_subject subject;
+    tern_subject subject = {0};
     tern_dataset dataset = {0};
     tern_train_run run = {.cli = cli};
-    char folder[256];
-    if (!tern_net_find(cli->arguments[0])) return tern_subject_open(&subject, cli, cli->arguments[0]);
-    TERN_TRY(tern_subject_open(&subject, cli, cli->arguments[0]));
-    run.folder = tern_cli_text(cli, "out");
-    snprintf(folder, sizeof folder, "run/%s", subject.net->name);
-    if (!run.folder) run.folder = folder;
+    tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
+    if (status == TERN_OK) status = open_run(&run, &subject);
     tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit")};
-    tern_status status = tern_dataset_open(&dataset, tern_cli_text(cli, "data"), &limits);
-    if (status == TERN_OK) {
-        double classes;
-        if (tern_net_get(subject.net, subject.parameters, "classes", &classes) == TERN_OK &&
-            !tern_cli_has(cli, "classes"))
-            status = tern_net_set(subject.net, subject.parameters, "classes", dataset.classes);
-        tern_clear();
-    }
+    if (status == TERN_OK) status = tern_dataset_open(&dataset, tern_cli_text(cli, "data"), &limits);
+    if (status == TERN_OK) status = fit_classes(cli, &subject, &dataset);
     if (status == TERN_OK) status = train(&run, &subject, &dataset);
     json_decref(run.last);
     tern_store_close(&run.store);
     tern_dataset_close(&dataset);
     tern_subject_close(&subject);
+    tern_arena_free(&run.arena);
     return status;
 }
 
 const tern_command tern_command_train = {
     .name = "train",
     .about = "train a net on a data set, into a run folder",
-    .usage = "NET",
-    .more = "Example: tern train spiking-cnn --data fashion-mnist --timesteps 4 -o run/first",
+    .usage = "NET|RUN",
+    .more = "tern train spiking-cnn                                    # Fashion-MNIST into run/spiking-cnn\n"
+            "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
+            "tern train run/vgg9 --resume --epochs 20",
     .options = options,
     .least = 1,
     .most = 1,

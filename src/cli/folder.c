@@ -99,12 +99,11 @@ static tern_status from_config(tern_subject *s, const char *path)
 static tern_status open_run(tern_subject *s, const char *folder)
 {
     char path[4096];
-    tern_progress_state state = {0};
     TERN_TRY(tern_run_path(path, folder, "config.json"));
     TERN_TRY(tern_read_json(path, &s->config));
     s->folder = folder;
     TERN_TRY(from_config(s, path));
-    return tern_run_load(folder, &s->store, &state);
+    return tern_run_load(folder, &s->store, &s->state);
 }
 
 static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *name)
@@ -130,6 +129,14 @@ tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const 
     struct stat about;
     bool folder = !tern_net_find(name) && stat(name, &about) == 0 && S_ISDIR(about.st_mode);
     tern_status status = folder ? open_run(subject, name) : open_net(subject, cli, name);
+    if (status != TERN_OK) tern_subject_close(subject);
+    return status;
+}
+
+tern_status tern_subject_open_run(tern_subject *subject, const char *folder)
+{
+    *subject = (tern_subject){0};
+    tern_status status = open_run(subject, folder);
     if (status != TERN_OK) tern_subject_close(subject);
     return status;
 }

@@ -1,8 +1,17 @@
 /* Tables for people. */
+#define _POSIX_C_SOURCE 200809L
 #include "cli/cli.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+bool tern_coloured(FILE *out)
+{
+    const char *off = getenv("NO_COLOR");
+    return isatty(fileno(out)) && !(off && *off);
+}
 
 /* Characters that a UTF-8 text shows. */
 static int width_of(const char *text)
@@ -70,7 +79,7 @@ tern_status tern_grid_print(tern_grid *table, FILE *out)
     tern_status status =
         table->failed ? tern_no_memory((size_t)table->capacity * sizeof(char *), "a table") : TERN_OK;
     int widths[32] = {0};
-    bool right[32] = {false};
+    bool right[32] = {false}, colour = tern_coloured(out);
     for (int i = 0; status == TERN_OK && i < table->count; i++) {
         int w = width_of(table->cells[i]), column = i % table->columns;
         if (w > widths[column]) widths[column] = w;
@@ -79,8 +88,11 @@ tern_status tern_grid_print(tern_grid *table, FILE *out)
     for (int i = 0; status == TERN_OK && i < table->count; i++) {
         int column = i % table->columns, gap = widths[column] - width_of(table->cells[i]);
         bool last = column == table->columns - 1;
+        bool head = i < table->columns && colour;
         if (right[column]) fprintf(out, "%*s", gap, "");
+        if (head) fputs("\033[1m", out);
         fputs(table->cells[i], out);
+        if (head) fputs("\033[0m", out);
         if (!right[column] && !last) fprintf(out, "%*s", gap, "");
         fputs(last ? "\n" : "  ", out);
     }

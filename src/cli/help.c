@@ -1,7 +1,22 @@
-/* Everything that is told about the commands, from their records: help, manual page, completion, a page each. */
+/* Everything that is told about the commands, from their records: help, the pages of the manual, tern.1. */
 #include "cli/cli.h"
 
 #include <string.h>
+
+typedef struct tern_variable {
+    const char *name, *doc;
+} tern_variable;
+
+static const tern_variable environment[] = {
+    {"TERN_DATA", "folder of data sets, searched first (see tern data)"},
+    {"TERN_MACHINES", "folder of machine files, searched first (see tern list machines)"},
+    {"TERN_THREADS", "threads, where --threads does not say it"},
+    {"TERN_ISA", "instruction set: scalar, avx2 or avx512; the best that is here by default"},
+    {"NO_COLOR", "when set, no colours on a terminal"},
+    {0},
+};
+
+static const char exit_status[] = "0 done, 1 failed, 2 wrong use, 3 does not fit the budget, 130 interrupted";
 
 /* "-o, --out FILE" */
 static void option_head(char out[64], const tern_cli_option *o)
@@ -11,134 +26,168 @@ static void option_head(char out[64], const tern_cli_option *o)
     snprintf(out, 64, "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
 }
 
-static void options_help(FILE *out, const tern_cli_option *options)
+/* "learning rate: 0.. (default 0.002)", choices separated by commas. */
+static void option_doc(tern_text *out, const tern_cli_option *o, bool with_default)
+{
+    tern_text_put(out, o->doc);
+    if (o->allowed && o->kind == TERN_PICK) tern_text_put(out, ": ");
+    for (const char *c = o->kind == TERN_PICK ? o->allowed : NULL; c && *c; c++) {
+        if (*c == '|')
+            tern_text_put(out, ", ");
+        else
+            tern_text_add(out, c, 1);
+    }
+    if (with_default && o->standard) tern_text_format(out, " (default %s)", o->standard);
+}
+
+static void options_help(tern_text *out, const tern_cli_option *options)
 {
     char head[64];
     for (const tern_cli_option *o = options; o && o->name; o++) {
         option_head(head, o);
-        fprintf(out, "  %-28s %s", head, o->doc);
-        if (o->choices) fprintf(out, ": %s", o->choices);
-        if (o->standard) fprintf(out, " (default %s)", o->standard);
-        fputc('\n', out);
+        tern_text_format(out, "  %-26s ", head);
+        option_doc(out, o, true);
+        tern_text_put(out, "\n");
     }
 }
 
-void tern_cli_help(FILE *out, const tern_command *command)
+static void net_help(tern_text *out, const tern_net *net)
 {
-    if (command) {
-        fprintf(out, "tern %s: %s\n\nusage: tern %s %s [options]\n\n", command->name, command->about,
-                command->name, command->usage);
-        options_help(out, command->options);
-        options_help(out, tern_common_options);
-        if (command->net_options)
-            fputs("  --PARAMETER VALUE            any parameter of the net: see tern show NET\n", out);
-        if (command->more) fprintf(out, "\n%s\n", command->more);
+    tern_text_format(out, "\nparameters of %s:\n", net->name);
+    for (const tern_option *o = net->options; o->name; o++)
+        tern_text_format(out, "      --%-20s %s (default %g)\n", o->name, o->doc, o->standard);
+}
+
+static void overview(tern_text *out)
+{
+    tern_text_format(
+        out, "tern %s: neural networks under a budget\n\nusage: tern COMMAND [arguments] [options]\n\n",
+        TERN_VERSION);
+    for (int i = 0; tern_commands[i]; i++)
+        tern_text_format(out, "  %-8s %s\n", tern_commands[i]->name, tern_commands[i]->about);
+    tern_text_put(out, "\noptions of every command:\n");
+    options_help(out, tern_common_options);
+    tern_text_put(out, "\nenvironment:\n");
+    for (const tern_variable *v = environment; v->name; v++)
+        tern_text_format(out, "  %-14s %s\n", v->name, v->doc);
+    tern_text_format(
+        out, "\nexit status: %s\n\ntern help COMMAND says more.  Begin with:  tern train spiking-cnn\n",
+        exit_status);
+}
+
+void tern_cli_help(tern_text *out, const tern_command *c, const tern_net *net)
+{
+    if (!c) {
+        overview(out);
         return;
     }
-    fprintf(out, "tern %s: neural networks under a budget\n\nusage: tern COMMAND [arguments] [options]\n\n",
-            TERN_VERSION);
-    for (int i = 0; tern_commands[i]; i++)
-        fprintf(out, "  %-10s %s\n", tern_commands[i]->name, tern_commands[i]->about);
-    fputs("\ntern COMMAND --help says more.  Environment: TERN_DATA (data folder), TERN_THREADS, TERN_ISA\n"
-          "(scalar, avx2, avx512), TERN_MACHINES (folder of machine files).\n"
-          "Exit status: 0 done, 1 failed, 2 wrong use, 3 does not fit the budget, 130 interrupted.\n",
-          out);
+    tern_text_format(out, "tern %s: %s\n\nusage: tern %s %s [options]\n\n", c->name, c->about, c->name,
+                     c->usage);
+    if (c->options->name) {
+        tern_text_put(out, "options:\n");
+        options_help(out, c->options);
+        tern_text_put(out, "\n");
+    }
+    tern_text_put(out, "options of every command:\n");
+    options_help(out, tern_common_options);
+    if (net)
+        net_help(out, net);
+    else if (c->net_options)
+        tern_text_format(out, "\nThe parameters of a net are options too: tern %s NET --help lists them.\n",
+                         c->name);
+    if (c->more) tern_text_format(out, "\n%s\n", c->more);
 }
 
-static void manual_options(FILE *out, const tern_cli_option *options)
+/* ---- pages -------------------------------------------------------------------------------------------------------- */
+
+static void page_options(tern_text *out, const char *title, const tern_cli_option *options)
 {
-    for (const tern_cli_option *o = options; o && o->name; o++) {
-        fputs(".TP\n", out);
-        if (o->letter) fprintf(out, "\\fB\\-%c\\fR, ", o->letter);
-        fprintf(out, "\\fB\\-\\-%s\\fR", o->name);
-        if (o->value) fprintf(out, " \\fI%s\\fR", o->value);
-        fprintf(out, "\n%s%s%s%s%s%s.\n", o->doc, o->choices ? ": " : "", o->choices ? o->choices : "",
-                o->standard ? " (default " : "", o->standard ? o->standard : "", o->standard ? ")" : "");
+    char head[64];
+    if (!options->name) return;
+    tern_text_format(out, "\n## %s\n\n| option | meaning | default |\n|---|---|---|\n", title);
+    for (const tern_cli_option *o = options; o->name; o++) {
+        option_head(head, o);
+        tern_text_format(out, "| `%s` | ", head + strspn(head, " "));
+        option_doc(out, o, false);
+        tern_text_format(out, " | %s |\n", o->standard ? o->standard : "");
     }
 }
 
-void tern_cli_manual(FILE *out)
+void tern_cli_page(tern_text *out, const tern_command *c)
 {
-    fprintf(out,
-            ".TH TERN 1 \"\" \"tern %s\"\n.SH NAME\ntern \\- neural networks under a budget\n.SH SYNOPSIS\n"
-            ".B tern\n.I COMMAND\n[arguments] [options]\n.SH DESCRIPTION\n"
-            "Trains, compresses, plans and runs neural networks within the bytes, joules and microseconds of "
-            "a machine,\n"
-            "and says what they cost: measured here, or modelled for a machine that is not here.\n.SH COMMON "
-            "OPTIONS\n",
-            TERN_VERSION);
+    tern_text_format(out, "# tern %s\n\n%s.\n\n    tern %s %s [options]\n", c->name, c->about, c->name,
+                     c->usage);
+    if (c->more) tern_text_format(out, "\n```\n%s\n```\n", c->more);
+    page_options(out, "Options", c->options);
+    if (c->net_options)
+        tern_text_format(
+            out,
+            "\nThe parameters of a net are options too, such as `--timesteps 8`; `tern %s NET --help` "
+            "lists them.\n",
+            c->name);
+    for (const tern_exclusion *e = c->exclusions; e && e->one; e++)
+        tern_text_format(out, "\n`--%s` and `--%s` exclude each other: %s.\n", e->one, e->other, e->why);
+    page_options(out, "Options of every command", tern_common_options);
+    tern_text_format(out, "\nExit status: %s.\n\n<!-- made by: tern list pages -->\n", exit_status);
+}
+
+/* ---- tern.1 ------------------------------------------------------------------------------------------------------- */
+
+/* Text of a manual page: hyphens and backslashes as they are, no line taken for a request. */
+static void roff(tern_text *out, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        if ((c == text || c[-1] == '\n') && (*c == '.' || *c == '\'')) tern_text_put(out, "\\&");
+        if (*c == '-' || *c == '\\') tern_text_put(out, *c == '-' ? "\\" : "\\e");
+        if (*c != '\\') tern_text_add(out, c, 1);
+    }
+}
+
+static void manual_options(tern_text *out, const tern_cli_option *options)
+{
+    for (const tern_cli_option *o = options; o && o->name; o++) {
+        tern_text doc = {0};
+        option_doc(&doc, o, true);
+        tern_text_put(out, ".TP\n");
+        if (o->letter) tern_text_format(out, "\\fB\\-%c\\fR, ", o->letter);
+        tern_text_put(out, "\\fB\\-\\-");
+        roff(out, o->name);
+        tern_text_put(out, "\\fR");
+        if (o->value) tern_text_format(out, " \\fI%s\\fR", o->value);
+        tern_text_put(out, "\n");
+        roff(out, doc.data ? doc.data : "");
+        tern_text_put(out, ".\n");
+        tern_text_free(&doc);
+    }
+}
+
+void tern_cli_manual(tern_text *out)
+{
+    tern_text_format(
+        out,
+        ".TH TERN 1 \"\" \"tern %s\" \"User Commands\"\n.SH NAME\n"
+        "tern \\- neural networks under a budget\n.SH SYNOPSIS\n"
+        ".B tern\n.I COMMAND\n[arguments] [options]\n.SH DESCRIPTION\n"
+        "Trains, plans and runs neural networks within the bytes, joules and microseconds of a machine,\n"
+        "and says what they cost: measured here, or modelled for a machine that is not here.\n"
+        ".SH OPTIONS OF EVERY COMMAND\n",
+        TERN_VERSION);
     manual_options(out, tern_common_options);
     for (int i = 0; tern_commands[i]; i++) {
         const tern_command *c = tern_commands[i];
-        fprintf(out, ".SH tern %s\n%s.\n.PP\n.B tern %s\n.I %s\n", c->name, c->about, c->name, c->usage);
+        tern_text_format(out, ".SH tern %s\n%s.\n.PP\n.B tern %s\n.I ", c->name, c->about, c->name);
+        roff(out, c->usage);
+        tern_text_put(out, "\n[options]\n");
         manual_options(out, c->options);
-        if (c->more) fprintf(out, ".PP\n%s\n", c->more);
+        if (!c->more) continue;
+        tern_text_put(out, ".PP\n.nf\n");
+        roff(out, c->more);
+        tern_text_put(out, "\n.fi\n");
     }
-    fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong use, 3 does not fit the budget, 130 interrupted.\n"
-          ".SH ENVIRONMENT\nTERN_DATA, TERN_THREADS, TERN_ISA, TERN_MACHINES.\n",
-          out);
-}
-
-void tern_cli_page(FILE *out, const tern_command *command)
-{
-    fprintf(out,
-            "# tern %s\n\n%s.\n\n    tern %s %s [options]\n\n| option | meaning | default |\n|---|---|---|\n",
-            command->name, command->about, command->name, command->usage);
-    for (int list = 0; list < 2; list++) {
-        for (const tern_cli_option *o = list ? tern_common_options : command->options; o && o->name; o++) {
-            char head[64];
-            option_head(head, o);
-            fprintf(out, "| `%s` | %s%s", head + strspn(head, " "), o->doc, o->choices ? ": " : "");
-            for (const char *c = o->choices; c && *c; c++) fputs(*c == '|' ? ", " : (char[]){*c, 0}, out);
-            fprintf(out, " | %s |\n", o->standard ? o->standard : "");
-        }
+    tern_text_format(out, ".SH EXIT STATUS\n%s.\n.SH ENVIRONMENT\n", exit_status);
+    for (const tern_variable *v = environment; v->name; v++) {
+        tern_text_format(out, ".TP\n.B %s\n", v->name);
+        roff(out, v->doc);
+        tern_text_put(out, ".\n");
     }
-    if (command->net_options)
-        fputs("\nParameters of the net (`tern show NET`) are options too: `--timesteps 8`.\n", out);
-    if (command->more) fprintf(out, "\n%s\n", command->more);
-}
-
-static void words(FILE *out, const tern_command *c)
-{
-    for (int list = 0; list < 2; list++)
-        for (const tern_cli_option *o = list ? tern_common_options : c->options; o && o->name; o++)
-            fprintf(out, " --%s", o->name);
-}
-
-static void nets(FILE *out)
-{
-    for (int i = 0; tern_net_at(i); i++) fprintf(out, " %s", tern_net_at(i)->name);
-}
-
-tern_status tern_cli_completion(FILE *out, const char *shell)
-{
-    if (strcmp(shell, "fish") == 0) {
-        for (int i = 0; tern_commands[i]; i++) {
-            const tern_command *c = tern_commands[i];
-            fprintf(out, "complete -c tern -n __fish_use_subcommand -f -a %s -d '%s'\n", c->name, c->about);
-            for (const tern_cli_option *o = c->options; o && o->name; o++)
-                fprintf(out, "complete -c tern -n '__fish_seen_subcommand_from %s' -l %s -d '%s'\n", c->name,
-                        o->name, o->doc);
-        }
-        return TERN_OK;
-    }
-    if (strcmp(shell, "bash") != 0 && strcmp(shell, "zsh") != 0)
-        return tern_fail(TERN_USAGE, "completion for \"%s\" is not known; expected bash, zsh or fish", shell);
-    if (strcmp(shell, "zsh") == 0) fputs("autoload -U +X bashcompinit && bashcompinit\n", out);
-    fputs("_tern() {\n  local current=${COMP_WORDS[COMP_CWORD]} words\n  if [ \"$COMP_CWORD\" -eq 1 ]; then "
-          "words=\"",
-          out);
-    for (int i = 0; tern_commands[i]; i++) fprintf(out, "%s%s", i ? " " : "", tern_commands[i]->name);
-    fputs("\"; else case ${COMP_WORDS[1]} in\n", out);
-    for (int i = 0; tern_commands[i]; i++) {
-        fprintf(out, "    %s) words=\"", tern_commands[i]->name);
-        if (tern_commands[i]->net_options) nets(out);
-        words(out, tern_commands[i]);
-        fputs("\" ;;\n", out);
-    }
-    fputs("  esac; fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$current\") $(compgen -f -- "
-          "\"$current\"))\n}\n"
-          "complete -F _tern tern\n",
-          out);
-    return TERN_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "kernel/kernel.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <string.h>
 
@@ -18,8 +19,21 @@ const tern_command *const tern_commands[] = {
 static int report(tern_status status)
 {
     if (status == TERN_OK) return 0;
-    fprintf(stderr, "tern: %s\n", tern_message()[0] ? tern_message() : "failed");
+    bool colour = tern_coloured(stderr);
+    fprintf(stderr, "%stern:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "",
+            tern_message()[0] ? tern_message() : "failed");
     return status == TERN_NO_MEMORY ? 1 : (int)status;
+}
+
+/* Help; for a command and, where it is named, a net. */
+static tern_status help(FILE *out, const tern_command *command, const tern_net *net)
+{
+    tern_text text = {0};
+    tern_cli_help(&text, command, net);
+    tern_status status = tern_text_status(&text);
+    if (status == TERN_OK) fputs(text.data, out);
+    tern_text_free(&text);
+    return status;
 }
 
 static const tern_command *find_command(const char *name)
@@ -41,10 +55,7 @@ static tern_status run(const tern_command *command, int argc, char **argv)
 {
     tern_cli cli;
     TERN_TRY(tern_cli_parse(&cli, command, argc, argv));
-    if (tern_cli_has(&cli, "help")) {
-        tern_cli_help(stdout, command);
-        return TERN_OK;
-    }
+    if (tern_cli_has(&cli, "help")) return help(stdout, command, cli.net);
     TERN_TRY(tern_isa_select(NULL));
     TERN_TRY(tern_pool_open(&cli.pool, cli.threads));
     tern_status status = command->run(&cli);
@@ -52,32 +63,33 @@ static tern_status run(const tern_command *command, int argc, char **argv)
     return status;
 }
 
+/* argc >= 2. */
+static tern_status dispatch(int argc, char **argv)
+{
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0) {
+        printf("tern %s\n", TERN_VERSION);
+        return TERN_OK;
+    }
+    bool asks = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+    if (asks && argc == 2) return help(stdout, NULL, NULL);
+    const tern_command *command = find_command(asks ? argv[2] : word);
+    if (!command) return unknown_command(asks ? argv[2] : word);
+    return asks ? help(stdout, command, argc > 3 ? tern_net_find(argv[3]) : NULL)
+                : run(command, argc - 2, argv + 2);
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
     json_set_alloc_funcs(tern_take, tern_release);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        tern_cli_help(argc < 2 ? stderr : stdout, NULL);
-        return argc < 2 ? TERN_USAGE : 0;
+    if (argc < 2) {
+        help(stderr, NULL, NULL);
+        return TERN_USAGE;
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("tern %s\n", TERN_VERSION);
-        return 0;
-    }
-    bool help = strcmp(argv[1], "help") == 0;
-    if (help && argc < 3) {
-        tern_cli_help(stdout, NULL);
-        return 0;
-    }
-    const tern_command *command = find_command(argv[help ? 2 : 1]);
-    if (!command) return report(unknown_command(argv[help ? 2 : 1]));
-    if (help) {
-        tern_cli_help(stdout, command);
-        return 0;
-    }
-    int status = report(run(command, argc - 2, argv + 2));
+    int status = report(dispatch(argc, argv));
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "tern: cannot write to standard output: is the disk full?\n");
+        fprintf(stderr, "tern: cannot write to standard output: %s\n", strerror(errno));
         return status ? status : TERN_FAILED;
     }
     return status;

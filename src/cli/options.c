@@ -9,8 +9,8 @@ const tern_cli_option tern_common_options[] = {
     {"help", 'h', TERN_FLAG, NULL, NULL, "show this help", NULL},
     {"json", 0, TERN_FLAG, NULL, NULL, "print one JSON document on standard output", NULL},
     {"quiet", 'q', TERN_FLAG, NULL, NULL, "no progress on standard error", NULL},
-    {"seed", 0, TERN_WHOLE, "N", "1", "seed of everything random", NULL},
-    {"threads", 0, TERN_WHOLE, "N", "0", "threads; 0: all processors, or TERN_THREADS", NULL},
+    {"seed", 0, TERN_WHOLE, "N", "1", "seed of everything random", "0.."},
+    {"threads", 0, TERN_WHOLE, "N", "0", "threads; 0: TERN_THREADS, else all processors", "0..1024"},
     {0},
 };
 
@@ -36,11 +36,10 @@ static const tern_cli_option *find_letter(const tern_command *c, char letter)
     return NULL;
 }
 
-/* The parameter of the net that the first argument names, or NULL. */
+/* The parameter of the net that is named on the command line, or NULL. */
 static const tern_option *net_option(const tern_cli *cli, const char *name, size_t length)
 {
-    const tern_net *net = cli->command->net_options && cli->count ? tern_net_find(cli->arguments[0]) : NULL;
-    for (const tern_option *o = net ? net->options : NULL; o && o->name; o++)
+    for (const tern_option *o = cli->net ? cli->net->options : NULL; o && o->name; o++)
         if (strlen(o->name) == length && strncmp(o->name, name, length) == 0) return o;
     return NULL;
 }
@@ -57,20 +56,22 @@ tern_status tern_unknown(const char *what, const char *name, const char *const *
     return status;
 }
 
-static tern_status unknown_option(const tern_cli *cli, const char *name)
+static tern_status unknown_option(const tern_cli *cli, const char *name, size_t length)
 {
-    const char *known[TERN_CLI_MAX * 2];
+    const char *known[TERN_CLI_MAX * 2], *command = cli->command->name;
     size_t count = 0;
-    const tern_net *net = cli->command->net_options && cli->count ? tern_net_find(cli->arguments[0]) : NULL;
+    char wrong[64];
+    snprintf(wrong, sizeof wrong, "%.*s", (int)length, name);
     for (const tern_cli_option *o = cli->command->options; o && o->name && count < TERN_CLI_MAX; o++)
         known[count++] = o->name;
     for (const tern_cli_option *o = tern_common_options; o->name; o++) known[count++] = o->name;
-    for (const tern_option *o = net ? net->options : NULL; o && o->name && count < 2 * TERN_CLI_MAX; o++)
+    for (const tern_option *o = cli->net ? cli->net->options : NULL; o && o->name && count < 2 * TERN_CLI_MAX;
+         o++)
         known[count++] = o->name;
-    const char *near = tern_nearest(name, known, count);
-    return tern_fail(TERN_USAGE, "%s: unknown option --%s%s%s%s; see tern %s --help", cli->command->name,
-                     name, near ? "; did you mean --" : "", near ? near : "", near ? "?" : "",
-                     cli->command->name);
+    const char *near = tern_nearest(wrong, known, count);
+    return tern_fail(TERN_USAGE, "%s: unknown option --%s%s%s%s; see tern %s%s%s --help", command, wrong,
+                     near ? "; did you mean --" : "", near ? near : "", near ? "?" : "", command,
+                     cli->net ? " " : "", cli->net ? cli->net->name : "");
 }
 
 static bool in_choices(const char *choices, const char *value)
@@ -85,32 +86,46 @@ static bool in_choices(const char *choices, const char *value)
     return false;
 }
 
-static tern_status check_value(const char *name, tern_option_kind kind, const char *choices,
-                               const char *value)
+/* "1..", "0..1": NULL allows anything. */
+static bool in_range(const char *range, double value)
+{
+    if (!range) return true;
+    const char *dots = strstr(range, "..");
+    return value >= strtod(range, NULL) && (!dots[2] || value <= strtod(dots + 2, NULL));
+}
+
+static tern_status check_number(const char *name, bool whole, const char *range, const char *value)
 {
     char *end;
-    double number = strtod(value, &end), bytes;
-    bool is_number = *value && !*end && isfinite(number);
-    switch (kind) {
+    double number = strtod(value, &end);
+    bool good =
+        *value && !*end && isfinite(number) && (!whole || (number == floor(number) && fabs(number) < 9e15));
+    if (good && in_range(range, number)) return TERN_OK;
+    return tern_fail(TERN_USAGE, "--%s is \"%s\", expected a %snumber%s%s", name, value,
+                     whole ? "whole " : "", range ? " in the range " : "", range ? range : "");
+}
+
+static tern_status check_value(const char *name, const tern_cli_option *o, const char *value)
+{
+    double bytes;
+    switch (o->kind) {
     case TERN_FLAG:
     case TERN_TEXT:
         return TERN_OK;
     case TERN_WHOLE:
-        if (is_number && number >= 0 && number == floor(number) && number < 9e15) return TERN_OK;
-        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected a whole number", name, value);
+        return check_number(name, true, o->allowed ? o->allowed : "0..", value);
     case TERN_NUMBER:
-        if (is_number) return TERN_OK;
-        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected a number", name, value);
+        return check_number(name, false, o->allowed, value);
     case TERN_BYTES:
         return tern_parse_bytes(value, &bytes) == TERN_OK ? TERN_OK : tern_in(TERN_USAGE, "--%s", name);
     case TERN_PICK:
-        if (in_choices(choices, value)) return TERN_OK;
-        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected one of %s", name, value, choices);
+        if (in_choices(o->allowed, value)) return TERN_OK;
+        return tern_fail(TERN_USAGE, "--%s is \"%s\", expected one of %s", name, value, o->allowed);
     }
     return TERN_OK;
 }
 
-static tern_status give(tern_cli *cli, const char *name, const char *value)
+tern_status tern_cli_give(tern_cli *cli, const char *name, const char *value)
 {
     if (cli->given_count == TERN_CLI_MAX) return tern_fail(TERN_USAGE, "too many options");
     cli->given[cli->given_count].name = name;
@@ -118,49 +133,74 @@ static tern_status give(tern_cli *cli, const char *name, const char *value)
     return TERN_OK;
 }
 
-/* One option at argv[*i]; moves *i over its value. */
-static tern_status take_option(tern_cli *cli, int argc, char **argv, int *i)
+/* The record of the option that a word names; parameters of the net get one in *made.  Points *value behind the name,
+ * or sets it to NULL. */
+static tern_status find_option(const tern_cli *cli, const char *word, tern_cli_option *made,
+                               const char **value)
 {
-    const char *word = argv[*i], *name = word + 2, *value = NULL;
-    const tern_cli_option *o = NULL;
-    const tern_option *net = NULL;
+    const tern_cli_option *o;
+    *value = NULL;
     if (word[1] != '-') {
         o = find_letter(cli->command, word[1]);
         if (!o)
             return tern_fail(TERN_USAGE, "%s: unknown option %s; see tern %s --help", cli->command->name,
                              word, cli->command->name);
-        if (word[2]) value = word + 2;
-    } else {
-        const char *equals = strchr(name, '=');
-        size_t length = equals ? (size_t)(equals - name) : strlen(name);
-        o = find(cli->command, name, length);
-        if (!o) net = net_option(cli, name, length);
-        if (!o && !net) return unknown_option(cli, name);
-        if (equals) value = equals + 1;
+        if (word[2]) *value = word + 2 + (word[2] == '=');
+        *made = *o;
+        return TERN_OK;
     }
-    const char *known = o ? o->name : net->name;
-    tern_option_kind kind = o ? o->kind : TERN_NUMBER;
-    if (kind == TERN_FLAG) {
-        if (value) return tern_fail(TERN_USAGE, "--%s takes no value, found \"%s\"", known, value);
-        return give(cli, known, "true");
+    const char *name = word + 2, *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    if (equals) *value = equals + 1;
+    o = find(cli->command, name, length);
+    const tern_option *parameter = o ? NULL : net_option(cli, name, length);
+    if (!o && !parameter) return unknown_option(cli, name, length);
+    if (o)
+        *made = *o;
+    else
+        *made = (tern_cli_option){.name = parameter->name,
+                                  .kind = parameter->real ? TERN_NUMBER : TERN_WHOLE,
+                                  .value = "VALUE",
+                                  .allowed = parameter->real ? NULL : "0..2147483647"};
+    return TERN_OK;
+}
+
+/* One option at argv[*i]; moves *i over its value. */
+static tern_status take_option(tern_cli *cli, int *i)
+{
+    tern_cli_option o = {0};
+    const char *value;
+    TERN_TRY(find_option(cli, cli->argv[*i], &o, &value));
+    if (o.kind == TERN_FLAG) {
+        if (value) return tern_fail(TERN_USAGE, "--%s takes no value, found \"%s\"", o.name, value);
+        return tern_cli_give(cli, o.name, "true");
     }
-    if (!value && *i + 1 >= argc)
-        return tern_fail(TERN_USAGE, "--%s needs a value%s%s", known, o && o->value ? ": " : "",
-                         o && o->value ? o->value : "");
-    if (!value) value = argv[++*i];
-    TERN_TRY(check_value(known, kind, o ? o->choices : NULL, value));
-    return give(cli, known, value);
+    if (!value && *i + 1 >= cli->argc)
+        return tern_fail(TERN_USAGE, "--%s needs a value: %s", o.name, o.value);
+    if (!value) value = cli->argv[++*i];
+    TERN_TRY(check_value(o.name, &o, value));
+    return tern_cli_give(cli, o.name, value);
+}
+
+static tern_status check_exclusions(const tern_cli *cli)
+{
+    for (const tern_exclusion *e = cli->command->exclusions; e && e->one; e++)
+        if (tern_cli_has(cli, e->one) && tern_cli_has(cli, e->other))
+            return tern_fail(TERN_USAGE, "%s: --%s and --%s contradict each other: %s", cli->command->name,
+                             e->one, e->other, e->why);
+    return TERN_OK;
 }
 
 tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc, char **argv)
 {
-    *cli = (tern_cli){.command = command};
+    *cli = (tern_cli){.command = command, .argc = argc, .argv = argv};
     bool plain = false; /* behind -- */
+    for (int i = 0; command->net_options && i < argc && !cli->net; i++) cli->net = tern_net_find(argv[i]);
     for (int i = 0; i < argc; i++) {
         if (!plain && strcmp(argv[i], "--") == 0) {
             plain = true;
         } else if (!plain && argv[i][0] == '-' && argv[i][1]) {
-            TERN_TRY(take_option(cli, argc, argv, &i));
+            TERN_TRY(take_option(cli, &i));
         } else {
             if (cli->count >= command->most)
                 return tern_fail(TERN_USAGE, "%s: unexpected argument \"%s\"; usage: tern %s %s",
@@ -172,9 +212,29 @@ tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc,
     cli->quiet = tern_cli_has(cli, "quiet");
     cli->seed = (uint64_t)tern_cli_number(cli, "seed");
     cli->threads = tern_cli_whole(cli, "threads");
-    if (tern_cli_has(cli, "help") || cli->count >= command->least) return TERN_OK;
-    return tern_fail(TERN_USAGE, "%s: an argument is missing; usage: tern %s %s", command->name,
-                     command->name, command->usage);
+    if (tern_cli_has(cli, "help")) return TERN_OK;
+    if (cli->count < command->least)
+        return tern_fail(TERN_USAGE, "%s: an argument is missing; usage: tern %s %s", command->name,
+                         command->name, command->usage);
+    return check_exclusions(cli);
+}
+
+void tern_cli_line(tern_text *out, const tern_cli *cli)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=,:+%@";
+    tern_text_format(out, "tern %s", cli->command->name);
+    for (int i = 0; i < cli->argc; i++) {
+        const char *word = cli->argv[i];
+        bool quote = !*word || word[strspn(word, safe)];
+        tern_text_put(out, quote ? " '" : " ");
+        for (const char *c = word; *c; c++) {
+            if (*c == '\'')
+                tern_text_put(out, "'\\''");
+            else
+                tern_text_add(out, c, 1);
+        }
+        if (quote) tern_text_put(out, "'");
+    }
 }
 
 bool tern_cli_has(const tern_cli *cli, const char *name)

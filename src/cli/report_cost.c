@@ -59,7 +59,7 @@ static void energy_bars(tern_text *page, const tern_ranked *ranked, size_t count
         if (fits) tern_html_quantity(&value, ranked[i].joules, "J");
         tern_html_bar(page, tern_text_in(ranked[i].machine, "machine"),
                       fits ? (log10(ranked[i].joules) - low) / (high - low) : -1,
-                      fits && value.data ? value.data : "does not fit", "");
+                      fits && value.data ? value.data : "no fit", "");
         tern_text_free(&value);
     }
     energy_scale(page, low, high);
