@@ -177,7 +177,8 @@ static tern_status lif_grad(tern_grad *c)
     bool is_static = ((const tern_lif_op *)n->args)->timesteps > 0;
     bool learns_gain = n->nin > 3 && c->need[3];
     bool learns_decay = n->nin > 2 && c->need[2];
-    if (n->nin > 1 && !learns_decay) in[5] = (tern_value){0}; /* then the next membrane may take the memory of v0 */
+    if (n->nin > 1 && !learns_decay)
+        in[5] = (tern_value){0}; /* then the next membrane may take the memory of v0 */
     if (!is_static && !learns_gain) in[4] = (tern_value){0}; /* then u may take the memory of x */
     tern_value out[5];
     if (!tern_apply(c->graph, &tern_op_lif_grad, n->args, in, 4 + n->nin, out).id) return TERN_OK;

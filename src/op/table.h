@@ -6,6 +6,14 @@
 #define TERN_OPERATORS(X)                                                                                              \
     X(add) X(subtract) X(multiply) X(divide)                     /* arithmetic.c: element by element, broadcasting */  \
     X(relu) X(relu_grad) X(sigmoid) X(sigmoid_grad)              /* unary.c: element by element */                     \
+    X(tanh) X(tanh_grad) X(gelu) X(gelu_grad) X(silu) X(silu_grad) X(softplus) X(softplus_grad)                        \
+    X(exp) X(exp_grad) X(log) X(log_grad) X(sqrt) X(sqrt_grad) X(square) X(square_grad)                                \
+    X(absolute) X(absolute_grad) X(clip) X(clip_grad)                                                                  \
+    X(dropout)                                                   /* dropout.c */                                       \
+    X(matmul)                                                    /* matmul.c: batched products */                      \
+    X(softmax) X(softmax_grad) X(normalise) X(normalise_grad)    /* rows.c: along the last axis */                     \
+    X(permute) X(slice) X(pad) X(concat)                         /* move.c: elements in other places */                \
+    X(embedding) X(embedding_grad)                                                                                     \
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \

@@ -1,0 +1,365 @@
+/* Elements in other places: permute, slice, pad, concat, embedding.  Nothing is computed. */
+#include "op/op.h"
+
+#include <string.h>
+
+static void no_work(const tern_call *call, tern_work *work)
+{
+    (void)call;
+    (void)work;
+}
+
+static void copy_element(const tern_tensor *to, int64_t i, const tern_tensor *from, int64_t k)
+{
+    tern_set(to, i, tern_get(from, k));
+}
+
+/* Coordinates of element i. */
+static void coordinates(const tern_shape *s, int64_t i, int64_t at[TERN_MAX_RANK])
+{
+    for (int d = s->rank - 1; d >= 0; d--) {
+        at[d] = i % s->dim[d];
+        i /= s->dim[d];
+    }
+}
+
+static int64_t index_of(const tern_shape *s, const int64_t at[TERN_MAX_RANK])
+{
+    int64_t i = 0;
+    for (int d = 0; d < s->rank; d++) i = i * s->dim[d] + at[d];
+    return i;
+}
+
+/* ---- permute: axis d of the result is axis order[d] of x ------------------------------------------------- */
+
+typedef struct tern_permute_op {
+    tern_shape order;
+} tern_permute_op;
+static const tern_arg permute_args[] = {
+    TERN_ARG(tern_permute_op, order, TERN_ARG_DIMS, "axes of x in their new order"), {0}};
+
+static tern_status permute_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    const tern_shape *order = &((const tern_permute_op *)types->args)->order, *x = &types->in[0]->shape;
+    tern_shape y = *x;
+    unsigned seen = 0;
+    char text[96];
+    for (int d = 0; d < order->rank && d < x->rank; d++) {
+        if (order->dim[d] < 0 || order->dim[d] >= x->rank) break;
+        seen |= 1u << order->dim[d];
+        y.dim[d] = x->dim[order->dim[d]];
+    }
+    if (order->rank != x->rank || seen != (1u << x->rank) - 1)
+        return tern_infer_fail(types, "order %s is no order of %d axes", tern_shape_text(text, order),
+                               x->rank);
+    tern_infer_out(types, types->in[0]->dtype, y);
+    return TERN_OK;
+}
+
+static void permute_run(const tern_call *call)
+{
+    const tern_shape *order = &TERN_ARGS(tern_permute_op, call)->order;
+    int64_t n = tern_elements(&call->out[0].shape), to[TERN_MAX_RANK], from[TERN_MAX_RANK];
+    for (int64_t i = 0; i < n; i++) {
+        coordinates(&call->out[0].shape, i, to);
+        for (int d = 0; d < order->rank; d++) from[order->dim[d]] = to[d];
+        copy_element(&call->out[0], i, &call->in[0], index_of(&call->in[0].shape, from));
+    }
+}
+
+static tern_status permute_grad(tern_grad *c)
+{
+    const tern_shape *order = &((const tern_permute_op *)c->node->args)->order;
+    tern_shape back = {.rank = order->rank};
+    for (int d = 0; d < order->rank; d++) back.dim[order->dim[d]] = d;
+    c->din[0] = tern_permute(c->graph, c->dout[0], back);
+    return TERN_OK;
+}
+
+const tern_op tern_op_permute = {
+    .name = "permute",
+    .doc = "axes in another order",
+    .args = permute_args,
+    .args_size = sizeof(tern_permute_op),
+    .infer = permute_infer,
+    .grad = permute_grad,
+    .work = no_work,
+    .run = permute_run,
+};
+
+tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order)
+{
+    return tern_apply(graph, &tern_op_permute, &(tern_permute_op){order}, &x, 1, NULL);
+}
+
+/* ---- slice: elements first .. first + count along an axis; pad: zeros before and behind ------------------------ */
+
+typedef struct tern_slice_op {
+    int axis, first, count; /* slice: first and count; pad: zeros before, whole length */
+} tern_slice_op;
+static const tern_arg slice_args[] = {
+    TERN_ARG(tern_slice_op, axis, TERN_ARG_INT, "axis"),
+    TERN_ARG(tern_slice_op, first, TERN_ARG_INT, "first element; of pad: zeros before"),
+    TERN_ARG(tern_slice_op, count, TERN_ARG_INT, "elements; of pad: whole length"),
+    {0}};
+
+static tern_status slice_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    const tern_slice_op *a = types->args;
+    tern_shape y = types->in[0]->shape;
+    char text[96];
+    if (a->axis < 0 || a->axis >= y.rank || a->first < 0 || a->count < 1 ||
+        a->first + (int64_t)a->count > y.dim[a->axis])
+        return tern_infer_fail(types, "elements %d to %d of axis %d are not in %s", a->first,
+                               a->first + a->count - 1, a->axis, tern_shape_text(text, &y));
+    y.dim[a->axis] = a->count;
+    tern_infer_out(types, types->in[0]->dtype, y);
+    return TERN_OK;
+}
+
+static tern_status pad_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    const tern_slice_op *a = types->args;
+    tern_shape y = types->in[0]->shape;
+    char text[96];
+    if (a->axis < 0 || a->axis >= y.rank || a->first < 0 || a->first + y.dim[a->axis] > a->count)
+        return tern_infer_fail(types, "axis %d of %s does not fit %d elements from %d on", a->axis,
+                               tern_shape_text(text, &y), a->count, a->first);
+    y.dim[a->axis] = a->count;
+    tern_infer_out(types, types->in[0]->dtype, y);
+    return TERN_OK;
+}
+
+static void slice_run(const tern_call *call)
+{
+    const tern_slice_op *a = call->args;
+    int64_t n = tern_elements(&call->out[0].shape), at[TERN_MAX_RANK];
+    for (int64_t i = 0; i < n; i++) {
+        coordinates(&call->out[0].shape, i, at);
+        at[a->axis] += a->first;
+        copy_element(&call->out[0], i, &call->in[0], index_of(&call->in[0].shape, at));
+    }
+}
+
+static void pad_run(const tern_call *call)
+{
+    const tern_slice_op *a = call->args;
+    int64_t n = tern_elements(&call->out[0].shape), at[TERN_MAX_RANK],
+            length = call->in[0].shape.dim[a->axis];
+    for (int64_t i = 0; i < n; i++) {
+        coordinates(&call->out[0].shape, i, at);
+        at[a->axis] -= a->first;
+        bool inside = at[a->axis] >= 0 && at[a->axis] < length;
+        if (inside)
+            copy_element(&call->out[0], i, &call->in[0], index_of(&call->in[0].shape, at));
+        else
+            tern_set(&call->out[0], i, 0);
+    }
+}
+
+static tern_status slice_grad(tern_grad *c)
+{
+    tern_slice_op a = *(const tern_slice_op *)c->node->args;
+    a.count = (int)tern_shape_of(c->graph, c->node->in[0]).dim[a.axis];
+    c->din[0] = tern_apply(c->graph, &tern_op_pad, &a, &c->dout[0], 1, NULL);
+    return TERN_OK;
+}
+
+static tern_status pad_grad(tern_grad *c)
+{
+    tern_slice_op a = *(const tern_slice_op *)c->node->args;
+    a.count = (int)tern_shape_of(c->graph, c->node->in[0]).dim[a.axis];
+    c->din[0] = tern_apply(c->graph, &tern_op_slice, &a, &c->dout[0], 1, NULL);
+    return TERN_OK;
+}
+
+const tern_op tern_op_slice = {
+    .name = "slice",
+    .doc = "a range of an axis",
+    .args = slice_args,
+    .args_size = sizeof(tern_slice_op),
+    .infer = slice_infer,
+    .grad = slice_grad,
+    .work = no_work,
+    .run = slice_run,
+};
+
+const tern_op tern_op_pad = {
+    .name = "pad",
+    .doc = "zeros before and behind, along an axis",
+    .args = slice_args,
+    .args_size = sizeof(tern_slice_op),
+    .infer = pad_infer,
+    .grad = pad_grad,
+    .work = no_work,
+    .run = pad_run,
+};
+
+tern_value tern_slice(tern_graph *graph, tern_value x, int axis, int first, int count)
+{
+    return tern_apply(graph, &tern_op_slice, &(tern_slice_op){axis, first, count}, &x, 1, NULL);
+}
+
+tern_value tern_pad(tern_graph *graph, tern_value x, int axis, int before, int length)
+{
+    return tern_apply(graph, &tern_op_pad, &(tern_slice_op){axis, before, length}, &x, 1, NULL);
+}
+
+/* ---- concat: inputs one behind the other along an axis ----------------------------------------------------------- */
+
+typedef struct tern_concat_op {
+    int axis;
+} tern_concat_op;
+static const tern_arg concat_args[] = {TERN_ARG(tern_concat_op, axis, TERN_ARG_INT, "axis"), {0}};
+
+static tern_status concat_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 1, 64));
+    int axis = ((const tern_concat_op *)types->args)->axis;
+    tern_shape y = types->in[0]->shape;
+    char a[96], b[96];
+    if (axis < 0 || axis >= y.rank)
+        return tern_infer_fail(types, "axis %d is not in %s", axis, tern_shape_text(a, &y));
+    for (int i = 1; i < types->nin; i++) {
+        if (!types->in[i]) return tern_infer_fail(types, "input %d is missing", i);
+        tern_shape x = types->in[i]->shape;
+        int64_t length = axis < x.rank ? x.dim[axis] : 0;
+        if (axis < x.rank) x.dim[axis] = y.dim[axis];
+        if (!tern_shape_equal(&x, &y) || types->in[i]->dtype != types->in[0]->dtype)
+            return tern_infer_fail(types, "input %d is %s, expected %s but for axis %d", i,
+                                   tern_shape_text(a, &types->in[i]->shape), tern_shape_text(b, &y), axis);
+        y.dim[axis] += length;
+    }
+    tern_infer_out(types, types->in[0]->dtype, y);
+    return TERN_OK;
+}
+
+static void concat_run(const tern_call *call)
+{
+    int axis = TERN_ARGS(tern_concat_op, call)->axis;
+    int64_t outer = tern_elements_upto(&call->out[0].shape, axis),
+            row = tern_elements_from(&call->out[0].shape, axis), at = 0;
+    for (int k = 0; k < call->nin; k++) {
+        int64_t length = tern_elements_from(&call->in[k].shape, axis);
+        for (int64_t o = 0; o < outer; o++)
+            for (int64_t i = 0; i < length; i++)
+                copy_element(&call->out[0], o * row + at + i, &call->in[k], o * length + i);
+        at += length;
+    }
+}
+
+static tern_status concat_grad(tern_grad *c)
+{
+    int axis = ((const tern_concat_op *)c->node->args)->axis, at = 0;
+    for (int i = 0; i < c->node->nin; i++) {
+        int length = (int)tern_shape_of(c->graph, c->node->in[i]).dim[axis];
+        if (c->need[i]) c->din[i] = tern_slice(c->graph, c->dout[0], axis, at, length);
+        at += length;
+    }
+    return TERN_OK;
+}
+
+const tern_op tern_op_concat = {
+    .name = "concat",
+    .doc = "one behind the other along an axis",
+    .args = concat_args,
+    .args_size = sizeof(tern_concat_op),
+    .infer = concat_infer,
+    .grad = concat_grad,
+    .work = no_work,
+    .run = concat_run,
+};
+
+tern_value tern_concat(tern_graph *graph, const tern_value *x, int count, int axis)
+{
+    return tern_apply(graph, &tern_op_concat, &(tern_concat_op){axis}, x, count, NULL);
+}
+
+/* ---- embedding: rows of a table [V,D] by index [..] i32 -> [..,D]; an index outside gives zeros ---------------------- */
+
+static tern_status embedding_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    const tern_type *index = types->in[0], *table = types->in[1];
+    char text[96];
+    if (index->dtype != TERN_I32 || table->shape.rank != 2 || index->shape.rank >= TERN_MAX_RANK)
+        return tern_infer_fail(types, "expected an index of i32 and a table [V,D], found %s and %s",
+                               tern_dtype_of(index->dtype)->name, tern_shape_text(text, &table->shape));
+    tern_shape y = index->shape;
+    y.dim[y.rank++] = table->shape.dim[1];
+    tern_infer_out(types, table->dtype, y);
+    return TERN_OK;
+}
+
+static void embedding_run(const tern_call *call)
+{
+    int64_t rows = call->in[1].shape.dim[0], width = call->in[1].shape.dim[1],
+            n = tern_elements(&call->in[0].shape);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = (int64_t)tern_get(&call->in[0], i);
+        bool known = row >= 0 && row < rows;
+        for (int64_t k = 0; k < width; k++)
+            tern_set(&call->out[0], i * width + k, known ? tern_get(&call->in[1], row * width + k) : 0);
+    }
+}
+
+static tern_status embedding_grad(tern_grad *c)
+{
+    tern_value in[] = {c->node->in[0], c->node->in[1], c->dout[0]};
+    if (c->need[1]) c->din[1] = tern_apply(c->graph, &tern_op_embedding_grad, NULL, in, 3, NULL);
+    return TERN_OK;
+}
+
+const tern_op tern_op_embedding = {
+    .name = "embedding",
+    .doc = "rows of a table by index",
+    .infer = embedding_infer,
+    .grad = embedding_grad,
+    .work = no_work,
+    .run = embedding_run,
+};
+
+/* index, table (for its shape), dy -> dtable: rows of dy added where they came from */
+static tern_status embedding_grad_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 3, 3));
+    tern_infer_out(types, types->in[2]->dtype, types->in[1]->shape);
+    return TERN_OK;
+}
+
+static void embedding_grad_run(const tern_call *call)
+{
+    const tern_tensor *dw = &call->out[0];
+    int64_t rows = dw->shape.dim[0], width = dw->shape.dim[1], n = tern_elements(&call->in[0].shape);
+    for (int64_t i = 0; i < rows * width; i++) tern_set(dw, i, 0);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = (int64_t)tern_get(&call->in[0], i);
+        for (int64_t k = 0; k < width; k++) {
+            if (call->counter) call->counter->elementwise++;
+            if (row < 0 || row >= rows) continue;
+            tern_set(dw, row * width + k,
+                     tern_get(dw, row * width + k) + tern_get(&call->in[2], i * width + k));
+        }
+    }
+}
+
+static void embedding_grad_work(const tern_call *call, tern_work *work)
+{
+    work->elementwise += (double)tern_elements(&call->in[2].shape);
+}
+
+const tern_op tern_op_embedding_grad = {
+    .name = "embedding_grad",
+    .doc = "gradient of embedding to the table",
+    .infer = embedding_grad_infer,
+    .work = embedding_grad_work,
+    .run = embedding_grad_run,
+};
+
+tern_value tern_embedding(tern_graph *graph, tern_value index, tern_value table)
+{
+    return tern_apply2(graph, &tern_op_embedding, index, table);
+}
