@@ -183,9 +183,79 @@ tern_value tern_batch_norm_with(tern_graph *graph, tern_value x, tern_batch_norm
 #define TERN_BATCH_NORM_(g, x, ...)                                                                          \
     tern_batch_norm_with(g, x, (tern_batch_norm_args){.epsilon = 1e-5, .momentum = 0.1, __VA_ARGS__})
 
-/* max(x, 0), 1 / (1 + e^-x) */
+/* Element by element. */
 tern_value tern_relu(tern_graph *graph, tern_value x);
 tern_value tern_sigmoid(tern_graph *graph, tern_value x);
+tern_value tern_tanh(tern_graph *graph, tern_value x);
+tern_value tern_gelu(tern_graph *graph,
+                     tern_value x); /* with the error function, not its tanh approximation */
+tern_value tern_silu(tern_graph *graph, tern_value x);
+tern_value tern_softplus(tern_graph *graph, tern_value x);
+tern_value tern_exp(tern_graph *graph, tern_value x);
+tern_value tern_log(tern_graph *graph, tern_value x);
+tern_value tern_sqrt(tern_graph *graph, tern_value x);
+tern_value tern_square(tern_graph *graph, tern_value x);
+tern_value tern_absolute(tern_graph *graph, tern_value x);
+tern_value tern_clip(tern_graph *graph, tern_value x, double low, double high);
+
+/* In a training graph a share `rate` of the elements becomes 0 and the rest grows by 1/(1 - rate); else x itself. */
+typedef struct tern_dropout_args {
+    double rate;
+    const char *name;
+} tern_dropout_args;
+tern_value tern_dropout_with(tern_graph *graph, tern_value x, tern_dropout_args args);
+#define tern_dropout(...)        TERN_DROPOUT_(__VA_ARGS__, )
+#define TERN_DROPOUT_(g, x, ...) tern_dropout_with(g, x, (tern_dropout_args){.rate = 0.5, __VA_ARGS__})
+
+/* Rows along the last axis to mean 0 and variance 1 (layer), to root mean square 1 (rms), or groups of channels of
+ * [..,C,H,W] (group); then weight and bias (rms: weight) of the last axis, or of channels. */
+typedef struct tern_row_norm_args {
+    double epsilon;
+    int groups; /* group norm only */
+    const char *name;
+} tern_row_norm_args;
+tern_value tern_layer_norm_with(tern_graph *graph, tern_value x, tern_row_norm_args args);
+tern_value tern_rms_norm_with(tern_graph *graph, tern_value x, tern_row_norm_args args);
+tern_value tern_group_norm_with(tern_graph *graph, tern_value x, tern_row_norm_args args);
+#define tern_layer_norm(...) TERN_LAYER_NORM_(__VA_ARGS__, )
+#define TERN_LAYER_NORM_(g, x, ...)                                                                          \
+    tern_layer_norm_with(g, x, (tern_row_norm_args){.epsilon = 1e-5, __VA_ARGS__})
+#define tern_rms_norm(...)        TERN_RMS_NORM_(__VA_ARGS__, )
+#define TERN_RMS_NORM_(g, x, ...) tern_rms_norm_with(g, x, (tern_row_norm_args){.epsilon = 1e-5, __VA_ARGS__})
+#define tern_group_norm(...)      TERN_GROUP_NORM_(__VA_ARGS__, )
+#define TERN_GROUP_NORM_(g, x, ...)                                                                          \
+    tern_group_norm_with(g, x, (tern_row_norm_args){.epsilon = 1e-5, .groups = 1, __VA_ARGS__})
+
+/* e^x over its sum, along the last axis. */
+tern_value tern_softmax(tern_graph *graph, tern_value x);
+
+/* a [..,M,K] times b [..,K,N], same leading axes -> [..,M,N]. */
+tern_value tern_matmul(tern_graph *graph, tern_value a, tern_value b);
+
+/* softmax(q k^T scale) v over [..,N,D] (reference form: the scores [..,N,N] are in memory).  scale 0: 1/sqrt(D);
+ * causal: a position sees those before it and itself. */
+typedef struct tern_attention_args {
+    double scale;
+    bool causal;
+    const char *name;
+} tern_attention_args;
+tern_value tern_attention_with(tern_graph *graph, tern_value q, tern_value k, tern_value v,
+                               tern_attention_args args);
+#define tern_attention(...) TERN_ATTENTION_(__VA_ARGS__, )
+#define TERN_ATTENTION_(g, q, k, v, ...)                                                                     \
+    tern_attention_with(g, q, k, v, (tern_attention_args){.scale = 0, __VA_ARGS__})
+
+/* Axis d of the result is axis order[d] of x, e.g. TERN_SHAPE(0, 2, 1). */
+tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order);
+/* Elements first .. first + count - 1 of an axis; zeros around an axis until it has `length` elements; one behind the other. */
+tern_value tern_slice(tern_graph *graph, tern_value x, int axis, int first, int count);
+tern_value tern_pad(tern_graph *graph, tern_value x, int axis, int before, int length);
+tern_value tern_concat(tern_graph *graph, const tern_value *x, int count, int axis);
+/* Rows of table [V,D] by index [..] (i32) -> [..,D]; an index outside gives zeros. */
+tern_value tern_embedding(tern_graph *graph, tern_value index, tern_value table);
+
+/* Mean of (x - target)^2 over everything -> [1]. */
+tern_value tern_mean_squared_error(tern_graph *graph, tern_value x, tern_value target);
 
 /* Element by element with numpy-style broadcasting. */
 tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);

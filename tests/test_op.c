@@ -132,6 +132,122 @@ static void make_linear_grad_weight(spec *s)
     input(s, TERN_SHAPE(rows, out), NORMAL, false);
 }
 
+static void make_positive(spec *s)
+{
+    input(s, some_shape(), POSITIVE, true);
+}
+
+static void make_positive_grad(spec *s)
+{
+    tern_shape shape = some_shape();
+    input(s, shape, POSITIVE, false);
+    input(s, shape, NORMAL, false);
+}
+
+typedef struct limits {
+    double low, high;
+} limits;
+
+static void make_clip(spec *s)
+{
+    ARGS(s, limits, -0.7, 0.9);
+    input(s, some_shape(), NORMAL, true);
+}
+
+static void make_clip_grad(spec *s)
+{
+    ARGS(s, limits, -0.7, 0.9);
+    make_unary_grad(s);
+}
+
+typedef struct dropout_args {
+    double rate;
+    int stream;
+} dropout_args;
+
+static void make_dropout(spec *s)
+{
+    ARGS(s, dropout_args, 0.3, 77);
+    input(s, some_shape(), NORMAL, true);
+}
+
+static void make_matmul(spec *s)
+{
+    int64_t b = between(1, 3), m = between(1, 20), n = between(1, 20), k = between(1, 20);
+    input(s, TERN_SHAPE(b, m, k), NORMAL, true);
+    input(s, TERN_SHAPE(b, k, n), NORMAL, true);
+}
+
+typedef struct normalise_args {
+    double epsilon;
+    bool centre;
+} normalise_args;
+
+static void make_normalise(spec *s)
+{
+    ARGS(s, normalise_args, 1e-3, below(2));
+    input(s, TERN_SHAPE(between(1, 4), between(2, 30)), NORMAL, true);
+}
+
+static void make_normalise_grad(spec *s)
+{
+    ARGS(s, normalise_args, 1e-3, below(2));
+    make_unary_grad(s);
+}
+
+static void make_permute(spec *s)
+{
+    static const int64_t orders[][3] = {{0, 2, 1}, {2, 1, 0}, {1, 2, 0}, {2, 0, 1}};
+    const int64_t *o = orders[below(4)];
+    ARGS(s, tern_shape, .rank = 3, .dim = {o[0], o[1], o[2]});
+    input(s, TERN_SHAPE(between(1, 4), between(1, 5), between(1, 6)), NORMAL, true);
+}
+
+typedef struct slice_args {
+    int axis, first, count;
+} slice_args;
+
+static void make_slice(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(2, 5), between(2, 6), between(2, 7));
+    int axis = below(3), first = below((int)x.dim[axis]);
+    ARGS(s, slice_args, axis, first, between(1, (int)x.dim[axis] - first));
+    input(s, x, NORMAL, true);
+}
+
+static void make_pad(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 5), between(1, 6), between(1, 7));
+    int axis = below(3), before = below(4);
+    ARGS(s, slice_args, axis, before, (int)x.dim[axis] + before + below(4));
+    input(s, x, NORMAL, true);
+}
+
+static void make_concat(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 4), between(1, 4), between(1, 5));
+    int axis = below(3), count = between(1, 4);
+    ARGS(s, int, axis);
+    for (int i = 0; i < count; i++) {
+        x.dim[axis] = between(1, 5);
+        input(s, x, NORMAL, true);
+    }
+}
+
+static void make_embedding(spec *s)
+{
+    input(s, TERN_SHAPE(between(1, 3), between(1, 5)), LABELS, false);
+    input(s, TERN_SHAPE(between(3, 9), between(1, 6)), NORMAL, true);
+}
+
+static void make_embedding_grad(spec *s)
+{
+    make_embedding(s);
+    s->smooth[1] = false;
+    tern_shape i = s->in[0].shape;
+    input(s, TERN_SHAPE(i.dim[0], i.dim[1], s->in[1].shape.dim[1]), NORMAL, false);
+}
+
 typedef struct conv_case {
     int stride, pad, dilation, groups;
     tern_shape like;
@@ -503,6 +619,38 @@ static const struct {
     {"relu_grad", make_unary_grad},
     {"sigmoid", make_unary},
     {"sigmoid_grad", make_unary_grad},
+    {"tanh", make_unary},
+    {"tanh_grad", make_unary_grad},
+    {"gelu", make_unary},
+    {"gelu_grad", make_unary_grad},
+    {"silu", make_unary},
+    {"silu_grad", make_unary_grad},
+    {"softplus", make_unary},
+    {"softplus_grad", make_unary_grad},
+    {"exp", make_unary},
+    {"exp_grad", make_unary_grad},
+    {"log", make_positive},
+    {"log_grad", make_positive_grad},
+    {"sqrt", make_positive},
+    {"sqrt_grad", make_positive_grad},
+    {"square", make_unary},
+    {"square_grad", make_unary_grad},
+    {"absolute", make_unary},
+    {"absolute_grad", make_unary_grad},
+    {"clip", make_clip},
+    {"clip_grad", make_clip_grad},
+    {"dropout", make_dropout},
+    {"matmul", make_matmul},
+    {"softmax", make_unary},
+    {"softmax_grad", make_unary_grad},
+    {"normalise", make_normalise},
+    {"normalise_grad", make_normalise_grad},
+    {"permute", make_permute},
+    {"slice", make_slice},
+    {"pad", make_pad},
+    {"concat", make_concat},
+    {"embedding", make_embedding},
+    {"embedding_grad", make_embedding_grad},
     {"linear", make_linear},
     {"linear_grad_input", make_linear_grad_input},
     {"linear_grad_weight", make_linear_grad_weight},
