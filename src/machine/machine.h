@@ -57,6 +57,9 @@ void tern_machine_print(const tern_machine *machine, FILE *out);
 /* Where `here` is kept: $XDG_DATA_HOME/tern/here.yaml or ~/.local/share/tern/here.yaml. */
 tern_status tern_machine_here_path(char out[4096]);
 
+/* Measure this computer (about ten seconds): memories, products, launches; `out` is a machine file named "here". */
+tern_status tern_probe(tern_pool *pool, tern_text *out);
+
 /* "864 MB/s" to 864e6: the number must carry a unit of the class. */
 typedef enum tern_quantity {
     TERN_IN_BYTES,
