@@ -137,8 +137,8 @@ static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *tabl
     tern_machine_cost(m, &job->query, &c, job->costs);
     if (c.fits)
         tern_grid_row(table, "%s|%s|%s|%s|%s|yes|%s", m->name, tern_human(time, c.seconds, "s"),
-                      tern_human(joules, c.joules, "J"), tern_human(bytes, c.peak_bytes, "B"), c.bound,
-                      c.reason);
+                      c.joules > 0 ? tern_human(joules, c.joules, "J") : "-",
+                      tern_human(bytes, c.peak_bytes, "B"), c.bound, c.reason);
     else
         tern_grid_row(table, "%s|-|-|%s|-|no|%s", m->name, tern_human(bytes, c.peak_bytes, "B"), c.reason);
     json_array_append_new(all, cost_json(m, &c));

@@ -144,10 +144,10 @@ void tern_machine_print(const tern_machine *m, FILE *out)
             const char *name = tern_dtype_of((tern_dtype)d)->name;
             if (u->mac[d] > 0)
                 fprintf(out, "  %-4s %s, %s each\n", name, tern_human(a, u->mac[d], "MAC/s"),
-                        tern_human(b, u->mac_energy[d], "J"));
+                        u->mac_energy[d] > 0 ? tern_human(b, u->mac_energy[d], "J") : "unknown energy");
             if (u->add[d] > 0)
                 fprintf(out, "  %-4s %s, %s each\n", name, tern_human(a, u->add[d], "add/s"),
-                        tern_human(b, u->add_energy[d], "J"));
+                        u->add_energy[d] > 0 ? tern_human(b, u->add_energy[d], "J") : "unknown energy");
         }
         if (u->source) fprintf(out, "  source: %s\n", u->source);
     }

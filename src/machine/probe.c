@@ -7,10 +7,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define RUNS 7
+#define RUNS       7
 #define READ_BYTES ((double)(1 << 30)) /* bytes that one measurement of a memory reads */
 
 /* Median and spread of RUNS measurements. */
@@ -49,7 +50,8 @@ static void read_task(void *context, int64_t task, int thread)
 static tern_reading read_bandwidth(tern_pool *pool, const float *buffer, int64_t bytes_of_thread)
 {
     int threads = tern_pool_threads(pool);
-    tern_read_job job = {buffer, bytes_of_thread / 4, 1 + (int64_t)(READ_BYTES / (double)(bytes_of_thread * threads) / 4)};
+    tern_read_job job = {buffer, bytes_of_thread / 4,
+                         1 + (int64_t)(READ_BYTES / (double)(bytes_of_thread * threads) / 4)};
     double values[RUNS];
     tern_pool_run(pool, threads, read_task, &job);
     for (int i = 0; i < RUNS; i++) {
@@ -78,7 +80,8 @@ static tern_status product_rate(tern_pool *pool, bool bytes, tern_reading *out)
         double begun = tern_now();
         for (int k = 0; k < 8; k++) {
             if (bytes)
-                tern_i8_gemm(pool, N, N, N, (const int8_t *)a, (const int8_t *)b, (int32_t *)(void *)c, false, scratch);
+                tern_i8_gemm(pool, N, N, N, (const int8_t *)a, (const int8_t *)b, (int32_t *)(void *)c, false,
+                             scratch);
             else
                 tern_gemm(pool, &p, scratch);
         }
@@ -134,7 +137,9 @@ static double cache_bytes(int level)
 
 static void write_memory(tern_text *out, const char *name, double size, const tern_reading *r)
 {
-    tern_text_format(out, "  - {name: %s, size: %.0f B, bandwidth: %.4g GB/s, source: \"probe: read by all threads, median of %d, %.4g to %.4g GB/s\"}\n",
+    tern_text_format(out,
+                     "  - {name: %s, size: %.0f B, bandwidth: %.4g GB/s, source: \"probe: read by all "
+                     "threads, median of %d, %.4g to %.4g GB/s\"}\n",
                      name, size, r->median / 1e9, RUNS, r->low / 1e9, r->high / 1e9);
 }
 
@@ -153,6 +158,25 @@ static double launch_seconds(tern_pool *pool)
     return (tern_now() - begun) / 20000;
 }
 
+/* Processor seconds that all programs used since the machine started (0 where the kernel does not say), and this one. */
+static void busy_seconds(double *all, double *own)
+{
+    char *text;
+    size_t count;
+    double user = 0, nice = 0, kernel = 0;
+    struct rusage usage;
+    *all = 0;
+    if (tern_read_file("/proc/stat", &text, &count) == TERN_OK) {
+        if (sscanf(text, "cpu %lf %lf %lf", &user, &nice, &kernel) == 3)
+            *all = (user + nice + kernel) / (double)sysconf(_SC_CLK_TCK);
+        tern_release(text);
+    }
+    tern_clear();
+    getrusage(RUSAGE_SELF, &usage);
+    *own = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 tern_status tern_probe(tern_pool *pool, tern_text *out)
 {
     size_t bytes = (size_t)512 << 20;
@@ -160,6 +184,8 @@ tern_status tern_probe(tern_pool *pool, tern_text *out)
     float *buffer = tern_take(bytes);
     tern_reading f32, i8;
     if (!buffer) return tern_no_memory(bytes, "a measurement of memory");
+    double begun = tern_now(), all_before, own_before, all_after, own_after;
+    busy_seconds(&all_before, &own_before);
     tern_status status = product_rate(pool, false, &f32);
     if (status == TERN_OK) status = product_rate(pool, true, &i8);
     if (status != TERN_OK) {
@@ -171,19 +197,28 @@ tern_status tern_probe(tern_pool *pool, tern_text *out)
                  middle = read_bandwidth(pool, buffer, (int64_t)(l2 / 2)),
                  far = read_bandwidth(pool, buffer, (int64_t)(l3 / 2 / threads)),
                  dram = read_bandwidth(pool, buffer, (int64_t)(bytes / (size_t)threads));
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), launch = launch_seconds(pool);
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
+           launch = launch_seconds(pool);
+    busy_seconds(&all_after, &own_after);
+    double foreign = (all_after - all_before - (own_after - own_before)) /
+                     ((tern_now() - begun) * (double)sysconf(_SC_NPROCESSORS_ONLN));
     char date[32];
     time_t now = time(NULL);
     struct tm local;
     strftime(date, sizeof date, "%Y-%m-%d", localtime_r(&now, &local));
-    tern_text_format(out,
-                     "# Written by tern probe on %s; %d threads, %s loops.  Energy is not measured: no counter is read.\n"
-                     "name: here\nabout: this computer, measured %s\nsource: \"tern probe\"\nlaunch: %.4g us\nunits:\n"
-                     "  - name: cores\n    kind: simd\n    clock: 1 GHz  # rates below are measured, not per cycle\n"
-                     "    mac: {f32: %.4g G/s, i8: %.4g G/s}\n    add: {f32: %.4g G/s}\n"
-                     "    source: \"probe: product of 768x768 matrices, median of %d, f32 %.4g to %.4g, i8 %.4g to %.4g G/s; adds in L1\"\nmemories:\n",
-                     date, threads, tern_isa_name(), date, launch * 1e6, f32.median / 1e9, i8.median / 1e9, add.median / 1e9, RUNS,
-                     f32.low / 1e9, f32.high / 1e9, i8.low / 1e9, i8.high / 1e9);
+    tern_text_format(
+        out,
+        "# Written by tern probe on %s; %d threads, %s loops; other programs took %.0f %% of the\n"
+        "# processors meanwhile (above 5 the figures are too low).  Energy is not measured: no counter is "
+        "read.\n"
+        "name: here\nabout: this computer, measured %s\nsource: \"tern probe\"\nlaunch: %.4g us\nunits:\n"
+        "  - name: cores\n    kind: simd\n    clock: 1 GHz  # rates below are measured, not per cycle\n"
+        "    mac: {f32: %.4g G/s, i8: %.4g G/s}\n    add: {f32: %.4g G/s}\n"
+        "    source: \"probe: product of 768x768 matrices, median of %d, f32 %.4g to %.4g, i8 %.4g to %.4g "
+        "G/s; adds in L1\"\nmemories:\n",
+        date, threads, tern_isa_name(), 100 * (foreign > 0 ? foreign : 0), date, launch * 1e6,
+        f32.median / 1e9, i8.median / 1e9, add.median / 1e9, RUNS, f32.low / 1e9, f32.high / 1e9,
+        i8.low / 1e9, i8.high / 1e9);
     write_memory(out, "l1", l1 * threads, &near);
     write_memory(out, "l2", l2 * threads, &middle);
     write_memory(out, "l3", l3, &far);
