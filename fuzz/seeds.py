@@ -9,9 +9,10 @@ import struct
 import sys
 import zlib
 
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "io")
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "..", "tests", "golden", "io")
 FILES = {"idx": ["*.idx", "*.idx.gz"], "npy": ["*.npy", "*.npz"], "image": ["*.png", "*.jpg"],
-         "safetensors": ["*.safetensors"]}
+         "safetensors": ["*.safetensors"], "machine": [os.path.join(HERE, "..", "machines", "*.yaml")]}
 
 
 def csv():

@@ -1,6 +1,7 @@
 /* What a program costs on a machine: a roofline for each operator.  docs/machines.md explains each formula. */
 #include "machine/machine.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Formats that stand in for one that a unit lacks, best first. */
@@ -15,41 +16,102 @@ static tern_dtype format_on(const double *rates, tern_dtype wanted)
     return TERN_DTYPES;
 }
 
+/* As which operation a unit would run one that it has no rate for: a special function as an operation on elements, that
+ * as an add, and an add as a multiply-accumulate with 1, but only where single operations are issued: a matrix unit can
+ * neither skip what does not spike nor work on elements.  -1: it can't. */
+static int operation_on(const tern_unit *u, tern_operation wanted, tern_dtype dtype)
+{
+    int least = u->kind == TERN_UNIT_SIMD ? TERN_MAC : TERN_ADD;
+    if (wanted == TERN_MAC) least = TERN_MAC;
+    for (int op = wanted; op >= least; op--)
+        if (format_on(u->rate[op], dtype) != TERN_DTYPES) return op;
+    return -1;
+}
+
 typedef struct tern_choice {
-    const tern_unit *unit;
+    const tern_unit *unit; /* NULL: none can */
     tern_dtype dtype;
-    double rate, joules; /* per operation */
+    double seconds, joules; /* an operation */
 } tern_choice;
 
-/* The fastest unit for multiply-accumulates or accumulates; the wanted format wins over others. */
-static tern_choice choose(const tern_machine *m, bool adds, tern_dtype wanted)
+/* The fastest unit for an operation; one that has the wanted format wins over others. */
+static tern_choice choose(const tern_machine *m, tern_operation operation, tern_dtype wanted)
 {
     tern_choice best = {0};
     for (int i = 0; i < m->unit_count; i++) {
         const tern_unit *u = &m->units[i];
-        bool as_macs =
-            adds && format_on(u->add, wanted) == TERN_DTYPES; /* an add is a MAC with a weight of 1 */
-        const double *rates = adds && !as_macs ? u->add : u->mac,
-                     *energy = adds && !as_macs ? u->add_energy : u->mac_energy;
-        tern_dtype d = format_on(rates, wanted);
-        if (d == TERN_DTYPES || (u->kind == TERN_UNIT_EVENT && !adds)) continue;
-        double rate = rates[d] * u->efficiency;
-        bool better = !best.unit || (d == wanted && best.dtype != wanted) ||
-                      ((d == wanted) == (best.dtype == wanted) && rate > best.rate);
-        if (better) best = (tern_choice){u, d, rate, energy[d]};
+        int op = operation_on(u, operation, wanted);
+        if (op < 0) continue;
+        tern_dtype d = format_on(u->rate[op], wanted);
+        double seconds = 1 / (u->rate[op][d] * u->efficiency);
+        bool exact = d == wanted, best_exact = best.dtype == wanted;
+        if (!best.unit || (exact && !best_exact) || (exact == best_exact && seconds < best.seconds))
+            best = (tern_choice){u, d, seconds, u->energy[op][d]};
     }
     return best;
+}
+
+static const char *const operation_names[TERN_OPERATIONS] = {"multiply-accumulates", "accumulates",
+                                                             "element operations", "special functions"};
+
+static double count_of(const tern_work *w, tern_operation operation)
+{
+    return operation == TERN_MAC       ? w->macs
+           : operation == TERN_ADD     ? w->accumulates
+           : operation == TERN_ELEMENT ? w->elementwise
+                                       : w->specials;
 }
 
 typedef struct tern_placement {
     const tern_tier *weights, *activations;
 } tern_placement;
 
+/* "weights need 3.2 MB, 2.2 MB more than the largest memory for them (flash) has; the most take fc1 1.6 MB, fc2 .." */
+static void explain_misfit(const tern_cost_query *q, const tern_tier *largest, double room, bool weights,
+                           char reason[256])
+{
+    char need[24], missing[24], a[24], b[24], c[24];
+    double active = q->arena + q->state + q->inputs, bytes = weights ? q->weights : active;
+    int length = snprintf(reason, 256, "%s need %s, %s more than %s", weights ? "weights" : "activations",
+                          tern_human(need, bytes, "B"), tern_human(missing, bytes - room, "B"),
+                          largest ? "memory " : "there is: no memory can hold them");
+    if (!largest) return;
+    length += snprintf(reason + length, 256 - (size_t)length, "%.40s has free; ", largest->name);
+    if (!weights) {
+        snprintf(reason + length, 256 - (size_t)length, "arena %s, state %s, input %s",
+                 tern_human(a, q->arena, "B"), tern_human(b, q->state, "B"), tern_human(c, q->inputs, "B"));
+        return;
+    }
+    double below = INFINITY; /* each round finds the most that is less than the last round's */
+    length += snprintf(reason + length, 256 - (size_t)length, "the most take");
+    for (int round = 0; round < 3 && length < 200; round++) {
+        const tern_task_work *most = NULL;
+        for (int i = 0; i < q->count; i++) {
+            const tern_task_work *t = &q->tasks[i];
+            if (t->weight_bytes > 0 && t->weight_bytes < below &&
+                (!most || t->weight_bytes > most->weight_bytes))
+                most = t;
+        }
+        if (!most) break;
+        below = most->weight_bytes;
+        length += snprintf(reason + length, 256 - (size_t)length, "%s %.20s %s", round ? "," : "",
+                           most->label, tern_human(a, below, "B"));
+    }
+}
+
+/* Power that flows whatever is computed. */
+static double standing_power(const tern_machine *m)
+{
+    double watts = m->idle;
+    for (int i = 0; i < m->tier_count; i++) watts += m->tiers[i].leakage;
+    return watts;
+}
+
 /* The nearest memories that hold everything: activations first, then weights in what is left or in a farther one. */
 static bool place(const tern_machine *m, const tern_cost_query *q, tern_placement *p, char reason[256])
 {
     double active = q->arena + q->state + q->inputs, used[TERN_MACHINE_PARTS] = {0};
-    char need[24], have[24];
+
     *p = (tern_placement){0};
     for (int i = 0; i < m->tier_count && !p->activations; i++) {
         if (m->tiers[i].persistent || m->tiers[i].size < active) continue;
@@ -60,95 +122,116 @@ static bool place(const tern_machine *m, const tern_cost_query *q, tern_placemen
         if (m->tiers[i].size - used[i] >= q->weights) p->weights = &m->tiers[i];
     if (p->activations && p->weights) return true;
     const tern_tier *largest = NULL;
+    double free_bytes = 0;
     for (int i = 0; i < m->tier_count; i++) {
-        bool counts = p->activations || !m->tiers[i].persistent;
-        if (counts && (!largest || m->tiers[i].size > largest->size)) largest = &m->tiers[i];
+        double room = m->tiers[i].size - used[i];
+        if ((!p->activations && m->tiers[i].persistent) || (largest && room <= free_bytes)) continue;
+        largest = &m->tiers[i];
+        free_bytes = room;
     }
-    snprintf(reason, 256, "%s need %s, the largest memory for them (%s) has %s",
-             p->activations ? "weights" : "activations, state and input",
-             tern_human(need, p->activations ? q->weights : active, "B"), largest ? largest->name : "none",
-             tern_human(have, largest ? largest->size : 0, "B"));
+    explain_misfit(q, largest, free_bytes, p->activations != NULL, reason);
     return false;
 }
 
 static tern_task_cost task_cost(const tern_machine *m, const tern_placement *p, const tern_task_work *t,
                                 double *compute_joules, double *memory_joules)
 {
-    tern_choice mac = choose(m, false, t->dtype), add = choose(m, true, t->dtype);
     tern_task_cost c = {.bound = "compute"};
-    double adds = t->work.accumulates, others = t->work.elementwise + t->work.specials;
-    if (mac.unit) c.compute_seconds += t->work.macs / mac.rate;
-    if (add.unit) c.compute_seconds += (adds + others) / add.rate;
-    *compute_joules = t->work.macs * mac.joules + (adds + others) * add.joules;
+    *compute_joules = *memory_joules = 0;
+    for (int op = 0; op < TERN_OPERATIONS; op++) {
+        tern_choice choice = choose(m, (tern_operation)op, t->dtype);
+        c.compute_seconds += count_of(&t->work, (tern_operation)op) * choice.seconds;
+        *compute_joules += count_of(&t->work, (tern_operation)op) * choice.joules;
+    }
     double near = t->read_bytes + t->state_bytes + t->written_bytes;
     double near_seconds = p->activations ? near / p->activations->bandwidth : 0;
     double far_seconds = p->weights ? t->weight_bytes / p->weights->bandwidth : 0;
     bool same = p->weights == p->activations;
-    c.memory_seconds = same                         ? near_seconds + far_seconds
-                       : near_seconds > far_seconds ? near_seconds
-                                                    : far_seconds;
+    c.memory_seconds = same ? near_seconds + far_seconds : fmax(near_seconds, far_seconds);
     if (p->activations)
         *memory_joules = (t->read_bytes + t->state_bytes / 2) * p->activations->read +
                          (t->written_bytes + t->state_bytes / 2) * p->activations->write;
     if (p->weights) *memory_joules += t->weight_bytes * p->weights->read;
-    c.seconds = c.compute_seconds > c.memory_seconds ? c.compute_seconds : c.memory_seconds;
-    if (c.memory_seconds > c.compute_seconds && p->weights)
-        c.bound =
-            p->activations && (same || far_seconds <= near_seconds) ? p->activations->name : p->weights->name;
+    c.seconds = fmax(c.compute_seconds, c.memory_seconds);
+    if (c.memory_seconds > c.compute_seconds) {
+        const tern_tier *slow = same || far_seconds <= near_seconds ? p->activations : p->weights;
+        c.bound = slow ? slow->name : "compute";
+    }
     if (m->launch > c.seconds) c.bound = "launch";
     c.seconds += m->launch;
-    c.joules = *compute_joules + *memory_joules + m->idle * c.seconds;
+    c.joules = *compute_joules + *memory_joules + standing_power(m) * c.seconds;
     return c;
 }
 
-/* Says in which format things run that the machine lacks. */
-static void note_format(const tern_machine *m, const tern_cost_query *q, char reason[256])
+/* Finds work that no unit can do (false, with the reason), and says in which format things run that the machine lacks. */
+static bool can_run(const tern_machine *m, const tern_cost_query *q, char reason[256])
 {
     for (int i = 0; i < q->count; i++) {
         const tern_task_work *t = &q->tasks[i];
-        bool adds = t->work.macs == 0 && t->work.accumulates > 0;
-        tern_choice c = choose(m, adds, t->dtype);
-        if (t->work.macs + t->work.accumulates == 0 || (c.unit && c.dtype == t->dtype)) continue;
-        if (!c.unit)
-            snprintf(reason, 256,
-                     "no unit multiplies: %s needs %.3g multiply-accumulates; encode the input as spikes",
-                     t->label, t->work.macs);
-        else
-            snprintf(reason, 256, "runs as %s: no unit has %s; quantise first", tern_dtype_of(c.dtype)->name,
-                     tern_dtype_of(t->dtype)->name);
-        return;
+        for (int op = 0; op < TERN_OPERATIONS; op++) {
+            double count = count_of(&t->work, (tern_operation)op);
+            if (count == 0) continue;
+            tern_choice c = choose(m, (tern_operation)op, t->dtype);
+            if (!c.unit) {
+                snprintf(reason, 256, "no unit does %s: %.40s needs %.3g%s", operation_names[op], t->label,
+                         count, op == TERN_MAC ? "; encode its input as spikes" : "");
+                return false;
+            }
+            if (c.dtype != t->dtype && op <= TERN_ADD && !reason[0])
+                snprintf(reason, 256, "runs as %s: no unit has %s; quantise first",
+                         tern_dtype_of(c.dtype)->name, tern_dtype_of(t->dtype)->name);
+        }
     }
+    return true;
+}
+
+/* What bounds the operators that take the most time together. */
+static const char *main_bound(const char *const *bounds, const double *seconds, int count)
+{
+    int best = 0;
+    for (int i = 1; i < count; i++)
+        if (seconds[i] > seconds[best]) best = i;
+    return count ? bounds[best] : "compute";
+}
+
+static bool has_work(const tern_task_work *t)
+{
+    const tern_work *w = &t->work;
+    return w->macs + w->accumulates + w->elementwise + w->specials + t->weight_bytes + t->state_bytes +
+               t->read_bytes + t->written_bytes >
+           0;
 }
 
 void tern_machine_cost(const tern_machine *m, const tern_cost_query *q, tern_cost *cost,
                        tern_task_cost *tasks_out)
 {
     tern_placement p;
-    *cost = (tern_cost){.bound = "compute"};
-    cost->fits = place(m, q, &p, cost->reason);
+    const char *bounds[TERN_MACHINE_PARTS + 2];
+    double bound_seconds[TERN_MACHINE_PARTS + 2] = {0};
+    int bound_count = 0;
+    *cost = (tern_cost){0};
+    cost->fits = place(m, q, &p, cost->reason) && can_run(m, q, cost->reason);
     cost->peak_bytes = q->arena + q->state + q->inputs + q->weights;
     cost->weights_in = p.weights ? p.weights->name : "";
     cost->activations_in = p.activations ? p.activations->name : "";
-    double longest = -1;
     for (int i = 0; i < q->count; i++) {
         const tern_task_work *t = &q->tasks[i];
         double compute = 0, memory = 0;
         tern_task_cost c = {.bound = ""};
-        if (t->work.macs + t->work.accumulates + t->work.elementwise + t->work.specials + t->read_bytes +
-                t->written_bytes >
-            0)
+        int k = 0;
+        if (has_work(t)) {
             c = task_cost(m, &p, t, &compute, &memory);
+            while (k < bound_count && strcmp(bounds[k], c.bound) != 0) k++;
+            if (k == bound_count) bounds[bound_count++] = c.bound;
+            bound_seconds[k] += c.seconds;
+        }
         cost->seconds += c.seconds;
         cost->compute_joules += compute;
         cost->memory_joules += memory;
         cost->paper_joules += 4.6e-12 * t->work.macs + 0.9e-12 * t->work.accumulates;
-        if (c.seconds > longest) {
-            longest = c.seconds;
-            cost->bound = c.bound;
-        }
         if (tasks_out) tasks_out[i] = c;
     }
-    cost->idle_joules = m->idle * cost->seconds;
+    cost->bound = main_bound(bounds, bound_seconds, bound_count);
+    cost->idle_joules = standing_power(m) * cost->seconds;
     cost->joules = cost->compute_joules + cost->memory_joules + cost->idle_joules;
-    if (cost->fits) note_format(m, q, cost->reason);
 }

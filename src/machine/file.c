@@ -1,291 +1,403 @@
-/* Machine files: YAML against a schema.  libyaml's document is walked by hand, because every error must say line and
- * column. */
-#include "machine/machine.h"
+/* Machine files: YAML, read by the tables of schema.c.  libyaml's document is walked here, because every error must say
+ * line and column. */
+#include "machine/schema.h"
 
-#ifdef TERN_HAVE_YAML
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef TERN_HAVE_YAML
 #include <yaml.h>
+
+#define MOST_HEIRS 8
+
+/* A machine while its file, and those that it inherits from, are read. */
+typedef struct tern_draft {
+    tern_machine *m;
+    uint32_t per_cycle[TERN_MACHINE_PARTS]
+                      [TERN_OPERATIONS]; /* bit d: rate[..][d] is per cycle, not per second */
+    tern_text warnings;
+} tern_draft;
 
 typedef struct tern_reader {
     const char *path;
     yaml_document_t *document;
-    tern_machine *m;
+    tern_draft *draft;
+    int inherited[TERN_LISTS];      /* items of each list that an ancestor brought */
+    const struct tern_reader *heir; /* the file that inherits from this one, or NULL */
+    bool placed;                    /* the message of the failure says where */
 } tern_reader;
 
-static tern_status at(const tern_reader *r, const yaml_node_t *node, tern_status status, const char *field)
+/* Puts the place before the message; only the innermost caller's place counts. */
+static tern_status at(tern_reader *r, const yaml_node_t *node, tern_status status, const char *field)
 {
+    if (r->placed) return status;
+    r->placed = true;
     return tern_in(status, "%s:%zu:%zu: %s", r->path, node->start_mark.line + 1, node->start_mark.column + 1,
                    field);
 }
 
-static tern_status read_text(const tern_reader *r, yaml_node_t *node, const char *field, const char **out)
+static const char *form_of(const yaml_node_t *node)
 {
-    if (node->type != YAML_SCALAR_NODE) return at(r, node, tern_fail(TERN_FAILED, "expected a text"), field);
-    *out = tern_arena_string(&r->m->arena, (const char *)node->data.scalar.value);
-    return *out ? TERN_OK : tern_no_memory(node->data.scalar.length, r->path);
+    return node->type == YAML_MAPPING_NODE ? "keys" : node->type == YAML_SEQUENCE_NODE ? "a list" : "a text";
 }
 
-/* A quantity above 0. */
-static tern_status read_quantity(const tern_reader *r, yaml_node_t *node, const char *field,
-                                 tern_quantity quantity, double clock, double *out)
+/* The text of a scalar as it stands in the document; NULL and a message for anything else. */
+static const char *scalar(const yaml_node_t *node, const char *expected)
 {
-    bool per_cycle = false;
-    if (node->type != YAML_SCALAR_NODE)
-        return at(r, node, tern_fail(TERN_FAILED, "expected a number with a unit"), field);
-    tern_status status =
-        tern_parse_quantity((const char *)node->data.scalar.value, quantity, out, &per_cycle);
-    if (status == TERN_OK && per_cycle && clock <= 0)
-        status = tern_fail(TERN_FAILED, "\"/cycle\" needs a clock before it in the unit");
-    if (status == TERN_OK && per_cycle) *out *= clock;
-    if (status == TERN_OK && *out <= 0)
-        status = tern_fail(TERN_FAILED, "must be above 0; leave it out where it is unknown");
-    return status == TERN_OK ? TERN_OK : at(r, node, status, field);
-}
-
-/* {f32: 2 /cycle, i8: ..} into an array by format. */
-static tern_status read_by_dtype(const tern_reader *r, yaml_node_t *node, const char *field,
-                                 tern_quantity quantity, double clock, double *out)
-{
-    if (node->type != YAML_MAPPING_NODE)
-        return at(r, node, tern_fail(TERN_FAILED, "expected formats, for example {f32: 1 /cycle}"), field);
-    for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
-        yaml_node_t *key = yaml_document_get_node(r->document, p->key),
-                    *value = yaml_document_get_node(r->document, p->value);
-        tern_dtype dtype;
-        tern_status status = tern_dtype_find((const char *)key->data.scalar.value, &dtype);
-        if (status != TERN_OK) return at(r, key, TERN_FAILED, field);
-        TERN_TRY(read_quantity(r, value, field, quantity, clock, &out[dtype]));
+    if (node->type != YAML_SCALAR_NODE) {
+        tern_fail(TERN_FAILED, "found %s, expected %s", form_of(node), expected);
+        return NULL;
     }
+    const char *text = (const char *)node->data.scalar.value;
+    if (strlen(text) == node->data.scalar.length && *text) return text;
+    tern_fail(TERN_FAILED, "found %s, expected %s", *text ? "a text with a zero byte" : "nothing", expected);
+    return NULL;
+}
+
+static tern_status read_text(tern_reader *r, const yaml_node_t *node, const char **out)
+{
+    const char *text = scalar(node, "a text");
+    if (!text) return TERN_FAILED;
+    *out = tern_arena_string(&r->draft->m->arena, text);
+    return *out ? TERN_OK : tern_no_memory(strlen(text), "a machine");
+}
+
+static tern_status read_truth(const yaml_node_t *node, bool *out)
+{
+    const char *text = scalar(node, "true or false");
+    if (!text) return TERN_FAILED;
+    *out = strcmp(text, "true") == 0;
+    if (*out || strcmp(text, "false") == 0) return TERN_OK;
+    return tern_fail(TERN_FAILED, "found \"%.60s\", expected true or false", text);
+}
+
+/* A plain number: a share up to 1, or a whole count. */
+static tern_status read_plain(const yaml_node_t *node, bool whole, double *out)
+{
+    const char *expected = whole ? "a whole number from 1" : "a share above 0 and up to 1";
+    const char *text = scalar(node, expected);
+    if (!text) return TERN_FAILED;
+    char *end;
+    double most = whole ? 1e9 : 1, number = strtod(text, &end);
+    bool good = !*end && number > 0 && number <= most && (!whole || number == (double)(int64_t)number);
+    if (!good) return tern_fail(TERN_FAILED, "found \"%.60s\", expected %s", text, expected);
+    *out = number;
     return TERN_OK;
 }
 
-typedef tern_status tern_field_reader(const tern_reader *r, yaml_node_t *value, int field, void *into);
-
-/* Every key of a mapping must be one of `keys`; each is handed to `read`. */
-static tern_status read_mapping(const tern_reader *r, yaml_node_t *node, const char *what,
-                                const char *const *keys, size_t count, tern_field_reader *read, void *into)
+static tern_status read_kind(const yaml_node_t *node, tern_unit_kind *kind)
 {
-    if (node->type != YAML_MAPPING_NODE)
-        return at(r, node, tern_fail(TERN_FAILED, "expected key: value pairs"), what);
-    for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
-        yaml_node_t *key = yaml_document_get_node(r->document, p->key),
-                    *value = yaml_document_get_node(r->document, p->value);
-        if (key->type != YAML_SCALAR_NODE) return at(r, key, tern_fail(TERN_FAILED, "expected a key"), what);
-        const char *name = (const char *)key->data.scalar.value;
-        size_t k = 0;
-        while (k < count && strcmp(keys[k], name) != 0) k++;
-        if (k == count) {
-            const char *near = tern_nearest(name, keys, count);
-            return at(r, key,
-                      tern_fail(TERN_FAILED, "unknown key \"%s\"%s%s%s", name,
-                                near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : ""),
-                      what);
-        }
-        TERN_TRY(read(r, value, (int)k, into));
-    }
-    return TERN_OK;
-}
-
-enum {
-    UNIT_NAME,
-    UNIT_KIND,
-    UNIT_CLOCK,
-    UNIT_MAC,
-    UNIT_ADD,
-    UNIT_MAC_ENERGY,
-    UNIT_ADD_ENERGY,
-    UNIT_EFFICIENCY,
-    UNIT_SOURCE
-};
-static const char *const unit_keys[] = {"name",       "kind",       "clock",      "mac",   "add",
-                                        "mac_energy", "add_energy", "efficiency", "source"};
-static const char *const unit_kinds[TERN_UNIT_KINDS] = {"simd", "matrix", "systolic", "event"};
-
-static tern_status read_kind(const tern_reader *r, yaml_node_t *node, tern_unit_kind *kind)
-{
-    const char *name;
-    TERN_TRY(read_text(r, node, "kind", &name));
+    const char *text = scalar(node, "a kind of unit");
+    if (!text) return TERN_FAILED;
     for (int i = 0; i < TERN_UNIT_KINDS; i++) {
-        if (strcmp(unit_kinds[i], name) != 0) continue;
+        if (strcmp(tern_unit_kind_names[i], text) != 0) continue;
         *kind = (tern_unit_kind)i;
         return TERN_OK;
     }
-    return at(r, node, tern_fail(TERN_FAILED, "found \"%s\", expected simd, matrix, systolic or event", name),
-              "kind");
+    return tern_fail(TERN_FAILED, "found \"%.60s\", expected simd, matrix, systolic, crossbar, event or pim",
+                     text);
 }
 
-static tern_status read_unit_field(const tern_reader *r, yaml_node_t *value, int field, void *into)
+static tern_status read_amount(const yaml_node_t *node, tern_quantity quantity, double *out, bool *per_cycle)
 {
-    tern_unit *u = into;
-    const char *name = unit_keys[field];
-    char none[] = "", *end = none;
-    switch (field) {
-    case UNIT_NAME:
-        return read_text(r, value, name, &u->name);
-    case UNIT_KIND:
-        return read_kind(r, value, &u->kind);
-    case UNIT_CLOCK:
-        return read_quantity(r, value, name, TERN_IN_HERTZ, 0, &u->clock);
-    case UNIT_MAC:
-        return read_by_dtype(r, value, name, TERN_IN_OPERATIONS, u->clock, u->mac);
-    case UNIT_ADD:
-        return read_by_dtype(r, value, name, TERN_IN_OPERATIONS, u->clock, u->add);
-    case UNIT_MAC_ENERGY:
-        return read_by_dtype(r, value, name, TERN_IN_JOULES, 0, u->mac_energy);
-    case UNIT_ADD_ENERGY:
-        return read_by_dtype(r, value, name, TERN_IN_JOULES, 0, u->add_energy);
-    case UNIT_SOURCE:
-        return read_text(r, value, name, &u->source);
-    default:
-        break;
+    const char *text = scalar(node, "a number with a unit");
+    return text ? tern_parse_quantity(text, quantity, out, per_cycle) : TERN_FAILED;
+}
+
+/* {f32: 2 mac/cycle, i8: ..} into an array by number format; *cycles gets a bit for each that is per cycle. */
+static tern_status read_by_dtype(tern_reader *r, const yaml_node_t *node, tern_quantity quantity, double *out,
+                                 uint32_t *cycles)
+{
+    if (node->type != YAML_MAPPING_NODE)
+        return tern_fail(TERN_FAILED, "found %s, expected number formats, for example {f32: .., i8: ..}",
+                         form_of(node));
+    for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+        yaml_node_t *key = yaml_document_get_node(r->document, p->key);
+        const char *name = scalar(key, "a number format");
+        tern_dtype d;
+        bool per_cycle = false;
+        if (!name || tern_dtype_find(name, &d) != TERN_OK) return at(r, key, TERN_FAILED, "number format");
+        yaml_node_t *value = yaml_document_get_node(r->document, p->value);
+        tern_status status = read_amount(value, quantity, &out[d], &per_cycle);
+        if (status != TERN_OK) return at(r, value, status, name);
+        *cycles = (*cycles & ~(1u << d)) | (uint32_t)per_cycle << d;
     }
-    u->efficiency =
-        value->type == YAML_SCALAR_NODE ? strtod((const char *)value->data.scalar.value, &end) : 0;
-    if (u->efficiency > 0 && u->efficiency <= 1 && !*end) return TERN_OK;
-    return at(r, value, tern_fail(TERN_FAILED, "expected a share above 0 and up to 1"), name);
+    return TERN_OK;
 }
 
-enum {
-    TIER_NAME,
-    TIER_SIZE,
-    TIER_BANDWIDTH,
-    TIER_LATENCY,
-    TIER_READ,
-    TIER_WRITE,
-    TIER_PERSISTENT,
-    TIER_SOURCE
-};
-static const char *const tier_keys[] = {"name", "size",  "bandwidth",  "latency",
-                                        "read", "write", "persistent", "source"};
+static tern_status read_list(tern_reader *r, const yaml_node_t *node, int list);
 
-static tern_status read_tier_field(const tern_reader *r, yaml_node_t *value, int field, void *into)
+static tern_status read_field(tern_reader *r, const tern_field *f, const yaml_node_t *value, void *into)
 {
-    tern_tier *t = into;
-    const char *name = tier_keys[field], *text;
-    switch (field) {
-    case TIER_NAME:
-        return read_text(r, value, name, &t->name);
-    case TIER_SIZE:
-        return read_quantity(r, value, name, TERN_IN_BYTES, 0, &t->size);
-    case TIER_BANDWIDTH:
-        return read_quantity(r, value, name, TERN_IN_BYTES_PER_SECOND, 0, &t->bandwidth);
-    case TIER_LATENCY:
-        return read_quantity(r, value, name, TERN_IN_SECONDS, 0, &t->latency);
-    case TIER_READ:
-        return read_quantity(r, value, name, TERN_IN_JOULES_PER_BYTE, 0, &t->read);
-    case TIER_WRITE:
-        return read_quantity(r, value, name, TERN_IN_JOULES_PER_BYTE, 0, &t->write);
-    case TIER_SOURCE:
-        return read_text(r, value, name, &t->source);
+    void *out = (char *)into + f->offset;
+    tern_draft *d = r->draft;
+    uint32_t *cycles, none = 0;
+    switch (f->form) {
+    case TERN_FORM_TEXT:
+        return read_text(r, value, out);
+    case TERN_FORM_TRUTH:
+        return read_truth(value, out);
+    case TERN_FORM_AMOUNT:
+        return read_amount(value, f->detail, out, NULL);
+    case TERN_FORM_SHARE:
+    case TERN_FORM_COUNT:
+        return read_plain(value, f->form == TERN_FORM_COUNT, out);
+    case TERN_FORM_KIND:
+        return read_kind(value, out);
+    case TERN_FORM_RATES:
+        cycles = &d->per_cycle[(tern_unit *)into - d->m->units]
+                              [(f->offset - offsetof(tern_unit, rate)) / sizeof(double[TERN_DTYPES])];
+        return read_by_dtype(r, value, f->detail, out, cycles);
+    case TERN_FORM_ENERGIES:
+        return read_by_dtype(r, value, f->detail, out, &none);
+    case TERN_FORM_LIST:
+        return read_list(r, value, f->detail);
     default:
-        break;
+        return TERN_OK;
     }
-    TERN_TRY(read_text(r, value, name, &text));
-    t->persistent = strcmp(text, "true") == 0;
-    if (t->persistent || strcmp(text, "false") == 0) return TERN_OK;
-    return at(r, value, tern_fail(TERN_FAILED, "found \"%s\", expected true or false", text), name);
 }
 
-/* A list of units or memories. */
-static tern_status read_list(const tern_reader *r, yaml_node_t *node, bool units)
+static tern_status unknown_key(const tern_list *keys, const char *name)
 {
-    tern_machine *m = r->m;
-    const char *what = units ? "units" : "memories";
-    if (node->type != YAML_SEQUENCE_NODE) return at(r, node, tern_fail(TERN_FAILED, "expected a list"), what);
+    const char *known[32];
+    for (size_t i = 0; i < keys->field_count; i++) known[i] = keys->fields[i].name;
+    const char *near = tern_nearest(name, known, keys->field_count);
+    return tern_fail(TERN_FAILED, "unknown key \"%.60s\"%s%s%s", name, near ? "; did you mean \"" : "",
+                     near ? near : "", near ? "\"?" : "");
+}
+
+/* Every key of a mapping into the struct; each must be known and stand there once. */
+static tern_status read_mapping(tern_reader *r, const yaml_node_t *node, const tern_list *keys, void *into)
+{
+    uint32_t seen = 0;
+    if (node->type != YAML_MAPPING_NODE)
+        return at(r, node, tern_fail(TERN_FAILED, "found %s, expected key: value pairs", form_of(node)),
+                  keys->what);
+    for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+        yaml_node_t *key = yaml_document_get_node(r->document, p->key);
+        const char *name = scalar(key, "a key");
+        size_t k = 0;
+        if (!name) return at(r, key, TERN_FAILED, keys->what);
+        while (k < keys->field_count && strcmp(keys->fields[k].name, name) != 0) k++;
+        if (k == keys->field_count) return at(r, key, unknown_key(keys, name), keys->what);
+        if (seen & 1u << k)
+            return at(r, key, tern_fail(TERN_FAILED, "the key \"%s\" stands there twice", name), keys->what);
+        seen |= 1u << k;
+        yaml_node_t *value = yaml_document_get_node(r->document, p->value);
+        tern_status status = read_field(r, &keys->fields[k], value, into);
+        if (status != TERN_OK) return at(r, value, status, name);
+    }
+    return TERN_OK;
+}
+
+static yaml_node_t *find_value(const tern_reader *r, const yaml_node_t *node, const char *name)
+{
+    if (node->type != YAML_MAPPING_NODE) return NULL;
+    for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+        yaml_node_t *key = yaml_document_get_node(r->document, p->key);
+        if (key->type == YAML_SCALAR_NODE && strcmp((const char *)key->data.scalar.value, name) == 0)
+            return yaml_document_get_node(r->document, p->value);
+    }
+    return NULL;
+}
+
+/* What an item must have, and defaults. */
+static tern_status check_item(tern_draft *d, int list, int index)
+{
+    tern_machine *m = d->m;
+    if (list == TERN_LIST_UNITS) {
+        tern_unit *u = &m->units[index];
+        uint32_t cycles = 0;
+        double rates = 0;
+        for (int op = 0; op < TERN_OPERATIONS; op++) {
+            cycles |= d->per_cycle[index][op];
+            for (int k = 0; k < TERN_DTYPES; k++) rates += u->rate[op][k];
+        }
+        if (u->efficiency == 0) u->efficiency = 1;
+        if (u->count == 0) u->count = 1;
+        if (rates == 0) return tern_fail(TERN_FAILED, "expected a rate: mac, add, element or special");
+        if (cycles && u->clock == 0)
+            return tern_fail(TERN_FAILED, "rates per cycle need a \"clock\", for example clock: 216 MHz");
+    } else if (list == TERN_LIST_TIERS) {
+        tern_tier *t = &m->tiers[index];
+        if (t->size == 0 || t->bandwidth == 0)
+            return tern_fail(TERN_FAILED, "expected a \"size\" and a \"bandwidth\"");
+        if (t->write == 0) t->write = t->read;
+    } else if (m->links[index].bandwidth == 0) {
+        return tern_fail(TERN_FAILED, "expected a \"bandwidth\"");
+    }
+    return TERN_OK;
+}
+
+static void warn(tern_reader *r, const yaml_node_t *node, const char *what, const char *name)
+{
+    tern_text_format(&r->draft->warnings, "%s:%zu:%zu: %s %s: its figures have no source\n", r->path,
+                     node->start_mark.line + 1, node->start_mark.column + 1, what, name);
+}
+
+/* One unit, memory or link: a new one, or changes to the inherited one of the same name. */
+static tern_status read_item(tern_reader *r, const yaml_node_t *node, int list)
+{
+    const tern_list *l = &tern_lists[list];
+    char *machine = (char *)r->draft->m;
+    int *count = (int *)(void *)(machine + l->count), index = 0;
+    yaml_node_t *named = find_value(r, node, "name");
+    if (node->type == YAML_MAPPING_NODE && !named) return tern_fail(TERN_FAILED, "expected a \"name\"");
+    const char *name = named ? scalar(named, "a name") : "";
+    if (!name) return TERN_FAILED;
+    for (; index < *count; index++)
+        if (strcmp(*(const char **)(void *)(machine + l->items + (size_t)index * l->size), name) == 0) break;
+    if (index < *count && index >= r->inherited[list])
+        return tern_fail(TERN_FAILED, "a second %s of the name \"%.60s\"", l->what, name);
+    if (index == TERN_MACHINE_PARTS) return tern_fail(TERN_FAILED, "expected at most %d", TERN_MACHINE_PARTS);
+    void *item = machine + l->items + (size_t)index * l->size;
+    TERN_TRY(read_mapping(r, node, l, item));
+    TERN_TRY(check_item(r->draft, list, index));
+    if (index == *count) ++*count;
+    bool sourced = list == TERN_LIST_UNITS   ? r->draft->m->units[index].source != NULL
+                   : list == TERN_LIST_TIERS ? r->draft->m->tiers[index].source != NULL
+                                             : r->draft->m->links[index].source != NULL;
+    if (!sourced) warn(r, node, l->what, name);
+    return TERN_OK;
+}
+
+static tern_status read_list(tern_reader *r, const yaml_node_t *node, int list)
+{
+    if (node->type != YAML_SEQUENCE_NODE)
+        return tern_fail(TERN_FAILED, "found %s, expected a list", form_of(node));
     for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
         yaml_node_t *item = yaml_document_get_node(r->document, *i);
-        int *count = units ? &m->unit_count : &m->tier_count;
-        if (*count == TERN_MACHINE_PARTS)
-            return at(r, item, tern_fail(TERN_FAILED, "more than %d", TERN_MACHINE_PARTS), what);
-        if (units) {
-            tern_unit *u = &m->units[*count];
-            u->efficiency = 1;
-            TERN_TRY(read_mapping(r, item, what, unit_keys, TERN_COUNT(unit_keys), read_unit_field, u));
-            if (!u->name) return at(r, item, tern_fail(TERN_FAILED, "a unit needs a name"), what);
-        } else {
-            tern_tier *t = &m->tiers[*count];
-            TERN_TRY(read_mapping(r, item, what, tier_keys, TERN_COUNT(tier_keys), read_tier_field, t));
-            if (!t->name || t->size <= 0 || t->bandwidth <= 0)
-                return at(r, item, tern_fail(TERN_FAILED, "a memory needs a name, a size and a bandwidth"),
-                          what);
-            if (t->write <= 0) t->write = t->read;
-        }
-        (*count)++;
+        tern_status status = read_item(r, item, list);
+        if (status != TERN_OK) return at(r, item, status, tern_lists[list].what);
     }
     return TERN_OK;
 }
 
-enum { NAME, ABOUT, SOURCE, UNITS, MEMORIES, IDLE, LAUNCH };
-static const char *const machine_keys[] = {"name", "about", "source", "units", "memories", "idle", "launch"};
+static tern_status read_yaml(tern_draft *draft, const char *text, size_t count, const char *path,
+                             const tern_reader *heir);
 
-static tern_status read_machine_field(const tern_reader *r, yaml_node_t *value, int field, void *into)
+/* Reads the machine that this one is a change of. */
+static tern_status read_ancestor(tern_reader *r, const yaml_node_t *node)
 {
-    tern_machine *m = into;
-    switch (field) {
-    case NAME:
-        return read_text(r, value, "name", &m->name);
-    case ABOUT:
-        return read_text(r, value, "about", &m->about);
-    case SOURCE:
-        return read_text(r, value, "source", &m->source);
-    case UNITS:
-        return read_list(r, value, true);
-    case MEMORIES:
-        return read_list(r, value, false);
-    case IDLE:
-        return read_quantity(r, value, "idle", TERN_IN_WATTS, 0, &m->idle);
-    default:
-        return read_quantity(r, value, "launch", TERN_IN_SECONDS, 0, &m->launch);
-    }
+    char path[4096], *text;
+    size_t count;
+    int depth = 0;
+    const char *name = scalar(node, "the name or path of a machine");
+    if (!name) return TERN_FAILED;
+    TERN_TRY(tern_machine_find(path, name, r->path));
+    for (const tern_reader *h = r; h; h = h->heir, depth++)
+        if (strcmp(h->path, path) == 0 || depth == MOST_HEIRS)
+            return tern_fail(TERN_FAILED, "%s inherits from itself%s", h->path,
+                             depth == MOST_HEIRS ? ", or over more than 8 files" : "");
+    TERN_TRY(tern_read_file(path, &text, &count));
+    tern_status status = read_yaml(r->draft, text, count, path, r);
+    tern_release(text);
+    return status;
 }
 
-static tern_status read_document(const tern_reader *r)
+static tern_status read_document(tern_reader *r)
 {
     yaml_node_t *root = yaml_document_get_root_node(r->document);
-    tern_machine *m = r->m;
+    tern_machine *m = r->draft->m;
     if (!root) return tern_fail(TERN_FAILED, "%s: the file is empty, expected a machine", r->path);
-    TERN_TRY(read_mapping(r, root, "machine", machine_keys, TERN_COUNT(machine_keys), read_machine_field, m));
-    if (!m->name) return tern_fail(TERN_FAILED, "%s: \"name\" is missing", r->path);
-    if (!m->about) m->about = "";
+    yaml_node_t *ancestor = find_value(r, root, "inherits");
+    if (ancestor) {
+        tern_status status = read_ancestor(r, ancestor);
+        /* an unknown name is a fault of the file here, not of the command line */
+        if (status == TERN_USAGE) status = TERN_FAILED;
+        if (status != TERN_OK) return at(r, ancestor, status, "inherits");
+    }
+    m->name = NULL; /* the one thing that is not inherited */
+    r->inherited[TERN_LIST_UNITS] = m->unit_count;
+    r->inherited[TERN_LIST_TIERS] = m->tier_count;
+    r->inherited[TERN_LIST_LINKS] = m->link_count;
+    TERN_TRY(read_mapping(r, root, &tern_machine_keys, m));
+    if (!m->name) return at(r, root, tern_fail(TERN_FAILED, "expected a \"name\""), "machine");
     if (m->unit_count == 0 || m->tier_count == 0)
-        return tern_fail(TERN_FAILED, "%s: a machine needs at least one of \"units\" and one of \"memories\"",
-                         r->path);
+        return at(r, root,
+                  tern_fail(TERN_FAILED, "expected at least one of \"units\" and one of \"memories\""),
+                  "machine");
+    if (!m->source && (m->idle > 0 || m->launch > 0)) warn(r, root, "machine", m->name);
     return TERN_OK;
+}
+
+static tern_status yaml_failure(const yaml_parser_t *parser, const char *path)
+{
+    if (parser->error == YAML_MEMORY_ERROR) return tern_no_memory(0, path);
+    return tern_fail(TERN_FAILED, "%s:%zu:%zu: no YAML: %s", path, parser->problem_mark.line + 1,
+                     parser->problem_mark.column + 1, parser->problem ? parser->problem : "unreadable");
+}
+
+static tern_status read_yaml(tern_draft *draft, const char *text, size_t count, const char *path,
+                             const tern_reader *heir)
+{
+    yaml_parser_t parser;
+    yaml_document_t document, next;
+    if (!yaml_parser_initialize(&parser)) return tern_no_memory(0, path);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, count);
+    if (!yaml_parser_load(&parser, &document)) {
+        tern_status status = yaml_failure(&parser, path);
+        yaml_parser_delete(&parser);
+        return status;
+    }
+    tern_status status =
+        read_document(&(tern_reader){.path = path, .document = &document, .draft = draft, .heir = heir});
+    bool empty = !yaml_document_get_root_node(&document);
+    yaml_document_delete(&document);
+    if (status == TERN_OK && !empty) {
+        if (!yaml_parser_load(&parser, &next)) {
+            status = yaml_failure(&parser, path);
+        } else {
+            if (yaml_document_get_root_node(&next))
+                status = tern_fail(TERN_FAILED, "%s:%zu: a second document; expected one machine a file",
+                                   path, next.start_mark.line + 1);
+            yaml_document_delete(&next);
+        }
+    }
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+/* Rates per cycle become rates per second, rates of one unit those of all. */
+static void settle_rates(tern_draft *d)
+{
+    for (int i = 0; i < d->m->unit_count; i++) {
+        tern_unit *u = &d->m->units[i];
+        for (int op = 0; op < TERN_OPERATIONS; op++)
+            for (int k = 0; k < TERN_DTYPES; k++)
+                u->rate[op][k] *= u->count * (d->per_cycle[i][op] & 1u << k ? u->clock : 1);
+    }
 }
 
 tern_status tern_machine_parse(tern_machine **machine, const char *text, size_t count, const char *path)
 {
-    yaml_parser_t parser;
-    yaml_document_t document;
-    tern_machine *m = tern_take(sizeof *m);
-    if (!m || !yaml_parser_initialize(&parser)) {
-        tern_release(m);
-        return tern_no_memory(sizeof *m, path);
+    tern_draft draft = {.m = tern_take(sizeof *draft.m)};
+    if (!draft.m) return tern_no_memory(sizeof *draft.m, "a machine");
+    draft.m->about = draft.m->warnings = "";
+    tern_status status = read_yaml(&draft, text, count, path, NULL);
+    if (status == TERN_OK) status = tern_text_status(&draft.warnings);
+    if (status == TERN_OK && draft.warnings.size) {
+        draft.m->warnings = tern_arena_string(&draft.m->arena, draft.warnings.data);
+        if (!draft.m->warnings) status = tern_no_memory(draft.warnings.size, "a machine");
     }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, count);
-    tern_status status;
-    if (!yaml_parser_load(&parser, &document)) {
-        status = tern_fail(TERN_FAILED, "%s:%zu:%zu: %s", path, parser.problem_mark.line + 1,
-                           parser.problem_mark.column + 1, parser.problem ? parser.problem : "not YAML");
+    tern_text_free(&draft.warnings);
+    if (status == TERN_OK) {
+        settle_rates(&draft);
+        *machine = draft.m;
     } else {
-        status = read_document(&(tern_reader){path, &document, m});
-        yaml_document_delete(&document);
+        tern_machine_close(draft.m);
     }
-    yaml_parser_delete(&parser);
-    if (status == TERN_OK)
-        *machine = m;
-    else
-        tern_machine_close(m);
     return status;
 }
-#else
+
+#else /* without libyaml */
+
 tern_status tern_machine_parse(tern_machine **machine, const char *text, size_t count, const char *path)
 {
     (void)machine, (void)text, (void)count;
-    return tern_fail(TERN_FAILED,
-                     "%s: this build of Tern has no libyaml: install its headers and build again", path);
+    return tern_fail(TERN_FAILED, "%s: this build reads no machine files: it was made without libyaml", path);
 }
+
 #endif
 
 void tern_machine_close(tern_machine *machine)

@@ -11,19 +11,31 @@ typedef enum tern_unit_kind {
     TERN_UNIT_SIMD,
     TERN_UNIT_MATRIX,
     TERN_UNIT_SYSTOLIC,
-    TERN_UNIT_EVENT, /* works on spikes only */
+    TERN_UNIT_CROSSBAR, /* multiplies in the memory cells, analogue */
+    TERN_UNIT_EVENT,    /* works where spikes arrive */
+    TERN_UNIT_PIM,      /* digital arithmetic in the banks of a memory */
     TERN_UNIT_KINDS
 } tern_unit_kind;
 
-/* Something that computes.  Rates are operations per second at full use, 0: the format is not supported. */
+/* Kinds of operation, as tern_work counts them. */
+typedef enum tern_operation {
+    TERN_MAC,     /* multiply-accumulate */
+    TERN_ADD,     /* accumulate: a weight is added because of a spike */
+    TERN_ELEMENT, /* operation on single elements; the update of a neuron is one */
+    TERN_SPECIAL, /* exponential, root, division */
+    TERN_OPERATIONS
+} tern_operation;
+
+/* Something that computes. */
 typedef struct tern_unit {
     const char *name, *source;
     tern_unit_kind kind;
-    double clock;                                            /* Hz */
-    double mac[TERN_DTYPES];                                 /* multiply-accumulates per second */
-    double add[TERN_DTYPES];                                 /* accumulates per second */
-    double mac_energy[TERN_DTYPES], add_energy[TERN_DTYPES]; /* J each */
-    double efficiency;                                       /* share of the rate that is sustained */
+    bool recalled;                               /* the source was remembered, not looked up */
+    double clock;                                /* Hz; 0: not given */
+    double count;                                /* units of this sort; rates are those of all of them */
+    double rate[TERN_OPERATIONS][TERN_DTYPES];   /* operations per second; 0: can't do it in this format */
+    double energy[TERN_OPERATIONS][TERN_DTYPES]; /* J each */
+    double efficiency;                           /* share of the rate that is sustained */
 } tern_unit;
 
 /* A memory, near ones first. */
@@ -33,8 +45,19 @@ typedef struct tern_tier {
     double bandwidth;   /* bytes per second */
     double latency;     /* seconds */
     double read, write; /* J per byte */
+    double leakage;     /* W */
     bool persistent;    /* holds weights only, and keeps them without power */
+    bool recalled;
 } tern_tier;
+
+/* A way to other machines. */
+typedef struct tern_link {
+    const char *name, *source;
+    double bandwidth; /* bytes per second, one way */
+    double latency;   /* seconds */
+    double energy;    /* J per byte */
+    bool recalled;
+} tern_link;
 
 typedef struct tern_machine {
     const char *name, *about, *source;
@@ -42,8 +65,12 @@ typedef struct tern_machine {
     int unit_count;
     tern_tier tiers[TERN_MACHINE_PARTS];
     int tier_count;
-    double idle;   /* W while it works, on top of the operations */
-    double launch; /* s that starting an operator takes */
+    tern_link links[TERN_MACHINE_PARTS];
+    int link_count;
+    double idle;          /* W while it works, on top of the operations */
+    double launch;        /* s that starting an operator takes */
+    bool recalled;        /* the machine's own figures: idle, launch */
+    const char *warnings; /* lines about figures without a source; "" */
     tern_arena arena;
 } tern_machine;
 
@@ -51,6 +78,8 @@ typedef struct tern_machine {
 tern_status tern_machine_open(tern_machine **machine, const char *name);
 tern_status tern_machine_parse(tern_machine **machine, const char *text, size_t count, const char *path);
 void tern_machine_close(tern_machine *machine);
+/* Path of the file of a machine (name or path); `beside`, or NULL, is a file in whose folder is looked first. */
+tern_status tern_machine_find(char path[4096], const char *name, const char *beside);
 /* Names of all machines that are found, one a line. */
 tern_status tern_machine_names(tern_text *names);
 void tern_machine_print(const tern_machine *machine, FILE *out);
@@ -60,7 +89,7 @@ tern_status tern_machine_here_path(char out[4096]);
 /* Measure this computer (about ten seconds): memories, products, launches; `out` is a machine file named "here". */
 tern_status tern_probe(tern_pool *pool, tern_text *out);
 
-/* "864 MB/s" to 864e6: the number must carry a unit of the class. */
+/* "864 MB/s" to 864e6: a number above 0 that carries a unit of the class. */
 typedef enum tern_quantity {
     TERN_IN_BYTES,
     TERN_IN_BYTES_PER_SECOND,
@@ -69,7 +98,9 @@ typedef enum tern_quantity {
     TERN_IN_JOULES,
     TERN_IN_JOULES_PER_BYTE,
     TERN_IN_WATTS,
-    TERN_IN_OPERATIONS, /* per second, or "/cycle" (then the result is per cycle and *per_cycle is true) */
+    TERN_IN_MACS, /* per second, or per cycle: then *per_cycle becomes true.  Two FLOP or OP are one MAC. */
+    TERN_IN_ADDS,
+    TERN_IN_OPERATIONS,
 } tern_quantity;
 tern_status tern_parse_quantity(const char *text, tern_quantity quantity, double *value, bool *per_cycle);
 
@@ -97,10 +128,12 @@ typedef struct tern_task_cost {
 
 typedef struct tern_cost {
     bool fits;
-    char reason[256]; /* why it does not fit, or in which format it runs, or "" */
-    double seconds, joules, compute_joules, memory_joules, idle_joules, peak_bytes;
+    char reason[256]; /* why it does not fit or can't run, or in which format it runs, or "" */
+    double seconds, joules, compute_joules, memory_joules;
+    double idle_joules; /* idle power and leakage over the time */
+    double peak_bytes;
     double paper_joules; /* 4.6 pJ a MAC + 0.9 pJ an accumulate, memory ignored */
-    const char *bound;   /* what most of the time is spent on */
+    const char *bound;   /* what bounds the operators that take most of the time */
     const char *weights_in, *activations_in;
 } tern_cost;
 

@@ -1,0 +1,57 @@
+/* A machine for people. */
+#include "machine/schema.h"
+
+static void print_source(FILE *out, const char *indent, const char *source, bool recalled)
+{
+    if (source) fprintf(out, "%ssource%s: %s\n", indent, recalled ? " (recalled)" : "", source);
+}
+
+static void print_unit(const tern_unit *u, FILE *out)
+{
+    static const char *const names[TERN_OPERATIONS] = {"MAC", "add", "element", "special"};
+    char a[24], b[24];
+    fprintf(out, "unit %s (%s)", u->name, tern_unit_kind_names[u->kind]);
+    if (u->count > 1) fprintf(out, ", %.0f of them", u->count);
+    if (u->clock > 0) fprintf(out, ", %s", tern_human(a, u->clock, "Hz"));
+    fprintf(out, ", %.0f %% of its rate sustained\n", 100 * u->efficiency);
+    for (int op = 0; op < TERN_OPERATIONS; op++)
+        for (int d = 0; d < TERN_DTYPES; d++) {
+            if (u->rate[op][d] == 0) continue;
+            fprintf(out, "  %-7s %-4s %12s/s", names[op], tern_dtype_of((tern_dtype)d)->name,
+                    tern_human(a, u->rate[op][d], ""));
+            if (u->energy[op][d] > 0) fprintf(out, ", %s each", tern_human(b, u->energy[op][d], "J"));
+            fputc('\n', out);
+        }
+    print_source(out, "  ", u->source, u->recalled);
+}
+
+void tern_machine_print(const tern_machine *m, FILE *out)
+{
+    char a[24], b[24];
+    fprintf(out, "%s: %s\n", m->name, m->about);
+    print_source(out, "", m->source, m->recalled);
+    for (int i = 0; i < m->unit_count; i++) print_unit(&m->units[i], out);
+    for (int i = 0; i < m->tier_count; i++) {
+        const tern_tier *t = &m->tiers[i];
+        fprintf(out, "memory %s: %s, %s", t->name, tern_human(a, t->size, "B"),
+                tern_human(b, t->bandwidth, "B/s"));
+        if (t->latency > 0) fprintf(out, ", %s", tern_human(a, t->latency, "s"));
+        if (t->read > 0)
+            fprintf(out, ", read %s, write %s", tern_human(a, t->read, "J/B"),
+                    tern_human(b, t->write, "J/B"));
+        if (t->leakage > 0) fprintf(out, ", leaks %s", tern_human(a, t->leakage, "W"));
+        fprintf(out, "%s\n", t->persistent ? ", persistent" : "");
+        print_source(out, "  ", t->source, t->recalled);
+    }
+    for (int i = 0; i < m->link_count; i++) {
+        const tern_link *l = &m->links[i];
+        fprintf(out, "link %s: %s", l->name, tern_human(a, l->bandwidth, "B/s"));
+        if (l->latency > 0) fprintf(out, ", %s", tern_human(a, l->latency, "s"));
+        if (l->energy > 0) fprintf(out, ", %s", tern_human(a, l->energy, "J/B"));
+        fputc('\n', out);
+        print_source(out, "  ", l->source, l->recalled);
+    }
+    if (m->idle > 0) fprintf(out, "idle %s\n", tern_human(a, m->idle, "W"));
+    if (m->launch > 0) fprintf(out, "launch of an operator %s\n", tern_human(a, m->launch, "s"));
+    if (m->warnings[0]) fprintf(out, "warnings:\n%s", m->warnings);
+}

@@ -1,0 +1,94 @@
+/* What may stand in a machine file: one line a key. */
+#include "machine/schema.h"
+
+#define TEXT(type, member)                                                                                   \
+    {                                                                                                        \
+#member, TERN_FORM_TEXT, 0, offsetof(type, member)                                                   \
+    }
+#define TRUTH(type, member)                                                                                  \
+    {                                                                                                        \
+#member, TERN_FORM_TRUTH, 0, offsetof(type, member)                                                  \
+    }
+#define AMOUNT(type, member, quantity)                                                                       \
+    {                                                                                                        \
+#member, TERN_FORM_AMOUNT, quantity, offsetof(type, member)                                          \
+    }
+#define RATES(key, operation, quantity)                                                                      \
+    {                                                                                                        \
+        key, TERN_FORM_RATES, quantity,                                                                      \
+            offsetof(tern_unit, rate) + (operation) * sizeof(double[TERN_DTYPES])                            \
+    }
+#define ENERGIES(key, operation)                                                                             \
+    {                                                                                                        \
+        key, TERN_FORM_ENERGIES, TERN_IN_JOULES,                                                             \
+            offsetof(tern_unit, energy) + (operation) * sizeof(double[TERN_DTYPES])                          \
+    }
+
+static const tern_field unit_fields[] = {
+    TEXT(tern_unit, name),
+    {"kind", TERN_FORM_KIND, 0, offsetof(tern_unit, kind)},
+    AMOUNT(tern_unit, clock, TERN_IN_HERTZ),
+    {"count", TERN_FORM_COUNT, 0, offsetof(tern_unit, count)},
+    RATES("mac", TERN_MAC, TERN_IN_MACS),
+    RATES("add", TERN_ADD, TERN_IN_ADDS),
+    RATES("element", TERN_ELEMENT, TERN_IN_OPERATIONS),
+    RATES("special", TERN_SPECIAL, TERN_IN_OPERATIONS),
+    ENERGIES("mac_energy", TERN_MAC),
+    ENERGIES("add_energy", TERN_ADD),
+    ENERGIES("element_energy", TERN_ELEMENT),
+    ENERGIES("special_energy", TERN_SPECIAL),
+    {"efficiency", TERN_FORM_SHARE, 0, offsetof(tern_unit, efficiency)},
+    TEXT(tern_unit, source),
+    TRUTH(tern_unit, recalled),
+};
+
+static const tern_field tier_fields[] = {
+    TEXT(tern_tier, name),
+    AMOUNT(tern_tier, size, TERN_IN_BYTES),
+    AMOUNT(tern_tier, bandwidth, TERN_IN_BYTES_PER_SECOND),
+    AMOUNT(tern_tier, latency, TERN_IN_SECONDS),
+    AMOUNT(tern_tier, read, TERN_IN_JOULES_PER_BYTE),
+    AMOUNT(tern_tier, write, TERN_IN_JOULES_PER_BYTE),
+    AMOUNT(tern_tier, leakage, TERN_IN_WATTS),
+    TRUTH(tern_tier, persistent),
+    TEXT(tern_tier, source),
+    TRUTH(tern_tier, recalled),
+};
+
+static const tern_field link_fields[] = {
+    TEXT(tern_link, name),
+    AMOUNT(tern_link, bandwidth, TERN_IN_BYTES_PER_SECOND),
+    AMOUNT(tern_link, latency, TERN_IN_SECONDS),
+    AMOUNT(tern_link, energy, TERN_IN_JOULES_PER_BYTE),
+    TEXT(tern_link, source),
+    TRUTH(tern_link, recalled),
+};
+
+/* Values of KIND, in the order of tern_unit_kind. */
+const char *const tern_unit_kind_names[TERN_UNIT_KINDS] = {"simd",     "matrix", "systolic",
+                                                           "crossbar", "event",  "pim"};
+
+const tern_list tern_lists[TERN_LISTS] = {
+    [TERN_LIST_UNITS] = {"unit", unit_fields, TERN_COUNT(unit_fields), sizeof(tern_unit),
+                         offsetof(tern_machine, units), offsetof(tern_machine, unit_count)},
+    [TERN_LIST_TIERS] = {"memory", tier_fields, TERN_COUNT(tier_fields), sizeof(tern_tier),
+                         offsetof(tern_machine, tiers), offsetof(tern_machine, tier_count)},
+    [TERN_LIST_LINKS] = {"link", link_fields, TERN_COUNT(link_fields), sizeof(tern_link),
+                         offsetof(tern_machine, links), offsetof(tern_machine, link_count)},
+};
+
+static const tern_field machine_fields[] = {
+    TEXT(tern_machine, name),
+    TEXT(tern_machine, about),
+    TEXT(tern_machine, source),
+    TRUTH(tern_machine, recalled),
+    {"inherits", TERN_FORM_INHERITS, 0, 0},
+    {"units", TERN_FORM_LIST, TERN_LIST_UNITS, 0},
+    {"memories", TERN_FORM_LIST, TERN_LIST_TIERS, 0},
+    {"links", TERN_FORM_LIST, TERN_LIST_LINKS, 0},
+    AMOUNT(tern_machine, idle, TERN_IN_WATTS),
+    AMOUNT(tern_machine, launch, TERN_IN_SECONDS),
+};
+
+const tern_list tern_machine_keys = {
+    "machine", machine_fields, TERN_COUNT(machine_fields), sizeof(tern_machine), 0, 0};
