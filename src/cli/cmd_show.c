@@ -126,17 +126,20 @@ static json_t *by_dtype(const double *values)
     return object;
 }
 
+static json_t *unit_json(const tern_unit *u)
+{
+    return json_pack("{s:s,s:f,s:f,s:o,s:o,s:o,s:o,s:o,s:o}", "name", u->name, "clock_hertz", u->clock,
+                     "efficiency", u->efficiency, "macs_per_second", by_dtype(u->rate[TERN_MAC]),
+                     "accumulates_per_second", by_dtype(u->rate[TERN_ADD]), "joules_per_mac",
+                     by_dtype(u->energy[TERN_MAC]), "joules_per_accumulate", by_dtype(u->energy[TERN_ADD]),
+                     "element_operations_per_second", by_dtype(u->rate[TERN_ELEMENT]),
+                     "joules_per_element_operation", by_dtype(u->energy[TERN_ELEMENT]));
+}
+
 static json_t *machine_json(const tern_machine *m)
 {
     json_t *units = json_array(), *memories = json_array();
-    for (int i = 0; i < m->unit_count; i++) {
-        const tern_unit *u = &m->units[i];
-        json_array_append_new(units, json_pack("{s:s,s:f,s:f,s:o,s:o,s:o,s:o}", "name", u->name,
-                                               "clock_hertz", u->clock, "efficiency", u->efficiency,
-                                               "macs_per_second", by_dtype(u->mac), "accumulates_per_second",
-                                               by_dtype(u->add), "joules_per_mac", by_dtype(u->mac_energy),
-                                               "joules_per_accumulate", by_dtype(u->add_energy)));
-    }
+    for (int i = 0; i < m->unit_count; i++) json_array_append_new(units, unit_json(&m->units[i]));
     for (int i = 0; i < m->tier_count; i++) {
         const tern_tier *t = &m->tiers[i];
         json_array_append_new(memories,

@@ -19,8 +19,8 @@ static void print_unit(const tern_unit *u, FILE *out)
             if (u->rate[op][d] == 0) continue;
             fprintf(out, "  %-7s %-4s %12s/s", names[op], tern_dtype_of((tern_dtype)d)->name,
                     tern_human(a, u->rate[op][d], ""));
-            if (u->energy[op][d] > 0) fprintf(out, ", %s each", tern_human(b, u->energy[op][d], "J"));
-            fputc('\n', out);
+            fprintf(out, ", %s\n",
+                    u->energy[op][d] > 0 ? tern_human(b, u->energy[op][d], "J each") : "unknown energy");
         }
     print_source(out, "  ", u->source, u->recalled);
 }
