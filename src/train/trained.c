@@ -1,0 +1,139 @@
+/* A trained net behind plain arguments: what bindings of other languages call. */
+#include "io/io.h"
+#include "machine/machine.h"
+#include "train/train.h"
+
+#include <string.h>
+
+struct tern_trained {
+    const tern_net *net;
+    void *parameters;
+    tern_store store;
+    tern_pool *pool;
+    tern_model model;
+    int32_t *labels; /* the inference program has a loss that nobody asks for */
+};
+
+void tern_trained_close(tern_trained *trained)
+{
+    if (!trained) return;
+    tern_model_close(&trained->model);
+    tern_pool_close(trained->pool);
+    tern_store_close(&trained->store);
+    tern_net_free(trained->parameters);
+    tern_release(trained->labels);
+    tern_release(trained);
+}
+
+static tern_status load(tern_trained *t, const char *path)
+{
+    tern_bundle bundle = {0};
+    char *document = NULL;
+    TERN_TRY(tern_checkpoint_read(path, &bundle, &document));
+    tern_status status = TERN_OK;
+    for (int i = 0, index; status == TERN_OK && i < bundle.count; i++) {
+        const tern_tensor *from = &bundle.tensors[i];
+        tern_type type = {from->dtype, from->shape};
+        status = tern_store_need(&t->store, bundle.names[i], &type, (tern_init){0}, 0, &index);
+        if (status != TERN_OK) break;
+        memcpy(t->store.tensors[index].data, from->data,
+               tern_bytes_of(type.dtype, tern_elements(&type.shape)));
+    }
+    tern_bundle_free(&bundle);
+    tern_release(document);
+    return status;
+}
+
+static tern_status open_trained(tern_trained *t, const char *net, const tern_named_number *options,
+                                int option_count, const char *checkpoint, tern_shape sample, int batch,
+                                int threads)
+{
+    t->net = tern_net_find(net);
+    if (!t->net) return tern_fail(TERN_USAGE, "unknown net \"%s\"", net);
+    if (batch < 1) return tern_fail(TERN_USAGE, "the batch is %d, expected at least 1", batch);
+    TERN_TRY(tern_net_parameters(t->net, &t->parameters));
+    for (int i = 0; i < option_count; i++)
+        TERN_TRY(tern_net_set(t->net, t->parameters, options[i].name, options[i].value));
+    if (checkpoint) TERN_TRY(load(t, checkpoint));
+    TERN_TRY(tern_pool_open(&t->pool, threads));
+    TERN_TRY(tern_model_open(&t->model, t->net, t->parameters, &sample, batch, NULL, &t->store, t->pool));
+    t->labels = tern_take_array((size_t)batch, sizeof *t->labels);
+    return t->labels ? TERN_OK : tern_no_memory((size_t)batch * sizeof *t->labels, "labels");
+}
+
+tern_status tern_trained_open(tern_trained **trained, const char *net, const tern_named_number *options,
+                              int option_count, const char *checkpoint, tern_shape sample, int batch,
+                              int threads)
+{
+    tern_trained *t = tern_take(sizeof *t);
+    if (!t) return tern_no_memory(sizeof *t, "a net");
+    tern_clear();
+    tern_status status = open_trained(t, net, options, option_count, checkpoint, sample, batch, threads);
+    if (status == TERN_OK)
+        *trained = t;
+    else
+        tern_trained_close(t);
+    return status;
+}
+
+tern_status tern_trained_run(tern_trained *trained, const float *images, const float **logits, int *classes)
+{
+    tern_tensor out;
+    tern_session *s = trained->model.session;
+    tern_clear();
+    TERN_TRY(tern_session_bind(s, "image", images));
+    TERN_TRY(tern_session_bind(s, "labels", trained->labels));
+    tern_session_reset(s);
+    TERN_TRY(tern_session_run(s, 0));
+    TERN_TRY(tern_session_output(s, "logits", &out));
+    *logits = out.data;
+    *classes = (int)out.shape.dim[1];
+    return TERN_OK;
+}
+
+/* Work of the program as tasks of a machine; the caller releases *tasks. */
+static tern_status tasks_of(const tern_program *p, double density, tern_task_work **tasks)
+{
+    size_t count = (size_t)p->step_count + 1;
+    tern_step_work *steps = tern_take_array(count, sizeof *steps);
+    *tasks = tern_take_array(count, sizeof **tasks);
+    tern_status status = steps && *tasks ? tern_program_work(p, density, steps)
+                                         : tern_no_memory(count * sizeof *steps, "a cost");
+    for (int i = 0; status == TERN_OK && i < p->step_count; i++) {
+        const tern_step_work *s = &steps[i];
+        (*tasks)[i] =
+            (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
+                             s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
+    }
+    tern_release(steps);
+    return status;
+}
+
+tern_status tern_trained_cost(tern_trained *trained, const char *machine, double density,
+                              tern_cost_summary *cost)
+{
+    tern_machine *m;
+    tern_memory_need need;
+    tern_task_work *tasks = NULL;
+    tern_program *portable;
+    tern_clear();
+    TERN_TRY(tern_machine_open(&m, machine));
+    tern_status status = tern_plan(&portable, trained->model.graph, &(tern_plan_options){.reference = true});
+    if (status != TERN_OK) {
+        tern_machine_close(m);
+        return status;
+    }
+    status = tasks_of(portable, density, &tasks);
+    if (status == TERN_OK) {
+        tern_cost c;
+        tern_program_memory(portable, &need);
+        tern_cost_query query = {tasks,      portable->step_count, need.weights,
+                                 need.state, need.arena,           need.inputs};
+        tern_machine_cost(m, &query, &c, NULL);
+        *cost = (tern_cost_summary){c.fits, c.seconds, c.joules, c.peak_bytes, c.paper_joules};
+    }
+    tern_release(tasks);
+    tern_program_close(portable);
+    tern_machine_close(m);
+    return status;
+}
