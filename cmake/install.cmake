@@ -4,6 +4,23 @@ include(CMakePackageConfigHelpers)
 
 if(TARGET tern-command)
   install(TARGETS tern-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # The manual page and completion are made by the command from its own tables.
+  foreach(made "man:tern.1:${CMAKE_INSTALL_MANDIR}/man1"
+               "completion bash:tern:${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
+               "completion zsh:_tern:${CMAKE_INSTALL_DATADIR}/zsh/site-functions"
+               "completion fish:tern.fish:${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+    string(REPLACE ":" ";" made ${made})
+    list(GET made 0 what)
+    list(GET made 1 file)
+    list(GET made 2 folder)
+    separate_arguments(what)
+    set(file ${CMAKE_BINARY_DIR}/generated/${file})
+    add_custom_command(OUTPUT ${file} COMMAND tern-command list ${what} --out ${file} DEPENDS tern-command VERBATIM)
+    list(APPEND TERN_GENERATED ${file})
+    install(FILES ${file} DESTINATION ${folder})
+  endforeach()
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/generated)
+  add_custom_target(tern-generated ALL DEPENDS ${TERN_GENERATED})
 endif()
 install(TARGETS tern ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS tern-shared EXPORT TernTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-static const tern_cli_option options[] = {{0}};
+static const tern_cli_option options[] = {
+    {"out", 'o', TERN_TEXT, "FILE", NULL, "write a manual page or completion to a file", NULL},
+    {0},
+};
 
 static void list_nets(tern_grid *t, json_t *all)
 {
@@ -102,9 +105,11 @@ static tern_status list_generated(tern_cli *cli, const char *what)
         status = write_pages(detail ? detail : "docs/commands");
     }
     if (status == TERN_OK) status = tern_text_status(&text);
+    const char *out = tern_cli_text(cli, "out");
+    if (status == TERN_OK && out) status = tern_write_file(out, text.data, text.size);
     if (status == TERN_OK && cli->json)
         status = tern_print_json(json_pack("{s:s}", what, text.data));
-    else if (status == TERN_OK)
+    else if (status == TERN_OK && !out)
         fputs(text.data, stdout);
     tern_text_free(&text);
     return status;
@@ -135,6 +140,8 @@ static tern_status run_list(tern_cli *cli)
     const char *what = cli->arguments[0];
     bool made = strcmp(what, "man") == 0 || strcmp(what, "completion") == 0 || strcmp(what, "pages") == 0;
     if (made) return list_generated(cli, what);
+    if (tern_cli_has(cli, "out"))
+        return tern_fail(TERN_USAGE, "list %s: --out is for man and completion", what);
     if (cli->count > 1)
         return tern_fail(TERN_USAGE, "list %s: unexpected argument \"%s\"", what, cli->arguments[1]);
     tern_grid table = {0};
