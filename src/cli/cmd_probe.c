@@ -38,6 +38,7 @@ const tern_command tern_command_probe = {
     .name = "probe",
     .about = "measure this computer and write its machine file, \"here\"",
     .usage = "",
+    .more = "tern probe\ntern cost spiking-cnn --machine here",
     .options = options,
     .run = run_probe,
 };
