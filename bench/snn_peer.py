@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """Spiking workloads in PyTorch, snnTorch and SpikingJelly: the peer of bench/snn.c, which speaks the same protocol.
 
-Reads "run K" lines, does K steps, writes the milliseconds of a step; "check" writes loss and densities.
+Reads "run K" lines, does K steps, writes the milliseconds of a step; "check" writes the loss and the density of each layer of neurons.
 usage: snn_peer.py WORKLOAD FORM     WORKLOAD: mlp25 mlp100 conv infer1 infer64 ann
-FORM: torch (plain time loop), torch-layers (layer by layer, unbind), torch-compiled, snntorch, spikingjelly
+FORM: torch           plain loop over time, eager
+      torch-layers    layer by layer: one product over T*B rows, then the neurons over time (unbind), eager
+      torch-fused     torch-layers with the neurons over time compiled
+      torch-nhwc      torch-fused with channels last (conv)
+      torch-compiled  torch-layers compiled as a whole
+      snntorch, spikingjelly
 """
 import sys
 import time
@@ -13,8 +18,12 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 workload, form = sys.argv[1:3]
+conv = workload == "conv"
+STEPS = {"mlp100": 100, "conv": 8}.get(workload, 25)
+BATCH = {"conv": 64, "infer1": 1, "infer64": 64}.get(workload, 128)
 torch.set_num_threads(2)
 torch.manual_seed(0)
+densities = None  # a list while a forward pass is watched
 
 
 class ArcTan(torch.autograd.Function):
@@ -31,158 +40,168 @@ class ArcTan(torch.autograd.Function):
         return g * (1.0 / (1 + (3.14159265 * x).pow(2)))
 
 
-def spike(x):
-    if form == "torch-compiled":  # the same surrogate without a custom function: compilers see through it
-        soft = torch.atan(3.14159265 * x) / 3.14159265
-        return (x > 0).float() - soft.detach() + soft
-    return ArcTan.apply(x)
-
-
 def lif(x, m):
     m = 0.9 * m + x
-    s = spike(m - 1.0)
+    s = ArcTan.apply(m - 1.0)
     return s, m - s.detach()
 
 
-class Mlp(nn.Module):
+def over_time(currents):
+    """[T,B,..] -> spikes [T,B,..]"""
+    m, out = torch.zeros_like(currents[0]), []
+    for c in currents.unbind(0):
+        s, m = lif(c, m)
+        out.append(s)
+    return torch.stack(out)
+
+
+def over_time_static(current):
+    """The same current [B,..] at each step -> spikes [T,B,..]"""
+    m, out = torch.zeros_like(current), []
+    for _ in range(STEPS):
+        s, m = lif(current, m)
+        out.append(s)
+    return torch.stack(out)
+
+
+def watch(spikes):
+    if densities is not None:
+        densities.append(float(spikes.detach().float().mean()))
+    return spikes
+
+
+def parameters():
+    if conv:
+        return nn.ModuleList([nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1), nn.Linear(64 * 7 * 7, 10)])
+    return nn.ModuleList([nn.Linear(784, 512), nn.Linear(512, 512), nn.Linear(512, 10)])
+
+
+class Loop(nn.Module):
+    """x [T,B,784], or an image [B,1,28,28] whose first convolution is computed once, not at each step: this only helps."""
+
     def __init__(self):
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(784, 512), nn.Linear(512, 512), nn.Linear(512, 10)])
+        self.k = parameters()
 
     def forward(self, x):
-        m = [torch.zeros(x.shape[1], k.out_features) for k in self.layers]
-        out, spikes = 0, [0.0, 0.0, 0.0]
-        for t in range(x.shape[0]):
-            h = x[t]
-            for i, k in enumerate(self.layers):
-                h, m[i] = lif(k(h), m[i])
-                spikes[i] += h.detach().mean()
+        m, out, all_spikes = [0.0, 0.0, 0.0], 0, [[], [], []]
+        first = self.k[0](x) if conv else None
+        for t in range(STEPS):
+            h = x if conv else x[t]
+            for i, k in enumerate(self.k):
+                if conv and i > 0:
+                    h = F.max_pool2d(h, 2)
+                h, m[i] = lif(first if conv and i == 0 else k(h.flatten(1) if i == 2 else h), m[i])
+                if densities is not None:
+                    all_spikes[i].append(h)
             out = out + h
-        self.densities = [s / x.shape[0] for s in spikes]
+        for s in all_spikes:
+            if s:
+                watch(torch.stack(s))
         return out
 
 
-class MlpLayers(Mlp):
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.k = parameters()
+        self.neurons, self.first = over_time, over_time_static
+        if form in ("torch-fused", "torch-nhwc"):
+            self.neurons, self.first = torch.compile(over_time, dynamic=False), torch.compile(over_time_static, dynamic=False)
+
     def forward(self, x):
-        h, self.densities = x, []
-        for k in self.layers:
-            c = k(h.reshape(-1, h.shape[-1])).reshape(x.shape[0], -1, k.out_features)
-            m, out = torch.zeros(c.shape[1:]), []
-            for ct in c.unbind(0):
-                s, m = lif(ct, m)
-                out.append(s)
-            h = torch.stack(out)
-            self.densities.append(h.detach().mean())
+        h = x
+        for i, k in enumerate(self.k):
+            if conv and i == 0:
+                h = watch(self.first(k(h)))
+                continue
+            h = h.flatten(0, 1)
+            c = k(F.max_pool2d(h, 2).flatten(1) if conv and i == 2 else F.max_pool2d(h, 2) if conv else h)
+            h = watch(self.neurons(c.unflatten(0, (STEPS, x.shape[0] if conv else x.shape[1]))))
         return h.sum(0)
 
 
-class Conv(nn.Module):
-    """The first convolution sees the same image at each step: it is computed once, which only helps the peer."""
-
+class SnnTorch(nn.Module):
     def __init__(self):
         super().__init__()
-        self.c1, self.c2 = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1)
-        self.f = nn.Linear(64 * 7 * 7, 10)
+        import snntorch
+        from snntorch import surrogate
+
+        self.k = parameters()
+        self.n = nn.ModuleList([snntorch.Leaky(beta=0.9, spike_grad=surrogate.atan()) for _ in self.k])
 
     def forward(self, x):
-        b = x.shape[0]
-        m1, m2, m3 = torch.zeros(b, 32, 28, 28), torch.zeros(b, 64, 14, 14), torch.zeros(b, 10)
-        out, first = 0, self.c1(x)
-        d = [0.0, 0.0, 0.0]
-        for _ in range(8):
-            a, m1 = lif(first, m1)
-            c, m2 = lif(self.c2(F.max_pool2d(a, 2)), m2)
-            e, m3 = lif(self.f(F.max_pool2d(c, 2).flatten(1)), m3)
-            out = out + e
-            d = [d[0] + a.detach().mean(), d[1] + c.detach().mean(), d[2] + e.detach().mean()]
-        self.densities = [v / 8 for v in d]
+        m, out, all_spikes = [n.reset_mem() for n in self.n], 0, [[], [], []]
+        first = self.k[0](x) if conv else None
+        for t in range(STEPS):
+            h = x if conv else x[t]
+            for i, (k, n) in enumerate(zip(self.k, self.n)):
+                if conv and i > 0:
+                    h = F.max_pool2d(h, 2)
+                h, m[i] = n(first if conv and i == 0 else k(h.flatten(1) if i == 2 else h), m[i])
+                if densities is not None:
+                    all_spikes[i].append(h)
+            out = out + h
+        for s in all_spikes:
+            if s:
+                watch(torch.stack(s))
         return out
 
 
-def snntorch_net(conv):
-    import snntorch as snn
-    from snntorch import surrogate
+class SpikingJelly(nn.Module):
+    """Multi-step mode, torch backend; the image goes through its first convolution once."""
 
-    neuron = lambda: snn.Leaky(beta=0.9, spike_grad=surrogate.atan())
+    def __init__(self):
+        super().__init__()
+        from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.n = nn.ModuleList([neuron(), neuron(), neuron()])
-            self.k = nn.ModuleList([nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1), nn.Linear(3136, 10)] if conv
-                                   else [nn.Linear(784, 512), nn.Linear(512, 512), nn.Linear(512, 10)])
+        def node():
+            return neuron.LIFNode(tau=10.0, decay_input=False, v_reset=None, detach_reset=True, surrogate_function=surrogate.ATan())
 
-        def forward(self, x):
-            m, out = [n.init_leaky() for n in self.n], 0
-            first = self.k[0](x) if conv else None
-            for t in range(8 if conv else x.shape[0]):
-                h, m[0] = self.n[0](first if conv else self.k[0](x[t]), m[0])
-                for i in (1, 2):
-                    h = F.max_pool2d(h, 2) if conv else h
-                    h, m[i] = self.n[i](self.k[i](h.flatten(1) if conv and i == 2 else h), m[i])
-                out = out + h
-            return out
+        if conv:
+            parts = [node(), layer.MaxPool2d(2), layer.Conv2d(32, 64, 3, padding=1), node(), layer.MaxPool2d(2), layer.Flatten(),
+                     layer.Linear(3136, 10), node()]
+        else:
+            parts = [layer.Linear(784, 512), node(), layer.Linear(512, 512), node(), layer.Linear(512, 10), node()]
+        self.first = nn.Conv2d(1, 32, 3, padding=1) if conv else None
+        self.net, self.reset = nn.Sequential(*parts), functional.reset_net
+        functional.set_step_mode(self.net, "m")
+        for part in parts:
+            if isinstance(part, neuron.LIFNode):
+                part.register_forward_hook(lambda _module, _in, out: (watch(out), None)[1])
 
-    return Net()
-
-
-def spikingjelly_net(conv):
-    from spikingjelly.activation_based import functional, layer, neuron, surrogate
-
-    lif_node = lambda: neuron.LIFNode(tau=10.0, decay_input=False, v_reset=None, detach_reset=True,
-                                      surrogate_function=surrogate.ATan())
-    parts = ([layer.Conv2d(1, 32, 3, padding=1), lif_node(), layer.MaxPool2d(2), layer.Conv2d(32, 64, 3, padding=1), lif_node(),
-              layer.MaxPool2d(2), layer.Flatten(), layer.Linear(3136, 10), lif_node()] if conv else
-             [layer.Linear(784, 512), lif_node(), layer.Linear(512, 512), lif_node(), layer.Linear(512, 10), lif_node()])
-    net = nn.Sequential(*parts)
-    functional.set_step_mode(net, "m")
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = net
-
-        def forward(self, x):
-            functional.reset_net(self.net)
-            return self.net(x.unsqueeze(0).repeat(8, 1, 1, 1, 1) if conv else x).sum(0)
-
-    return Net()
+    def forward(self, x):
+        self.reset(self.net)
+        return self.net(self.first(x).expand(STEPS, -1, -1, -1, -1) if conv else x).sum(0)
 
 
 def make():
-    conv = workload == "conv"
-    batch = {"mlp25": 128, "mlp100": 128, "conv": 64, "infer1": 1, "infer64": 64, "ann": 128}[workload]
-    steps = 100 if workload == "mlp100" else 25
     if workload == "ann":
-        net = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-        return net, torch.rand(batch, 784), batch
-    x = torch.rand(batch, 1, 28, 28) if conv else (torch.rand(steps, batch, 784) < 0.2).float()
-    if form == "snntorch":
-        net = snntorch_net(conv)
-    elif form == "spikingjelly":
-        net = spikingjelly_net(conv)
-    else:
-        net = Conv() if conv else MlpLayers() if form == "torch-layers" else Mlp()
-    return net, x, batch
+        return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)), torch.rand(BATCH, 784)
+    x = torch.rand(BATCH, 1, 28, 28) if conv else (torch.rand(STEPS, BATCH, 784) < 0.2).float()
+    net = {"torch": Loop, "snntorch": SnnTorch, "spikingjelly": SpikingJelly}.get(form, Layers)()
+    if form == "torch-nhwc":
+        net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    return net, x
 
 
 def main():
-    net, x, batch = make()
-    y = torch.randint(0, 10, (batch,))
-    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
-    call = torch.compile(net) if form == "torch-compiled" else net
-    training = not workload.startswith("infer")
+    global densities
+    net, x = make()
+    y = torch.randint(0, 10, (BATCH,))
+    optimiser = torch.optim.Adam(net.parameters(), 1e-3, fused=True)
+    call = torch.compile(net, dynamic=False) if form == "torch-compiled" else net
 
-    def step():
-        if not training:
-            with torch.no_grad():
-                return call(x).sum()
+    def train():
         optimiser.zero_grad()
-        loss = F.cross_entropy(call(x), y)
-        loss.backward()
+        F.cross_entropy(call(x), y).backward()
         optimiser.step()
-        return loss
 
+    def infer():
+        with torch.inference_mode():
+            call(x)
+
+    step = infer if workload.startswith("infer") else train
     for line in sys.stdin:
         if line.startswith("run "):
             count, begun = int(line[4:]), time.perf_counter()
@@ -190,8 +209,11 @@ def main():
                 step()
             print(f"{1e3 * (time.perf_counter() - begun) / count:.6f}", flush=True)
         else:
-            densities = " ".join(f"{float(d):.4f}" for d in getattr(net, "densities", []))
-            print(f"loss {float(step()):.5f} densities {densities}", flush=True)
+            densities = []
+            with torch.no_grad():
+                loss = F.cross_entropy(net(x), y)
+            print(f"loss {float(loss):.5f} densities {' '.join(f'{d:.4f}' for d in densities)}", flush=True)
+            densities = None
 
 
 main()
