@@ -392,6 +392,56 @@ static void test_misfits(void **state)
     tern_machine_close(m);
 }
 
+/* ---- the probe ------------------------------------------------------------------------------------------------ */
+
+static tern_pool *pool;
+static tern_probe probe;
+
+static tern_status run_probe(void)
+{
+    return tern_probe_run(&probe, pool, &(tern_probe_options){.quick = true, .quiet = true});
+}
+
+static tern_status write_probe(void)
+{
+    tern_text text = {0};
+    tern_status status = tern_probe_write(&probe, &text);
+    tern_machine *m = NULL;
+    if (status == TERN_OK) status = tern_machine_parse(&m, text.data, text.size, "here");
+    if (status == TERN_OK &&
+        (m->warnings[0] || strcmp(m->name, "here") != 0 || m->units[0].rate[TERN_MAC][TERN_F32] < 1e8))
+        status = tern_fail(TERN_FAILED, "a strange machine file: %s", text.data);
+    tern_machine_close(m);
+    tern_text_free(&text);
+    return status;
+}
+
+static double figure(const char *name, const char *level, int threads)
+{
+    const tern_figure *f = tern_probe_find(&probe, name, level, threads);
+    if (!f) fail_msg("no figure %s %s of %d threads", level ? level : "", name, threads);
+    assert_true(f->lower > 0 && f->lower <= f->median && f->median <= f->upper && isfinite(f->upper));
+    return f->median;
+}
+
+static void test_probe(void **state)
+{
+    (void)state;
+    assert_ok(tern_pool_open(&pool, 2));
+    assert_survives_out_of_memory(run_probe());
+    assert_survives_out_of_memory(write_probe());
+    assert_int_equal(probe.threads, 2);
+    assert_true(probe.memory > 1e8);
+    assert_true(figure("f32 mac", NULL, 1) > figure("clock", NULL, 1) / 4);
+    assert_true(figure("f32 gemm", NULL, 1) < 1.2 * figure("f32 mac", NULL, 1));
+    assert_true(figure("i8 gemm", NULL, 2) > 0 && figure("launch", NULL, 2) > 0);
+    assert_true(figure("latency", "DRAM", 1) > 3 * figure("latency", "L1", 1));
+    assert_true(figure("read", "L1", 2) > figure("read", "DRAM", 1));
+    assert_true(figure("copy", "DRAM", 2) > 1e8);
+    assert_null(tern_probe_find(&probe, "read", "L9", 1));
+    tern_pool_close(pool);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -419,7 +469,7 @@ int main(void)
         cmocka_unit_test(test_figures),    cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_warnings),   cmocka_unit_test(test_inheritance),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_misfits),
+        cmocka_unit_test(test_misfits),    cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,4 +1,5 @@
 /* Which instruction set's loops are used. */
+#include "kernel/peak.h"
 #include "kernel/table.h"
 
 #include <stdatomic.h>
@@ -81,4 +82,9 @@ const tern_kernels *tern_kernels_get(void)
 const char *tern_isa_name(void)
 {
     return tern_kernels_get()->name;
+}
+
+const tern_peak *tern_peak_get(void)
+{
+    return tern_kernels_get()->peak;
 }

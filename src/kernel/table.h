@@ -30,6 +30,7 @@ enum {
 typedef struct tern_kernels {
     const char *name;
     const struct tern_loops *loops; /* element by element: loops.h */
+    const struct tern_peak *peak;   /* what a core can do at most: peak.h */
     int tile_rows, tile_columns;    /* the largest block of C that stays in registers */
     tern_tile *const *tile;         /* tile[rows - 1], for 1 .. tile_rows rows */
     tern_tile *const *half_tile;    /* the same for the first half of the columns */

@@ -86,9 +86,6 @@ void tern_machine_print(const tern_machine *machine, FILE *out);
 /* Where `here` is kept: $XDG_DATA_HOME/tern/here.yaml or ~/.local/share/tern/here.yaml. */
 tern_status tern_machine_here_path(char out[4096]);
 
-/* Measure this computer (about ten seconds): memories, products, launches; `out` is a machine file named "here". */
-tern_status tern_probe(tern_pool *pool, tern_text *out);
-
 /* "864 MB/s" to 864e6: a number above 0 that carries a unit of the class. */
 typedef enum tern_quantity {
     TERN_IN_BYTES,
@@ -140,5 +137,49 @@ typedef struct tern_cost {
 /* Cost of one run of a program; tasks_out[query->count] may be NULL.  The formulas are in docs/machines.md. */
 void tern_machine_cost(const tern_machine *machine, const tern_cost_query *query, tern_cost *cost,
                        tern_task_cost *tasks_out);
+
+/* ---- probe: what this computer can do, measured ------------------------------------------------------------------ */
+
+#define TERN_PROBE_FIGURES 40
+
+/* One thing that was measured: several runs, in the order of size. */
+typedef struct tern_figure {
+    const char *name, *unit, *method;
+    char level[8]; /* of memories: L1, L2, L3, DRAM; else "" */
+    int threads, runs;
+    double median, lower, upper; /* and quartiles */
+} tern_figure;
+
+typedef struct tern_cache {
+    char name[8];
+    double bytes;
+    int sharers; /* processors that share one */
+} tern_cache;
+
+typedef struct tern_probe {
+    char processor[96];
+    int processors, threads;
+    double memory; /* bytes of main memory */
+    tern_cache caches[4];
+    int cache_count;
+    tern_figure figures[TERN_PROBE_FIGURES];
+    int count;
+    double seconds;       /* that the probe took */
+    double foreign_share; /* of the processors' time that other programs used meanwhile; < 0: unknown */
+} tern_probe;
+
+typedef struct tern_probe_options {
+    bool quick; /* 3 runs of 5 ms instead of 7 of 20 ms */
+    bool quiet; /* no progress on standard error */
+} tern_probe_options;
+
+/* Measures; takes a few seconds.  TERN_INTERRUPTED when the user stops it. */
+tern_status tern_probe_run(tern_probe *probe, tern_pool *pool, const tern_probe_options *options);
+
+/* The first figure of that name, level (or NULL) and number of threads (0: any); NULL: not measured. */
+const tern_figure *tern_probe_find(const tern_probe *probe, const char *name, const char *level, int threads);
+
+/* The machine file of what was measured, each figure's method, median and spread as comments. */
+tern_status tern_probe_write(const tern_probe *probe, tern_text *yaml);
 
 #endif

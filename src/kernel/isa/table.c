@@ -6,10 +6,12 @@
 
 extern const tern_kernels TERN_FOR_ISA(tern_table);
 extern const struct tern_loops TERN_FOR_ISA(tern_loops);
+extern const struct tern_peak TERN_FOR_ISA(tern_peak);
 
 const tern_kernels TERN_FOR_ISA(tern_table) = {
     .name = TEXT(TERN_ISA),
     .loops = &TERN_FOR_ISA(tern_loops),
+    .peak = &TERN_FOR_ISA(tern_peak),
     .tile_rows = TERN_TILE_ROWS,
     .tile_columns = 2 * TERN_LANES,
     .tile = TERN_FOR_ISA(tern_tiles),
