@@ -427,8 +427,10 @@ static double figure(const char *name, const char *level, int threads)
 static void test_probe(void **state)
 {
     (void)state;
+    assert_survives_out_of_memory(run_probe()); /* without a pool: one thread */
+    assert_int_equal(probe.threads, 1);
     assert_ok(tern_pool_open(&pool, 2));
-    assert_survives_out_of_memory(run_probe());
+    assert_ok(run_probe());
     assert_survives_out_of_memory(write_probe());
     assert_int_equal(probe.threads, 2);
     assert_true(probe.memory > 1e8);
