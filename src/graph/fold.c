@@ -21,8 +21,7 @@ static tern_value compute(tern_graph *g, const tern_node *node)
 {
     tern_tensor *in = tern_arena_take(&g->arena, (size_t)node->nin * sizeof *in), out = {0};
     const tern_type *t = &tern_value_of(g, node->out[0])->type;
-    if (!in || tern_tensor_new(&out, t->dtype, &t->shape) != TERN_OK)
-        return tern_graph_fail(g, "out of memory in a graph pass");
+    if (!in || tern_tensor_new(&out, t->dtype, &t->shape) != TERN_OK) return tern_graph_no_memory(g);
     for (int i = 0; i < node->nin; i++) {
         const tern_value_info *v = tern_value_of(g, node->in[i]);
         if (v) in[i] = (tern_tensor){v->type.dtype, v->type.shape, (void *)(uintptr_t)v->content};
@@ -31,7 +30,7 @@ static tern_value compute(tern_graph *g, const tern_node *node)
     void *scratch = node->op->scratch ? tern_take(node->op->scratch(&call)) : NULL;
     tern_value result = {0};
     if (node->op->scratch && !scratch) {
-        result = tern_graph_fail(g, "out of memory in a graph pass");
+        result = tern_graph_no_memory(g);
     } else {
         call.scratch = scratch;
         node->op->run(&call);

@@ -64,6 +64,13 @@ tern_status tern_graph_status(const tern_graph *graph)
                      graph->message ? graph->message : "out of memory while building a graph");
 }
 
+tern_value tern_graph_no_memory(tern_graph *graph)
+{
+    if (graph->status != TERN_OK) return (tern_value){0};
+    tern_clear();
+    return tern_graph_keep(graph, tern_fail(TERN_NO_MEMORY, "out of memory while building a graph"));
+}
+
 /* Room for one more element of an array that doubles. */
 static bool grow(tern_graph *g, void **array, int count, int *capacity, size_t size)
 {

@@ -191,6 +191,9 @@ tern_value tern_graph_fail(tern_graph *graph, const char *format, ...) TERN_PRIN
 /* The same with the failure that is recorded on this thread. */
 tern_value tern_graph_keep(tern_graph *graph, tern_status status);
 
+/* The same for an allocation that failed. */
+tern_value tern_graph_no_memory(tern_graph *graph);
+
 /* Begin a layer: following nodes carry its label, "<kind><n>" or `name` when not NULL.  Returns the label. */
 const char *tern_layer(tern_graph *graph, const char *kind, const char *name);
 

@@ -47,7 +47,7 @@ void tern_rewrite_node(tern_rewrite *rewrite, const tern_node *node)
     to->layer = tern_arena_string(&to->arena, node->layer);
     if (!in || !out || !to->layer) {
         to->layer = "";
-        tern_graph_fail(to, "out of memory in a graph pass");
+        tern_graph_no_memory(to);
         return;
     }
     to->phase = node->phase;

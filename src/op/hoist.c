@@ -64,7 +64,7 @@ static void apply_static(tern_hoist *h, const tern_node *node, int steps)
     tern_value *in = tern_arena_take(&to->arena, (size_t)(node->nin + node->nout) * sizeof *in);
     char *args = tern_arena_take(&to->arena, node->op->args_size + 1);
     if (!in || !args) {
-        tern_graph_fail(to, "out of memory in a graph pass");
+        tern_graph_no_memory(to);
         return;
     }
     tern_value *out = in + node->nin;
@@ -106,7 +106,7 @@ tern_status tern_pass_hoist(const tern_graph *from, tern_graph **to)
     TERN_TRY(tern_rewrite_open(&h.rewrite, from));
     h.steps = tern_take_array((size_t)from->value_count, sizeof *h.steps);
     if (!h.steps) {
-        tern_graph_fail(h.rewrite.to, "out of memory in a graph pass");
+        tern_graph_no_memory(h.rewrite.to);
     } else {
         for (int n = 0; n < from->node_count; n++) hoist_node(&h, from->nodes[n]);
         for (int i = 0; i < from->output_count; i++) whole(&h, from->outputs[i].value);

@@ -3,17 +3,12 @@
  * x [lead..,C,H,W] or [lead..,C], gamma beta running_mean running_var [C].  In training the statistics are those of the
  * batch, per time step with per_step (axis 0 is T), and the running ones follow:  r = (1-m) r + m batch, with the unbiased
  * variance, once for each step.  outputs y, and in training mean [S,C], 1/std [S,C], running mean, running variance (Ioffe & Szegedy 2015). */
+#include "op/norm.h"
 #include "op/op.h"
 
 #include "kernel/loops.h"
 
 #include <math.h>
-
-typedef struct tern_norm_op {
-    double epsilon, momentum;
-    bool training, per_step;
-    int inner; /* elements of a channel that stand together: H*W, or 1 */
-} tern_norm_op;
 
 #define NORM_ARG(field, kind, doc) TERN_ARG(tern_norm_op, field, kind, doc)
 static const tern_arg norm_args[] = {

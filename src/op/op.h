@@ -21,6 +21,9 @@ extern const tern_gradient_ops tern_default_gradient_ops;
 /* Compute once what does not change over time (hoist.c).  Before gradients, so that they profit too. */
 tern_status tern_pass_hoist(const tern_graph *from, tern_graph **to);
 
+/* Batch norms of an inference graph become part of the weights before them (fold_norm.c). */
+tern_status tern_pass_fold_norm(const tern_graph *from, tern_graph **to);
+
 /* ---- helpers that the families share -------------------------------------------------------------------- */
 
 /* Argument struct of a call, typed. */

@@ -229,8 +229,7 @@ static tern_value causal_mask(tern_graph *g, int64_t n)
 {
     tern_tensor mask;
     tern_shape shape = TERN_SHAPE(n, n);
-    if (tern_tensor_new(&mask, TERN_F32, &shape) != TERN_OK)
-        return tern_graph_fail(g, "attention: out of memory for a mask");
+    if (tern_tensor_new(&mask, TERN_F32, &shape) != TERN_OK) return tern_graph_no_memory(g);
     for (int64_t i = 0; i < n * n; i++) tern_set(&mask, i, i % n > i / n ? -1e9 : 0);
     tern_value value = tern_constant(g, &mask);
     tern_tensor_free(&mask);

@@ -42,6 +42,8 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     tern_status status = tern_graph_status(g);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
     TERN_TRY(pass(graph, tern_pass_hoist));
+    if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));
+    TERN_TRY(pass(graph, tern_pass_fold));
     return pass(graph, tern_pass_common);
 }
 

@@ -1,0 +1,141 @@
+/* Passes keep what a graph says: random nets before and after, on the same parameters. */
+#include "test.h"
+
+#include "op/op.h"
+#include "run/run.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef tern_status pass(const tern_graph *from, tern_graph **to);
+
+/* conv, norm, LIF, pool, linear, norm over T repeated images. */
+static tern_graph *net(bool training)
+{
+    tern_graph *g;
+    assert_ok(tern_graph_open(&g, &(tern_graph_options){.training = training, .seed = 4}));
+    tern_value x = tern_direct(g, tern_input(g, "x", TERN_F32, TERN_SHAPE(3, 2, 8, 8)), .timesteps = 4);
+    x = tern_batch_norm(g, tern_conv2d(g, x, .out = 6, .kernel = 3, .pad = 1, .bias = false));
+    x = tern_max_pool2d(g, tern_lif(g, x, .tau = 2), .kernel = 2);
+    x = tern_batch_norm(g, tern_conv2d(g, x, .out = 5, .kernel = 3));
+    x = tern_lif(g, x, .tau = 2);
+    x = tern_batch_norm(g, tern_linear(g, tern_flatten(g, x, .from = 2), .out = 7));
+    tern_value half = tern_multiply(g, tern_scalar(g, 0.25), tern_scalar(g, 2));
+    tern_output(g, "y", tern_multiply(g, tern_mean(g, x, .axis = 0), half));
+    assert_ok(tern_graph_status(g));
+    return g;
+}
+
+static int count(const tern_graph *g, const tern_op *op)
+{
+    int n = 0;
+    for (int i = 0; i < g->node_count; i++) n += g->nodes[i]->op == op;
+    return n;
+}
+
+/* Running statistics that are no longer 0 and 1. */
+static void disturb(tern_store *store)
+{
+    tern_rng rng = {.seed = 8};
+    uint64_t n = 0;
+    for (int i = 0; i < store->count; i++) {
+        if (!strstr(store->names[i], "norm")) continue;
+        for (int64_t e = 0; e < tern_elements(&store->tensors[i].shape); e++)
+            tern_set(&store->tensors[i], e, 0.3 + tern_rng_uniform(rng, n++));
+    }
+}
+
+static void run(const tern_graph *g, tern_store *store, float *y, bool disturbed)
+{
+    tern_program *p;
+    tern_session *s;
+    tern_tensor out;
+    static float x[3 * 2 * 8 * 8];
+    for (uint64_t i = 0; i < TERN_COUNT(x); i++)
+        x[i] = (float)(3 * tern_rng_normal((tern_rng){.seed = 2}, i));
+    assert_ok(tern_plan(&p, g, NULL));
+    assert_ok(tern_session_open(&s, p, store, NULL));
+    if (disturbed) disturb(store);
+    assert_ok(tern_session_bind(s, "x", x));
+    assert_ok(tern_session_run(s, 0));
+    assert_ok(tern_session_output(s, "y", &out));
+    memcpy(y, out.data, 21 * sizeof *y);
+    tern_session_close(s);
+    tern_program_close(p);
+}
+
+static void check(pass *apply, const tern_op *gone, int left, double tolerance)
+{
+    tern_graph *g = net(false), *after;
+    tern_store store = {0};
+    float a[21], b[21];
+    assert_ok(apply(g, &after));
+    assert_true(count(g, gone) > left);
+    assert_int_equal(count(after, gone), left);
+    run(g, &store, a, true);
+    run(after, &store, b, false);
+    for (int i = 0; i < 21; i++)
+        if (fabs(a[i] - b[i]) > tolerance) fail_msg("element %d: %g became %g", i, a[i], b[i]);
+    tern_store_close(&store);
+    tern_graph_close(after);
+    tern_graph_close(g);
+}
+
+static void test_hoist(void **state)
+{
+    (void)state;
+    check(tern_pass_hoist, &tern_op_expand, 0, 0);
+}
+
+static void test_fold_norm(void **state)
+{
+    (void)state;
+    check(tern_pass_fold_norm, &tern_op_batch_norm, 0, 1e-4);
+    tern_graph *g = net(true), *after; /* in training nothing is folded */
+    assert_ok(tern_pass_fold_norm(g, &after));
+    assert_int_equal(count(after, &tern_op_batch_norm), 3);
+    tern_graph_close(after);
+    tern_graph_close(g);
+}
+
+static void test_fold_constants(void **state)
+{
+    (void)state;
+    check(tern_pass_fold, &tern_op_multiply, 1, 0);
+}
+
+static tern_status all_passes(void)
+{
+    pass *const passes[] = {tern_pass_hoist, tern_pass_fold_norm, tern_pass_fold, tern_pass_common};
+    tern_graph *g;
+    TERN_TRY(tern_graph_open(&g, NULL));
+    tern_value x = tern_direct(g, tern_input(g, "x", TERN_F32, TERN_SHAPE(1, 1, 4, 4)), .timesteps = 2);
+    tern_output(g, "y", tern_lif(g, tern_batch_norm(g, tern_conv2d(g, x, .out = 2)), .tau = 2));
+    tern_status status = tern_graph_status(g);
+    for (size_t i = 0; status == TERN_OK && i < TERN_COUNT(passes); i++) {
+        tern_graph *next = NULL;
+        status = passes[i](g, &next);
+        if (status != TERN_OK) break;
+        tern_graph_close(g);
+        g = next;
+    }
+    tern_graph_close(g);
+    return status;
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    assert_survives_out_of_memory(all_passes());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hoist),
+        cmocka_unit_test(test_fold_norm),
+        cmocka_unit_test(test_fold_constants),
+        cmocka_unit_test(test_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
