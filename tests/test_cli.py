@@ -256,6 +256,9 @@ def reports(run):
     (work / "hostile" / "config.json").write_text(json.dumps(config))
     good("report", work / "hostile")
     check("names are escaped", "<script" not in (work / "hostile" / "report.html").read_text())
+    epochs = [{"epoch": e, "train_loss": x, "test_accuracy": 0.5} for e, x in ((3, 1e308), (2, -1e308), (1e300, 0), (1e300, 1e-300))]
+    (work / "hostile" / "history.jsonl").write_text("\n".join(map(json.dumps, epochs)))
+    good("report", work / "hostile")
     (work / "empty").mkdir()
     bad(1, "found none of these files", "report", work / "empty")
 

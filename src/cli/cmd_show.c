@@ -100,7 +100,7 @@ static tern_status show_operator(tern_cli *cli, const char *name)
     const tern_op *o = tern_operator_find(name);
     const char *known[256];
     size_t count = 0;
-    for (; tern_operators[count] && count < 256; count++) known[count] = tern_operators[count]->name;
+    for (; count < 256 && tern_operators[count]; count++) known[count] = tern_operators[count]->name;
     if (!o) return tern_unknown("operator", name, known, count);
     if (cli->json) {
         json_t *arguments = json_array();

@@ -70,11 +70,11 @@ static tern_axes axes_of(const tern_line_chart *c)
             a.y0 = fmin(a.y0, y);
             a.y1 = fmax(a.y1, y);
         }
-    if (a.x1 <= a.x0) {
+    if (a.x1 <= a.x0) { /* one epoch */
+        a.x1 = a.x0 + 1;
         a.x0 -= 1;
-        a.x1 += 1;
     }
-    if (!(a.y0 <= a.y1)) a.y0 = 0, a.y1 = 1;
+    if (!(a.y0 <= a.y1) || !isfinite(a.y1 - a.y0)) a.y0 = 0, a.y1 = 1;
     if (c->from_zero) a.y0 = fmin(0, a.y0);
     if (a.y1 - a.y0 < 1e-9) a.y1 = a.y0 + fmax(fabs(a.y0), 1e-3);
     a.step = tick_step(a.y1 - a.y0, 4);
@@ -87,16 +87,21 @@ static void draw_grid(tern_text *page, const tern_line_chart *c, const tern_axes
 {
     double scale = c->percent ? 100 : 1;
     int decimals = a->step * scale >= 1 ? 0 : (int)ceil(-log10(a->step * scale) - 1e-9);
-    for (double y = a->y0; y <= a->y1 + a->step / 2; y += a->step)
+    int ticks = (int)((a->y1 - a->y0) / a->step + 0.5);
+    for (int i = 0; i <= ticks; i++) {
+        double y = a->y0 + i * a->step;
         tern_text_format(page,
                          "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
                          "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f%s</text>",
                          LEFT, WIDTH - RIGHT, py(a, y), py(a, y), LEFT - 8, py(a, y) + 4.5, decimals,
                          y * scale, c->percent ? "%" : "");
+    }
     double step = fmax(1, tick_step(a->x1 - a->x0, 6));
-    for (double x = ceil(c->x[0] / step) * step; x <= c->x[c->count - 1] + 1e-9; x += step)
-        tern_text_format(page, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>", px(a, x),
-                         HEIGHT - BOTTOM + 19, x);
+    double first = ceil(c->x[0] / step) * step;
+    ticks = (int)((c->x[c->count - 1] - first) / step + 1e-9);
+    for (int i = 0; i <= ticks; i++)
+        tern_text_format(page, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>",
+                         px(a, first + i * step), HEIGHT - BOTTOM + 19, first + i * step);
     tern_text_format(page, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">epoch</text>", WIDTH - RIGHT,
                      HEIGHT - 4);
 }

@@ -34,13 +34,13 @@ static tern_ranked *rank_machines(const json_t *machines)
 }
 
 /* Powers of ten below the bars, from 10^low to 10^high. */
-static void energy_scale(tern_text *page, double low, double high)
+static void energy_scale(tern_text *page, int low, int high)
 {
     tern_text_put(page, "</div><div class=\"bars scale\"><div></div><div>");
-    for (double p = low; p <= high; p += high - low > 5 ? 2 : 1) {
+    for (int p = low; p <= high; p += high - low > 5 ? 2 : 1) {
         static const char *const units[] = {"pJ", "nJ", "&micro;J", "mJ", "J", "kJ"};
-        int unit = (int)fmin(fmax(floor(p / 3) + 4, 0), 5);
-        tern_text_format(page, "<span style=\"left:%.1f%%\">%g %s</span>", 100 * (p - low) / (high - low),
+        int unit = (int)fmin(fmax(floor(p / 3.0) + 4, 0), 5);
+        tern_text_format(page, "<span style=\"left:%.1f%%\">%g %s</span>", 100.0 * (p - low) / (high - low),
                          pow(10, p - 3 * (unit - 4)), units[unit]);
     }
     tern_text_put(page, "</div><div></div></div>");
@@ -62,7 +62,7 @@ static void energy_bars(tern_text *page, const tern_ranked *ranked, size_t count
                       fits && value.data ? value.data : "no fit", "");
         tern_text_free(&value);
     }
-    energy_scale(page, low, high);
+    energy_scale(page, (int)low, (int)high);
 }
 
 static void quantity_cell(tern_text *page, const char *head, double value, const char *unit)
@@ -100,7 +100,8 @@ tern_status tern_report_machines(tern_text *page, const json_t *cost)
     const json_t *machines = json_object_get(cost, "machines");
     tern_ranked *ranked = rank_machines(machines);
     if (!ranked) return tern_no_memory(json_array_size(machines) * sizeof *ranked, "a table of machines");
-    bool measured = strcmp(tern_text_in(cost, "spike_rates"), "measured") == 0;
+    bool spikes = tern_number_in(json_object_get(cost, "work"), "accumulates") > 0;
+    bool measured = spikes && strcmp(tern_text_in(cost, "spike_rates"), "measured") == 0;
     tern_html_section(page, "What one image costs, machine by machine",
                       measured
                           ? "Modelled from the machine files, for one image, with the spike rates that were "

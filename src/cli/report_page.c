@@ -55,8 +55,9 @@ static void headline(tern_text *page, const tern_report *r)
     }
     if (work) {
         double macs = tern_number_in(work, "macs"), adds = tern_number_in(work, "accumulates");
-        snprintf(text, sizeof text, "operations an image, %.0f%% only additions",
-                 macs + adds > 0 ? 100 * adds / (macs + adds) : 0);
+        double share = macs + adds > 0 ? 100 * adds / (macs + adds) : 0;
+        snprintf(text, sizeof text,
+                 share > 0 ? "operations an image, %.0f%% only additions" : "operations an image", share);
         quantity_tile(page, macs + adds, "", text);
     }
     if (tern_number_in(r->eval, "spikes_per_neuron") > 0) {

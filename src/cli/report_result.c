@@ -33,7 +33,7 @@ static void matrix_cell(tern_text *page, double count, double share, bool right,
                          depth > 0.6 ? " hot" : "", depth, count);
     else
         tern_text_put(page, "<td>");
-    if (numbers && share >= 0.005) tern_text_format(page, "%.0f", 100 * share);
+    if (numbers && share > 0.005) tern_text_format(page, "%.0f", 100 * share);
     tern_text_put(page, "</td>");
 }
 
@@ -134,7 +134,7 @@ static tern_status sample_image(tern_text *page, const json_t *sample)
             bool empty = channels == 2 && c == 1;
             size_t from = channels == 2 && c == 2 ? 1 : c;
             bytes[i * shown + c] =
-                empty ? 0 : (uint8_t)(pixel(sample, steps, channels, plane, from, i) + 0.5);
+                empty ? 0 : (uint8_t)lround(pixel(sample, steps, channels, plane, from, i));
         }
     tern_text png = {0};
     tern_status status = tern_png_encode(&png, bytes, (int)dim[3], (int)dim[2], (int)shown);

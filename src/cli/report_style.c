@@ -26,7 +26,7 @@ const char *const tern_report_style[] = {
     ".tile b{display:block;font-size:27px;line-height:1.2;letter-spacing:-.02em;font-weight:650}"
     ".tile span{color:var(--soft);font-size:13.5px;display:block}",
     /* line charts */
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:20px 26px}"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:20px 26px}"
     ".chart svg{display:block;width:100%;height:auto;overflow:visible}"
     "svg text{font-size:13px;fill:var(--soft)}svg .grid{stroke:var(--line);stroke-width:1}"
     "svg .one,svg .two{fill:none;stroke-width:2.5;stroke-linejoin:round;stroke-linecap:round}"
