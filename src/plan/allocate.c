@@ -61,11 +61,17 @@ static double key_of(const tern_block *b, int order)
         return -b->first;
     case 4:
         return -b->last;
-    default:
+    case 5:
         return b->last;
+    default:
+        break;
     }
+    /* by bytes and length again, shaken: the same numbers in every run */
+    double shake =
+        tern_rng_uniform((tern_rng){(uint64_t)order, 0}, (uint64_t)b->first * 4099 + (uint64_t)b->last);
+    return bytes * (order % 2 ? length : 1) * (0.3 + shake);
 }
-enum { ORDERS = 6 };
+enum { ORDERS = 6, SHAKEN = 400, MANY_BLOCKS = 400 };
 
 /* Places blocks in the order of `ranks`; returns the arena's size. */
 static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, tern_block **near)
@@ -102,9 +108,13 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
         tern_release(near);
         return tern_no_memory((size_t)count * sizeof *ranks, "a plan");
     }
-    int best = 0;
-    for (int order = 0; order <= ORDERS; order++) { /* the last round repeats the best one */
-        int chosen = order < ORDERS ? order : best;
+    int best = 0, peak, last = 0, orders = ORDERS + (count < MANY_BLOCKS ? SHAKEN : SHAKEN / 16);
+    for (int i = 0; i < count; i++) last = blocks[i].last > last ? blocks[i].last : last;
+    size_t least = tern_least_bytes(blocks, count, last + 1, &peak);
+    for (int order = 0; order <= orders; order++) { /* the last round repeats the best one */
+        bool enough = order >= ORDERS && *arena_bytes <= least + least / 100;
+        if (enough) order = orders;
+        int chosen = order < orders ? order : best;
         for (int i = 0; i < count; i++) ranks[i] = (tern_rank){key_of(&blocks[i], chosen), i};
         qsort(ranks, (size_t)count, sizeof *ranks, by_key);
         size_t size = place_all(blocks, ranks, count, near);
