@@ -31,7 +31,8 @@ static uint32_t probe_read(const void *memory, int64_t bytes, int64_t times)
     return sum[0][0];
 }
 
-/* `rounds` times CHAINS vectors of multiply-adds; returns how many multiply-adds that were. */
+/* `rounds` times CHAINS vectors of multiply-adds; returns how many multiply-adds that were.  The chain is a factor: a
+ * product of constants would be computed once. */
 static double probe_f32_mac(int64_t rounds)
 {
     vf a = {0}, b = {0};
@@ -42,7 +43,7 @@ static double probe_f32_mac(int64_t rounds)
 #undef STEP
     for (int64_t r = 0; r < rounds; r++) {
 #define STEP(i)                                                                                              \
-    s##i += a * b;                                                                                           \
+    s##i = s##i * a + b;                                                                                     \
     OPAQUE(s##i);
         EACH(STEP)
 #undef STEP
@@ -83,11 +84,11 @@ static double probe_i8_mac(int64_t rounds)
     OPAQUE(s##i);
 #elif defined(__AVX2__)
 #define STEP(i)                                                                                              \
-    s##i += (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);                                                   \
+    s##i += (vi)_mm256_madd_epi16((__m256i)s##i, (__m256i)b);                                                \
     OPAQUE(s##i);
 #else
 #define STEP(i)                                                                                              \
-    s##i += a * b;                                                                                           \
+    s##i = s##i * a + b;                                                                                     \
     OPAQUE(s##i);
 #endif
         EACH(STEP)
