@@ -43,8 +43,8 @@ def case(cases, name, a, raw, g, rate, fan_out, **more):
         p = penalty(y, rate, fan_out)
         (task * (g * y).sum() + weight * p).backward()
         tensors[f"da.{key}"], tensors[f"draw.{key}"] = ai.grad, ri.grad
-    tensors["y"], tensors["penalty"] = y, p.reshape(1)
-    changes = (y[:, 1:] - y[:, :-1]).detach()
+    tensors["y"], tensors["penalty"] = y.detach(), p.detach().reshape(1)
+    changes = tensors["y"][:, 1:] - tensors["y"][:, :-1]
     cases.add(name, "see about", {"rate": rate, "fan_out": fan_out}, tensors, density_of_changes=round(float((changes != 0).double().mean()), 4),
               **more)
     return tensors
@@ -57,7 +57,7 @@ def by_hand(cases):
     g = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [0, 2, 0, -2], [3, 0, 0, 1]]).double()
     a, g = a.reshape(1, 4, 4, 1), g.reshape(1, 4, 4, 1)
     t = case(cases, "by-hand", a, torch.tensor([-0.5]), g, 0.01, 12)
-    assert torch.equal(t["y"].detach().reshape(4, 4), levels / 2)
+    assert torch.equal(t["y"].reshape(4, 4), levels / 2)
     assert float(t["draw.task"]) == float((g.reshape(4, 4) * levels).sum())  # two signs: the layer's and that of raw = -1/2
     assert abs(float(t["penalty"]) - 0.01 * 12 * 0.5 * (1 + 1 + 2 + 5) / 12) < 1e-12
 
