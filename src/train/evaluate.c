@@ -53,12 +53,15 @@ static void take_batch(tern_evaluation *e, const tern_batch *b, const float *log
     }
 }
 
-static int find_layer(tern_evaluation *e, const char *layer)
+/* The entry of a layer, made when it is new; NULL when out of memory. */
+static tern_layer_work *find_layer(tern_evaluation *e, const char *layer)
 {
     for (int i = 0; i < e->layer_count; i++)
-        if (strcmp(e->layers[i].layer, layer) == 0) return i;
-    e->layers[e->layer_count] = (tern_layer_work){.layer = tern_arena_string(&e->arena, layer)};
-    return e->layer_count++;
+        if (strcmp(e->layers[i].layer, layer) == 0) return &e->layers[i];
+    char *name = tern_arena_string(&e->arena, layer);
+    if (!name) return NULL;
+    e->layers[e->layer_count] = (tern_layer_work){.layer = name};
+    return &e->layers[e->layer_count++];
 }
 
 /* Counters of the session, per sample, by layer. */
@@ -74,10 +77,10 @@ static tern_status take_counters(tern_evaluation *e, const tern_model *m, double
         return tern_no_memory((size_t)p->step_count * sizeof *e->layers, "an evaluation");
     for (int s = 0; s < p->step_count; s++) {
         const tern_node *node = p->steps[s].node;
-        tern_layer_work *layer = &e->layers[find_layer(e, node->layer)];
-        const double share[] = {work[s].macs / samples, work[s].accumulates / samples,
-                                work[s].specials / samples, work[s].elementwise / samples};
-        tern_work part = {share[0], share[1], share[2], share[3]};
+        tern_layer_work *layer = find_layer(e, node->layer);
+        if (!layer) return tern_no_memory(strlen(node->layer), "an evaluation");
+        tern_work part = {work[s].macs / samples, work[s].accumulates / samples, work[s].specials / samples,
+                          work[s].elementwise / samples};
         tern_work_add(&layer->work, &part);
         tern_work_add(&e->work, &part);
         layer->seconds += seconds[s] / samples;
@@ -85,8 +88,7 @@ static tern_status take_counters(tern_evaluation *e, const tern_model *m, double
         if (!(node->op->flags & TERN_OP_FIRES) || out->dtype != TERN_BIT) continue;
         double per_step = (double)tern_elements_from(&out->shape, 2), steps = (double)out->shape.dim[0];
         double each = spikes[s] / samples / per_step;
-        e->activity[e->activity_count++] =
-            (tern_layer_activity){tern_arena_string(&e->arena, node->layer), per_step, each, each / steps};
+        e->activity[e->activity_count++] = (tern_layer_activity){layer->layer, per_step, each, each / steps};
         fired += spikes[s] / samples;
         neurons += per_step;
     }
