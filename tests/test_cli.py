@@ -156,6 +156,10 @@ def documents():
     c = document("cost", "mlp")
     check("cost", len(c["machines"]) > 5 and c["work"]["macs"] > 0 and c["layers_on"] == "reference-45nm")
     check("paper energy", abs(c["paper_energy_joules"] - 4.6e-12 * c["work"]["macs"] - 0.9e-12 * c["work"]["accumulates"]) < 1e-15)
+    p = document("probe", "--quick", "--out", work / "here.yaml")
+    check("probe", len(p["figures"]) > 10 and all(f["median"] > 0 for f in p["figures"]) and p["seconds"] > 0)
+    c = document("cost", "mlp", "--machine", work / "here.yaml")["machines"][0]
+    check("cost on what was measured", c["machine"] == "here" and c["fits"] and c["seconds"] > 0 and c["energy_joules"] == 0)
     d = document("data", work / "data")
     check("data", d["train"] == 120 and d["test"] == 30 and d["classes"] == 3, d)
     check("data list", any(k["name"] == "fashion-mnist" for k in document("data")))

@@ -99,7 +99,7 @@ static void keep(tern_prober *p, tern_figure figure, double *values)
  * seconds a unit. */
 static tern_status measure(tern_prober *p, tern_figure figure, tern_trial *trial, double units, bool inverse)
 {
-    double values[MOST_RUNS], seconds;
+    double values[MOST_RUNS] = {0}, seconds;
     tern_progress_show(&p->progress, (double)p->out->count / p->total, "%s %s", figure.level, figure.name);
     p->trial = trial;
     p->threads = p->together ? 1 : figure.threads;
@@ -204,7 +204,7 @@ static void nothing(void *context, int64_t index, int thread)
 /* Each run is the median of many single launches: the mean would be that of the few that had to wait for a processor. */
 static void measure_launch(tern_prober *p)
 {
-    double values[MOST_RUNS], launches[LAUNCHES];
+    double values[MOST_RUNS] = {0}, launches[LAUNCHES];
     for (int run = 0; run < p->runs; run++) {
         for (int i = 0; i < LAUNCHES; i++) {
             double start = tern_now();
