@@ -1,0 +1,587 @@
+/* A case for every operator of the table: arguments, shapes and kinds of values, drawn at random.  A new operator gets a
+ * function here and one line in `cases`. */
+#ifndef TERN_OP_CASES_H
+#define TERN_OP_CASES_H
+
+#include "test.h"
+
+#include "kernel/kernel.h"
+#include "op/lif.h"
+#include "op/op.h"
+#include "op/optimiser.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static tern_rng rng = {.seed = 11};
+static uint64_t drawn;
+
+static int below(int bound)
+{
+    return (int)tern_rng_below(rng, drawn++, (uint64_t)bound);
+}
+
+static int between(int low, int high)
+{
+    return low + below(high - low + 1);
+}
+
+static double uniform(void)
+{
+    return tern_rng_uniform(rng, drawn++);
+}
+
+/* What the elements of an input look like. */
+typedef enum values { NORMAL, POSITIVE, LABELS, SPIKES, RATE } values;
+
+typedef struct spec {
+    const tern_op *op;
+    _Alignas(16) char args[256];
+    int nin;
+    tern_type in[10];
+    values values[10];
+    bool absent[10], smooth[10]; /* smooth: finite differences hold for this input */
+    double density, tolerance;
+} spec;
+
+static void input(spec *s, tern_shape shape, values v, bool smooth)
+{
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32};
+    s->in[s->nin] = (tern_type){dtypes[v], shape};
+    s->values[s->nin] = v;
+    s->smooth[s->nin++] = smooth;
+}
+
+static void absent(spec *s)
+{
+    s->absent[s->nin++] = true;
+}
+
+#define ARGS(s, type, ...) memcpy((s)->args, &(type){__VA_ARGS__}, sizeof(type))
+
+static tern_shape some_shape(void)
+{
+    return below(2) ? TERN_SHAPE(between(1, 5), between(1, 70))
+                    : TERN_SHAPE(between(1, 3), between(1, 4), between(1, 9));
+}
+
+static void two(spec *s, bool positive)
+{
+    tern_shape shape = some_shape();
+    input(s, shape, NORMAL, true);
+    int kind = below(3);
+    input(s,
+          kind == 0   ? shape
+          : kind == 1 ? TERN_SHAPE(1)
+                      : TERN_SHAPE(shape.dim[shape.rank - 1]),
+          positive ? POSITIVE : NORMAL, true);
+}
+
+static void make_binary(spec *s)
+{
+    two(s, false);
+}
+
+static void make_divide(spec *s)
+{
+    two(s, true);
+}
+
+static void make_unary(spec *s)
+{
+    input(s, some_shape(), NORMAL, true);
+}
+
+static void make_unary_grad(spec *s)
+{
+    tern_shape shape = some_shape();
+    input(s, shape, NORMAL, false);
+    input(s, shape, NORMAL, false);
+}
+
+/* rows, inputs, outputs of a linear layer */
+static void linear_sizes(int64_t *rows, int64_t *in, int64_t *out)
+{
+    *rows = between(1, 40);
+    *in = between(1, 90);
+    *out = between(1, 70);
+}
+
+static void make_linear(spec *s)
+{
+    int64_t rows, in, out;
+    linear_sizes(&rows, &in, &out);
+    bool spikes = below(2);
+    input(s, TERN_SHAPE(rows, in), spikes ? SPIKES : NORMAL, !spikes);
+    input(s, TERN_SHAPE(out, in), NORMAL, true);
+    if (below(2)) input(s, TERN_SHAPE(out), NORMAL, true);
+}
+
+static void make_linear_grad_input(spec *s)
+{
+    int64_t rows, in, out;
+    linear_sizes(&rows, &in, &out);
+    input(s, TERN_SHAPE(rows, out), NORMAL, false);
+    input(s, TERN_SHAPE(out, in), NORMAL, false);
+}
+
+static void make_linear_grad_weight(spec *s)
+{
+    int64_t rows, in, out;
+    linear_sizes(&rows, &in, &out);
+    input(s, TERN_SHAPE(rows, in), below(2) ? SPIKES : NORMAL, false);
+    input(s, TERN_SHAPE(rows, out), NORMAL, false);
+}
+
+static void make_positive(spec *s)
+{
+    input(s, some_shape(), POSITIVE, true);
+}
+
+static void make_positive_grad(spec *s)
+{
+    tern_shape shape = some_shape();
+    input(s, shape, POSITIVE, false);
+    input(s, shape, NORMAL, false);
+}
+
+typedef struct limits {
+    double low, high;
+} limits;
+
+static void make_clip(spec *s)
+{
+    ARGS(s, limits, -0.7, 0.9);
+    input(s, some_shape(), NORMAL, true);
+}
+
+static void make_clip_grad(spec *s)
+{
+    ARGS(s, limits, -0.7, 0.9);
+    make_unary_grad(s);
+}
+
+typedef struct dropout_args {
+    double rate;
+    int stream;
+} dropout_args;
+
+static void make_dropout(spec *s)
+{
+    ARGS(s, dropout_args, 0.3, 77);
+    input(s, some_shape(), NORMAL, true);
+}
+
+static void make_matmul(spec *s)
+{
+    int64_t b = between(1, 3), m = between(1, 20), n = between(1, 20), k = between(1, 20);
+    input(s, TERN_SHAPE(b, m, k), NORMAL, true);
+    input(s, TERN_SHAPE(b, k, n), NORMAL, true);
+}
+
+typedef struct normalise_args {
+    double epsilon;
+    bool centre;
+} normalise_args;
+
+static void make_normalise(spec *s)
+{
+    ARGS(s, normalise_args, 1e-3, below(2));
+    input(s, TERN_SHAPE(between(1, 4), between(2, 30)), NORMAL, true);
+}
+
+static void make_normalise_grad(spec *s)
+{
+    ARGS(s, normalise_args, 1e-3, below(2));
+    make_unary_grad(s);
+}
+
+static void make_permute(spec *s)
+{
+    static const int64_t orders[][3] = {{0, 2, 1}, {2, 1, 0}, {1, 2, 0}, {2, 0, 1}};
+    const int64_t *o = orders[below(4)];
+    ARGS(s, tern_shape, .rank = 3, .dim = {o[0], o[1], o[2]});
+    input(s, TERN_SHAPE(between(1, 4), between(1, 5), between(1, 6)), NORMAL, true);
+}
+
+typedef struct slice_args {
+    int axis, first, count;
+} slice_args;
+
+static void make_slice(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(2, 5), between(2, 6), between(2, 7));
+    int axis = below(3), first = below((int)x.dim[axis]);
+    ARGS(s, slice_args, axis, first, between(1, (int)x.dim[axis] - first));
+    input(s, x, NORMAL, true);
+}
+
+static void make_pad(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 5), between(1, 6), between(1, 7));
+    int axis = below(3), before = below(4);
+    ARGS(s, slice_args, axis, before, (int)x.dim[axis] + before + below(4));
+    input(s, x, NORMAL, true);
+}
+
+static void make_concat(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 4), between(1, 4), between(1, 5));
+    int axis = below(3), count = between(1, 4);
+    ARGS(s, int, axis);
+    for (int i = 0; i < count; i++) {
+        x.dim[axis] = between(1, 5);
+        input(s, x, NORMAL, true);
+    }
+}
+
+static void make_embedding(spec *s)
+{
+    input(s, TERN_SHAPE(between(1, 3), between(1, 5)), LABELS, false);
+    input(s, TERN_SHAPE(between(3, 9), between(1, 6)), NORMAL, true);
+}
+
+static void make_embedding_grad(spec *s)
+{
+    make_embedding(s);
+    s->smooth[1] = false;
+    tern_shape i = s->in[0].shape;
+    input(s, TERN_SHAPE(i.dim[0], i.dim[1], s->in[1].shape.dim[1]), NORMAL, false);
+}
+
+#include "op_cases_images.h"
+
+typedef struct norm_args {
+    double epsilon, momentum;
+    bool training, per_step;
+    int inner;
+} norm_args;
+
+static tern_shape some_norm(spec *s, bool training, int64_t *channels, int64_t *steps)
+{
+    bool images = below(2), per_step = training && below(3) == 0;
+    int64_t c = *channels = between(1, 70), t = between(1, 3), n = between(2, 4), hw = between(2, 6);
+    tern_shape x = images ? TERN_SHAPE(t, n, c, hw, hw) : TERN_SHAPE(t, 2 * n, c);
+    *steps = per_step ? t : 1;
+    ARGS(s, norm_args, 1e-3, 0.1, training, per_step, images ? (int)(hw * hw) : 1);
+    return x;
+}
+
+static void make_batch_norm(spec *s)
+{
+    int64_t c, steps;
+    bool training = below(4) != 0;
+    tern_shape x = some_norm(s, training, &c, &steps);
+    input(s, x, NORMAL, training);
+    input(s, TERN_SHAPE(c), NORMAL, training);
+    input(s, TERN_SHAPE(c), NORMAL, training);
+    input(s, TERN_SHAPE(c), NORMAL, false);
+    input(s, TERN_SHAPE(c), POSITIVE, false);
+    s->tolerance = 1e-3;
+}
+
+static void make_batch_norm_grad(spec *s)
+{
+    int64_t c, steps;
+    tern_shape x = some_norm(s, true, &c, &steps);
+    input(s, x, NORMAL, false);
+    input(s, TERN_SHAPE(c), NORMAL, false);
+    input(s, TERN_SHAPE(steps, c), NORMAL, false);
+    input(s, TERN_SHAPE(steps, c), POSITIVE, false);
+    input(s, x, NORMAL, false);
+    s->tolerance = 1e-3;
+}
+
+static void make_reduce(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 4), between(1, 5), between(1, 80));
+    int axis = below(3);
+    ARGS(s, tern_reduce_args, .axis = axis, .axes = between(1, 3 - axis), .keep = below(2));
+    bool spikes = below(3) == 0;
+    input(s, x, spikes ? SPIKES : NORMAL, !spikes);
+}
+
+static void make_expand(spec *s)
+{
+    int64_t a = between(1, 4), b = between(1, 5), c = between(1, 70);
+    ARGS(s, tern_shape, .rank = 3, .dim = {a, b, c});
+    input(s, below(2) ? TERN_SHAPE(1, b, c) : below(2) ? TERN_SHAPE(a, 1, c) : TERN_SHAPE(c), NORMAL, true);
+}
+
+static void make_reshape(spec *s)
+{
+    int64_t a = between(1, 9), b = between(1, 9);
+    ARGS(s, tern_shape, .rank = 1, .dim = {a * b});
+    input(s, TERN_SHAPE(a, b), NORMAL, true);
+}
+
+static tern_lif_op some_neuron(bool is_static, int64_t steps)
+{
+    return (tern_lif_op){.decay = 0.3 + 0.7 * uniform(),
+                         .gain = 0.5 + uniform(),
+                         .threshold = 0.5 + uniform(),
+                         .v_reset = below(2) ? 0 : -0.3,
+                         .reset = below(3),
+                         .surrogate = below(6),
+                         .alpha = 0.5 + 2 * uniform(),
+                         .detach_reset = below(2),
+                         .strict = below(2),
+                         .normalised = below(2),
+                         .timesteps = is_static ? (int)steps : 0,
+                         .truncate = below(3)};
+}
+
+static void make_lif(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = below(2) ? 64 * between(1, 9) : between(1, 300);
+    bool is_static = below(3) == 0;
+    tern_lif_op op = some_neuron(is_static, t);
+    memcpy(s->args, &op, sizeof op);
+    input(s, TERN_SHAPE(is_static ? 1 : t, b, n), NORMAL, false);
+    if (below(2))
+        input(s, TERN_SHAPE(b, n), NORMAL, false);
+    else if (below(2))
+        absent(s);
+    if (s->nin == 2)
+        for (int i = 0; i < 3; i++) input(s, TERN_SHAPE(1), POSITIVE, false);
+    s->tolerance = 1e-3;
+}
+
+static void make_lif_grad(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 3), n = between(1, 300);
+    bool is_static = below(3) == 0, learned = below(2);
+    tern_lif_op op = some_neuron(is_static, t);
+    memcpy(s->args, &op, sizeof op);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (below(2))
+        input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    else
+        absent(s);
+    if (below(2))
+        input(s, TERN_SHAPE(b, n), NORMAL, false);
+    else
+        absent(s);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (is_static || learned)
+        input(s, TERN_SHAPE(is_static ? 1 : t, b, n), NORMAL, false);
+    else
+        absent(s);
+    if (below(2))
+        input(s, TERN_SHAPE(b, n), NORMAL, false);
+    else
+        absent(s);
+    for (int i = 0; learned && i < 3; i++) input(s, TERN_SHAPE(1), POSITIVE, false);
+    s->tolerance = 2e-3;
+}
+
+static void make_cross_entropy(spec *s)
+{
+    int64_t b = between(1, 9), c = between(2, 12);
+    ARGS(s, tern_cross_entropy_args, below(2) ? 0.1 : 0);
+    input(s, TERN_SHAPE(b, c), NORMAL, true);
+    input(s, TERN_SHAPE(b), LABELS, false);
+}
+
+static void make_cross_entropy_grad(spec *s)
+{
+    make_cross_entropy(s);
+    input(s, TERN_SHAPE(1), NORMAL, false);
+    s->smooth[0] = false;
+}
+
+static void make_sgd(spec *s)
+{
+    tern_shape p = some_shape();
+    ARGS(s, tern_sgd_op, 0.9, 0.01);
+    for (int i = 0; i < 3; i++) input(s, p, NORMAL, false);
+    input(s, TERN_SHAPE(1), RATE, false);
+}
+
+static void make_adam(spec *s)
+{
+    tern_shape p = some_shape();
+    ARGS(s, tern_adam_op, 0.9, 0.999, 1e-6, 0.01, below(2));
+    for (int i = 0; i < 3; i++) input(s, p, NORMAL, false);
+    input(s, p, POSITIVE, false);
+    input(s, TERN_SHAPE(1), RATE, false);
+    input(s, TERN_SHAPE(1), LABELS, false);
+    s->in[5].dtype = TERN_F32;
+}
+
+/* decay, steps of a static input */
+typedef struct leak_args {
+    double decay;
+    int timesteps;
+} leak_args;
+
+static void make_leak(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    bool is_static = below(3) == 0;
+    ARGS(s, leak_args, uniform(), is_static ? (int)t : 0);
+    input(s, TERN_SHAPE(is_static ? 1 : t, b, n), NORMAL, true);
+    if (below(2)) input(s, TERN_SHAPE(b, n), NORMAL, true);
+    if (s->nin == 2 && below(2)) input(s, TERN_SHAPE(1), POSITIVE, true);
+}
+
+static void make_leak_grad(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    bool is_static = below(3) == 0;
+    ARGS(s, leak_args, uniform(), is_static ? (int)t : 0);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (below(2))
+        input(s, TERN_SHAPE(b, n), NORMAL, false);
+    else
+        absent(s);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (is_static)
+        input(s, TERN_SHAPE(1, b, n), NORMAL, false);
+    else
+        absent(s);
+    if (below(2)) input(s, TERN_SHAPE(b, n), NORMAL, false);
+    s->tolerance = 1e-3;
+}
+
+/* The arguments of alif, in its order. */
+typedef struct alif_args {
+    double decay, gain, threshold, v_reset, rho, beta;
+    int reset, surrogate;
+    double alpha;
+    bool detach_reset;
+    int truncate;
+} alif_args;
+
+static void some_alif(spec *s)
+{
+    ARGS(s, alif_args, uniform(), uniform(), 0.5, 0.1, uniform(), uniform(), below(3), below(6),
+         1 + uniform(), below(2), below(3));
+}
+
+static void make_alif(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    some_alif(s);
+    input(s, TERN_SHAPE(t, b, n), NORMAL, false);
+    if (below(2)) input(s, TERN_SHAPE(b, n), NORMAL, false);
+    if (s->nin == 2) input(s, TERN_SHAPE(b, n), NORMAL, false);
+}
+
+static void make_alif_grad(spec *s)
+{
+    int64_t t = between(1, 5), b = between(1, 4), n = between(1, 300);
+    some_alif(s);
+    for (int i = 0; i < 6; i++) input(s, i / 2 == 1 ? TERN_SHAPE(b, n) : TERN_SHAPE(t, b, n), NORMAL, false);
+}
+
+static void make_levels(spec *s)
+{
+    ARGS(s, tern_levels_args, between(1, 5), below(2));
+    input(s, some_shape(), NORMAL, false);
+}
+
+static void make_levels_grad(spec *s)
+{
+    tern_shape shape = some_shape();
+    ARGS(s, tern_levels_args, between(1, 5), below(2));
+    input(s, shape, NORMAL, false);
+    input(s, shape, NORMAL, false);
+}
+
+static void make_poisson(spec *s)
+{
+    ARGS(s, tern_poisson_args, between(1, 6), between(1, 9));
+    input(s, some_shape(), POSITIVE, false);
+}
+
+static void make_latency(spec *s)
+{
+    ARGS(s, tern_latency_args, between(1, 6));
+    input(s, some_shape(), POSITIVE, false);
+}
+
+static void make_change(spec *s)
+{
+    ARGS(s, tern_change_args, uniform());
+    input(s, TERN_SHAPE(between(1, 5), between(1, 3), between(1, 40)), NORMAL, false);
+}
+
+static const struct {
+    const char *name;
+    void (*make)(spec *);
+} cases[] = {
+    {"add", make_binary},
+    {"subtract", make_binary},
+    {"multiply", make_binary},
+    {"divide", make_divide},
+    {"relu", make_unary},
+    {"relu_grad", make_unary_grad},
+    {"sigmoid", make_unary},
+    {"sigmoid_grad", make_unary_grad},
+    {"tanh", make_unary},
+    {"tanh_grad", make_unary_grad},
+    {"gelu", make_unary},
+    {"gelu_grad", make_unary_grad},
+    {"silu", make_unary},
+    {"silu_grad", make_unary_grad},
+    {"softplus", make_unary},
+    {"softplus_grad", make_unary_grad},
+    {"exp", make_unary},
+    {"exp_grad", make_unary_grad},
+    {"log", make_positive},
+    {"log_grad", make_positive_grad},
+    {"sqrt", make_positive},
+    {"sqrt_grad", make_positive_grad},
+    {"square", make_unary},
+    {"square_grad", make_unary_grad},
+    {"absolute", make_unary},
+    {"absolute_grad", make_unary_grad},
+    {"clip", make_clip},
+    {"clip_grad", make_clip_grad},
+    {"dropout", make_dropout},
+    {"matmul", make_matmul},
+    {"softmax", make_unary},
+    {"softmax_grad", make_unary_grad},
+    {"normalise", make_normalise},
+    {"normalise_grad", make_normalise_grad},
+    {"permute", make_permute},
+    {"slice", make_slice},
+    {"pad", make_pad},
+    {"concat", make_concat},
+    {"embedding", make_embedding},
+    {"embedding_grad", make_embedding_grad},
+    {"linear", make_linear},
+    {"linear_grad_input", make_linear_grad_input},
+    {"linear_grad_weight", make_linear_grad_weight},
+    {"conv2d", make_conv2d},
+    {"conv2d_grad_input", make_conv2d_grad_input},
+    {"conv2d_grad_weight", make_conv2d_grad_weight},
+    {"max_pool2d", make_max_pool2d},
+    {"max_pool2d_grad", make_max_pool2d_grad},
+    {"avg_pool2d", make_max_pool2d},
+    {"avg_pool2d_grad", make_avg_pool2d_grad},
+    {"batch_norm", make_batch_norm},
+    {"batch_norm_grad", make_batch_norm_grad},
+    {"sum", make_reduce},
+    {"mean", make_reduce},
+    {"expand", make_expand},
+    {"reshape", make_reshape},
+    {"lif", make_lif},
+    {"lif_grad", make_lif_grad},
+    {"leak", make_leak},
+    {"leak_grad", make_leak_grad},
+    {"alif", make_alif},
+    {"alif_grad", make_alif_grad},
+    {"levels", make_levels},
+    {"levels_grad", make_levels_grad},
+    {"poisson", make_poisson},
+    {"latency", make_latency},
+    {"change", make_change},
+    {"cross_entropy", make_cross_entropy},
+    {"cross_entropy_grad", make_cross_entropy_grad},
+    {"sgd", make_sgd},
+    {"adam", make_adam},
+};
+
+#endif
