@@ -43,8 +43,10 @@ int main(int argc, char **argv)
             cost = kann_cost(net, 0, 1);
             kann_RMSprop(kann_size_var(net), 1e-3f, 0, 0.9f, net->g, net->x, square);
         }
-        if (count) printf("%.6f\n", 1e3 * (now() - begun) / count);
-        else printf("loss %.5f densities\n", (double)cost);
+        if (count)
+            printf("%.6f\n", 1e3 * (now() - begun) / count);
+        else
+            printf("loss %.5f densities\n", (double)cost);
         fflush(stdout);
     }
     return 0;
