@@ -28,8 +28,8 @@ static const int vgg11[] = {64, -1, 128, -1, 256, 256, -1, 512, 512, -1, 512, 51
 static tern_value neurons(tern_graph *g, const net *n, tern_value x)
 {
     x = tern_batch_norm(g, x, .per_step = true);
-    return tern_lif(g, x, .tau = n->tau, .decay_input = false, .reset = TERN_RESET_SOFT, .detach_reset = false,
-                    .surrogate = TERN_TRIANGLE, .alpha = 1, .truncate = n->truncate);
+    return tern_lif(g, x, .tau = n->tau, .decay_input = false, .reset = TERN_RESET_SOFT,
+                    .detach_reset = false, .surrogate = TERN_TRIANGLE, .alpha = 1, .truncate = n->truncate);
 }
 
 /* x [T,B,C,H,W] -> logits [T,B,CLASSES] */
@@ -57,7 +57,11 @@ static tern_learned build(tern_graph *g, const net *n, rule r, int steps)
     tern_value x = tern_input(g, "x", TERN_F32, TERN_SHAPE(steps, n->batch, n->channels, n->side, n->side));
     tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(n->batch));
     if (r != BPTT) {
-        tern_sltt sltt = {.timesteps = steps, .chosen = r == SLTT_K ? 2 : 0, .alpha = 0.05, .build = one_step, .context = n};
+        tern_sltt sltt = {.timesteps = steps,
+                          .chosen = r == SLTT_K ? 2 : 0,
+                          .alpha = 0.05,
+                          .build = one_step,
+                          .context = n};
         tern_sltt_inputs in = {.frames = x, .labels = labels};
         if (r == SLTT_K) in.mask = tern_input(g, "mask", TERN_F32, TERN_SHAPE(steps));
         PROOF_OK(tern_rule_sltt(g, &sltt, &in, &l));
@@ -82,12 +86,16 @@ static tern_learned build(tern_graph *g, const net *n, rule r, int steps)
 
 static void learn(tern_graph *g, const tern_learned *l)
 {
-    tern_value rate = tern_input(g, "rate", TERN_F32, TERN_SHAPE(1)), step = tern_input(g, "step", TERN_F32, TERN_SHAPE(1));
+    tern_value rate = tern_input(g, "rate", TERN_F32, TERN_SHAPE(1)),
+               step = tern_input(g, "step", TERN_F32, TERN_SHAPE(1));
     for (int i = 0; i < l->count; i++) {
         const char *name = tern_value_of(g, l->params[i])->name;
         tern_shape s = tern_shape_of(g, l->params[i]);
-        tern_value out[3], m = tern_state(g, tern_arena_format(&g->arena, "%s.mean", name), TERN_F32, s, (tern_init){0}, true),
-                           v = tern_state(g, tern_arena_format(&g->arena, "%s.square", name), TERN_F32, s, (tern_init){0}, true);
+        tern_value out[3],
+            m = tern_state(g, tern_arena_format(&g->arena, "%s.mean", name), TERN_F32, s, (tern_init){0},
+                           true),
+            v = tern_state(g, tern_arena_format(&g->arena, "%s.square", name), TERN_F32, s, (tern_init){0},
+                           true);
         tern_apply(g, &tern_op_adam, &(tern_adam_op){0.9, 0.999, 1e-8, 0, false},
                    (tern_value[]){l->params[i], l->grads[i], m, v, rate, step}, 6, out);
         tern_next(g, l->params[i], out[0]);
@@ -104,14 +112,16 @@ typedef struct trainer {
     int32_t labels[BATCH], all[STEPS * BATCH];
 } trainer;
 
-static void open_trainer(trainer *t, const net *n, rule r, uint64_t seed, bool update, tern_store *store, tern_pool *pool)
+static void open_trainer(trainer *t, const net *n, rule r, uint64_t seed, bool update, tern_store *store,
+                         tern_pool *pool)
 {
     *t = (trainer){.rate = 2e-3f};
     PROOF_OK(tern_graph_open(&t->g, &(tern_graph_options){.training = true, .seed = seed}));
     tern_learned l = build(t->g, n, r, STEPS);
     tern_output(t->g, "loss", l.loss);
     tern_output(t->g, "logits", l.logits);
-    for (int i = 0; !update && i < l.count; i++) tern_output(t->g, tern_value_of(t->g, l.params[i])->name, l.grads[i]);
+    for (int i = 0; !update && i < l.count; i++)
+        tern_output(t->g, tern_value_of(t->g, l.params[i])->name, l.grads[i]);
     if (update) learn(t->g, &l);
     PROOF_OK(tern_graph_status(t->g));
     PROOF_OK(tern_plan(&t->p, t->g, NULL));
@@ -187,7 +197,8 @@ static double accuracy(const net *n, const tern_split *split, tern_store *store,
 }
 
 /* Train with a rule; returns test accuracy, adds seconds per step. */
-static double train(const net *n, rule r, uint64_t seed, const tern_dataset *d, tern_pool *pool, double *seconds)
+static double train(const net *n, rule r, uint64_t seed, const tern_dataset *d, tern_pool *pool,
+                    double *seconds)
 {
     tern_store store = {0};
     trainer t;
@@ -214,7 +225,8 @@ static double train(const net *n, rule r, uint64_t seed, const tern_dataset *d, 
 }
 
 /* Mean over weight tensors of the cosine between the gradients of two rules, and the relative distance of all of them. */
-static double cosine(double tau, rule a, rule b, int truncate_b, const tern_dataset *d, tern_pool *pool, double *apart)
+static double cosine(double tau, rule a, rule b, int truncate_b, const tern_dataset *d, tern_pool *pool,
+                     double *apart)
 {
     net na = {tau, 0, BATCH, 2, 34, small}, nb = {tau, truncate_b, BATCH, 2, 34, small};
     tern_store store = {0};
@@ -282,9 +294,12 @@ static double planned(const net *n, rule r, int steps, bool macs)
 static void check_memory(proof *p)
 {
     net n = {1.1, 0, 8, 2, 34, small}, big = {1.1, 0, 128, 2, 48, vgg11};
-    proof_at_most(p, "memory-sltt-t32-over-t4", planned(&n, SLTT, 32, false) / planned(&n, SLTT, 4, false), 1.05);
-    proof_at_least(p, "memory-bptt-t32-over-t4", planned(&n, BPTT, 32, false) / planned(&n, BPTT, 4, false), 4);
-    proof_at_most(p, "memory-vgg11-t6-sltt-over-bptt", planned(&big, SLTT, 6, false) / planned(&big, BPTT, 6, false), 0.30);
+    proof_at_most(p, "memory-sltt-t32-over-t4", planned(&n, SLTT, 32, false) / planned(&n, SLTT, 4, false),
+                  1.05);
+    proof_at_least(p, "memory-bptt-t32-over-t4", planned(&n, BPTT, 32, false) / planned(&n, BPTT, 4, false),
+                   4);
+    proof_at_most(p, "memory-vgg11-t6-sltt-over-bptt",
+                  planned(&big, SLTT, 6, false) / planned(&big, BPTT, 6, false), 0.30);
     /* what a session takes from the allocator is the plan, its states and small change */
     tern_store store = {0};
     trainer t;
@@ -297,9 +312,10 @@ static void check_memory(proof *p)
     tern_store_close(&store);
     /* a backward pass that runs at 2 of T steps; forward work is what one chosen step less would leave */
     net k = {1.1, 0, 8, 2, 34, small};
-    double two = planned(&k, SLTT_K, 10, true), all = planned(&k, SLTT, 10, true), two5 = planned(&k, SLTT_K, 5, true),
-           all5 = planned(&k, SLTT, 5, true);
-    double backward = (all - two) / 8, forward10 = all - 10 * backward; /* (T-2) backward steps are the difference */
+    double two = planned(&k, SLTT_K, 10, true), all = planned(&k, SLTT, 10, true),
+           two5 = planned(&k, SLTT_K, 5, true), all5 = planned(&k, SLTT, 5, true);
+    double backward = (all - two) / 8,
+           forward10 = all - 10 * backward; /* (T-2) backward steps are the difference */
     proof_equal(p, "backward-macs-sltt2-over-sltt", (two - forward10) / (all - forward10), 0.2);
     proof_equal(p, "backward-macs-per-step-is-constant", (all5 - two5) / 3, backward);
 }
@@ -335,7 +351,8 @@ int main(void)
         }
     }
     for (int r = 0; r < 3; r++)
-        printf("%s: mean accuracy %.4f, %.1f ms a step\n", rule_names[r], mean[r], 1e3 * seconds[r][0] / seconds[r][1]);
+        printf("%s: mean accuracy %.4f, %.1f ms a step\n", rule_names[r], mean[r],
+               1e3 * seconds[r][0] / seconds[r][1]);
     proof_at_least(&p, "accuracy-sltt-against-bptt", mean[SLTT], mean[BPTT] - 0.03);
     proof_at_least(&p, "accuracy-sltt2-against-sltt", mean[SLTT_K], mean[SLTT] - 0.04);
     proof_at_least(&p, "accuracy-is-no-chance", mean[BPTT], 0.5);

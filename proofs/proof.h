@@ -20,7 +20,8 @@ typedef struct proof {
         }                                                                                                    \
     } while (0)
 
-static inline void proof_judge(proof *p, const char *name, double got, const char *relation, double expected, bool ok)
+static inline void proof_judge(proof *p, const char *name, double got, const char *relation, double expected,
+                               bool ok)
 {
     p->checks++;
     p->shorts += !ok;
@@ -53,8 +54,8 @@ static inline void proof_skip(proof *p, const char *name, const char *what)
 static inline int proof_end(const proof *p)
 {
     bool pass = p->shorts == 0 && p->checks > 0 && p->skipped == 0;
-    printf("proof %s %s: %s, %d checks, %d short, %d skipped\n", p->row, pass ? "pass" : "fail", p->title, p->checks,
-           p->shorts, p->skipped);
+    printf("proof %s %s: %s, %d checks, %d short, %d skipped\n", p->row, pass ? "pass" : "fail", p->title,
+           p->checks, p->shorts, p->skipped);
     return pass ? 0 : 1;
 }
 
