@@ -103,7 +103,8 @@ int64_t tern_conv_extent(int64_t in, int64_t kernel, int64_t stride, int64_t pad
 /* Kernels that read spikes count the additions of a weight that the spikes ask for (a spike times the outputs that it
  * reaches: tern_work's accumulates) onto *accumulates unless it is NULL.
  *
- * Which loops a spike kernel uses: the faster one for the density at hand (same bits either way), or one of the two. */
+ * Which loops a spike kernel uses: the faster one for the density at hand, or one of the two.  Both give the same bits,
+ * but for the weight gradient of a convolution, which they sum in different orders. */
 typedef enum tern_spike_path { TERN_SPIKE_AUTO, TERN_SPIKE_DENSE, TERN_SPIKE_SPARSE } tern_spike_path;
 
 /* Scratch that serves all of the functions below. */
