@@ -81,12 +81,7 @@ static tern_status prepare(tern_cost_job *job, double density)
     TERN_TRY(tern_program_work(job->program, density, job->steps));
     tern_memory_need need;
     tern_program_memory(job->program, &need);
-    for (size_t i = 0; i < count; i++) {
-        const tern_step_work *s = &job->steps[i];
-        job->tasks[i] =
-            (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
-                             s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
-    }
+    for (size_t i = 0; i < count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
     job->query = (tern_cost_query){job->tasks, (int)count, need.weights, need.state, need.arena, need.inputs};
     return TERN_OK;
 }

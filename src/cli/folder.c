@@ -46,28 +46,12 @@ static tern_status read_progress(const char *text, const char *path, tern_progre
     return TERN_OK;
 }
 
-/* Moves the tensors of a file into a store. */
-static tern_status fill_store(tern_bundle *bundle, tern_store *store)
-{
-    for (int i = 0; i < bundle->count; i++) {
-        int index;
-        tern_type type = {bundle->tensors[i].dtype, bundle->tensors[i].shape};
-        TERN_TRY(tern_store_need(store, bundle->names[i], &type, (tern_init){0}, 0, &index));
-        memcpy(store->tensors[index].data, bundle->tensors[i].data,
-               tern_bytes_of(type.dtype, tern_elements(&type.shape)));
-    }
-    return TERN_OK;
-}
-
 tern_status tern_run_load(const char *folder, tern_store *store, tern_progress_state *state)
 {
     char path[4096], *document = NULL;
-    tern_bundle bundle = {0};
     TERN_TRY(tern_run_path(path, folder, "model.safetensors"));
-    TERN_TRY(tern_checkpoint_read(path, &bundle, &document));
+    TERN_TRY(tern_store_read(store, path, &document));
     tern_status status = read_progress(document, path, state);
-    if (status == TERN_OK) status = fill_store(&bundle, store);
-    tern_bundle_free(&bundle);
     tern_release(document);
     return status;
 }

@@ -19,9 +19,6 @@ typedef struct tern_alif_op {
     int truncate;
 } tern_alif_op;
 
-static const char *const reset_names[] = {"soft", "hard", "none", NULL};
-static const char *const surrogate_names[] = {"arctan",       "sigmoid",      "rectangle", "triangle",
-                                              "fast_sigmoid", "linear_decay", NULL};
 #define ALIF_ARG(field, kind, doc) TERN_ARG(tern_alif_op, field, kind, doc)
 static const tern_arg alif_args[] = {
     ALIF_ARG(decay, TERN_ARG_REAL, "share of the membrane that stays each step"),
@@ -30,9 +27,9 @@ static const tern_arg alif_args[] = {
     ALIF_ARG(v_reset, TERN_ARG_REAL, "rest and hard reset potential"),
     ALIF_ARG(rho, TERN_ARG_REAL, "share of the adaptation that stays each step"),
     ALIF_ARG(beta, TERN_ARG_REAL, "what a spike adds to the threshold"),
-    {"reset", TERN_ARG_CHOICE, offsetof(tern_alif_op, reset), "rule after a spike", reset_names},
+    {"reset", TERN_ARG_CHOICE, offsetof(tern_alif_op, reset), "rule after a spike", tern_reset_names},
     {"surrogate", TERN_ARG_CHOICE, offsetof(tern_alif_op, surrogate),
-     "derivative that stands in for the step's", surrogate_names},
+     "derivative that stands in for the step's", tern_surrogate_names},
     ALIF_ARG(alpha, TERN_ARG_REAL, "sharpness of the surrogate"),
     ALIF_ARG(detach_reset, TERN_ARG_BOOL, "no gradient through the reset"),
     ALIF_ARG(truncate, TERN_ARG_INT, "gradient through time is cut every so many steps"),

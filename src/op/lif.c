@@ -18,18 +18,18 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const reset_names[] = {"soft", "hard", "none", NULL};
-static const char *const surrogate_names[] = {"arctan",       "sigmoid",      "rectangle", "triangle",
-                                              "fast_sigmoid", "linear_decay", NULL};
+const char *const tern_reset_names[] = {"soft", "hard", "none", NULL};
+const char *const tern_surrogate_names[] = {"arctan",       "sigmoid",      "rectangle", "triangle",
+                                            "fast_sigmoid", "linear_decay", NULL};
 #define LIF_ARG(field, kind, doc) TERN_ARG(tern_lif_op, field, kind, doc)
 static const tern_arg lif_args[] = {
     LIF_ARG(decay, TERN_ARG_REAL, "share of the membrane that stays each step"),
     LIF_ARG(gain, TERN_ARG_REAL, "factor of the input current"),
     LIF_ARG(threshold, TERN_ARG_REAL, "membrane at which a neuron fires"),
     LIF_ARG(v_reset, TERN_ARG_REAL, "rest and hard reset potential"),
-    {"reset", TERN_ARG_CHOICE, offsetof(tern_lif_op, reset), "rule after a spike", reset_names},
+    {"reset", TERN_ARG_CHOICE, offsetof(tern_lif_op, reset), "rule after a spike", tern_reset_names},
     {"surrogate", TERN_ARG_CHOICE, offsetof(tern_lif_op, surrogate),
-     "derivative that stands in for the step's", surrogate_names},
+     "derivative that stands in for the step's", tern_surrogate_names},
     LIF_ARG(alpha, TERN_ARG_REAL, "sharpness of the surrogate"),
     LIF_ARG(detach_reset, TERN_ARG_BOOL, "no gradient through the reset"),
     LIF_ARG(strict, TERN_ARG_BOOL, "fires above the threshold only"),

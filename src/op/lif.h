@@ -15,6 +15,9 @@ typedef struct tern_lif_op {
     int truncate;
 } tern_lif_op;
 
+/* Names of tern_reset and tern_surrogate, NULL at the end. */
+extern const char *const tern_reset_names[], *const tern_surrogate_names[];
+
 /* Derivative of the surrogate at z. */
 double tern_surrogate_slope(tern_surrogate surrogate, double alpha, double z);
 

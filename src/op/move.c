@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-static void no_work(const tern_call *call, tern_work *work)
-{
-    (void)call;
-    (void)work;
-}
-
 static void copy_element(const tern_tensor *to, int64_t i, const tern_tensor *from, int64_t k)
 {
     tern_set(to, i, tern_get(from, k));
@@ -84,7 +78,7 @@ const tern_op tern_op_permute = {
     .args_size = sizeof(tern_permute_op),
     .infer = permute_infer,
     .grad = permute_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = permute_run,
 };
 
@@ -183,7 +177,7 @@ const tern_op tern_op_slice = {
     .args_size = sizeof(tern_slice_op),
     .infer = slice_infer,
     .grad = slice_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = slice_run,
 };
 
@@ -194,7 +188,7 @@ const tern_op tern_op_pad = {
     .args_size = sizeof(tern_slice_op),
     .infer = pad_infer,
     .grad = pad_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = pad_run,
 };
 
@@ -269,7 +263,7 @@ const tern_op tern_op_concat = {
     .args_size = sizeof(tern_concat_op),
     .infer = concat_infer,
     .grad = concat_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = concat_run,
 };
 
@@ -318,7 +312,7 @@ const tern_op tern_op_embedding = {
     .doc = "rows of a table by index",
     .infer = embedding_infer,
     .grad = embedding_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = embedding_run,
 };
 

@@ -45,6 +45,9 @@ tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape);
 tern_value tern_apply1(tern_graph *graph, const tern_op *op, tern_value x);
 tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_value b);
 
+/* Work of operators that move bytes and compute nothing. */
+void tern_no_work(const tern_call *call, tern_work *work);
+
 /* Work of a product in which each element of in[operand] meets `fan_out` weights: multiply-accumulates, or, where the
  * operand is spikes, accumulates for the ones only (counted when data are there, from density else). */
 void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work);

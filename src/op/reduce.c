@@ -253,13 +253,6 @@ static tern_status expand_grad(tern_grad *c)
     return TERN_OK;
 }
 
-/* Moves bytes, computes nothing. */
-static void no_work(const tern_call *call, tern_work *work)
-{
-    (void)call;
-    (void)work;
-}
-
 const tern_op tern_op_expand = {
     .name = "expand",
     .doc = "broadcast to a shape",
@@ -267,7 +260,7 @@ const tern_op tern_op_expand = {
     .args_size = sizeof(tern_expand_op),
     .infer = expand_infer,
     .grad = expand_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = expand_run,
     .fast = expand_kernels,
 };

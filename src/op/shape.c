@@ -33,12 +33,6 @@ static void reshape_run(const tern_call *call)
     if (call->out[0].data != call->in[0].data) memcpy(call->out[0].data, call->in[0].data, bytes);
 }
 
-static void no_work(const tern_call *call, tern_work *work)
-{
-    (void)call;
-    (void)work;
-}
-
 const tern_op tern_op_reshape = {
     .name = "reshape",
     .doc = "the same elements under another shape",
@@ -48,7 +42,7 @@ const tern_op tern_op_reshape = {
     .inplace = {1},
     .infer = reshape_infer,
     .grad = reshape_grad,
-    .work = no_work,
+    .work = tern_no_work,
     .run = reshape_run,
 };
 

@@ -4,6 +4,7 @@
 #define TERN_PLAN_H
 
 #include "graph/graph.h"
+#include "machine/machine.h"
 
 typedef struct tern_program tern_program;
 
@@ -78,6 +79,9 @@ typedef struct tern_step_work {
 
 /* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros. */
 tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps);
+
+/* A step as a task of the cost model: f32, under the label of its layer. */
+tern_task_work tern_task_of(const tern_step_work *step);
 
 /* Bytes that a machine must hold to run the program. */
 typedef struct tern_memory_need {

@@ -104,6 +104,12 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
     return TERN_OK;
 }
 
+tern_task_work tern_task_of(const tern_step_work *s)
+{
+    return (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
+                            s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
+}
+
 void tern_program_memory(const tern_program *program, tern_memory_need *need)
 {
     const tern_graph *g = program->graph;

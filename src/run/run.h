@@ -21,6 +21,9 @@ void tern_initialise(const tern_tensor *tensor, tern_init init, uint64_t seed,
 tern_status tern_store_need(tern_store *store, const char *name, const tern_type *type, tern_init init,
                             uint64_t seed, int *index);
 
+/* Add the tensors of a checkpoint; *document is its JSON text, the caller's to release (untouched on failure). */
+tern_status tern_store_read(tern_store *store, const char *path, char **document);
+
 typedef struct tern_session tern_session;
 
 /* program and store must outlive the session; pool may be NULL (one thread). */

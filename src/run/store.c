@@ -1,6 +1,8 @@
 /* Parameters and kept states by name. */
 #include "run/run.h"
 
+#include "io/io.h"
+
 #include <string.h>
 
 void tern_store_close(tern_store *store)
@@ -75,4 +77,25 @@ tern_status tern_store_need(tern_store *store, const char *name, const tern_type
     store->tensors[store->count] = tensor;
     store->names[store->count++] = copy;
     return TERN_OK;
+}
+
+tern_status tern_store_read(tern_store *store, const char *path, char **document)
+{
+    tern_bundle bundle = {0};
+    char *text = NULL;
+    TERN_TRY(tern_checkpoint_read(path, &bundle, &text));
+    tern_status status = TERN_OK;
+    for (int i = 0, index; status == TERN_OK && i < bundle.count; i++) {
+        const tern_tensor *from = &bundle.tensors[i];
+        tern_type type = {from->dtype, from->shape};
+        status = tern_store_need(store, bundle.names[i], &type, (tern_init){0}, 0, &index);
+        if (status != TERN_OK) break;
+        memcpy(store->tensors[index].data, from->data, tern_bytes_of(type.dtype, tern_elements(&type.shape)));
+    }
+    tern_bundle_free(&bundle);
+    if (status == TERN_OK)
+        *document = text;
+    else
+        tern_release(text);
+    return status;
 }

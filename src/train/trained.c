@@ -1,9 +1,6 @@
 /* A trained net behind plain arguments: what bindings of other languages call. */
-#include "io/io.h"
 #include "machine/machine.h"
 #include "train/train.h"
-
-#include <string.h>
 
 struct tern_trained {
     const tern_net *net;
@@ -27,21 +24,10 @@ void tern_trained_close(tern_trained *trained)
 
 static tern_status load(tern_trained *t, const char *path)
 {
-    tern_bundle bundle = {0};
     char *document = NULL;
-    TERN_TRY(tern_checkpoint_read(path, &bundle, &document));
-    tern_status status = TERN_OK;
-    for (int i = 0, index; status == TERN_OK && i < bundle.count; i++) {
-        const tern_tensor *from = &bundle.tensors[i];
-        tern_type type = {from->dtype, from->shape};
-        status = tern_store_need(&t->store, bundle.names[i], &type, (tern_init){0}, 0, &index);
-        if (status != TERN_OK) break;
-        memcpy(t->store.tensors[index].data, from->data,
-               tern_bytes_of(type.dtype, tern_elements(&type.shape)));
-    }
-    tern_bundle_free(&bundle);
+    TERN_TRY(tern_store_read(&t->store, path, &document));
     tern_release(document);
-    return status;
+    return TERN_OK;
 }
 
 static tern_status open_trained(tern_trained *t, const char *net, const tern_named_number *options,
@@ -99,12 +85,7 @@ static tern_status tasks_of(const tern_program *p, double density, tern_task_wor
     *tasks = tern_take_array(count, sizeof **tasks);
     tern_status status = steps && *tasks ? tern_program_work(p, density, steps)
                                          : tern_no_memory(count * sizeof *steps, "a cost");
-    for (int i = 0; status == TERN_OK && i < p->step_count; i++) {
-        const tern_step_work *s = &steps[i];
-        (*tasks)[i] =
-            (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
-                             s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
-    }
+    for (int i = 0; status == TERN_OK && i < p->step_count; i++) (*tasks)[i] = tern_task_of(&steps[i]);
     tern_release(steps);
     return status;
 }
