@@ -193,6 +193,51 @@ static void test_random_graphs(void **state)
     }
 }
 
+/* y = x * (2 w): the product of parameters is computed once, outside the arena, and again after w has changed. */
+static void test_prepared(void **state)
+{
+    (void)state;
+    tern_graph *g, *learn;
+    tern_program *p, *update;
+    tern_session *s, *other;
+    tern_store store = {0};
+    tern_tensor y;
+    const float x = 3;
+    assert_ok(tern_graph_open(&g, NULL));
+    tern_value w = tern_param(g, "w", TERN_SHAPE(1), (tern_init){TERN_INIT_CONSTANT, 5});
+    tern_value twice = tern_multiply(g, w, tern_scalar(g, 2));
+    tern_output(g, "y", tern_multiply(g, tern_input(g, "x", TERN_F32, TERN_SHAPE(1)), twice));
+    assert_ok(tern_plan(&p, g, NULL));
+    assert_int_equal(p->prepare_count, 1);
+    assert_int_equal(p->places[twice.id].space, TERN_SPACE_PREPARED);
+    assert_int_equal(p->arena_bytes, 64); /* y alone */
+
+    assert_ok(tern_graph_open(&learn, NULL));
+    tern_value v = tern_param(learn, "w", TERN_SHAPE(1), (tern_init){0});
+    tern_next(learn, v, tern_add(learn, v, tern_scalar(learn, 1)));
+    assert_ok(tern_plan(&update, learn, NULL));
+    assert_int_equal(update->prepare_count, 0); /* w changes */
+
+    assert_ok(tern_session_open(&s, p, &store, NULL));
+    assert_ok(tern_session_open(&other, update, &store, NULL));
+    assert_ok(tern_session_bind(s, "x", &x));
+    for (int run = 0; run < 3; run++) {
+        tern_session_count(s, run == 1);
+        for (int again = 0; again < 2; again++) assert_ok(tern_session_run(s, 0));
+        assert_ok(tern_session_output(s, "y", &y));
+        assert_true(*(float *)y.data == 3.0F * 2.0F * (5.0F + (float)run));
+        assert_ok(tern_session_run(other, 0));
+    }
+    assert_true(tern_session_counters(s)[0].elementwise == 0 && tern_session_counters(s)[1].elementwise == 2);
+    tern_session_close(other);
+    tern_session_close(s);
+    tern_store_close(&store);
+    tern_program_close(update);
+    tern_program_close(p);
+    tern_graph_close(learn);
+    tern_graph_close(g);
+}
+
 /* A chain x -> h1 -> .. with a loss: training under a limit computes forward values again and gives the same bits. */
 static void test_recompute(void **state)
 {
@@ -300,9 +345,8 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graphs),
-        cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_allocation_is_tight),
+        cmocka_unit_test(test_random_graphs), cmocka_unit_test(test_prepared),
+        cmocka_unit_test(test_recompute),     cmocka_unit_test(test_allocation_is_tight),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

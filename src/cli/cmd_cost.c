@@ -80,7 +80,7 @@ static tern_status prepare(tern_cost_job *job, double density)
         return tern_no_memory(count * sizeof *job->tasks, "a cost");
     TERN_TRY(tern_program_work(job->program, density, job->steps));
     tern_memory_need need;
-    tern_program_memory(job->program, &need);
+    TERN_TRY(tern_program_memory(job->program, &need));
     for (size_t i = 0; i < count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
     job->query = (tern_cost_query){job->tasks, (int)count, need.weights, need.state, need.arena, need.inputs};
     return TERN_OK;

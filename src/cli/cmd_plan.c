@@ -17,11 +17,11 @@ static json_t *steps_json(const tern_program *p)
     for (int i = 0; i < p->step_count; i++) {
         const tern_node *n = p->steps[i].node;
         const tern_place *place = &p->places[n->out[0].id];
-        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:I,s:I,s:i,s:i,s:I}", "layer", n->layer,
+        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:i,s:i,s:I}", "layer", n->layer,
                                              "operator", n->op->name, "kernel",
-                                             p->steps[i].fast ? p->steps[i].fast->name : "reference",
-                                             "offset", (json_int_t)place->offset, "bytes",
-                                             (json_int_t)place->bytes, "first", place->first, "last",
+                                             p->steps[i].fast ? p->steps[i].fast->name : "reference", "once",
+                                             i < p->prepare_count, "offset", (json_int_t)place->offset,
+                                             "bytes", (json_int_t)place->bytes, "first", place->first, "last",
                                              place->last, "scratch", (json_int_t)p->steps[i].scratch_bytes));
     }
     return all;
@@ -31,15 +31,15 @@ static tern_status print(tern_cli *cli, const tern_program *p)
 {
     tern_memory_need need;
     char a[24], b[24];
-    tern_program_memory(p, &need);
+    TERN_TRY(tern_program_memory(p, &need));
     if (cli->json)
-        return tern_print_json(json_pack("{s:I,s:I,s:f,s:f,s:f,s:o}", "arena_bytes",
-                                         (json_int_t)p->arena_bytes, "least_bytes",
-                                         (json_int_t)p->least_bytes, "weights", need.weights, "state",
-                                         need.state, "inputs", need.inputs, "steps", steps_json(p)));
+        return tern_print_json(json_pack(
+            "{s:I,s:I,s:I,s:f,s:f,s:f,s:o}", "arena_bytes", (json_int_t)p->arena_bytes, "least_bytes",
+            (json_int_t)p->least_bytes, "prepared_bytes", (json_int_t)p->prepared_bytes, "weights",
+            need.weights, "state", need.state, "inputs", need.inputs, "steps", steps_json(p)));
     tern_grid t = {0};
     tern_grid_row(&t, "step|layer|operator|kernel|offset|bytes|lives until");
-    for (int i = 0; i < p->step_count; i++) {
+    for (int i = p->prepare_count; i < p->step_count; i++) {
         const tern_node *n = p->steps[i].node;
         const tern_place *place = &p->places[n->out[0].id];
         if (n->op->flags & TERN_OP_VIEW) continue;
@@ -51,6 +51,9 @@ static tern_status print(tern_cli *cli, const tern_program *p)
     printf("arena %zu bytes (%s), %.3f of the most that is alive at once (step %d)\n", p->arena_bytes,
            tern_human(a, (double)p->arena_bytes, "B"),
            p->least_bytes ? (double)p->arena_bytes / (double)p->least_bytes : 1.0, p->peak_step);
+    if (p->prepare_count)
+        printf("%d steps run once, when the parameters are new; what they keep is counted as weights\n",
+               p->prepare_count);
     printf("weights %.0f bytes (%s), state %.0f bytes, inputs %.0f bytes\n", need.weights,
            tern_human(b, need.weights, "B"), need.state, need.inputs);
     return TERN_OK;

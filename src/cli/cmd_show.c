@@ -16,13 +16,19 @@ static const tern_exclusion exclusions[] = {
     {0},
 };
 
-/* Parameters whose first reader stands in a layer. */
-static int64_t layer_parameters(const tern_graph *g, const tern_node *node)
+/* Parameters that a node reads itself or through what was prepared from them, each with its first reader only. */
+static int64_t layer_parameters(const tern_program *p, const tern_node *node, bool *seen)
 {
+    const tern_graph *g = p->graph;
     int64_t count = 0;
     for (int i = 0; i < node->nin; i++) {
+        int id = node->in[i].id;
         const tern_value_info *v = tern_value_of(g, node->in[i]);
-        if (v && v->kind == TERN_VALUE_PARAM) count += tern_elements(&v->type.shape);
+        if (!v || seen[id]) continue;
+        seen[id] = true;
+        if (v->kind == TERN_VALUE_PARAM) count += tern_elements(&v->type.shape);
+        if (v->kind == TERN_VALUE_NODE && p->places[id].space == TERN_SPACE_PREPARED)
+            count += layer_parameters(p, g->nodes[v->node], seen);
     }
     return count;
 }
@@ -31,16 +37,17 @@ static tern_status layers(tern_cli *cli, const tern_subject *s, const tern_progr
 {
     const tern_graph *g = p->graph;
     tern_step_work *work = tern_take_array((size_t)p->step_count + 1, sizeof *work);
-    if (!work) return tern_no_memory((size_t)p->step_count * sizeof *work, "a table");
-    tern_status status = tern_program_work(p, 1, work);
+    bool *seen = tern_take_array((size_t)g->value_count, sizeof *seen);
+    tern_status status = work && seen ? tern_program_work(p, 1, work)
+                                      : tern_no_memory((size_t)p->step_count * sizeof *work, "a table");
     tern_grid table = {0};
     json_t *all = json_array();
     char shape[96], macs[24], adds[24], count[24];
     tern_grid_row(&table, "layer|operator|output|parameters|MACs|accumulates at density 1");
-    for (int i = 0; status == TERN_OK && i < p->step_count; i++) {
+    for (int i = p->prepare_count; status == TERN_OK && i < p->step_count; i++) {
         const tern_node *n = p->steps[i].node;
         const tern_type *t = &g->values[n->out[0].id].type;
-        int64_t parameters = layer_parameters(g, n);
+        int64_t parameters = layer_parameters(p, n, seen);
         tern_shape_text(shape, &t->shape);
         tern_grid_row(&table, "%s|%s|%s %s|%s|%s|%s", n->layer, n->op->name, tern_dtype_of(t->dtype)->name,
                       shape, parameters ? tern_human(count, (double)parameters, "") : "",
@@ -52,6 +59,7 @@ static tern_status layers(tern_cli *cli, const tern_subject *s, const tern_progr
                                              tern_work_json(&work[i].work)));
     }
     tern_release(work);
+    tern_release(seen);
     if (status == TERN_OK && cli->json) {
         json_t *parameters = tern_parameters_json(s->net, s->parameters);
         status = tern_print_json(json_pack("{s:s,s:o,s:I,s:O}", "net", s->net->name, "options", parameters,
@@ -168,6 +176,9 @@ static tern_status show_machine(tern_cli *cli, const char *name)
 static tern_status run_show(tern_cli *cli)
 {
     const char *what = cli->arguments[0];
+    bool kind = strcmp(what, "operator") == 0 || strcmp(what, "machine") == 0;
+    if (cli->count == 1 && kind)
+        return tern_fail(TERN_USAGE, "show %s: the name is missing; tern list %ss lists them", what, what);
     if (cli->count == 1) return show_net(cli);
     if (strcmp(what, "operator") == 0) return show_operator(cli, cli->arguments[1]);
     if (strcmp(what, "machine") == 0) return show_machine(cli, cli->arguments[1]);

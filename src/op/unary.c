@@ -203,7 +203,7 @@ SMOOTH(exp, "e^x", exp(x), exp(x))
 SMOOTH(log, "natural logarithm", log(x), 1 / x)
 SMOOTH(sqrt, "square root", sqrt(x), 0.5 / sqrt(x))
 SMOOTH(square, "x^2", x *x, 2 * x)
-SMOOTH(absolute, "|x|", fabs(x), SIGN(x))
+SMOOTH(absolute, "magnitude of x", fabs(x), SIGN(x))
 
 /* ---- clip: the one with limits -------------------------------------------------------------------------- */
 

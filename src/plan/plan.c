@@ -65,6 +65,12 @@ static void place_sources(tern_program *p)
             .space = spaces[p->graph->values[i].kind], .root = i, .bytes = value_bytes(p->graph, i)};
 }
 
+/* Where the results of a step are. */
+static tern_space space_of_step(const tern_program *p, int s)
+{
+    return s < p->prepare_count ? TERN_SPACE_PREPARED : TERN_SPACE_ARENA;
+}
+
 /* Whether output `slot` of the node of step s may use the memory of the root of its `operand`. */
 static bool may_share(const tern_program *p, int s, int slot, int operand, const int *root_last)
 {
@@ -76,7 +82,7 @@ static bool may_share(const tern_program *p, int s, int slot, int operand, const
     for (int i = 0; i < node->nin;
          i++) /* another operand in the same memory would be overwritten under the kernel */
         if (i != operand && node->in[i].id && p->places[node->in[i].id].root == place->root) return false;
-    if (place->space == TERN_SPACE_ARENA) return true;
+    if (place->space == space_of_step(p, s)) return true;
     /* a state may be overwritten by the value that it becomes */
     return place->space == TERN_SPACE_STORE && place->root == in && p->graph->values[in].next.id == out;
 }
@@ -107,7 +113,7 @@ static void place_results(tern_program *p, const int *last, int *root_last)
                 if (p->places[shared->root].last < root_last[shared->root])
                     p->places[shared->root].last = root_last[shared->root];
             } else {
-                *place = (tern_place){TERN_SPACE_ARENA,
+                *place = (tern_place){space_of_step(p, s),
                                       out,
                                       value_bytes(g, out),
                                       0,
@@ -154,7 +160,8 @@ static const tern_fast *choose_kernel(const tern_call *call, const tern_plan_opt
 /* Programs of a node's bodies, which run one at a time in the same memory behind the operator's own. */
 static tern_status plan_bodies(tern_step *step, const tern_plan_options *options)
 {
-    tern_plan_options inner = {.reference = options->reference, .keep_order = options->keep_order};
+    tern_plan_options inner = {
+        .reference = options->reference, .keep_order = options->keep_order, .every_run = true};
     size_t most = 0;
     for (int i = 0; i < TERN_BODIES; i++) {
         const tern_graph *body = tern_body_of(step->node, i);
@@ -187,8 +194,8 @@ static tern_status plan_step(tern_program *p, const tern_node *node, const tern_
     return status;
 }
 
-/* Offsets of all arena roots and scratch areas. */
-static tern_status allocate(tern_program *p)
+/* Offsets of all roots of a space and of the scratch memory of steps from..to-1, which work in it. */
+static tern_status allocate(tern_program *p, tern_space space, int from, int to, size_t *bytes)
 {
     const tern_graph *g = p->graph;
     tern_block *blocks = tern_take_array((size_t)g->value_count + (size_t)p->step_count, sizeof *blocks);
@@ -196,22 +203,23 @@ static tern_status allocate(tern_program *p)
     int count = 0;
     for (int i = 1; i < g->value_count; i++) {
         const tern_place *place = &p->places[i];
-        if (place->space == TERN_SPACE_ARENA && place->root == i)
+        if (place->space == space && place->root == i)
             blocks[count++] = (tern_block){place->bytes, 0, place->first, place->last};
     }
-    for (int s = 0; s < p->step_count; s++)
+    for (int s = from; s < to; s++)
         if (p->steps[s].scratch_bytes) blocks[count++] = (tern_block){p->steps[s].scratch_bytes, 0, s, s};
-    p->least_bytes = tern_least_bytes(blocks, count, p->step_count + 1, &p->peak_step);
-    tern_status status = tern_allocate(blocks, count, &p->arena_bytes);
+    if (space == TERN_SPACE_ARENA)
+        p->least_bytes = tern_least_bytes(blocks, count, p->step_count + 1, &p->peak_step);
+    tern_status status = tern_allocate(blocks, count, bytes);
     count = 0;
     for (int i = 1; i < g->value_count; i++) {
         tern_place *place = &p->places[i];
-        if (place->space == TERN_SPACE_ARENA && place->root == i) place->offset = blocks[count++].offset;
+        if (place->space == space && place->root == i) place->offset = blocks[count++].offset;
     }
-    for (int s = 0; s < p->step_count; s++)
+    for (int s = from; s < to; s++)
         if (p->steps[s].scratch_bytes) p->steps[s].scratch_offset = blocks[count++].offset;
     for (int i = 1; i < g->value_count; i++)
-        if (p->places[i].space == TERN_SPACE_ARENA) p->places[i].offset = p->places[p->places[i].root].offset;
+        if (p->places[i].space == space) p->places[i].offset = p->places[p->places[i].root].offset;
     tern_release(blocks);
     return status;
 }
@@ -223,6 +231,10 @@ static tern_status does_not_fit(const tern_program *p, size_t memory)
     char need[24], have[24], bytes[24], shape[96];
     tern_text text = {0};
     size_t above = SIZE_MAX;
+    const tern_step *step = p->peak_step < p->step_count ? &p->steps[p->peak_step] : NULL;
+    if (step && step->scratch_bytes)
+        tern_text_format(&text, "scratch of %s (%s)", step->fast ? step->fast->name : step->node->op->name,
+                         tern_human(bytes, (double)step->scratch_bytes, "B"));
     for (int shown = 0; shown < 5; shown++) {
         int biggest = 0;
         for (int i = 1; i < g->value_count; i++) {
@@ -236,15 +248,14 @@ static tern_status does_not_fit(const tern_program *p, size_t memory)
         above = p->places[biggest].bytes;
         const tern_value_info *v = &g->values[biggest];
         const tern_node *node = g->nodes[v->node];
-        tern_text_format(&text, "%s%s %s of %s (%s)", shown ? ", " : "", tern_dtype_of(v->type.dtype)->name,
-                         tern_shape_text(shape, &v->type.shape), node->layer,
-                         tern_human(bytes, (double)above, "B"));
+        tern_text_format(&text, "%s%s %s of %s (%s)", text.size ? ", " : "",
+                         tern_dtype_of(v->type.dtype)->name, tern_shape_text(shape, &v->type.shape),
+                         node->layer, tern_human(bytes, (double)above, "B"));
     }
     tern_status status = tern_fail(
         TERN_NO_FIT, "does not fit: the arena needs %s, the budget is %s; alive at step %d (%s): %s",
         tern_human(need, (double)p->arena_bytes, "B"), tern_human(have, (double)memory, "B"), p->peak_step,
-        p->peak_step < p->step_count ? p->steps[p->peak_step].node->layer : "outputs",
-        text.data ? text.data : "");
+        step ? step->node->layer : "outputs", text.data ? text.data : "");
     tern_text_free(&text);
     return status;
 }
@@ -270,6 +281,21 @@ static bool is_live(const tern_node *node, const int *live)
     return false;
 }
 
+/* Steps of all live nodes in the given order, those that are prepared first. */
+static tern_status plan_steps(tern_program *p, const int *order, const int *live, const bool *fixed,
+                              const tern_plan_options *options)
+{
+    for (int prepared = 1; prepared >= 0; prepared--) {
+        for (int n = 0; n < p->graph->node_count; n++) {
+            const tern_node *node = p->graph->nodes[order ? order[n] : n];
+            if (is_live(node, live) && fixed[node->out[0].id] == (prepared == 1))
+                TERN_TRY(plan_step(p, node, options));
+        }
+        if (prepared) p->prepare_count = p->step_count;
+    }
+    return TERN_OK;
+}
+
 /* A program in the given order of nodes (NULL: that of the graph). */
 static tern_status plan_in_order(tern_program **program, const tern_graph *graph, const int *order,
                                  const tern_plan_options *options)
@@ -277,8 +303,9 @@ static tern_status plan_in_order(tern_program **program, const tern_graph *graph
     size_t values = (size_t)graph->value_count;
     tern_program *p = tern_take(sizeof *p);
     int *last = tern_take_array(2 * values, sizeof *last);
+    bool *fixed = tern_take_array(values, sizeof *fixed);
     tern_status status = TERN_OK;
-    if (!p || !last) {
+    if (!p || !last || !fixed) {
         status = tern_no_memory(values * sizeof *last, "a plan");
         goto done;
     }
@@ -290,17 +317,17 @@ static tern_status plan_in_order(tern_program **program, const tern_graph *graph
         goto done;
     }
     mark_live(graph, last);
-    for (int n = 0; n < graph->node_count; n++) {
-        const tern_node *node = graph->nodes[order ? order[n] : n];
-        if (is_live(node, last)) TERN_GOTO(done, plan_step(p, node, options));
-    }
+    if (!options->every_run) tern_mark_prepared(graph, fixed);
+    TERN_GOTO(done, plan_steps(p, order, last, fixed, options));
     last_uses(p, last);
     place_sources(p);
     place_results(p, last, last + values);
     TERN_GOTO(done, place_copies(p));
-    TERN_GOTO(done, allocate(p));
+    TERN_GOTO(done, allocate(p, TERN_SPACE_PREPARED, 0, p->prepare_count, &p->prepared_bytes));
+    TERN_GOTO(done, allocate(p, TERN_SPACE_ARENA, p->prepare_count, p->step_count, &p->arena_bytes));
 done:
     tern_release(last);
+    tern_release(fixed);
     if (status == TERN_OK)
         *program = p;
     else

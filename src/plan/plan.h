@@ -14,6 +14,7 @@ typedef enum tern_space {
     TERN_SPACE_INPUT,    /* memory of the caller */
     TERN_SPACE_STORE,    /* parameter or state */
     TERN_SPACE_CONSTANT, /* in the graph */
+    TERN_SPACE_PREPARED, /* at an offset of the prepared memory: what follows from parameters that do not change */
 } tern_space;
 
 /* Where a value is.  Values that share memory (views, in-place results) have the same root. */
@@ -21,8 +22,8 @@ typedef struct tern_place {
     tern_space space;
     int root;        /* value id that owns the memory */
     size_t bytes;    /* of the root */
-    size_t offset;   /* ARENA: from its beginning */
-    int first, last; /* ARENA, of the root: steps (first writes it, last reads it) */
+    size_t offset;   /* ARENA, PREPARED: from its beginning */
+    int first, last; /* ARENA, PREPARED, of the root: steps (first writes it, last reads it) */
 } tern_place;
 
 typedef struct tern_step {
@@ -43,17 +44,20 @@ struct tern_program {
     tern_graph *own_graph;   /* the same, where planning had to change it (recomputation); else NULL */
     tern_step *steps;
     int step_count;
+    int prepare_count;  /* of them, the first: run once, and again after the parameters have changed */
     tern_place *places; /* [graph->value_count] */
     tern_copy *copies;
     int copy_count;
-    size_t arena_bytes; /* what one run needs */
-    size_t least_bytes; /* most bytes alive at one step: no allocation can be below */
-    int peak_step;      /* where that is */
+    size_t prepared_bytes; /* results and scratch of the steps that run once */
+    size_t arena_bytes;    /* what one run needs */
+    size_t least_bytes;    /* most bytes alive at one step: no allocation can be below */
+    int peak_step;         /* where that is */
 };
 
 typedef struct tern_plan_options {
     bool reference;  /* reference kernels only */
     bool keep_order; /* steps in the order of the graph */
+    bool every_run;  /* all steps run each time: a body, whose parameters are what its operator is given */
     size_t memory;   /* arena limit in bytes: forward values are computed again to keep it; 0: none */
 } tern_plan_options;
 
@@ -77,17 +81,18 @@ typedef struct tern_step_work {
     bool on_spikes; /* an operand is spikes: event-driven units can run it */
 } tern_step_work;
 
-/* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros. */
+/* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros, and so
+ * have steps that are not part of each run. */
 tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps);
 
 /* A step as a task of the cost model: f32, under the label of its layer. */
 tern_task_work tern_task_of(const tern_step_work *step);
 
-/* Bytes that a machine must hold to run the program. */
+/* Bytes that a machine must hold to run the program: of parameters that only prepared steps read, their results. */
 typedef struct tern_memory_need {
     double weights, state, arena, inputs;
 } tern_memory_need;
-void tern_program_memory(const tern_program *program, tern_memory_need *need);
+tern_status tern_program_memory(const tern_program *program, tern_memory_need *need);
 
 /* ---- pieces ----------------------------------------------------------------------------------------------- */
 
@@ -96,6 +101,9 @@ typedef struct tern_block {
     size_t bytes, offset;
     int first, last;
 } tern_block;
+
+/* fixed[graph->value_count]: whether each value is the same in every run for as long as the parameters are. */
+void tern_mark_prepared(const tern_graph *graph, bool *fixed);
 
 /* Offsets for blocks so that blocks alive together do not overlap: several orders are tried, best wins.  Returns the
  * arena's size; multiples of 64 bytes. */

@@ -9,6 +9,10 @@ static void add_read(const tern_program *p, int id, tern_traffic *t)
 {
     const tern_value_info *v = &p->graph->values[id];
     double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
+    if (p->places[id].space == TERN_SPACE_PREPARED) {
+        t->weights += bytes;
+        return;
+    }
     switch (p->graph->values[p->places[id].root].kind) {
     case TERN_VALUE_PARAM:
     case TERN_VALUE_CONSTANT:
@@ -78,7 +82,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
         const tern_node *node = program->steps[s].node;
         tern_step_work *out = &steps[s];
         *out = (tern_step_work){.node = node};
-        if (node->op->flags & TERN_OP_VIEW) continue;
+        if (s < program->prepare_count || (node->op->flags & TERN_OP_VIEW)) continue;
         size_t operands = (size_t)(node->nin + node->nout);
         tern_tensor *tensors = tern_take_array(operands, sizeof *tensors);
         double *densities = tern_take_array((size_t)node->nin + 1, sizeof *densities);
@@ -110,26 +114,39 @@ tern_task_work tern_task_of(const tern_step_work *s)
                             s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
 }
 
-void tern_program_memory(const tern_program *program, tern_memory_need *need)
+/* Adds the memory of root `id`, which the steps of each run read. */
+static void add_need(const tern_program *p, int id, tern_memory_need *need)
+{
+    double bytes = (double)p->places[id].bytes;
+    switch (p->graph->values[id].kind) {
+    case TERN_VALUE_PARAM:
+    case TERN_VALUE_CONSTANT:
+        need->weights += bytes;
+        break;
+    case TERN_VALUE_STATE:
+        need->state += bytes;
+        break;
+    case TERN_VALUE_INPUT:
+        need->inputs += bytes;
+        break;
+    case TERN_VALUE_NODE:
+        if (p->places[id].space == TERN_SPACE_PREPARED) need->weights += bytes;
+        break;
+    }
+}
+
+tern_status tern_program_memory(const tern_program *program, tern_memory_need *need)
 {
     const tern_graph *g = program->graph;
-    *need = (tern_memory_need){.arena = (double)program->arena_bytes};
-    for (int i = 1; i < g->value_count; i++) {
-        const tern_value_info *v = &g->values[i];
-        double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
-        switch (v->kind) {
-        case TERN_VALUE_PARAM:
-        case TERN_VALUE_CONSTANT:
-            need->weights += bytes;
-            break;
-        case TERN_VALUE_STATE:
-            need->state += bytes;
-            break;
-        case TERN_VALUE_INPUT:
-            need->inputs += bytes;
-            break;
-        case TERN_VALUE_NODE:
-            break;
-        }
+    bool *read = tern_take_array((size_t)g->value_count, sizeof *read);
+    if (!read) return tern_no_memory((size_t)g->value_count, "an account of memory");
+    for (int s = program->prepare_count; s < program->step_count; s++) {
+        const tern_node *node = program->steps[s].node;
+        for (int i = 0; i < node->nin; i++) read[program->places[node->in[i].id].root] = true;
     }
+    *need = (tern_memory_need){.arena = (double)program->arena_bytes};
+    for (int i = 1; i < g->value_count; i++)
+        if (read[i] || g->values[i].next.id) add_need(program, i, need);
+    tern_release(read);
+    return TERN_OK;
 }

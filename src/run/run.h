@@ -10,6 +10,7 @@ typedef struct tern_store {
     tern_tensor *tensors;
     char **names;
     int count, capacity;
+    uint64_t version; /* grows whenever contents change: what was prepared from them is then prepared again */
 } tern_store;
 
 void tern_store_close(tern_store *store);

@@ -9,6 +9,9 @@ struct tern_session {
     tern_pool *pool;
     char *arena; /* owned, or part of the parent's scratch */
     bool owns_arena;
+    char *prepared; /* results of the steps that run once */
+    uint64_t prepared_version;
+    bool is_prepared, changes_store;
     void **memory;    /* [value_count]: storage of each root; views and shared results resolve through it */
     int *slots;       /* [value_count]: index in the store of parameters and kept states, else -1 */
     tern_call *calls; /* [step_count] */
@@ -31,6 +34,7 @@ void tern_session_close(tern_session *session)
     for (int s = 0; session->bodies && s < p->step_count; s++)
         for (int i = 0; i < TERN_BODIES; i++) tern_session_close(session->bodies[s][i]);
     if (session->owns_arena) tern_release(session->arena);
+    tern_release(session->prepared);
     tern_release(session->memory);
     tern_release(session->slots);
     tern_release(session->calls);
@@ -49,6 +53,8 @@ static void *memory_of(const tern_session *s, int id)
     switch (place->space) {
     case TERN_SPACE_ARENA:
         return s->arena + place->offset;
+    case TERN_SPACE_PREPARED:
+        return s->prepared + place->offset;
     case TERN_SPACE_INPUT:
     case TERN_SPACE_STORE:
         return s->memory[place->root];
@@ -70,11 +76,13 @@ static void resolve(tern_session *s)
             ((tern_tensor *)(uintptr_t)call->in)[k].data = memory_of(s, node->in[k].id);
         for (int k = 0; k < node->nout; k++)
             ((tern_tensor *)(uintptr_t)call->out)[k].data = memory_of(s, node->out[k].id);
-        call->scratch = s->arena + s->program->steps[i].scratch_offset;
+        call->scratch =
+            (i < s->program->prepare_count ? s->prepared : s->arena) + s->program->steps[i].scratch_offset;
     }
 }
 
-static void run_steps(tern_session *s, uint64_t seed);
+static void run_steps(tern_session *s, int from, int to, uint64_t seed);
+static void copy_states(tern_session *s);
 
 /* The body of an operator, once: inputs and states are the operator's memory, outputs are copied to it. */
 static void run_body(const tern_call *call, int which, const void *const *in, void *const *state,
@@ -91,7 +99,8 @@ static void run_body(const tern_call *call, int which, const void *const *in, vo
     }
     b->arena = (char *)call->scratch + b->body_offset;
     resolve(b);
-    run_steps(b, call->seed);
+    run_steps(b, 0, b->program->step_count, call->seed);
+    copy_states(b);
     for (int i = 0; i < g->output_count; i++) {
         const tern_place *place = &b->program->places[g->outputs[i].value.id];
         if (out[i]) memcpy(out[i], memory_of(b, g->outputs[i].value.id), place->bytes);
@@ -157,6 +166,7 @@ static tern_status open_states(tern_session *s)
         if (v->kind != TERN_VALUE_PARAM && v->kind != TERN_VALUE_STATE) continue;
         if (v->kept) {
             TERN_TRY(tern_store_need(s->store, v->name, &v->type, v->init, g->options.seed, &s->slots[i]));
+            s->changes_store |= v->next.id != 0;
         } else {
             size_t bytes = tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
             s->memory[i] = tern_take(bytes);
@@ -176,6 +186,10 @@ tern_status tern_session_open(tern_session **session, const tern_program *progra
     s->owns_arena = true;
     tern_status status = open_common(s, program, store, pool);
     if (status == TERN_OK) status = open_states(s);
+    if (status == TERN_OK && program->prepared_bytes) {
+        s->prepared = tern_take(program->prepared_bytes);
+        if (!s->prepared) status = tern_no_memory(program->prepared_bytes, "prepared parameters");
+    }
     if (status == TERN_OK && program->arena_bytes) {
         s->arena = tern_take(program->arena_bytes);
         if (!s->arena) status = tern_no_memory(program->arena_bytes, "the arena of a program");
@@ -212,10 +226,10 @@ static void count_bodies(tern_session *s, int i)
     }
 }
 
-static void run_steps(tern_session *s, uint64_t seed)
+static void run_steps(tern_session *s, int from, int to, uint64_t seed)
 {
     const tern_program *p = s->program;
-    for (int i = 0; i < p->step_count; i++) {
+    for (int i = from; i < to; i++) {
         const tern_step *step = &p->steps[i];
         if (step->node->op->flags & TERN_OP_VIEW) continue;
         tern_call *call = &s->calls[i];
@@ -233,11 +247,29 @@ static void run_steps(tern_session *s, uint64_t seed)
         if (s->counting && !counted && call->nout && call->out[0].dtype == TERN_BIT && call->out[0].data)
             s->spikes[i] += (double)tern_count_bits(&call->out[0]);
     }
+}
+
+/* States whose next value was computed elsewhere. */
+static void copy_states(tern_session *s)
+{
+    const tern_program *p = s->program;
     for (int c = 0; c < p->copy_count; c++) {
         void *to = s->memory[p->copies[c].state];
         const void *from = memory_of(s, p->copies[c].next);
         memcpy(to, from, p->places[p->copies[c].state].bytes);
     }
+}
+
+/* Computes what follows from the parameters, where they are new.  It is no part of a run: nothing is counted. */
+static void prepare(tern_session *s)
+{
+    if (s->is_prepared && s->prepared_version == s->store->version) return;
+    bool counting = s->counting;
+    s->counting = false;
+    run_steps(s, 0, s->program->prepare_count, 0);
+    s->counting = counting;
+    s->is_prepared = true;
+    s->prepared_version = s->store->version;
 }
 
 tern_status tern_session_run(tern_session *session, uint64_t run)
@@ -248,7 +280,11 @@ tern_status tern_session_run(tern_session *session, uint64_t run)
             return tern_fail(TERN_FAILED, "input \"%s\" is not bound", g->values[i].name);
     }
     resolve(session);
-    run_steps(session, g->options.seed * 0x9e3779b97f4a7c15u + run);
+    prepare(session);
+    const tern_program *p = session->program;
+    run_steps(session, p->prepare_count, p->step_count, g->options.seed * 0x9e3779b97f4a7c15u + run);
+    copy_states(session);
+    if (session->changes_store) session->store->version++;
     return TERN_OK;
 }
 

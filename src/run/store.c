@@ -92,6 +92,7 @@ tern_status tern_store_read(tern_store *store, const char *path, char **document
         if (status != TERN_OK) break;
         memcpy(store->tensors[index].data, from->data, tern_bytes_of(type.dtype, tern_elements(&type.shape)));
     }
+    store->version++;
     tern_bundle_free(&bundle);
     if (status == TERN_OK)
         *document = text;

@@ -108,7 +108,6 @@ static tern_status evaluate(tern_evaluation *e, tern_model *m, tern_loader *load
         tern_session_count(m->session, count);
         counted_samples += count ? b->count : 0;
         TERN_TRY(tern_session_bind(m->session, "image", b->images));
-        TERN_TRY(tern_session_bind(m->session, "labels", b->labels));
         tern_session_reset(m->session);
         TERN_TRY(tern_session_run(m->session, 0));
         TERN_TRY(tern_session_output(m->session, "logits", &logits));

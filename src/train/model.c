@@ -25,7 +25,7 @@ static tern_status pass(tern_graph **graph, tern_status (*apply)(const tern_grap
     return TERN_OK;
 }
 
-/* Forward graph with outputs "logits" and "loss". */
+/* Forward graph with output "logits" and, to train, "loss". */
 static tern_status forward(tern_graph **graph, const tern_net *net, const void *parameters,
                            const tern_shape *sample, int batch, const tern_graph_options *options,
                            double smoothing)
@@ -33,12 +33,13 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     TERN_TRY(tern_graph_open(graph, options));
     tern_graph *g = *graph;
     tern_value image = tern_input(g, "image", TERN_F32, batched(sample, batch));
-    tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
     tern_value logits = net->build(g, parameters, image);
-    tern_layer(g, "loss", "loss");
-    tern_value loss = tern_cross_entropy(g, logits, labels, .smoothing = smoothing);
     tern_output(g, "logits", logits);
-    tern_output(g, "loss", loss);
+    if (options->training) {
+        tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
+        tern_layer(g, "loss", "loss");
+        tern_output(g, "loss", tern_cross_entropy(g, logits, labels, .smoothing = smoothing));
+    }
     tern_status status = tern_graph_status(g);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
     TERN_TRY(pass(graph, tern_pass_hoist));

@@ -64,8 +64,8 @@ tern_recipe tern_recipe_default(void);
 /* Learning rate at a point of training, in epochs (fractions count). */
 double tern_recipe_rate(const tern_recipe *recipe, double epoch);
 
-/* A net planned for one batch size, to train or to infer.  Inputs "image" [B,..], "labels" [B]; outputs "logits" [B,K]
- * and "loss" [1].  The store must outlive the model. */
+/* A net planned for one batch size, to train or to infer.  Input "image" [B,..], output "logits" [B,K]; to train, also
+ * input "labels" [B] and output "loss" [1].  The store must outlive the model. */
 typedef struct tern_model {
     const tern_net *net;
     tern_graph *graph;

@@ -8,7 +8,6 @@ struct tern_trained {
     tern_store store;
     tern_pool *pool;
     tern_model model;
-    int32_t *labels; /* the inference program has a loss that nobody asks for */
 };
 
 void tern_trained_close(tern_trained *trained)
@@ -18,7 +17,6 @@ void tern_trained_close(tern_trained *trained)
     tern_pool_close(trained->pool);
     tern_store_close(&trained->store);
     tern_net_free(trained->parameters);
-    tern_release(trained->labels);
     tern_release(trained);
 }
 
@@ -42,9 +40,7 @@ static tern_status open_trained(tern_trained *t, const char *net, const tern_nam
         TERN_TRY(tern_net_set(t->net, t->parameters, options[i].name, options[i].value));
     if (checkpoint) TERN_TRY(load(t, checkpoint));
     TERN_TRY(tern_pool_open(&t->pool, threads));
-    TERN_TRY(tern_model_open(&t->model, t->net, t->parameters, &sample, batch, NULL, &t->store, t->pool));
-    t->labels = tern_take_array((size_t)batch, sizeof *t->labels);
-    return t->labels ? TERN_OK : tern_no_memory((size_t)batch * sizeof *t->labels, "labels");
+    return tern_model_open(&t->model, t->net, t->parameters, &sample, batch, NULL, &t->store, t->pool);
 }
 
 tern_status tern_trained_open(tern_trained **trained, const char *net, const tern_named_number *options,
@@ -68,7 +64,6 @@ tern_status tern_trained_run(tern_trained *trained, const float *images, const f
     tern_session *s = trained->model.session;
     tern_clear();
     TERN_TRY(tern_session_bind(s, "image", images));
-    TERN_TRY(tern_session_bind(s, "labels", trained->labels));
     tern_session_reset(s);
     TERN_TRY(tern_session_run(s, 0));
     TERN_TRY(tern_session_output(s, "logits", &out));
@@ -105,9 +100,9 @@ tern_status tern_trained_cost(tern_trained *trained, const char *machine, double
         return status;
     }
     status = tasks_of(portable, density, &tasks);
+    if (status == TERN_OK) status = tern_program_memory(portable, &need);
     if (status == TERN_OK) {
         tern_cost c;
-        tern_program_memory(portable, &need);
         tern_cost_query query = {tasks,      portable->step_count, need.weights,
                                  need.state, need.arena,           need.inputs};
         tern_machine_cost(m, &query, &c, NULL);
