@@ -73,6 +73,14 @@ typedef struct tern_work {
     double elementwise; /* other operations on single elements; a neuron's update is one */
 } tern_work;
 
+/* The product of matrices at the heart of an operator, as hardware that is built for products sees it: `count` times
+ * C[m,n] = A[m,k] B[k,n], one behind the other.  Of a convolution m are the pixels of all images, n the output channels
+ * and k the inputs of a group; then kernel_height and so on say how it came about, else they are 0. */
+typedef struct tern_product_shape {
+    int64_t count, m, n, k; /* count 0: the operator is none */
+    int64_t images, kernel_height, kernel_width, out_height, out_width;
+} tern_product_shape;
+
 /* ---- graphs ------------------------------------------------------------------------------------------ */
 
 /* A net while it is being built and transformed: nodes apply operators to values, in topological order, and no

@@ -4,7 +4,7 @@ import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struc
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-COMMANDS = ["train", "eval", "cost", "plan", "data", "show", "list", "report", "probe"]
+COMMANDS = ["train", "eval", "cost", "plan", "simulate", "data", "show", "list", "report", "probe"]
 COLOURS = [0, 90, 200]  # brightness of the made images of each class
 passed = failed = 0
 work = pathlib.Path(tempfile.mkdtemp(prefix="tern-cli-"))
@@ -158,6 +158,16 @@ def documents():
     check("paper energy", abs(c["paper_energy_joules"] - 4.6e-12 * c["work"]["macs"] - 0.9e-12 * c["work"]["accumulates"]) < 1e-15)
     p = document("probe", "--quick", "--out", work / "here.yaml")
     check("probe", len(p["figures"]) > 10 and all(f["median"] > 0 for f in p["figures"]) and p["seconds"] > 0)
+    trace = work / "trace.json"
+    d = document("simulate", "lenet", "--array", "16x8", "--dataflow", "output-stationary", "--trace", trace)
+    events = json.loads(trace.read_text())["traceEvents"]
+    check("simulate", len(d["layers"]) == len(events) > 5 and abs(d["cycles"] - sum(l["cycles"] for l in d["layers"])) < 1e-6 * d["cycles"])
+    check("a fully connected layer's cycles", any(l["operator"] == "linear" and l["product"] == [1, 1, 10, 84] and
+                                                  l["cycles"] - l["stall_cycles"] == 2 * (84 + 16 + 8 - 2) - 1 for l in d["layers"]))
+    check("the timeline has no holes", all(abs(a["ts"] + a["dur"] - b["ts"]) < 1e-6 for a, b in zip(events, events[1:])))
+    bad(2, "rows and columns, for example 64x64", "simulate", "lenet", "--array", "6x")
+    bad(2, "no systolic unit", "simulate", "lenet", "--machine", "loihi2")
+    bad(3, "activations need", "simulate", "spiking-vgg", "--depth", "16", "--batch", "30000")
     c = document("cost", "mlp", "--machine", work / "here.yaml")["machines"][0]
     check("cost on what was measured", c["machine"] == "here" and c["fits"] and c["seconds"] > 0 and c["energy_joules"] == 0)
     d = document("data", work / "data")

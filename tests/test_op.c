@@ -113,16 +113,33 @@ static void test_work_is_what_is_done(void **state)
                 fail_msg("%s: says %g MACs %g accumulates %g specials %g elementwise, did %g %g %g %g",
                          cases[c].name, said.macs, said.accumulates, said.specials, said.elementwise,
                          counted.macs, counted.accumulates, counted.specials, counted.elementwise);
+            if (s.op->product && call.in[0].dtype != TERN_BIT) {
+                tern_product_shape p = s.op->product(&call);
+                double macs = (double)(p.count * p.m * p.n * p.k);
+                if (macs != said.macs)
+                    fail_msg("%s: its product has %g MACs, its work %g", cases[c].name, macs, said.macs);
+            }
             close_memory(&m);
         }
     }
 }
 
-/* Largest difference relative to the largest element; for bits the share of unequal ones. */
-static double difference(const tern_tensor *a, const tern_tensor *b)
+static double largest_of(const tern_tensor *t)
+{
+    double largest = 0;
+    for (int64_t i = 0; t->data && i < tern_elements(&t->shape); i++)
+        largest = fmax(largest, fabs(tern_get(t, i)));
+    return largest;
+}
+
+/* Largest difference relative to the largest element, or to a tenth of the largest operand where terms cancel; for bits
+ * the share of unequal ones. */
+static double difference(const tern_call *call, const tern_tensor *a, const tern_tensor *b)
 {
     int64_t n = tern_elements(&a->shape), unequal = 0;
     double worst = 0, largest = 1e-3;
+    for (int i = 0; i < call->nin; i++)
+        if (call->in[i].dtype == TERN_F32) largest = fmax(largest, 0.1 * largest_of(&call->in[i]));
     for (int64_t i = 0; i < n; i++) {
         double x = tern_get(a, i), y = tern_get(b, i);
         if (!isfinite(x) || !isfinite(y)) return INFINITY;
@@ -155,7 +172,7 @@ static void compare_fast(size_t c, tern_pool *two_threads)
         run_with(f->run, f->scratch, &call);
         call.pool = NULL;
         for (int i = 0; i < m.nout; i++) {
-            double d = difference(&m.out[i], &other[i]);
+            double d = difference(&call, &m.out[i], &other[i]);
             if (d > (m.out[i].dtype == TERN_BIT ? 2e-2 : s.tolerance))
                 fail_msg("%s (%s, %s): output %d differs by %g", cases[c].name, f->name, tern_isa_name(), i,
                          d);

@@ -165,6 +165,7 @@ struct tern_op {
     tern_status (*infer)(tern_infer *types);
     tern_status (*grad)(tern_grad *grad);                 /* NULL: not differentiable */
     void (*work)(const tern_call *call, tern_work *work); /* adds what one application costs */
+    tern_product_shape (*product)(const tern_call *call); /* NULL: it is no product of matrices */
     void (*run)(const tern_call *call);                   /* the definition: any dtype, any shape, slow */
     size_t (*scratch)(const tern_call *call);             /* bytes that run needs; NULL: none */
     const tern_fast *fast;                                /* best first, ended by name NULL; NULL: none */

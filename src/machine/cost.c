@@ -1,5 +1,5 @@
 /* What a program costs on a machine: a roofline for each operator.  docs/machines.md explains each formula. */
-#include "machine/machine.h"
+#include "machine/model.h"
 
 #include <math.h>
 #include <string.h>
@@ -7,8 +7,7 @@
 /* Formats that stand in for one that a unit lacks, best first. */
 static const tern_dtype stand_ins[] = {TERN_F32, TERN_BF16, TERN_F16, TERN_I32, TERN_I16, TERN_I8};
 
-/* The format in which a unit would run; TERN_DTYPES when it can't. */
-static tern_dtype format_on(const double *rates, tern_dtype wanted)
+tern_dtype tern_machine_format(const double *rates, tern_dtype wanted)
 {
     if (rates[wanted] > 0) return wanted;
     for (size_t i = 0; i < TERN_COUNT(stand_ins); i++)
@@ -24,25 +23,18 @@ static int operation_on(const tern_unit *u, tern_operation wanted, tern_dtype dt
     int least = u->kind == TERN_UNIT_SIMD ? TERN_MAC : TERN_ADD;
     if (wanted == TERN_MAC) least = TERN_MAC;
     for (int op = wanted; op >= least; op--)
-        if (format_on(u->rate[op], dtype) != TERN_DTYPES) return op;
+        if (tern_machine_format(u->rate[op], dtype) != TERN_DTYPES) return op;
     return -1;
 }
 
-typedef struct tern_choice {
-    const tern_unit *unit; /* NULL: none can */
-    tern_dtype dtype;
-    double seconds, joules; /* an operation */
-} tern_choice;
-
-/* The fastest unit for an operation; one that has the wanted format wins over others. */
-static tern_choice choose(const tern_machine *m, tern_operation operation, tern_dtype wanted)
+tern_choice tern_machine_choose(const tern_machine *m, tern_operation operation, tern_dtype wanted)
 {
     tern_choice best = {0};
     for (int i = 0; i < m->unit_count; i++) {
         const tern_unit *u = &m->units[i];
         int op = operation_on(u, operation, wanted);
         if (op < 0) continue;
-        tern_dtype d = format_on(u->rate[op], wanted);
+        tern_dtype d = tern_machine_format(u->rate[op], wanted);
         double seconds = 1 / (u->rate[op][d] * u->efficiency);
         bool exact = d == wanted, best_exact = best.dtype == wanted;
         if (!best.unit || (exact && !best_exact) || (exact == best_exact && seconds < best.seconds))
@@ -61,10 +53,6 @@ static double count_of(const tern_work *w, tern_operation operation)
            : operation == TERN_ELEMENT ? w->elementwise
                                        : w->specials;
 }
-
-typedef struct tern_placement {
-    const tern_tier *weights, *activations;
-} tern_placement;
 
 /* "weights need 3.2 MB, 2.2 MB more than the largest memory for them (flash) has; the most take fc1 1.6 MB, fc2 .." */
 static void explain_misfit(const tern_cost_query *q, const tern_tier *largest, double room, bool weights,
@@ -99,16 +87,14 @@ static void explain_misfit(const tern_cost_query *q, const tern_tier *largest, d
     }
 }
 
-/* Power that flows whatever is computed. */
-static double standing_power(const tern_machine *m)
+double tern_machine_standing_power(const tern_machine *m)
 {
     double watts = m->idle;
     for (int i = 0; i < m->tier_count; i++) watts += m->tiers[i].leakage;
     return watts;
 }
 
-/* The nearest memories that hold everything: activations first, then weights in what is left or in a farther one. */
-static bool place(const tern_machine *m, const tern_cost_query *q, tern_placement *p, char reason[256])
+bool tern_machine_place(const tern_machine *m, const tern_cost_query *q, tern_placement *p, char reason[256])
 {
     double active = q->arena + q->state + q->inputs, used[TERN_MACHINE_PARTS] = {0};
 
@@ -133,13 +119,13 @@ static bool place(const tern_machine *m, const tern_cost_query *q, tern_placemen
     return false;
 }
 
-static tern_task_cost task_cost(const tern_machine *m, const tern_placement *p, const tern_task_work *t,
-                                double *compute_joules, double *memory_joules)
+tern_task_cost tern_machine_task(const tern_machine *m, const tern_placement *p, const tern_task_work *t,
+                                 double *compute_joules, double *memory_joules)
 {
     tern_task_cost c = {.bound = "compute"};
     *compute_joules = *memory_joules = 0;
     for (int op = 0; op < TERN_OPERATIONS; op++) {
-        tern_choice choice = choose(m, (tern_operation)op, t->dtype);
+        tern_choice choice = tern_machine_choose(m, (tern_operation)op, t->dtype);
         c.compute_seconds += count_of(&t->work, (tern_operation)op) * choice.seconds;
         *compute_joules += count_of(&t->work, (tern_operation)op) * choice.joules;
     }
@@ -159,7 +145,7 @@ static tern_task_cost task_cost(const tern_machine *m, const tern_placement *p, 
     }
     if (m->launch > c.seconds) c.bound = "launch";
     c.seconds += m->launch;
-    c.joules = *compute_joules + *memory_joules + standing_power(m) * c.seconds;
+    c.joules = *compute_joules + *memory_joules + tern_machine_standing_power(m) * c.seconds;
     return c;
 }
 
@@ -171,7 +157,7 @@ static bool can_run(const tern_machine *m, const tern_cost_query *q, char reason
         for (int op = 0; op < TERN_OPERATIONS; op++) {
             double count = count_of(&t->work, (tern_operation)op);
             if (count == 0) continue;
-            tern_choice c = choose(m, (tern_operation)op, t->dtype);
+            tern_choice c = tern_machine_choose(m, (tern_operation)op, t->dtype);
             if (!c.unit) {
                 snprintf(reason, 256, "no unit does %s: %.40s needs %.3g%s", operation_names[op], t->label,
                          count, op == TERN_MAC ? "; encode its input as spikes" : "");
@@ -210,7 +196,7 @@ void tern_machine_cost(const tern_machine *m, const tern_cost_query *q, tern_cos
     double bound_seconds[TERN_MACHINE_PARTS + 2] = {0};
     int bound_count = 0;
     *cost = (tern_cost){0};
-    cost->fits = place(m, q, &p, cost->reason) && can_run(m, q, cost->reason);
+    cost->fits = tern_machine_place(m, q, &p, cost->reason) && can_run(m, q, cost->reason);
     cost->peak_bytes = q->arena + q->state + q->inputs + q->weights;
     cost->weights_in = p.weights ? p.weights->name : "";
     cost->activations_in = p.activations ? p.activations->name : "";
@@ -220,7 +206,7 @@ void tern_machine_cost(const tern_machine *m, const tern_cost_query *q, tern_cos
         tern_task_cost c = {.bound = ""};
         int k = 0;
         if (has_work(t)) {
-            c = task_cost(m, &p, t, &compute, &memory);
+            c = tern_machine_task(m, &p, t, &compute, &memory);
             while (k < bound_count && strcmp(bounds[k], c.bound) != 0) k++;
             if (k == bound_count) bounds[bound_count++] = c.bound;
             bound_seconds[k] += c.seconds;
@@ -232,6 +218,6 @@ void tern_machine_cost(const tern_machine *m, const tern_cost_query *q, tern_cos
         if (tasks_out) tasks_out[i] = c;
     }
     cost->bound = main_bound(bounds, bound_seconds, bound_count);
-    cost->idle_joules = standing_power(m) * cost->seconds;
+    cost->idle_joules = tern_machine_standing_power(m) * cost->seconds;
     cost->joules = cost->compute_joules + cost->memory_joules + cost->idle_joules;
 }

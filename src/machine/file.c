@@ -85,17 +85,37 @@ static tern_status read_plain(const yaml_node_t *node, bool whole, double *out)
     return TERN_OK;
 }
 
+/* One of the names, as its index. */
+static tern_status read_name(const yaml_node_t *node, const char *const *names, int count, int *index)
+{
+    tern_text all = {0};
+    for (int i = 0; i < count; i++)
+        tern_text_format(&all, "%s%s", i == 0 ? "" : i == count - 1 ? " or " : ", ", names[i]);
+    tern_status status = tern_text_status(&all);
+    const char *text = status == TERN_OK ? scalar(node, all.data) : NULL;
+    if (status == TERN_OK && !text) status = TERN_FAILED;
+    for (*index = 0; text && *index < count; ++*index)
+        if (strcmp(names[*index], text) == 0) break;
+    if (text && *index == count)
+        status = tern_fail(TERN_FAILED, "found \"%.60s\", expected %s", text, all.data);
+    tern_text_free(&all);
+    return status;
+}
+
 static tern_status read_kind(const yaml_node_t *node, tern_unit_kind *kind)
 {
-    const char *text = scalar(node, "a kind of unit");
-    if (!text) return TERN_FAILED;
-    for (int i = 0; i < TERN_UNIT_KINDS; i++) {
-        if (strcmp(tern_unit_kind_names[i], text) != 0) continue;
-        *kind = (tern_unit_kind)i;
-        return TERN_OK;
-    }
-    return tern_fail(TERN_FAILED, "found \"%.60s\", expected simd, matrix, systolic, crossbar, event or pim",
-                     text);
+    int index;
+    TERN_TRY(read_name(node, tern_unit_kind_names, TERN_UNIT_KINDS, &index));
+    *kind = (tern_unit_kind)index;
+    return TERN_OK;
+}
+
+static tern_status read_dataflow(const yaml_node_t *node, tern_dataflow *dataflow)
+{
+    int index;
+    TERN_TRY(read_name(node, tern_dataflow_names, TERN_DATAFLOWS, &index));
+    *dataflow = (tern_dataflow)index;
+    return TERN_OK;
 }
 
 static tern_status read_amount(const yaml_node_t *node, tern_quantity quantity, double *out, bool *per_cycle)
@@ -144,6 +164,8 @@ static tern_status read_field(tern_reader *r, const tern_field *f, const yaml_no
         return read_plain(value, f->form == TERN_FORM_COUNT, out);
     case TERN_FORM_KIND:
         return read_kind(value, out);
+    case TERN_FORM_DATAFLOW:
+        return read_dataflow(value, out);
     case TERN_FORM_RATES:
         cycles = &d->per_cycle[(tern_unit *)into - d->m->units]
                               [(f->offset - offsetof(tern_unit, rate)) / sizeof(double[TERN_DTYPES])];
@@ -218,6 +240,10 @@ static tern_status check_item(tern_draft *d, int list, int index)
         if (rates == 0) return tern_fail(TERN_FAILED, "expected a rate: mac, add, element or special");
         if (cycles && u->clock == 0)
             return tern_fail(TERN_FAILED, "rates per cycle need a \"clock\", for example clock: 216 MHz");
+        if ((u->rows > 0) != (u->columns > 0) ||
+            (u->rows > 0 && (u->kind != TERN_UNIT_SYSTOLIC || u->clock == 0)))
+            return tern_fail(TERN_FAILED,
+                             "\"rows\" and \"columns\" go together, in a systolic unit with a \"clock\"");
     } else if (list == TERN_LIST_TIERS) {
         tern_tier *t = &m->tiers[index];
         if (t->size == 0 || t->bandwidth == 0)

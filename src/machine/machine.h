@@ -17,6 +17,16 @@ typedef enum tern_unit_kind {
     TERN_UNIT_KINDS
 } tern_unit_kind;
 
+/* Which operand of a product stays in the cells of a systolic array while the others stream through. */
+typedef enum tern_dataflow {
+    TERN_WEIGHT_STATIONARY,
+    TERN_OUTPUT_STATIONARY,
+    TERN_INPUT_STATIONARY,
+    TERN_ROW_STATIONARY, /* a row of the filter and one of the image meet in each cell (Eyeriss) */
+    TERN_DATAFLOWS
+} tern_dataflow;
+extern const char *const tern_dataflow_names[TERN_DATAFLOWS];
+
 /* Kinds of operation, as tern_work counts them. */
 typedef enum tern_operation {
     TERN_MAC,     /* multiply-accumulate */
@@ -36,6 +46,8 @@ typedef struct tern_unit {
     double rate[TERN_OPERATIONS][TERN_DTYPES];   /* operations per second; 0: can't do it in this format */
     double energy[TERN_OPERATIONS][TERN_DTYPES]; /* J each */
     double efficiency;                           /* share of the rate that is sustained */
+    double rows, columns;                        /* cells of a systolic array; 0: not given */
+    tern_dataflow dataflow;
 } tern_unit;
 
 /* A memory, near ones first. */
@@ -110,6 +122,7 @@ typedef struct tern_task_work {
     tern_dtype dtype;
     bool on_spikes;
     double weight_bytes, state_bytes, read_bytes, written_bytes;
+    tern_product_shape product; /* count 0: none */
 } tern_task_work;
 
 typedef struct tern_cost_query {
@@ -137,6 +150,44 @@ typedef struct tern_cost {
 /* Cost of one run of a program; tasks_out[query->count] may be NULL.  The formulas are in docs/machines.md. */
 void tern_machine_cost(const tern_machine *machine, const tern_cost_query *query, tern_cost *cost,
                        tern_task_cost *tasks_out);
+
+/* ---- simulation: cycles of systolic arrays ------------------------------------------------------------------------ */
+
+/* A product on an array of rows x columns cells, operands at hand.  cycles as SCALE-Sim counts them (Samajdar et al.,
+ * ISPASS 2020) for the weight-, output- and input-stationary dataflows; row-stationary by the mapping of Eyeriss (Chen et
+ * al., ISCA 2016) as in DRACO (arXiv 2006.15103).  A fold is one filling of the array. */
+typedef struct tern_array_time {
+    double cycles, folds;
+    double utilisation; /* multiply-accumulates over cycles * cells */
+    double operands;    /* elements that cells take from the scratchpad */
+    double results;     /* elements, partial sums among them, that they give back or take again */
+    double input_passes, weight_passes, result_passes; /* how often each operand moves through */
+} tern_array_time;
+tern_array_time tern_array_product(double rows, double columns, tern_dataflow dataflow,
+                                   const tern_product_shape *product);
+
+/* One operator on the machine. */
+typedef struct tern_task_simulation {
+    const char *unit;     /* that runs it */
+    double start, cycles; /* seconds from the beginning; cycles of the unit's clock */
+    double stall_cycles;  /* that it waits for operands from a far memory; part of cycles */
+    double utilisation;   /* of the array; 0 elsewhere */
+    double seconds, joules;
+    double far_bytes, near_bytes; /* moved to and from far memory; to and from the scratchpad */
+} tern_task_simulation;
+
+typedef struct tern_simulation {
+    double seconds, joules, cycles, stall_cycles, far_bytes, near_bytes;
+    double utilisation; /* of the array over the cycles of its products */
+    char reason[256];   /* why it can't run (status TERN_NO_FIT), or in which format it runs */
+} tern_simulation;
+
+/* Walk the tasks of a program, one behind the other, through a machine with a systolic array; what is no product runs on
+ * its other units.  While a fold computes from one half of the nearest memory, the next one's operands arrive in the other
+ * half; docs/machines.md has the formulas.  tasks_out[query->count].  TERN_USAGE when the machine has no array, TERN_NO_FIT
+ * when its memories or units can't. */
+tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_query *query,
+                                  tern_simulation *simulation, tern_task_simulation *tasks_out);
 
 /* ---- probe: what this computer can do, measured ------------------------------------------------------------------ */
 

@@ -22,6 +22,8 @@ static void print_unit(const tern_unit *u, FILE *out)
             fprintf(out, ", %s\n",
                     u->energy[op][d] > 0 ? tern_human(b, u->energy[op][d], "J each") : "unknown energy");
         }
+    if (u->rows > 0)
+        fprintf(out, "  %.0f x %.0f cells, %s\n", u->rows, u->columns, tern_dataflow_names[u->dataflow]);
     print_source(out, "  ", u->source, u->recalled);
 }
 

@@ -38,6 +38,9 @@ static const tern_field unit_fields[] = {
     ENERGIES("element_energy", TERN_ELEMENT),
     ENERGIES("special_energy", TERN_SPECIAL),
     {"efficiency", TERN_FORM_SHARE, 0, offsetof(tern_unit, efficiency)},
+    {"rows", TERN_FORM_COUNT, 0, offsetof(tern_unit, rows)},
+    {"columns", TERN_FORM_COUNT, 0, offsetof(tern_unit, columns)},
+    {"dataflow", TERN_FORM_DATAFLOW, 0, offsetof(tern_unit, dataflow)},
     TEXT(tern_unit, source),
     TRUTH(tern_unit, recalled),
 };
@@ -67,6 +70,10 @@ static const tern_field link_fields[] = {
 /* Values of KIND, in the order of tern_unit_kind. */
 const char *const tern_unit_kind_names[TERN_UNIT_KINDS] = {"simd",     "matrix", "systolic",
                                                            "crossbar", "event",  "pim"};
+
+/* Values of DATAFLOW, in the order of tern_dataflow. */
+const char *const tern_dataflow_names[TERN_DATAFLOWS] = {"weight-stationary", "output-stationary",
+                                                         "input-stationary", "row-stationary"};
 
 const tern_list tern_lists[TERN_LISTS] = {
     [TERN_LIST_UNITS] = {"unit", unit_fields, TERN_COUNT(unit_fields), sizeof(tern_unit),

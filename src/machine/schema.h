@@ -11,6 +11,7 @@ typedef enum tern_form {
     TERN_FORM_SHARE,    /* double: above 0 and up to 1, no unit */
     TERN_FORM_COUNT,    /* double: a whole number from 1, no unit */
     TERN_FORM_KIND,     /* tern_unit_kind */
+    TERN_FORM_DATAFLOW, /* tern_dataflow */
     TERN_FORM_RATES,    /* double[TERN_DTYPES]: {f32: 2 mac/cycle, i8: ..} */
     TERN_FORM_ENERGIES, /* double[TERN_DTYPES]: {f32: 4.6 pJ, ..} */
     TERN_FORM_LIST,     /* units, memories, links */

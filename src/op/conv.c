@@ -190,6 +190,27 @@ static void conv2d_work(const tern_call *call, tern_work *work)
     conv_count(call, &c, &call->in[0], 0, work);
 }
 
+/* Pixels times channels, one product a group. */
+static tern_product_shape conv_shape(const tern_conv *c)
+{
+    int64_t taps = c->kernel_height * c->kernel_width;
+    return (tern_product_shape){.count = c->groups,
+                                .m = c->images * c->out_height * c->out_width,
+                                .n = c->out_channels / c->groups,
+                                .k = c->in_channels / c->groups * taps,
+                                .images = c->images,
+                                .kernel_height = c->kernel_height,
+                                .kernel_width = c->kernel_width,
+                                .out_height = c->out_height,
+                                .out_width = c->out_width};
+}
+
+static tern_product_shape conv2d_shape(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    return conv_shape(&c);
+}
+
 static tern_status conv2d_grad(tern_grad *c)
 {
     tern_graph *g = c->graph;
@@ -255,6 +276,7 @@ const tern_op tern_op_conv2d = {
     .infer = conv2d_infer,
     .grad = conv2d_grad,
     .work = conv2d_work,
+    .product = conv2d_shape,
     .run = conv2d_run,
     .fast = conv2d_kernels,
 };
@@ -292,6 +314,14 @@ static void grad_input_work(const tern_call *call, tern_work *work)
     conv_count(call, &c, &call->out[0], 0, work);
 }
 
+/* dy times W^T, scattered to the pixels behind. */
+static tern_product_shape grad_input_shape(const tern_call *call)
+{
+    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    tern_product_shape s = conv_shape(&c);
+    return (tern_product_shape){.count = s.count, .m = s.m, .n = s.k, .k = s.n};
+}
+
 static bool grad_input_matches(const tern_call *call)
 {
     return all_f32(call, false);
@@ -320,6 +350,7 @@ const tern_op tern_op_conv2d_grad_input = {
     .args_size = sizeof(tern_conv_op),
     .infer = like_infer,
     .work = grad_input_work,
+    .product = grad_input_shape,
     .run = grad_input_run,
     .fast = grad_input_kernels,
 };
@@ -356,6 +387,14 @@ static void grad_weight_work(const tern_call *call, tern_work *work)
     conv_count(call, &c, &call->in[0], 0, work);
 }
 
+/* Output channels times inputs, summed over pixels. */
+static tern_product_shape grad_weight_shape(const tern_call *call)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    tern_product_shape s = conv_shape(&c);
+    return (tern_product_shape){.count = s.count, .m = s.n, .n = s.k, .k = s.m};
+}
+
 static bool grad_weight_matches(const tern_call *call)
 {
     return all_f32(call, true);
@@ -388,6 +427,7 @@ const tern_op tern_op_conv2d_grad_weight = {
     .args_size = sizeof(tern_conv_op),
     .infer = grad_weight_infer,
     .work = grad_weight_work,
+    .product = grad_weight_shape,
     .run = grad_weight_run,
     .fast = grad_weight_kernels,
 };

@@ -61,6 +61,12 @@ static void linear_work(const tern_call *call, tern_work *work)
     tern_work_product(call, 0, (double)s.rows * (double)s.inputs, (double)s.outputs, work);
 }
 
+static tern_product_shape linear_shape(const tern_call *call)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
+    return (tern_product_shape){.count = 1, .m = s.rows, .n = s.outputs, .k = s.inputs};
+}
+
 static bool is_f32(const tern_call *call, bool first_bits)
 {
     for (int i = 0; i < call->nin; i++) {
@@ -124,6 +130,7 @@ const tern_op tern_op_linear = {
     .infer = linear_infer,
     .grad = linear_grad,
     .work = linear_work,
+    .product = linear_shape,
     .run = linear_run,
     .fast = linear_kernels,
 };
@@ -158,6 +165,13 @@ static void grad_input_run(const tern_call *call)
 static void grad_input_work(const tern_call *call, tern_work *work)
 {
     work->macs += (double)tern_elements(&call->in[0].shape) * (double)call->in[1].shape.dim[1];
+}
+
+static tern_product_shape grad_input_shape(const tern_call *call)
+{
+    const tern_shape *w = &call->in[1].shape;
+    return (tern_product_shape){
+        .count = 1, .m = tern_elements(&call->in[0].shape) / w->dim[0], .n = w->dim[1], .k = w->dim[0]};
 }
 
 static bool grad_input_matches(const tern_call *call)
@@ -198,6 +212,7 @@ const tern_op tern_op_linear_grad_input = {
     .doc = "gradient of linear to x: dy W",
     .infer = grad_input_infer,
     .work = grad_input_work,
+    .product = grad_input_shape,
     .run = grad_input_run,
     .fast = grad_input_kernels,
 };
@@ -235,6 +250,12 @@ static void grad_weight_work(const tern_call *call, tern_work *work)
 {
     tern_work_product(call, 0, (double)tern_elements(&call->in[0].shape), (double)call->out[0].shape.dim[0],
                       work);
+}
+
+static tern_product_shape grad_weight_shape(const tern_call *call)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->out[0].shape.dim[0]);
+    return (tern_product_shape){.count = 1, .m = s.outputs, .n = s.inputs, .k = s.rows};
 }
 
 /* dW[N,K] = dy[rows,N]^T x[rows,K] */
@@ -275,6 +296,7 @@ const tern_op tern_op_linear_grad_weight = {
     .doc = "gradient of linear to W: dy^T x; spikes add rows of dy",
     .infer = grad_weight_infer,
     .work = grad_weight_work,
+    .product = grad_weight_shape,
     .run = grad_weight_run,
     .fast = grad_weight_kernels,
 };

@@ -50,6 +50,12 @@ static void matmul_work(const tern_call *call, tern_work *work)
     work->macs += (double)s.batch * (double)s.m * (double)s.n * (double)s.k;
 }
 
+static tern_product_shape matmul_shape(const tern_call *call)
+{
+    tern_matmul_sizes s = sizes_of(&call->in[0].shape, &call->in[1].shape);
+    return (tern_product_shape){.count = s.batch, .m = s.m, .n = s.n, .k = s.k};
+}
+
 /* The last two axes exchanged. */
 static tern_value transposed(tern_graph *g, tern_value x)
 {
@@ -110,6 +116,7 @@ const tern_op tern_op_matmul = {
     .infer = matmul_infer,
     .grad = matmul_grad,
     .work = matmul_work,
+    .product = matmul_shape,
     .run = matmul_run,
     .fast = matmul_kernels,
 };

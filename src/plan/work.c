@@ -101,6 +101,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
         for (int i = 0; i < node->nout; i++) add_written(program, node->out[i].id, &out->traffic);
         call.density = densities;
         node->op->work(&call, &out->work);
+        if (node->op->product) out->product = node->op->product(&call);
         tern_release(tensors);
         tern_release(densities);
         TERN_TRY(add_bodies(&program->steps[s], density, out));
@@ -111,7 +112,8 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
 tern_task_work tern_task_of(const tern_step_work *s)
 {
     return (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
-                            s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written};
+                            s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written,
+                            s->product};
 }
 
 /* Adds the memory of root `id`, which the steps of each run read. */

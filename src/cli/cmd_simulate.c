@@ -1,0 +1,209 @@
+/* tern simulate: a net on a systolic array, cycle by cycle counted, layer by layer shown. */
+#include "cli/cli.h"
+#include "machine/machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const tern_cli_option options[] = {
+    {"machine", 'm', TERN_TEXT, "M", "systolic-32x32", "machine with a systolic array: a name or a path",
+     NULL},
+    {"array", 0, TERN_TEXT, "RxC", NULL, "another size of the array, such as 64x64; rates grow with it",
+     NULL},
+    {"dataflow", 0, TERN_PICK, "D", NULL, "another dataflow of the array",
+     "weight-stationary|output-stationary|input-stationary|row-stationary"},
+    {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
+    {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
+    {"density", 0, TERN_NUMBER, "D", "0.1", "share of neurons that fire in a step", "0..1"},
+    {"trace", 0, TERN_TEXT, "FILE", NULL, "write a timeline for chrome://tracing or Perfetto", NULL},
+    {0},
+};
+
+typedef struct tern_simulate_job {
+    tern_machine *machine;
+    tern_program *program;
+    tern_step_work *steps;
+    tern_task_work *tasks;
+    tern_task_simulation *results;
+    tern_simulation total;
+} tern_simulate_job;
+
+/* "64x32" into the array of the machine; the rates of products follow. */
+static tern_status resize(tern_machine *m, const char *text)
+{
+    char *end, *last;
+    long rows = strtol(text, &end, 10), columns = *end == 'x' ? strtol(end + 1, &last, 10) : 0;
+    if (rows < 1 || columns < 1 || rows > 65536 || columns > 65536 || *last)
+        return tern_fail(TERN_USAGE, "--array is \"%s\", expected rows and columns, for example 64x64", text);
+    for (int i = 0; i < m->unit_count; i++) {
+        tern_unit *u = &m->units[i];
+        if (u->rows == 0) continue;
+        double more = (double)rows * (double)columns / (u->rows * u->columns);
+        for (int op = 0; op < TERN_OPERATIONS; op++)
+            for (int d = 0; d < TERN_DTYPES; d++) u->rate[op][d] *= more;
+        u->rows = (double)rows;
+        u->columns = (double)columns;
+    }
+    return TERN_OK;
+}
+
+static void set_dataflow(tern_machine *m, const char *name)
+{
+    for (int i = 0; i < m->unit_count; i++)
+        for (int d = 0; d < TERN_DATAFLOWS; d++)
+            if (strcmp(name, tern_dataflow_names[d]) == 0) m->units[i].dataflow = (tern_dataflow)d;
+}
+
+static tern_status open_machine(tern_simulate_job *job, const tern_cli *cli)
+{
+    const char *array = tern_cli_text(cli, "array"), *dataflow = tern_cli_text(cli, "dataflow");
+    TERN_TRY(tern_machine_open(&job->machine, tern_cli_text(cli, "machine")));
+    if (dataflow) set_dataflow(job->machine, dataflow);
+    return array ? resize(job->machine, array) : TERN_OK;
+}
+
+static tern_status simulate(tern_simulate_job *job, double density)
+{
+    size_t count = (size_t)job->program->step_count + 1;
+    tern_memory_need need;
+    job->steps = tern_take_array(count, sizeof *job->steps);
+    job->tasks = tern_take_array(count, sizeof *job->tasks);
+    job->results = tern_take_array(count, sizeof *job->results);
+    if (!job->steps || !job->tasks || !job->results)
+        return tern_no_memory(count * sizeof *job->tasks, "a simulation");
+    TERN_TRY(tern_program_work(job->program, density, job->steps));
+    TERN_TRY(tern_program_memory(job->program, &need));
+    for (int i = 0; i < job->program->step_count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
+    tern_cost_query query = {job->tasks, job->program->step_count, need.weights, need.state, need.arena,
+                             need.inputs};
+    return tern_machine_simulate(job->machine, &query, &job->total, job->results);
+}
+
+static bool shown(const tern_simulate_job *job, int i)
+{
+    return job->results[i].unit[0] != 0;
+}
+
+/* Events of the trace format: complete events ("X") with microseconds, one row a unit. */
+static tern_status write_trace(const tern_simulate_job *job, const char *path)
+{
+    json_t *events = json_array();
+    for (int i = 0; i < job->program->step_count; i++) {
+        const tern_task_simulation *r = &job->results[i];
+        char name[160];
+        if (!shown(job, i)) continue;
+        snprintf(name, sizeof name, "%.100s %.40s", job->tasks[i].label, job->steps[i].node->op->name);
+        json_array_append_new(events, json_pack("{s:s,s:s,s:i,s:s,s:f,s:f,s:{s:f,s:f,s:f,s:f}}", "name", name,
+                                                "ph", "X", "pid", 1, "tid",
+                                                job->tasks[i].product.count ? "array" : "other units", "ts",
+                                                1e6 * r->start, "dur", 1e6 * r->seconds, "args", "cycles",
+                                                r->cycles, "stall_cycles", r->stall_cycles, "utilisation",
+                                                r->utilisation, "joules", r->joules));
+    }
+    return tern_write_json(path, json_pack("{s:o}", "traceEvents", events));
+}
+
+static json_t *layers_json(const tern_simulate_job *job)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < job->program->step_count; i++) {
+        const tern_task_simulation *r = &job->results[i];
+        const tern_product_shape *p = &job->tasks[i].product;
+        if (!shown(job, i)) continue;
+        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
+                                             job->tasks[i].label, "operator", job->steps[i].node->op->name,
+                                             "unit", r->unit, "product", (json_int_t)p->count,
+                                             (json_int_t)p->m, (json_int_t)p->n, (json_int_t)p->k, "cycles",
+                                             r->cycles, "stall_cycles", r->stall_cycles, "utilisation",
+                                             r->utilisation, "far_bytes", r->far_bytes, "near_bytes",
+                                             r->near_bytes, "seconds", r->seconds, "joules", r->joules));
+    }
+    return all;
+}
+
+static tern_status print_table(const tern_simulate_job *job)
+{
+    tern_grid t = {0};
+    char a[24], b[24], c[24], d[24], e[24], product[64], used[16];
+    tern_grid_row(&t,
+                  "layer|operator|product m x n x k|cycles|of them waits|array used|far memory|time|energy");
+    for (int i = 0; i < job->program->step_count; i++) {
+        const tern_task_simulation *r = &job->results[i];
+        const tern_product_shape *p = &job->tasks[i].product;
+        if (!shown(job, i)) continue;
+        product[0] = used[0] = 0;
+        if (p->count > 1) snprintf(product, sizeof product, "%lld * ", (long long)p->count);
+        size_t at = strlen(product);
+        if (p->count)
+            snprintf(product + at, sizeof product - at, "%lldx%lldx%lld", (long long)p->m, (long long)p->n,
+                     (long long)p->k);
+        if (p->count) snprintf(used, sizeof used, "%.1f %%", 100 * r->utilisation);
+        tern_grid_row(&t, "%s|%s|%s|%s|%s|%s|%s|%s|%s", job->tasks[i].label, job->steps[i].node->op->name,
+                      product, tern_human(a, r->cycles, ""), tern_human(b, r->stall_cycles, ""), used,
+                      tern_human(c, r->far_bytes, "B"), tern_human(d, r->seconds, "s"),
+                      tern_human(e, r->joules, "J"));
+    }
+    return tern_grid_print(&t, stdout);
+}
+
+static tern_status print(const tern_simulate_job *job, bool json)
+{
+    const tern_simulation *s = &job->total;
+    char a[24], b[24], c[24], d[24], e[24];
+    if (json)
+        return tern_print_json(
+            json_pack("{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "machine", job->machine->name, "note",
+                      s->reason, "cycles", s->cycles, "stall_cycles", s->stall_cycles, "utilisation",
+                      s->utilisation, "seconds", s->seconds, "joules", s->joules, "far_bytes", s->far_bytes,
+                      "near_bytes", s->near_bytes, "layers", layers_json(job)));
+    TERN_TRY(print_table(job));
+    printf("\n%s: %s cycles, %s of them waiting for far memory; the array is used to %.1f %%; %s moved far, "
+           "%s near; "
+           "%s, %s\n",
+           job->machine->name, tern_human(a, s->cycles, ""), tern_human(b, s->stall_cycles, ""),
+           100 * s->utilisation, tern_human(c, s->far_bytes, "B"), tern_human(d, s->near_bytes, "B"),
+           tern_human(e, s->seconds, "s"), tern_human((char[24]){0}, s->joules, "J"));
+    if (s->reason[0]) printf("%s\n", s->reason);
+    return TERN_OK;
+}
+
+static tern_status run_simulate(tern_cli *cli)
+{
+    tern_subject s;
+    tern_graph *g = NULL;
+    tern_simulate_job job = {0};
+    int batch = tern_cli_whole(cli, "batch");
+    const char *trace = tern_cli_text(cli, "trace");
+    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
+    tern_recipe recipe = tern_recipe_default();
+    tern_status status = open_machine(&job, cli);
+    if (status == TERN_OK)
+        status = tern_cli_has(cli, "train")
+                     ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
+                     : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    if (status == TERN_OK) status = tern_plan(&job.program, g, &(tern_plan_options){.reference = true});
+    if (status == TERN_OK) status = simulate(&job, tern_cli_number(cli, "density"));
+    if (status == TERN_OK && trace) status = write_trace(&job, trace);
+    if (status == TERN_OK) status = print(&job, cli->json);
+    tern_release(job.steps);
+    tern_release(job.tasks);
+    tern_release(job.results);
+    tern_machine_close(job.machine);
+    tern_program_close(job.program);
+    tern_graph_close(g);
+    tern_subject_close(&s);
+    return status;
+}
+
+const tern_command tern_command_simulate = {
+    .name = "simulate",
+    .about = "a net on a systolic array: cycles, waits, use of the cells, energy",
+    .usage = "NET|RUN",
+    .more = "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"
+            "tern simulate lenet --array 64x64 --trace lenet.trace.json",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .net_options = true,
+    .run = run_simulate,
+};
