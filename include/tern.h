@@ -205,6 +205,16 @@ tern_value tern_sqrt(tern_graph *graph, tern_value x);
 tern_value tern_square(tern_graph *graph, tern_value x);
 tern_value tern_absolute(tern_graph *graph, tern_value x);
 tern_value tern_clip(tern_graph *graph, tern_value x, double low, double high);
+tern_value tern_negate(tern_graph *graph, tern_value x);
+tern_value tern_power(tern_graph *graph, tern_value x, double exponent);
+tern_value tern_elu(tern_graph *graph, tern_value x, double alpha); /* x above 0, alpha (e^x - 1) below */
+tern_value tern_leaky_relu(tern_graph *graph, tern_value x, double slope);
+tern_value tern_hard_sigmoid(tern_graph *graph, tern_value x); /* x/6 + 1/2 between 0 and 1 */
+tern_value tern_hard_swish(tern_graph *graph, tern_value x);   /* x hard_sigmoid(x) */
+/* Flat but for jumps, so no gradient flows through them.  heaviside: 1 where x >= 0; round: ties to even. */
+tern_value tern_heaviside(tern_graph *graph, tern_value x);
+tern_value tern_round(tern_graph *graph, tern_value x);
+tern_value tern_floor(tern_graph *graph, tern_value x);
 
 /* In a training graph a share `rate` of the elements becomes 0 and the rest grows by 1/(1 - rate); else x itself. */
 typedef struct tern_dropout_args {
@@ -270,6 +280,10 @@ tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);
 tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b);
 tern_value tern_multiply(tern_graph *graph, tern_value a, tern_value b);
 tern_value tern_divide(tern_graph *graph, tern_value a, tern_value b);
+tern_value tern_maximum(tern_graph *graph, tern_value a, tern_value b);
+tern_value tern_minimum(tern_graph *graph, tern_value a, tern_value b);
+/* a where condition (of any format) is not 0, else b. */
+tern_value tern_where(tern_graph *graph, tern_value condition, tern_value a, tern_value b);
 
 /* The same elements under another shape; one dimension may be -1 (what is left).  Costs nothing. */
 tern_value tern_reshape(tern_graph *graph, tern_value x, tern_shape shape);

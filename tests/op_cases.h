@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include "kernel/kernel.h"
+#include "op/element.h"
 #include "op/lif.h"
 #include "op/op.h"
 #include "op/optimiser.h"
@@ -65,39 +66,7 @@ static tern_shape some_shape(void)
                     : TERN_SHAPE(between(1, 3), between(1, 4), between(1, 9));
 }
 
-static void two(spec *s, bool positive)
-{
-    tern_shape shape = some_shape();
-    input(s, shape, NORMAL, true);
-    int kind = below(3);
-    input(s,
-          kind == 0   ? shape
-          : kind == 1 ? TERN_SHAPE(1)
-                      : TERN_SHAPE(shape.dim[shape.rank - 1]),
-          positive ? POSITIVE : NORMAL, true);
-}
-
-static void make_binary(spec *s)
-{
-    two(s, false);
-}
-
-static void make_divide(spec *s)
-{
-    two(s, true);
-}
-
-static void make_unary(spec *s)
-{
-    input(s, some_shape(), NORMAL, true);
-}
-
-static void make_unary_grad(spec *s)
-{
-    tern_shape shape = some_shape();
-    input(s, shape, NORMAL, false);
-    input(s, shape, NORMAL, false);
-}
+#include "op_cases_elements.h"
 
 /* rows, inputs, outputs of a linear layer */
 static void linear_sizes(int64_t *rows, int64_t *in, int64_t *out)
@@ -131,34 +100,6 @@ static void make_linear_grad_weight(spec *s)
     linear_sizes(&rows, &in, &out);
     input(s, TERN_SHAPE(rows, in), below(2) ? SPIKES : NORMAL, false);
     input(s, TERN_SHAPE(rows, out), NORMAL, false);
-}
-
-static void make_positive(spec *s)
-{
-    input(s, some_shape(), POSITIVE, true);
-}
-
-static void make_positive_grad(spec *s)
-{
-    tern_shape shape = some_shape();
-    input(s, shape, POSITIVE, false);
-    input(s, shape, NORMAL, false);
-}
-
-typedef struct limits {
-    double low, high;
-} limits;
-
-static void make_clip(spec *s)
-{
-    ARGS(s, limits, -0.7, 0.9);
-    input(s, some_shape(), NORMAL, true);
-}
-
-static void make_clip_grad(spec *s)
-{
-    ARGS(s, limits, -0.7, 0.9);
-    make_unary_grad(s);
 }
 
 typedef struct dropout_args {
@@ -511,35 +452,7 @@ static const struct {
     const char *name;
     void (*make)(spec *);
 } cases[] = {
-    {"add", make_binary},
-    {"subtract", make_binary},
-    {"multiply", make_binary},
-    {"divide", make_divide},
-    {"relu", make_unary},
-    {"relu_grad", make_unary_grad},
-    {"sigmoid", make_unary},
-    {"sigmoid_grad", make_unary_grad},
-    {"tanh", make_unary},
-    {"tanh_grad", make_unary_grad},
-    {"gelu", make_unary},
-    {"gelu_grad", make_unary_grad},
-    {"silu", make_unary},
-    {"silu_grad", make_unary_grad},
-    {"softplus", make_unary},
-    {"softplus_grad", make_unary_grad},
-    {"exp", make_unary},
-    {"exp_grad", make_unary_grad},
-    {"log", make_positive},
-    {"log_grad", make_positive_grad},
-    {"sqrt", make_positive},
-    {"sqrt_grad", make_positive_grad},
-    {"square", make_unary},
-    {"square_grad", make_unary_grad},
-    {"absolute", make_unary},
-    {"absolute_grad", make_unary_grad},
-    {"clip", make_clip},
-    {"clip_grad", make_clip_grad},
-    {"dropout", make_dropout},
+    ELEMENT_CASES{"dropout", make_dropout},
     {"matmul", make_matmul},
     {"softmax", make_unary},
     {"softmax_grad", make_unary_grad},

@@ -5,6 +5,7 @@
 #ifndef TERN_GRAPH_H
 #define TERN_GRAPH_H
 
+#include "kernel/element.h"
 #include "tensor/tensor.h"
 
 typedef struct tern_op tern_op;
@@ -160,6 +161,8 @@ struct tern_op {
     const tern_arg *args; /* ended by name NULL; NULL: none */
     size_t args_size;
     unsigned flags;
+    int inputs;           /* of element-wise operators: how many there are */
+    tern_element element; /* of element-wise operators: their vector loop */
     signed char
         inplace[4]; /* out[i] may use the memory of in[inplace[i]-1] when that input dies here; 0: never */
     tern_status (*infer)(tern_infer *types);

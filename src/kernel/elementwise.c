@@ -13,29 +13,6 @@ static int64_t size_of(int64_t n, int64_t task)
     return n - task * RUN < RUN ? n - task * RUN : RUN;
 }
 
-typedef struct binary_job {
-    int kind, a_step, b_step;
-    int64_t n;
-    const float *a, *b;
-    float *y;
-} binary_job;
-
-static void binary_task(void *context, int64_t task, int thread)
-{
-    const binary_job *j = context;
-    int64_t at = task * RUN;
-    (void)thread;
-    tern_loops_get()->binary(j->kind, size_of(j->n, task), j->a + at * j->a_step, j->a_step,
-                             j->b + at * j->b_step, j->b_step, j->y + at);
-}
-
-void tern_binary_loop(tern_pool *pool, tern_loop_kind kind, int64_t n, const float *a, int a_step,
-                      const float *b, int b_step, float *y)
-{
-    binary_job job = {kind, a_step, b_step, n, a, b, y};
-    tern_pool_run(pool, tasks_of(n), binary_task, &job);
-}
-
 typedef struct spread_job {
     int64_t outer, length, inner, piece; /* inner is cut into pieces */
     const float *x;
@@ -52,7 +29,7 @@ static void sum_task(void *context, int64_t task, int thread)
     (void)thread;
     for (int64_t k = 0; k < j->length; k++)
         loops->accumulate(count, j->x + (o * j->length + k) * j->inner + at, k > 0, y);
-    if (j->factor != 1) loops->binary(TERN_LOOP_MULTIPLY, count, y, 1, &j->factor, 0, y);
+    if (j->factor != 1) loops->plane_affine(y, count, j->factor, 0, y);
 }
 
 /* Where inner is 1, a row is summed as chunks of doubles. */
@@ -73,31 +50,6 @@ void tern_sum_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner
         tern_pool_run(pool, outer, row_sum_task, &job);
     else
         tern_pool_run(pool, outer * ((inner + job.piece - 1) / job.piece), sum_task, &job);
-}
-
-static void repeat_task(void *context, int64_t task, int thread)
-{
-    const spread_job *j = context;
-    const tern_loops *loops = tern_loops_get();
-    int64_t o = task / j->length;
-    float *y = j->y + task * j->inner;
-    (void)thread;
-    if (j->inner == 1)
-        *y = j->x[o];
-    else
-        loops->accumulate(j->inner, j->x + o * j->inner, false, y);
-}
-
-void tern_repeat_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x, float *y)
-{
-    spread_job job = {outer, length, inner, inner, x, 1, y};
-    if (inner == 1 || length == 1) { /* too small for tasks of their own */
-        for (int64_t o = 0; o < outer; o++)
-            tern_loops_get()->binary(TERN_LOOP_ADD, length * inner, x + o * inner, inner != 1, &(float){0}, 0,
-                                     y + o * length * inner);
-        return;
-    }
-    tern_pool_run(pool, outer * length, repeat_task, &job);
 }
 
 typedef struct update_job {

@@ -70,25 +70,9 @@ void tern_norm_backward(tern_pool *pool, const tern_norm_view *view, const float
 
 /* ---- element by element -------------------------------------------------------------------------------------- */
 
-typedef enum tern_loop_kind {
-    TERN_LOOP_ADD,
-    TERN_LOOP_SUBTRACT,
-    TERN_LOOP_MULTIPLY,
-    TERN_LOOP_DIVIDE,
-    TERN_LOOP_RELU,      /* of a */
-    TERN_LOOP_RELU_GRAD, /* b where a > 0 */
-} tern_loop_kind;
-
-/* y[outer, n] = f(a, b): a_step, b_step 1 for arrays of the size of y, 0 for one number. */
-void tern_binary_loop(tern_pool *pool, tern_loop_kind kind, int64_t n, const float *a, int a_step,
-                      const float *b, int b_step, float *y);
-
 /* y [outer, inner] = factor * the sum of x [outer, length, inner] over length, in its order. */
 void tern_sum_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x,
                    float factor, float *y);
-/* y [outer, length, inner] = x [outer, inner] repeated. */
-void tern_repeat_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x,
-                      float *y);
 
 typedef struct tern_adam_step {
     float rate, beta1, beta2, epsilon, decay;
@@ -140,7 +124,6 @@ typedef struct tern_loops {
                  const float *v, float *p_out, float *m_out, float *v_out);
     void (*sgd)(int64_t n, float rate, float momentum, float decay, const float *p, const float *g,
                 const float *v, float *p_out, float *v_out);
-    void (*binary)(int kind, int64_t n, const float *a, int a_step, const float *b, int b_step, float *y);
     void (*accumulate)(int64_t n, const float *x, bool add, float *y);
 } tern_loops;
 

@@ -3,7 +3,7 @@
 #ifndef TERN_KERNEL_TABLE_H
 #define TERN_KERNEL_TABLE_H
 
-#include "kernel/kernel.h"
+#include "kernel/element.h"
 
 /* A block of C: c[rows, columns] = (add ? c : 0) + sum over k of a[k*a_step + row] * b[k*columns + column], where
  * `columns` is the table's (the whole width of a packed panel of B). */
@@ -55,6 +55,11 @@ typedef struct tern_kernels {
      * b[list[j]*tile_columns ..], list = lists + i*list_step, for i < rows. */
     void (*add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step, const uint16_t *counts,
                      int64_t count_step, const float *b, float *c, int64_t row_stride, bool add);
+
+    /* One function of each kind of element; and a copy to memory that is not read soon, past the caches (n = 0: wait until
+     * all such copies of this thread are done). */
+    tern_element_loop *const *element; /* [TERN_ELEMENT_KINDS] */
+    void (*store_far)(int64_t n, const float *from, float *to);
 
     /* Densities of spikes below which adding rows is faster than multiplying, measured. */
     double sparse_below[TERN_SPARSE_KINDS];

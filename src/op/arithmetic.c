@@ -1,65 +1,32 @@
-/* Element by element: a op b with numpy-style broadcasting.  Any format in; f64 if either is f64, else f32 out. */
-#include "op/op.h"
+/* Element by element, two operands or three, with numpy-style broadcasting. */
+#include "op/element.h"
 
-#include "kernel/loops.h"
+#include <math.h>
 
-static tern_status binary_infer(tern_infer *types)
+static tern_value sum_to_input(tern_grad *c, int i, tern_value d)
 {
-    TERN_TRY(tern_infer_inputs(types, 2, 2));
-    const tern_type *a = types->in[0], *b = types->in[1];
-    tern_shape shape;
-    if (!tern_broadcast(&a->shape, &b->shape, &shape)) {
-        char ta[96], tb[96];
-        return tern_infer_fail(types, "shapes %s and %s do not broadcast: dimensions must be equal or 1",
-                               tern_shape_text(ta, &a->shape), tern_shape_text(tb, &b->shape));
-    }
-    tern_infer_out(types, a->dtype == TERN_F64 || b->dtype == TERN_F64 ? TERN_F64 : TERN_F32, shape);
-    return TERN_OK;
-}
-
-static void binary_run(const tern_call *call, double (*f)(double, double))
-{
-    const tern_tensor *a = &call->in[0], *b = &call->in[1], *y = &call->out[0];
-    int64_t n = tern_elements(&y->shape);
-    for (int64_t i = 0; i < n; i++) {
-        double va = tern_get(a, tern_broadcast_index(&y->shape, &a->shape, i));
-        double vb = tern_get(b, tern_broadcast_index(&y->shape, &b->shape, i));
-        tern_set(y, i, f(va, vb));
-        if (call->counter) call->counter->elementwise++;
-    }
-}
-
-static void binary_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
+    return tern_sum_to(c->graph, d, tern_shape_of(c->graph, c->node->in[i]));
 }
 
 static tern_status add_grad(tern_grad *c)
 {
     for (int i = 0; i < 2; i++)
-        if (c->need[i])
-            c->din[i] = tern_sum_to(c->graph, c->dout[0], tern_shape_of(c->graph, c->node->in[i]));
+        if (c->need[i]) c->din[i] = sum_to_input(c, i, c->dout[0]);
     return TERN_OK;
 }
 
 static tern_status subtract_grad(tern_grad *c)
 {
-    tern_graph *g = c->graph;
-    if (c->need[0]) c->din[0] = tern_sum_to(g, c->dout[0], tern_shape_of(g, c->node->in[0]));
-    if (c->need[1]) {
-        tern_value minus = tern_apply2(g, &tern_op_multiply, c->dout[0], tern_scalar(g, -1.0));
-        c->din[1] = tern_sum_to(g, minus, tern_shape_of(g, c->node->in[1]));
-    }
+    if (c->need[0]) c->din[0] = sum_to_input(c, 0, c->dout[0]);
+    if (c->need[1]) c->din[1] = sum_to_input(c, 1, tern_negate(c->graph, c->dout[0]));
     return TERN_OK;
 }
 
 static tern_status multiply_grad(tern_grad *c)
 {
-    tern_graph *g = c->graph;
     for (int i = 0; i < 2; i++) {
         if (!c->need[i]) continue;
-        tern_value d = tern_apply2(g, &tern_op_multiply, c->dout[0], c->node->in[1 - i]);
-        c->din[i] = tern_sum_to(g, d, tern_shape_of(g, c->node->in[i]));
+        c->din[i] = sum_to_input(c, i, tern_multiply(c->graph, c->dout[0], c->node->in[1 - i]));
     }
     return TERN_OK;
 }
@@ -68,60 +35,91 @@ static tern_status multiply_grad(tern_grad *c)
 static tern_status divide_grad(tern_grad *c)
 {
     tern_graph *g = c->graph;
-    tern_value da = tern_apply2(g, &tern_op_divide, c->dout[0], c->node->in[1]);
-    if (c->need[0]) c->din[0] = tern_sum_to(g, da, tern_shape_of(g, c->node->in[0]));
-    if (c->need[1]) {
-        tern_value y = tern_apply2(g, &tern_op_multiply, c->node->out[0], tern_scalar(g, -1.0));
-        c->din[1] =
-            tern_sum_to(g, tern_apply2(g, &tern_op_multiply, da, y), tern_shape_of(g, c->node->in[1]));
+    tern_value da = tern_divide(g, c->dout[0], c->node->in[1]);
+    if (c->need[0]) c->din[0] = sum_to_input(c, 0, da);
+    if (c->need[1]) c->din[1] = sum_to_input(c, 1, tern_multiply(g, da, tern_negate(g, c->node->out[0])));
+    return TERN_OK;
+}
+
+/* dy to the operand that was chosen, half to each where they are equal. */
+static tern_status chosen_grad(tern_grad *c, bool highest)
+{
+    for (int i = 0; i < 2; i++) {
+        tern_value self = c->node->in[i], other = c->node->in[1 - i];
+        tern_value in[] = {highest ? self : other, highest ? other : self, c->dout[0]};
+        if (c->need[i])
+            c->din[i] = sum_to_input(c, i, tern_apply(c->graph, &tern_op_maximum_grad, NULL, in, 3, NULL));
     }
     return TERN_OK;
 }
 
-/* f32 of equal shapes, or one of the two a single number. */
-static bool binary_matches(const tern_call *call)
+static tern_status maximum_grad(tern_grad *c)
 {
-    const tern_tensor *a = &call->in[0], *b = &call->in[1];
-    int64_t n = tern_elements(&call->out[0].shape), na = tern_elements(&a->shape),
-            nb = tern_elements(&b->shape);
-    return a->dtype == TERN_F32 && b->dtype == TERN_F32 && (na == n || na == 1) && (nb == n || nb == 1);
+    return chosen_grad(c, true);
 }
 
-static void binary_fast(const tern_call *call, tern_loop_kind kind)
+static tern_status minimum_grad(tern_grad *c)
 {
-    const tern_tensor *a = &call->in[0], *b = &call->in[1];
-    int64_t n = tern_elements(&call->out[0].shape);
-    tern_binary_loop(call->pool, kind, n, a->data, tern_elements(&a->shape) == n, b->data,
-                     tern_elements(&b->shape) == n, call->out[0].data);
+    return chosen_grad(c, false);
 }
 
-#define BINARY(name_, doc_, kind, expression)                                                                \
-    static double name_##_of(double a, double b)                                                             \
-    {                                                                                                        \
-        return expression;                                                                                   \
-    }                                                                                                        \
-    static void name_##_run(const tern_call *call)                                                           \
-    {                                                                                                        \
-        binary_run(call, name_##_of);                                                                        \
-    }                                                                                                        \
-    static void name_##_fast(const tern_call *call)                                                          \
-    {                                                                                                        \
-        binary_fast(call, kind);                                                                             \
-    }                                                                                                        \
-    static const tern_fast name_##_kernels[] = {{"loop", binary_matches, NULL, name_##_fast}, {0}};          \
-    const tern_op tern_op_##name_ = {                                                                        \
-        .name = #name_,                                                                                      \
-        .doc = doc_,                                                                                         \
-        .flags = TERN_OP_ELEMENTWISE,                                                                        \
-        .inplace = {1},                                                                                      \
-        .infer = binary_infer,                                                                               \
-        .grad = name_##_grad,                                                                                \
-        .work = binary_work,                                                                                 \
-        .run = name_##_run,                                                                                  \
-        .fast = name_##_kernels,                                                                             \
-    };
+static tern_status where_grad(tern_grad *c)
+{
+    tern_graph *g = c->graph;
+    tern_value condition = c->node->in[0], zero = tern_scalar(g, 0);
+    if (c->need[1]) c->din[1] = sum_to_input(c, 1, tern_where(g, condition, c->dout[0], zero));
+    if (c->need[2]) c->din[2] = sum_to_input(c, 2, tern_where(g, condition, zero, c->dout[0]));
+    return TERN_OK;
+}
 
-BINARY(add, "a + b", TERN_LOOP_ADD, a + b)
-BINARY(subtract, "a - b", TERN_LOOP_SUBTRACT, a - b)
-BINARY(multiply, "a * b", TERN_LOOP_MULTIPLY, a *b)
-BINARY(divide, "a / b", TERN_LOOP_DIVIDE, a / b)
+#define BINARY(name, doc, kind, expression)                                                                  \
+    TERN_ELEMENT_OP(name, doc, TERN_ELEMENT_##kind, 2, NULL, 0, 1, name##_grad, expression)
+
+BINARY(add, "a + b", ADD, x[0] + x[1])
+BINARY(subtract, "a - b", SUBTRACT, x[0] - x[1])
+BINARY(multiply, "a * b", MULTIPLY, x[0] * x[1])
+BINARY(divide, "a / b", DIVIDE, x[0] / x[1])
+BINARY(maximum, "the higher of a and b", MAXIMUM, x[0] > x[1] || isnan(x[0]) ? x[0] : x[1])
+BINARY(minimum, "the lower of a and b", MINIMUM, x[0] < x[1] || isnan(x[0]) ? x[0] : x[1])
+TERN_ELEMENT_OP(maximum_grad, "a, b, dy: dy where a > b, half of it where they are equal, else 0",
+                TERN_ELEMENT_MAXIMUM_GRAD, 3, NULL, 0, 3, NULL,
+                x[0] == x[1]  ? x[2] / 2
+                : x[0] > x[1] ? x[2]
+                              : 0)
+TERN_ELEMENT_OP(where, "condition, a, b: a where the condition is not 0, else b", TERN_ELEMENT_WHERE, 3, NULL,
+                0, 2, where_grad, x[0] != 0 ? x[1] : x[2])
+
+tern_value tern_add(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_add, a, b);
+}
+
+tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_subtract, a, b);
+}
+
+tern_value tern_multiply(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_multiply, a, b);
+}
+
+tern_value tern_divide(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_divide, a, b);
+}
+
+tern_value tern_maximum(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_maximum, a, b);
+}
+
+tern_value tern_minimum(tern_graph *graph, tern_value a, tern_value b)
+{
+    return tern_apply2(graph, &tern_op_minimum, a, b);
+}
+
+tern_value tern_where(tern_graph *graph, tern_value condition, tern_value a, tern_value b)
+{
+    return tern_apply(graph, &tern_op_where, NULL, (tern_value[]){condition, a, b}, 3, NULL);
+}

@@ -4,26 +4,6 @@
 
 #include <math.h>
 
-tern_value tern_add(tern_graph *graph, tern_value a, tern_value b)
-{
-    return tern_apply2(graph, &tern_op_add, a, b);
-}
-
-tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b)
-{
-    return tern_apply2(graph, &tern_op_subtract, a, b);
-}
-
-tern_value tern_multiply(tern_graph *graph, tern_value a, tern_value b)
-{
-    return tern_apply2(graph, &tern_op_multiply, a, b);
-}
-
-tern_value tern_divide(tern_graph *graph, tern_value a, tern_value b)
-{
-    return tern_apply2(graph, &tern_op_divide, a, b);
-}
-
 tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args)
 {
     tern_shape s = tern_shape_of(graph, x);

@@ -1,5 +1,5 @@
 /* Sums and means over neighbouring axes, and their opposite: repeating over a new leading axis. */
-#include "op/op.h"
+#include "op/element.h"
 
 #include "kernel/loops.h"
 
@@ -212,40 +212,22 @@ static void expand_run(const tern_call *call)
         tern_set(y, i, tern_get(x, tern_broadcast_index(&y->shape, &x->shape, i)));
 }
 
-/* x and y as [outer, 1 or length, inner], where the axes that grow stand together. */
-typedef struct tern_expand_view {
-    int64_t outer, length, inner;
-} tern_expand_view;
-
-static bool expand_view(const tern_shape *x, const tern_shape *y, tern_expand_view *v)
-{
-    int extra = y->rank - x->rank, stage = 0;
-    *v = (tern_expand_view){1, 1, 1};
-    for (int i = 0; i < y->rank; i++) {
-        int64_t from = i < extra ? 1 : x->dim[i - extra], to = y->dim[i];
-        bool grows = from != to;
-        if (to == 1) continue;
-        if (grows && stage == 2) return false;
-        stage = grows ? 1 : stage == 1 ? 2 : stage;
-        *(stage == 0 ? &v->outer : stage == 1 ? &v->length : &v->inner) *= to;
-    }
-    return true;
-}
-
 static bool expand_matches(const tern_call *call)
 {
-    tern_expand_view v;
-    return call->in[0].dtype == TERN_F32 && expand_view(&call->in[0].shape, &call->out[0].shape, &v);
+    return call->in[0].dtype == TERN_F32;
 }
 
 static void expand_fast(const tern_call *call)
 {
-    tern_expand_view v;
-    expand_view(&call->in[0].shape, &call->out[0].shape, &v);
-    tern_repeat_loop(call->pool, v.outer, v.length, v.inner, call->in[0].data, call->out[0].data);
+    const tern_shape *shape = &call->out[0].shape;
+    tern_element_pass pass = {.rank = shape->rank, .inputs = 1, .steps = 1};
+    for (int i = 0; i < shape->rank; i++) pass.dim[i] = shape->dim[i];
+    pass.in[0] = tern_element_operand_of(&call->in[0], shape);
+    pass.step[0] = (tern_element_step){.kind = TERN_ELEMENT_COPY, .out = call->out[0].data};
+    tern_element_run(call->pool, &pass);
 }
 
-static const tern_fast expand_kernels[] = {{"loop", expand_matches, NULL, expand_fast}, {0}};
+static const tern_fast expand_kernels[] = {{"element", expand_matches, NULL, expand_fast}, {0}};
 
 static tern_status expand_grad(tern_grad *c)
 {

@@ -5,10 +5,13 @@
 /* clang-format off */
 #define TERN_OPERATORS(X)                                                                                              \
     X(add) X(subtract) X(multiply) X(divide)                     /* arithmetic.c: element by element, broadcasting */  \
+    X(maximum) X(minimum) X(maximum_grad) X(where)                                                                     \
     X(relu) X(relu_grad) X(sigmoid) X(sigmoid_grad)              /* unary.c: element by element */                     \
     X(tanh) X(tanh_grad) X(gelu) X(gelu_grad) X(silu) X(silu_grad) X(softplus) X(softplus_grad)                        \
     X(exp) X(exp_grad) X(log) X(log_grad) X(sqrt) X(sqrt_grad) X(square) X(square_grad)                                \
-    X(absolute) X(absolute_grad) X(clip) X(clip_grad)                                                                  \
+    X(absolute) X(absolute_grad) X(clip) X(clip_grad) X(elu) X(elu_grad) X(leaky_relu) X(leaky_relu_grad)              \
+    X(hard_sigmoid) X(hard_sigmoid_grad) X(hard_swish) X(hard_swish_grad) X(power) X(power_grad)                       \
+    X(negate) X(heaviside) X(round) X(floor)                                                                                \
     X(dropout)                                                   /* dropout.c */                                       \
     X(matmul)                                                    /* matmul.c: batched products */                      \
     X(softmax) X(softmax_grad) X(normalise) X(normalise_grad)    /* rows.c: along the last axis */                     \

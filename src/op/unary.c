@@ -1,184 +1,7 @@
-/* Element by element, one input: a function and its derivative are all that there is to say. */
-#include "op/op.h"
-
-#include "kernel/loops.h"
+/* Element by element, one operand: a function and its derivative are all that there is to say. */
+#include "op/element.h"
 
 #include <math.h>
-
-static tern_status unary_infer(tern_infer *types)
-{
-    TERN_TRY(tern_infer_inputs(types, 1, 1));
-    const tern_type *x = types->in[0];
-    tern_infer_out(types, x->dtype == TERN_F64 ? TERN_F64 : TERN_F32, x->shape);
-    return TERN_OK;
-}
-
-/* x, dy -> dx */
-static tern_status slope_infer(tern_infer *types)
-{
-    TERN_TRY(tern_infer_inputs(types, 2, 2));
-    tern_infer_out(types, types->in[1]->dtype, types->in[0]->shape);
-    return TERN_OK;
-}
-
-static void unary_run(const tern_call *call, double (*f)(double), bool slope)
-{
-    int64_t n = tern_elements(&call->out[0].shape);
-    for (int64_t i = 0; i < n; i++) {
-        double y = f(tern_get(&call->in[0], i));
-        tern_set(&call->out[0], i, slope ? y * tern_get(&call->in[1], i) : y);
-        if (call->counter) call->counter->elementwise++;
-    }
-}
-
-static void unary_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
-/* f32 in pieces of a fixed size, on the pool. */
-typedef struct tern_unary_job {
-    const float *x, *dy;
-    float *y;
-    int64_t count;
-    void (*piece)(const struct tern_unary_job *job, int64_t from, int64_t to);
-} tern_unary_job;
-
-#define PIECE 4096
-
-static void unary_task(void *context, int64_t task, int thread)
-{
-    const tern_unary_job *job = context;
-    int64_t to = (task + 1) * PIECE;
-    (void)thread;
-    job->piece(job, task * PIECE, to < job->count ? to : job->count);
-}
-
-static void unary_fast(const tern_call *call, void (*piece)(const tern_unary_job *, int64_t, int64_t))
-{
-    tern_unary_job job = {.x = call->in[0].data,
-                          .dy = call->nin > 1 ? call->in[1].data : NULL,
-                          .y = call->out[0].data,
-                          .count = tern_elements(&call->out[0].shape),
-                          .piece = piece};
-    tern_pool_run(call->pool, (job.count + PIECE - 1) / PIECE, unary_task, &job);
-}
-
-/* The fast kernels of a function that has no vector loop: its own formula, element by element. */
-#define UNARY_LOOPS(name_)                                                                                   \
-    static void name_##_piece(const tern_unary_job *job, int64_t from, int64_t to)                           \
-    {                                                                                                        \
-        for (int64_t i = from; i < to; i++) job->y[i] = (float)name_##_value(job->x[i]);                     \
-    }                                                                                                        \
-    static void name_##_grad_piece(const tern_unary_job *job, int64_t from, int64_t to)                      \
-    {                                                                                                        \
-        for (int64_t i = from; i < to; i++) job->y[i] = (float)(name_##_slope(job->x[i]) * job->dy[i]);      \
-    }                                                                                                        \
-    static void name_##_loop(const tern_call *call)                                                          \
-    {                                                                                                        \
-        unary_fast(call, name_##_piece);                                                                     \
-    }                                                                                                        \
-    static void name_##_grad_loop(const tern_call *call)                                                     \
-    {                                                                                                        \
-        unary_fast(call, name_##_grad_piece);                                                                \
-    }                                                                                                        \
-    static const tern_fast name_##_loops[] = {{"loop", all_f32, NULL, name_##_loop}, {0}};                   \
-    static const tern_fast name_##_grad_loops[] = {{"loop", all_f32, NULL, name_##_grad_loop}, {0}};
-
-/* A function, its derivative, and loops over both. */
-#define SMOOTH(name_, doc_, value, slope)                                                                    \
-    static double name_##_value(double x)                                                                    \
-    {                                                                                                        \
-        return value;                                                                                        \
-    }                                                                                                        \
-    static double name_##_slope(double x)                                                                    \
-    {                                                                                                        \
-        return slope;                                                                                        \
-    }                                                                                                        \
-    UNARY_LOOPS(name_)                                                                                       \
-    UNARY(name_, doc_, name_##_loops, name_##_grad_loops)                                                    \
-    tern_value tern_##name_(tern_graph *graph, tern_value x)                                                 \
-    {                                                                                                        \
-        return tern_apply1(graph, &tern_op_##name_, x);                                                      \
-    }
-
-/* UNARY(name, doc, fast forward, fast gradient): name_value and name_slope are functions.  Makes the operator and its gradient. */
-#define UNARY(name_, doc_, fast_, fast_grad_)                                                                \
-    static void name_##_run(const tern_call *call)                                                           \
-    {                                                                                                        \
-        unary_run(call, name_##_value, false);                                                               \
-    }                                                                                                        \
-    static void name_##_grad_run(const tern_call *call)                                                      \
-    {                                                                                                        \
-        unary_run(call, name_##_slope, true);                                                                \
-    }                                                                                                        \
-    static tern_status name_##_grad(tern_grad *c)                                                            \
-    {                                                                                                        \
-        c->din[0] = tern_apply2(c->graph, &tern_op_##name_##_grad, c->node->in[0], c->dout[0]);              \
-        return TERN_OK;                                                                                      \
-    }                                                                                                        \
-    const tern_op tern_op_##name_ = {                                                                        \
-        .name = #name_,                                                                                      \
-        .doc = doc_,                                                                                         \
-        .flags = TERN_OP_ELEMENTWISE,                                                                        \
-        .inplace = {1},                                                                                      \
-        .infer = unary_infer,                                                                                \
-        .grad = name_##_grad,                                                                                \
-        .work = unary_work,                                                                                  \
-        .run = name_##_run,                                                                                  \
-        .fast = fast_,                                                                                       \
-    };                                                                                                       \
-    const tern_op tern_op_##name_##_grad = {                                                                 \
-        .name = #name_ "_grad",                                                                              \
-        .doc = "gradient of " #name_,                                                                        \
-        .flags = TERN_OP_ELEMENTWISE,                                                                        \
-        .inplace = {2},                                                                                      \
-        .infer = slope_infer,                                                                                \
-        .work = unary_work,                                                                                  \
-        .run = name_##_grad_run,                                                                             \
-        .fast = fast_grad_,                                                                                  \
-    };
-
-static void relu_fast(const tern_call *call)
-{
-    int64_t n = tern_elements(&call->out[0].shape);
-    tern_binary_loop(call->pool, TERN_LOOP_RELU, n, call->in[0].data, 1, call->in[0].data, 1,
-                     call->out[0].data);
-}
-
-static void relu_grad_fast(const tern_call *call)
-{
-    int64_t n = tern_elements(&call->out[0].shape);
-    tern_binary_loop(call->pool, TERN_LOOP_RELU_GRAD, n, call->in[0].data, 1, call->in[1].data, 1,
-                     call->out[0].data);
-}
-
-static const tern_fast relu_kernels[] = {{"loop", all_f32, NULL, relu_fast}, {0}};
-static const tern_fast relu_grad_kernels[] = {{"loop", all_f32, NULL, relu_grad_fast}, {0}};
-
-static double relu_value(double x)
-{
-    return x > 0 ? x : 0;
-}
-
-static double relu_slope(double x)
-{
-    return x > 0 ? 1 : 0;
-}
-
-UNARY(relu, "max(x, 0)", relu_kernels, relu_grad_kernels)
-
-tern_value tern_relu(tern_graph *graph, tern_value x)
-{
-    return tern_apply1(graph, &tern_op_relu, x);
-}
 
 /* e^-|x| never overflows. */
 static double logistic(double x)
@@ -189,86 +12,109 @@ static double logistic(double x)
 
 #define ROOT_HALF     0.70710678118654752440
 #define ROOT_TWO_PI   2.50662827463100050242
-#define SIGN(x)       ((double)((x) > 0) - (double)((x) < 0))
-#define SIGMOID(x)    logistic(x)
-#define NORMAL_CDF(x) (0.5 * (1 + erf((x)*ROOT_HALF)))
+#define NORMAL_CDF(x) (0.5 * erfc(-(x)*ROOT_HALF))
+#define TANH_SLOPE(x) (1 - tanh(x) * tanh(x))
 
-SMOOTH(sigmoid, "1 / (1 + e^-x)", SIGMOID(x), SIGMOID(x) * (1 - SIGMOID(x)))
-SMOOTH(tanh, "hyperbolic tangent", tanh(x), 1 - tanh(x) * tanh(x))
-SMOOTH(gelu, "x times the normal distribution function", x *NORMAL_CDF(x),
-       NORMAL_CDF(x) + x * exp(-0.5 * x * x) / ROOT_TWO_PI)
-SMOOTH(silu, "x times sigmoid of x", x *SIGMOID(x), SIGMOID(x) * (1 + x * (1 - SIGMOID(x))))
-SMOOTH(softplus, "log(1 + e^x)", fmax(x, 0) + log1p(exp(-fabs(x))), SIGMOID(x))
-SMOOTH(exp, "e^x", exp(x), exp(x))
-SMOOTH(log, "natural logarithm", log(x), 1 / x)
-SMOOTH(sqrt, "square root", sqrt(x), 0.5 / sqrt(x))
-SMOOTH(square, "x^2", x *x, 2 * x)
-SMOOTH(absolute, "magnitude of x", fabs(x), SIGN(x))
-
-/* ---- clip: the one with limits -------------------------------------------------------------------------- */
-
-typedef struct tern_clip_op {
-    double low, high;
-} tern_clip_op;
-static const tern_arg clip_args[] = {TERN_ARG(tern_clip_op, low, TERN_ARG_REAL, "lower limit"),
-                                     TERN_ARG(tern_clip_op, high, TERN_ARG_REAL, "upper limit"),
-                                     {0}};
-
-static void clip_run(const tern_call *call)
-{
-    const tern_clip_op *a = call->args;
-    int64_t n = tern_elements(&call->out[0].shape);
-    for (int64_t i = 0; i < n; i++) {
-        tern_set(&call->out[0], i, fmin(fmax(tern_get(&call->in[0], i), a->low), a->high));
-        if (call->counter) call->counter->elementwise++;
+#define CONSTANT(field, name_, doc_)                                                                         \
+    {                                                                                                        \
+        .name = name_, .kind = TERN_ARG_REAL, .offset = offsetof(tern_element_args, field), .doc = doc_      \
     }
-}
+static const tern_arg clip_args[] = {
+    CONSTANT(p, "low", "lower limit"), CONSTANT(q, "high", "upper limit"), {0}};
+static const tern_arg elu_args[] = {CONSTANT(p, "alpha", "minus the limit far below 0"), {0}};
+static const tern_arg leaky_relu_args[] = {CONSTANT(p, "slope", "slope below 0"), {0}};
+static const tern_arg power_args[] = {CONSTANT(p, "exponent", "exponent"), {0}};
 
-static tern_status clip_grad(tern_grad *c)
+/* An operator y = f(x), its layer function, and the operator dx = f'(x) dy; v stands for x. */
+#define CURVE(name, doc, kind, args_, size, value, slope)                                                    \
+    static tern_status name##_grad(tern_grad *c)                                                             \
+    {                                                                                                        \
+        tern_value in[] = {c->node->in[0], c->dout[0]};                                                      \
+        c->din[0] = tern_apply(c->graph, &tern_op_##name##_grad, c->node->args, in, 2, NULL);                \
+        return TERN_OK;                                                                                      \
+    }                                                                                                        \
+    TERN_ELEMENT_OP(name, doc, TERN_ELEMENT_##kind, 1, args_, size, 1, name##_grad, value)                   \
+    TERN_ELEMENT_OP(name##_grad, "gradient of " #name, TERN_ELEMENT_##kind##_GRAD, 2, args_, size, 2, NULL,  \
+                    (slope)*x[1])
+
+#define PLAIN(name, doc, kind, value, slope)                                                                 \
+    CURVE(name, doc, kind, NULL, 0, value, slope)                                                            \
+    tern_value tern_##name(tern_graph *graph, tern_value x)                                                  \
+    {                                                                                                        \
+        return tern_apply1(graph, &tern_op_##name, x);                                                       \
+    }
+
+#define WITH_CONSTANTS(name, doc, kind, value, slope)                                                        \
+    CURVE(name, doc, kind, name##_args, sizeof(tern_element_args), value, slope)
+
+#define V x[0]
+PLAIN(relu, "max(x, 0)", RELU, V > 0 ? V : 0, V > 0 ? 1 : 0)
+PLAIN(sigmoid, "1 / (1 + e^-x)", SIGMOID, logistic(V), logistic(V) * logistic(-V))
+PLAIN(tanh, "hyperbolic tangent", TANH, tanh(V), TANH_SLOPE(V))
+PLAIN(gelu, "x times the normal distribution function", GELU, V *NORMAL_CDF(V),
+      NORMAL_CDF(V) + V * exp(-0.5 * V * V) / ROOT_TWO_PI)
+PLAIN(silu, "x times sigmoid of x", SILU, V *logistic(V), logistic(V) * (1 + V * logistic(-V)))
+PLAIN(softplus, "log(1 + e^x)", SOFTPLUS, fmax(V, 0) + log1p(exp(-fabs(V))), logistic(V))
+PLAIN(exp, "e^x", EXP, exp(V), exp(V))
+PLAIN(log, "natural logarithm", LOG, log(V), 1 / V)
+PLAIN(sqrt, "square root", SQRT, sqrt(V), 0.5 / sqrt(V))
+PLAIN(square, "x^2", SQUARE, V *V, 2 * V)
+PLAIN(absolute, "magnitude of x", ABSOLUTE, fabs(V), (V > 0) - (V < 0))
+PLAIN(hard_sigmoid, "x / 6 + 1/2 between 0 and 1", HARD_SIGMOID, fmin(fmax(V / 6 + 0.5, 0), 1),
+      V > -3 && V < 3 ? 1.0 / 6 : 0)
+PLAIN(hard_swish, "x times hard_sigmoid of x", HARD_SWISH, V *fmin(fmax(V / 6 + 0.5, 0), 1),
+      V <= -3  ? 0
+      : V >= 3 ? 1
+               : V / 3 + 0.5)
+WITH_CONSTANTS(clip, "x between two limits", CLIP, fmin(fmax(V, a->p), a->q), V > a->p && V < a->q ? 1 : 0)
+WITH_CONSTANTS(elu, "x above 0, alpha (e^x - 1) below", ELU, V > 0 ? V : a->p * expm1(V),
+               V > 0 ? 1 : a->p * exp(V))
+WITH_CONSTANTS(leaky_relu, "x above 0, slope x below", LEAKY_RELU, V > 0 ? V : a->p * V, V > 0 ? 1 : a->p)
+WITH_CONSTANTS(power, "x to a constant exponent", POWER, pow(V, a->p), a->p *pow(V, a->p - 1))
+
+/* ---- the ones whose gradient needs no operator of its own ------------------------------------------------------- */
+
+static tern_status negate_grad(tern_grad *c)
 {
-    tern_value in[] = {c->node->in[0], c->dout[0]};
-    c->din[0] = tern_apply(c->graph, &tern_op_clip_grad, c->node->args, in, 2, NULL);
+    c->din[0] = tern_negate(c->graph, c->dout[0]);
     return TERN_OK;
 }
 
-/* dy inside the limits, 0 outside */
-static void clip_grad_run(const tern_call *call)
+/* Flat but for jumps: nothing flows back. */
+static tern_status flat_grad(tern_grad *c)
 {
-    const tern_clip_op *a = call->args;
-    int64_t n = tern_elements(&call->out[0].shape);
-    for (int64_t i = 0; i < n; i++) {
-        double x = tern_get(&call->in[0], i);
-        tern_set(&call->out[0], i, x > a->low && x < a->high ? tern_get(&call->in[1], i) : 0);
-        if (call->counter) call->counter->elementwise++;
-    }
+    (void)c;
+    return TERN_OK;
 }
 
-const tern_op tern_op_clip = {
-    .name = "clip",
-    .doc = "x between two limits",
-    .args = clip_args,
-    .args_size = sizeof(tern_clip_op),
-    .flags = TERN_OP_ELEMENTWISE,
-    .inplace = {1},
-    .infer = unary_infer,
-    .grad = clip_grad,
-    .work = unary_work,
-    .run = clip_run,
-};
-
-const tern_op tern_op_clip_grad = {
-    .name = "clip_grad",
-    .doc = "gradient of clip",
-    .args = clip_args,
-    .args_size = sizeof(tern_clip_op),
-    .flags = TERN_OP_ELEMENTWISE,
-    .inplace = {2},
-    .infer = slope_infer,
-    .work = unary_work,
-    .run = clip_grad_run,
-};
+#define SHORT(name, doc, kind, grad, value)                                                                  \
+    TERN_ELEMENT_OP(name, doc, TERN_ELEMENT_##kind, 1, NULL, 0, 1, grad, value)                              \
+    tern_value tern_##name(tern_graph *graph, tern_value x)                                                  \
+    {                                                                                                        \
+        return tern_apply1(graph, &tern_op_##name, x);                                                       \
+    }
+SHORT(negate, "-x", NEGATE, negate_grad, -V)
+SHORT(heaviside, "1 where x >= 0, else 0", HEAVISIDE, flat_grad, V >= 0)
+SHORT(round, "the nearest whole number, ties to even", ROUND, flat_grad, nearbyint(V))
+SHORT(floor, "the highest whole number not above x", FLOOR, flat_grad, floor(V))
+#undef V
 
 tern_value tern_clip(tern_graph *graph, tern_value x, double low, double high)
 {
-    return tern_apply(graph, &tern_op_clip, &(tern_clip_op){low, high}, &x, 1, NULL);
+    return tern_apply(graph, &tern_op_clip, &(tern_element_args){low, high}, &x, 1, NULL);
+}
+
+tern_value tern_elu(tern_graph *graph, tern_value x, double alpha)
+{
+    return tern_apply(graph, &tern_op_elu, &(tern_element_args){alpha, 0}, &x, 1, NULL);
+}
+
+tern_value tern_leaky_relu(tern_graph *graph, tern_value x, double slope)
+{
+    return tern_apply(graph, &tern_op_leaky_relu, &(tern_element_args){slope, 0}, &x, 1, NULL);
+}
+
+tern_value tern_power(tern_graph *graph, tern_value x, double exponent)
+{
+    return tern_apply(graph, &tern_op_power, &(tern_element_args){exponent, 0}, &x, 1, NULL);
 }

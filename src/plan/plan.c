@@ -79,6 +79,7 @@ static bool may_share(const tern_program *p, int s, int slot, int operand, const
     if (!in) return false;
     const tern_place *place = &p->places[in];
     if (place->bytes != value_bytes(p->graph, out) || root_last[place->root] > s) return false;
+    if (p->graph->values[in].type.dtype != p->graph->values[out].type.dtype) return false;
     for (int i = 0; i < node->nin;
          i++) /* another operand in the same memory would be overwritten under the kernel */
         if (i != operand && node->in[i].id && p->places[node->in[i].id].root == place->root) return false;

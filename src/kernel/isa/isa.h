@@ -124,6 +124,8 @@ int TERN_FOR_ISA(tern_list_bits)(const uint64_t *words, int64_t at, int count, u
 void TERN_FOR_ISA(tern_add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step,
                                  const uint16_t *counts, int64_t count_step, const float *b, float *c,
                                  int64_t row_stride, bool add);
+extern tern_element_loop *const TERN_FOR_ISA(tern_element_loops)[];
+void TERN_FOR_ISA(tern_store_far)(int64_t n, const float *from, float *to);
 void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias,
                                       float *y);
 void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);

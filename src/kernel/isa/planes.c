@@ -165,52 +165,6 @@ static void sgd(int64_t n, float rate, float momentum, float decay, const float 
     }
 }
 
-/* y = f(a, b); a step of 0 repeats one number. */
-static void binary(int kind, int64_t n, const float *a, int a_step, const float *b, int b_step, float *y)
-{
-    if (a_step == 0 && b_step == 0) {
-        float one = 0;
-        binary(kind, 1, a, 1, b, 1, &one);
-        for (int64_t i = 0; i < n; i++) y[i] = one;
-        return;
-    }
-#define EACH(expression)                                                                                     \
-    if (a_step == 0) {                                                                                       \
-        float x0 = *a;                                                                                       \
-        for (int64_t i = 0; i < n; i++) {                                                                    \
-            float p = x0, q = b[i];                                                                          \
-            y[i] = expression;                                                                               \
-        }                                                                                                    \
-    } else if (b_step == 0) {                                                                                \
-        float y0 = *b;                                                                                       \
-        for (int64_t i = 0; i < n; i++) {                                                                    \
-            float p = a[i], q = y0;                                                                          \
-            y[i] = expression;                                                                               \
-        }                                                                                                    \
-    } else {                                                                                                 \
-        for (int64_t i = 0; i < n; i++) {                                                                    \
-            float p = a[i], q = b[i];                                                                        \
-            y[i] = expression;                                                                               \
-        }                                                                                                    \
-    }                                                                                                        \
-    break
-    switch (kind) {
-    case TERN_LOOP_ADD:
-        EACH(p + q);
-    case TERN_LOOP_SUBTRACT:
-        EACH(p - q);
-    case TERN_LOOP_MULTIPLY:
-        EACH(p * q);
-    case TERN_LOOP_DIVIDE:
-        EACH(p / q);
-    case TERN_LOOP_RELU:
-        EACH(p > 0 ? p + 0 * q : 0);
-    case TERN_LOOP_RELU_GRAD:
-        EACH(p > 0 ? q : 0);
-    }
-#undef EACH
-}
-
 /* y[i] (+)= x[i] */
 static void accumulate(int64_t n, const float *x, bool add, float *y)
 {
@@ -239,6 +193,5 @@ const tern_loops TERN_FOR_ISA(tern_loops) = {
     .spike_pool_grad = spike_pool_grad,
     .adam = adam,
     .sgd = sgd,
-    .binary = binary,
     .accumulate = accumulate,
 };

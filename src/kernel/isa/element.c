@@ -1,0 +1,182 @@
+/* Functions of single elements.  The last vector of an array is padded and goes through the same code as the others, so
+ * that a result does not depend on where a block begins or ends. */
+#include "kernel/element.h"
+#include "kernel/isa/math.h"
+
+typedef vf element_of(vf a, vf b, vf c, vf p, vf q);
+
+TERN_INLINE vf zero_unless(vi mask, vf x)
+{
+    return (vf)(mask & (vi)x);
+}
+
+TERN_INLINE vf whole_of(vf x) /* nearest, ties to even, for every float */
+{
+    vf a = tern_magnitude(x), near = tern_with_sign_of(a + tern_all(0x1p23f) - tern_all(0x1p23f), x);
+    return tern_choose(a < tern_all(0x1p23f), near, x);
+}
+
+TERN_INLINE vf root_of(vf x)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#else
+    TERN_UNROLL for (int l = 0; l < TERN_LANES; l++) x[l] = __builtin_sqrtf(x[l]);
+    return x;
+#endif
+}
+
+/* No vector form: powers are rare. */
+TERN_INLINE vf power_of(vf x, vf p)
+{
+    for (int l = 0; l < TERN_LANES; l++) x[l] = powf(x[l], p[l]);
+    return x;
+}
+
+TERN_INLINE vf hard_sigmoid_of(vf x)
+{
+    return tern_between(tern_fma(x, tern_all(1.0f / 6), tern_all(0.5f)), 0, 1);
+}
+
+TERN_INLINE vf gelu_slope(vf x)
+{
+    vf bell, share = tern_normal_share(x, &bell);
+    vf slope = tern_fma(x * bell, tern_all(0x1.988454p-2f), share); /* 1/sqrt(2 pi) */
+    return tern_choose(tern_magnitude(x) > tern_all(15),
+                       tern_choose(x > tern_all(0), tern_all(1), tern_all(0)), slope);
+}
+
+TERN_INLINE vf gelu_of(vf x)
+{
+    vf bell, y = x * tern_normal_share(x, &bell);
+    return tern_choose(x < tern_all(-15), tern_choose(x == tern_all(-INFINITY), tern_all(NAN), -tern_all(0)),
+                       y);
+}
+
+/* sech^2: 4 e^-2|x| / (1 + e^-2|x|)^2 */
+TERN_INLINE vf tanh_slope(vf x)
+{
+    vf e = tern_exp_of(tern_magnitude(x) * tern_all(-2)), d = tern_all(1) + e;
+    return tern_all(4) * e / (d * d);
+}
+
+TERN_INLINE vf silu_slope(vf x)
+{
+    vf s = tern_sigmoid_of(x);
+    return s * tern_fma(x, tern_all(1) - s, tern_all(1));
+}
+
+TERN_INLINE vf softplus_of(vf x)
+{
+    vf e = tern_exp_of(-tern_magnitude(x)),
+       y = tern_choose(x > tern_all(0), x, tern_all(0)) + tern_log1p_of(e);
+    return tern_choose(x != x, x, y);
+}
+
+TERN_INLINE vf sigmoid_slope(vf x)
+{
+    vf e = tern_exp_of(-tern_magnitude(x)), d = tern_all(1) + e;
+    return e / (d * d);
+}
+
+TERN_INLINE vf hard_swish_slope(vf x)
+{
+    vf inside = tern_fma(x, tern_all(1.0f / 3), tern_all(0.5f));
+    inside = tern_choose(x < tern_all(3), inside, tern_all(1));
+    return zero_unless(x > tern_all(-3), inside);
+}
+
+/* A loop over one function of `inputs` vectors. */
+#define ELEMENT(name, inputs, expression)                                                                    \
+    static void name##_loop(int64_t n, const float *const *in, const float *constants, float *y)             \
+    {                                                                                                        \
+        const float *pa = in[0], *pb = in[(inputs) > 1 ? 1 : 0], *pc = in[(inputs) > 2 ? 2 : 0];             \
+        const vf p = tern_all(constants[0]), q = tern_all(constants[1]), one = tern_all(1), zero = {0};      \
+        for (int64_t i = 0; i < n; i += TERN_LANES) {                                                        \
+            vf a = tern_load_some(pa + i, n - i, one),                                                       \
+               b = (inputs) > 1 ? tern_load_some(pb + i, n - i, one) : one,                                  \
+               c = (inputs) > 2 ? tern_load_some(pc + i, n - i, one) : one;                                  \
+            (void)b, (void)c, (void)p, (void)q, (void)zero;                                                  \
+            tern_store_some(y + i, expression, n - i);                                                       \
+        }                                                                                                    \
+    }
+
+ELEMENT(add, 2, a + b)
+ELEMENT(subtract, 2, a - b)
+ELEMENT(multiply, 2, a *b)
+ELEMENT(divide, 2, a / b)
+ELEMENT(maximum, 2, tern_choose((a > b) | (a != a), a, b))
+ELEMENT(minimum, 2, tern_choose((a < b) | (a != a), a, b))
+ELEMENT(maximum_grad, 3, tern_choose(a == b, c *tern_all(0.5f), zero_unless(a > b, c)))
+ELEMENT(where, 3, tern_choose(a != zero, b, c))
+ELEMENT(relu, 1, zero_unless(a > zero, a))
+ELEMENT(relu_grad, 2, zero_unless(a > zero, b))
+ELEMENT(sigmoid, 1, tern_sigmoid_of(a))
+ELEMENT(sigmoid_grad, 2, sigmoid_slope(a) * b)
+ELEMENT(tanh, 1, tern_tanh_of(a))
+ELEMENT(tanh_grad, 2, tanh_slope(a) * b)
+ELEMENT(gelu, 1, gelu_of(a))
+ELEMENT(gelu_grad, 2, gelu_slope(a) * b)
+ELEMENT(silu, 1, a *tern_sigmoid_of(a))
+ELEMENT(silu_grad, 2, silu_slope(a) * b)
+ELEMENT(softplus, 1, softplus_of(a))
+ELEMENT(softplus_grad, 2, tern_sigmoid_of(a) * b)
+ELEMENT(exp, 1, tern_exp_of(a))
+ELEMENT(exp_grad, 2, tern_exp_of(a) * b)
+ELEMENT(log, 1, tern_log_of(a))
+ELEMENT(log_grad, 2, b / a)
+ELEMENT(sqrt, 1, root_of(a))
+ELEMENT(sqrt_grad, 2, tern_all(0.5f) * b / root_of(a))
+ELEMENT(square, 1, a *a)
+ELEMENT(square_grad, 2, (a + a) * b)
+ELEMENT(absolute, 1, tern_magnitude(a))
+ELEMENT(absolute_grad, 2, tern_choose(a > zero, b, zero_unless(a < zero, -b)))
+ELEMENT(negate, 1, -a)
+ELEMENT(heaviside, 1, zero_unless(a >= zero, one))
+ELEMENT(round, 1, whole_of(a))
+ELEMENT(floor, 1, whole_of(a) - zero_unless(whole_of(a) > a, one))
+ELEMENT(clip, 1, tern_choose(tern_choose(a > p, a, p) < q, tern_choose(a > p, a, p), q))
+ELEMENT(clip_grad, 2, zero_unless((a > p) & (a < q), b))
+ELEMENT(elu, 1, tern_choose(a > zero, a, p *tern_expm1_of(a)))
+ELEMENT(elu_grad, 2, tern_choose(a > zero, b, p *tern_exp_of(a) * b))
+ELEMENT(leaky_relu, 1, tern_choose(a > zero, a, p *a))
+ELEMENT(leaky_relu_grad, 2, tern_choose(a > zero, b, p *b))
+ELEMENT(hard_sigmoid, 1, hard_sigmoid_of(a))
+ELEMENT(hard_sigmoid_grad, 2, zero_unless((a > tern_all(-3)) & (a < tern_all(3)), b *tern_all(1.0f / 6)))
+ELEMENT(hard_swish, 1, a *hard_sigmoid_of(a))
+ELEMENT(hard_swish_grad, 2, hard_swish_slope(a) * b)
+ELEMENT(power, 1, power_of(a, p))
+ELEMENT(power_grad, 2, p *power_of(a, p - one) * b)
+
+static void copy_loop(int64_t n, const float *const *in, const float *constants, float *y)
+{
+    (void)constants;
+    if (y != in[0]) memcpy(y, in[0], (size_t)n * sizeof *y);
+}
+
+#define LOOP(name, function) [TERN_ELEMENT_##name] = function##_loop,
+tern_element_loop *const TERN_FOR_ISA(tern_element_loops)[] = {TERN_ELEMENTS(LOOP)};
+
+void TERN_FOR_ISA(tern_store_far)(int64_t n, const float *from, float *to)
+{
+    int64_t i = 0;
+#if defined(__AVX512F__) || defined(__AVX2__)
+    if (n == 0) {
+        _mm_sfence();
+        return;
+    }
+    while (i < n && ((uintptr_t)(to + i) & (TERN_VECTOR_BYTES - 1))) {
+        to[i] = from[i];
+        i++;
+    }
+    for (; i + TERN_LANES <= n; i += TERN_LANES)
+#if defined(__AVX512F__)
+        _mm512_stream_ps(to + i, (__m512)tern_load(from + i));
+#else
+        _mm256_stream_ps(to + i, (__m256)tern_load(from + i));
+#endif
+#endif
+    for (; i < n; i++) to[i] = from[i];
+}
