@@ -42,6 +42,20 @@ typedef enum tern_dtype {
     TERN_I8,
     TERN_U8,
     TERN_BIT, /* packed spikes, one bit an element */
+    /* packed blocks that share scales, in the layouts of GGUF: bits an element, with _K two levels of scales */
+    TERN_Q4_0,
+    TERN_Q4_1,
+    TERN_Q5_0,
+    TERN_Q5_1,
+    TERN_Q8_0,
+    TERN_Q2_K,
+    TERN_Q3_K,
+    TERN_Q4_K,
+    TERN_Q5_K,
+    TERN_Q6_K,
+    TERN_TERNARY, /* -1, 0, 1 times a scale; tq2_0 in GGUF */
+    TERN_NF4,     /* levels of a normal distribution (QLoRA), blocks of 64 */
+    TERN_NF4X2,   /* the same with 8-bit scales */
     TERN_DTYPES
 } tern_dtype;
 

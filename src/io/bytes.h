@@ -36,7 +36,7 @@ typedef struct tern_element {
 /* The format that holds it.  Integers that no format of Tern has (u16, u32, i64, u64) become i32 where their values
  * allow it; bool becomes bit.  False when there is none. */
 bool tern_element_dtype(tern_element element, tern_dtype *dtype);
-/* The element that a format is written as: itself, or a bool for bit. */
+/* The element that a format is written as: itself, or a bool for bit; size 0 for packed formats, which have none. */
 tern_element tern_dtype_element(tern_dtype dtype);
 /* Fills `out`, whose shape and dtype are set, from `bytes` (exactly its elements). */
 tern_status tern_elements_unpack(tern_tensor *out, tern_element element, const void *bytes,

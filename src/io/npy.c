@@ -243,8 +243,9 @@ tern_status tern_npy_read(const char *path, tern_tensor *out)
 tern_status tern_npy_write(const char *path, const tern_tensor *tensor)
 {
     tern_element e = tern_dtype_element(tensor->dtype);
-    if (e.kind == 'h')
-        return tern_fail(TERN_FAILED, "%s: numpy has no bf16: cast the tensor to f32 first", path);
+    if (e.kind == 'h' || !e.size)
+        return tern_fail(TERN_FAILED, "%s: numpy has no %s: cast the tensor to f32 first", path,
+                         tern_dtype_of(tensor->dtype)->name);
     char header[256];
     int at = 10 + snprintf(header + 10, sizeof header - 10,
                            "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", e.size > 1 ? '<' : '|',

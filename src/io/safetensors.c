@@ -103,6 +103,11 @@ tern_status tern_safetensors_write(const char *path, const tern_bundle *bundle)
 {
     tern_text header = {0};
     tern_writer writer;
+    for (int i = 0; i < bundle->count; i++)
+        if (!tern_dtype_element(bundle->tensors[i].dtype).size)
+            return tern_fail(TERN_FAILED,
+                             "%s: tensor \"%s\" is %s, which safetensors lacks: write GGUF, or cast it first",
+                             path, bundle->names[i], tern_dtype_of(bundle->tensors[i].dtype)->name);
     put_header(&header, bundle);
     tern_status status = tern_text_status(&header);
     if (status == TERN_OK && header.size - 8 > MOST_HEADER)

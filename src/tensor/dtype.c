@@ -1,5 +1,5 @@
 /* The number formats, one record each. */
-#include "tensor/tensor.h"
+#include "tensor/packed.h"
 
 #include <float.h>
 #include <math.h>
@@ -71,16 +71,40 @@ static void bit_encode(void *storage, int64_t first, int64_t count, const double
     }
 }
 
+#define PACKED(id, name, elements, bytes)                                                                    \
+    [TERN_##id] = {#name,                                                                                    \
+                   elements,                                                                                 \
+                   bytes,                                                                                    \
+                   -65504,                                                                                   \
+                   65504,                                                                                    \
+                   false,                                                                                    \
+                   tern_##name##_decode,                                                                     \
+                   tern_##name##_encode,                                                                     \
+                   tern_##name##_unpack}
+
 static const tern_dtype_info dtypes[TERN_DTYPES] = {
-    [TERN_F32] = {"f32", 1, 4, -FLT_MAX, FLT_MAX, false, f32_decode, f32_encode},
-    [TERN_F16] = {"f16", 1, 2, -65504, 65504, false, f16_decode, f16_encode},
-    [TERN_BF16] = {"bf16", 1, 2, -0x1.fep127, 0x1.fep127, false, bf16_decode, bf16_encode},
-    [TERN_F64] = {"f64", 1, 8, -DBL_MAX, DBL_MAX, false, f64_decode, f64_encode},
-    [TERN_I32] = {"i32", 1, 4, INT32_MIN, INT32_MAX, true, i32_decode, i32_encode},
-    [TERN_I16] = {"i16", 1, 2, INT16_MIN, INT16_MAX, true, i16_decode, i16_encode},
-    [TERN_I8] = {"i8", 1, 1, INT8_MIN, INT8_MAX, true, i8_decode, i8_encode},
-    [TERN_U8] = {"u8", 1, 1, 0, UINT8_MAX, true, u8_decode, u8_encode},
-    [TERN_BIT] = {"bit", 64, 8, 0, 1, true, bit_decode, bit_encode},
+    [TERN_F32] = {"f32", 1, 4, -FLT_MAX, FLT_MAX, false, f32_decode, f32_encode, NULL},
+    [TERN_F16] = {"f16", 1, 2, -65504, 65504, false, f16_decode, f16_encode, NULL},
+    [TERN_BF16] = {"bf16", 1, 2, -0x1.fep127, 0x1.fep127, false, bf16_decode, bf16_encode, NULL},
+    [TERN_F64] = {"f64", 1, 8, -DBL_MAX, DBL_MAX, false, f64_decode, f64_encode, NULL},
+    [TERN_I32] = {"i32", 1, 4, INT32_MIN, INT32_MAX, true, i32_decode, i32_encode, NULL},
+    [TERN_I16] = {"i16", 1, 2, INT16_MIN, INT16_MAX, true, i16_decode, i16_encode, NULL},
+    [TERN_I8] = {"i8", 1, 1, INT8_MIN, INT8_MAX, true, i8_decode, i8_encode, NULL},
+    [TERN_U8] = {"u8", 1, 1, 0, UINT8_MAX, true, u8_decode, u8_encode, NULL},
+    [TERN_BIT] = {"bit", 64, 8, 0, 1, true, bit_decode, bit_encode, NULL},
+    PACKED(Q4_0, q4_0, 32, 18),
+    PACKED(Q4_1, q4_1, 32, 20),
+    PACKED(Q5_0, q5_0, 32, 22),
+    PACKED(Q5_1, q5_1, 32, 24),
+    PACKED(Q8_0, q8_0, 32, 34),
+    PACKED(Q2_K, q2_K, 256, 84),
+    PACKED(Q3_K, q3_K, 256, 110),
+    PACKED(Q4_K, q4_K, 256, 144),
+    PACKED(Q5_K, q5_K, 256, 176),
+    PACKED(Q6_K, q6_K, 256, 210),
+    PACKED(TERNARY, ternary, 256, 66),
+    PACKED(NF4, nf4, 64, 36),
+    PACKED(NF4X2, nf4x2, 16384, 8456),
 };
 
 const tern_dtype_info *tern_dtype_of(tern_dtype dtype)

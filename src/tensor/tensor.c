@@ -25,12 +25,16 @@ tern_status tern_tensor_cast(tern_tensor *to, const tern_tensor *from)
     if (count != tern_elements(&to->shape))
         return tern_fail(TERN_FAILED, "cast: %s and %s have different element counts",
                          tern_shape_text(a, &from->shape), tern_shape_text(b, &to->shape));
-    double chunk[256];
-    for (int64_t i = 0; i < count; i += 256) {
-        int64_t n = count - i < 256 ? count - i : 256;
+    int64_t step = tern_dtype_of(to->dtype)->block; /* whole blocks, so that each is encoded once */
+    if (step < 256) step = 256;
+    double *chunk = tern_take_array((size_t)step, sizeof *chunk);
+    if (!chunk) return tern_no_memory((size_t)step * sizeof *chunk, "a cast");
+    for (int64_t i = 0; i < count; i += step) {
+        int64_t n = count - i < step ? count - i : step;
         tern_dtype_of(from->dtype)->decode(from->data, i, n, chunk);
         tern_dtype_of(to->dtype)->encode(to->data, i, n, chunk);
     }
+    tern_release(chunk);
     return TERN_OK;
 }
 

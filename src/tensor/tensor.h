@@ -18,6 +18,9 @@ typedef struct tern_dtype_info {
     void (*encode)(
         void *storage, int64_t first, int64_t count,
         const double *in); /* rounds to nearest even; integers saturate, floats overflow to infinity */
+    /* One block to f32, the arithmetic of the format's definition to the bit; NULL: not a packed format.  Packed formats
+     * lay rows one behind the other; a part of a block that is encoded changes the block's other elements a little. */
+    void (*unpack)(const void *block, float *out);
 } tern_dtype_info;
 
 const tern_dtype_info *tern_dtype_of(tern_dtype dtype);
