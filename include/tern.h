@@ -329,6 +329,12 @@ tern_value tern_direct_with(tern_graph *graph, tern_value x, tern_direct_args ar
 #define tern_direct(...)        TERN_DIRECT_(__VA_ARGS__, )
 #define TERN_DIRECT_(g, x, ...) tern_direct_with(g, x, (tern_direct_args){.timesteps = 4, __VA_ARGS__})
 
+/* What a spiking net for images sees over time: an image [B,C,H,W] (or rows [B,K]) at each of T steps, as direct does, or
+ * the frames of a clip [B,T,C,H,W] in their order -> [T,B,C,H,W].  Fails when the clip has another number of frames. */
+tern_value tern_frames_with(tern_graph *graph, tern_value x, tern_direct_args args);
+#define tern_frames(...)        TERN_FRAMES_(__VA_ARGS__, )
+#define TERN_FRAMES_(g, x, ...) tern_frames_with(g, x, (tern_direct_args){.timesteps = 4, __VA_ARGS__})
+
 /* ---- neurons ------------------------------------------------------------------------------------------- */
 
 /* Stand-ins for the derivative of the step function, as functions of z (distance to threshold); a = alpha. */

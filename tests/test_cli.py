@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The command as a stranger uses it: help, errors, exit statuses, JSON, run folders, the report, full disks."""
-import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, zlib
+import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, zipfile, zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
@@ -126,6 +126,11 @@ def wrong_use():
     bad(2, "contradict each other", "show", "mlp", "--graph", "--json")
     bad(2, "has no effect", "train", "mlp", "--momentum", "0.5")
     bad(2, "has no effect", "train", "mlp", "--step-epochs", "3", "--schedule", "cosine")
+    bad(2, "has no effect", "train", "spiking-mlp", "--K", "3", "--rule", "sltt")
+    bad(2, "has no effect", "train", "spiking-mlp", "--square", "0.1")
+    bad(2, "has no effect without --train", "plan", "spiking-mlp", "--rule", "sltt")
+    bad(2, "net mlp has no time steps", "plan", "mlp", "--train", "--rule", "sltt")
+    bad(2, "9 of 4 time steps", "plan", "spiking-mlp", "--train", "--rule", "sltt-k", "--K", "9")
     bad(2, "holds no checkpoint", "train", "mlp", "--resume", "-o", work / "nothing")
     bad(2, "eval needs a run folder", "eval", "mlp")
     bad(1, "No such file", "report", work / "nothing")
@@ -153,6 +158,8 @@ def documents():
     p = document("plan", "spiking-cnn")
     check("plan", p["arena_bytes"] >= p["least_bytes"] > 0 and len(p["steps"]) > 5)
     check("plan a training step", document("plan", "spiking-cnn", "--train")["arena_bytes"] > p["arena_bytes"])
+    t4, t32 = (document("plan", "spiking-cnn", "--train", "--rule", "sltt", "--timesteps", t)["arena_bytes"] for t in (4, 32))
+    check("SLTT's memory does not grow with T", t32 <= 1.05 * t4, (t4, t32))
     c = document("cost", "mlp")
     check("cost", len(c["machines"]) > 5 and c["work"]["macs"] > 0 and c["layers_on"] == "reference-45nm")
     check("paper energy", abs(c["paper_energy_joules"] - 4.6e-12 * c["work"]["macs"] - 0.9e-12 * c["work"]["accumulates"]) < 1e-15)
@@ -204,6 +211,47 @@ def runs():
     check("a resumed run ends like an uninterrupted one",
           json.loads((straight / "eval.json").read_text())["loss"] == json.loads((broken / "eval.json").read_text())["loss"])
     return out
+
+
+def npy(dtype, shape, data):
+    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + data
+
+
+def make_clips(path, steps=5, side=6):
+    """Clips [N,T,2,H,W] in which a row moves down or up."""
+    with zipfile.ZipFile(path, "w") as z:
+        for split, count in (("train", 60), ("test", 20)):
+            pixels = bytearray(count * steps * 2 * side * side)
+            for i in range(count):
+                for t in range(steps):
+                    row = t if i % 2 else side - 1 - t
+                    at = (((i * steps + t) * 2 + i // 2 % 2) * side + row) * side
+                    pixels[at:at + side] = bytes([200 + i % 5] * side)
+            z.writestr(f"x_{split}.npy", npy("|u1", (count, steps, 2, side, side), bytes(pixels)))
+            z.writestr(f"y_{split}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *(i % 2 for i in range(count)))))
+
+
+def rules():
+    """Learning through time, on clips: the frames are the net's steps."""
+    clips = work / "clips.npz"
+    make_clips(clips)
+    small = ["spiking-mlp", "--hidden", "24", "--data", clips, "--batch", "10", "--rate", "0.01", "--schedule", "constant", "-q"]
+    for rule in (["bptt"], ["sltt"], ["sltt-k", "--K", "3"]):
+        out, broken = work / f"rule-{rule[0]}", work / f"broken-{rule[0]}"
+        d = document("train", *small, "--rule", *rule, "--epochs", "20", "--report", "grad-cos", "-o", out)
+        check(f"{rule[0]} learns", d["test_accuracy"] >= 0.95, d)
+        cosines = [c for c in d["grad_cos"]["before"].values() if c is not None]
+        check("cosines", len(d["grad_cos"]["before"]) == 4 and all(-1 <= c <= 1.0000001 for c in cosines), d["grad_cos"])
+        config = json.loads((out / "config.json").read_text())
+        check("steps are the clips' frames", config["parameters"]["timesteps"] == 5 and config["recipe"]["rule"] == rule[0], config)
+        check("eval of clips", document("eval", out)["accuracy"] == d["test_accuracy"])
+        document("train", *small, "--rule", *rule, "--epochs", "7", "-o", broken)
+        document("train", broken, "--resume", "--epochs", "20")
+        check(f"a resumed run of {rule[0]}", (out / "model.safetensors").stat().st_size == (broken / "model.safetensors").stat().st_size
+              and json.loads((out / "eval.json").read_text())["loss"] == json.loads((broken / "eval.json").read_text())["loss"])
+    bad(2, "the run began with", "train", work / "rule-sltt", "--resume", "--rule", "bptt")
+    bad(2, "have 5 frames, the net 3 steps; give --timesteps 5", "train", *small, "--timesteps", "3", "-o", work / "never")
 
 
 def png_pixels(data):
@@ -381,6 +429,7 @@ try:
     fits_or_not()
     documents()
     trained = runs()
+    rules()
     reports(trained)
     damage_in_runs(trained)
     disks(trained)

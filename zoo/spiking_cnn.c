@@ -9,7 +9,7 @@ struct spiking_cnn {
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct spiking_cnn *p, tern_value image)
 {
-    tern_value x = direct(g, image, .timesteps = p->timesteps); /* [T,B,C,H,W] */
+    tern_value x = frames(g, image, .timesteps = p->timesteps); /* [T,B,C,H,W] */
     for (int i = 0; i < p->blocks; i++) {
         x = conv2d(g, x, .out = p->width << i, .kernel = 3, .pad = 1, .bias = false);
         x = lif(g, batch_norm(g, x), .tau = p->tau, .surrogate = TERN_ARCTAN);

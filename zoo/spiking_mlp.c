@@ -9,7 +9,7 @@ struct spiking_mlp {
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct spiking_mlp *p, tern_value image)
 {
-    tern_value x = flatten(g, direct(g, image, .timesteps = p->timesteps), .from = 2); /* [T,B,C*H*W] */
+    tern_value x = flatten(g, frames(g, image, .timesteps = p->timesteps), .from = 2); /* [T,B,C*H*W] */
     for (int i = 0; i < p->layers; i++) x = lif(g, linear(g, x, .out = p->hidden), .tau = p->tau);
     return mean(g, linear(g, x, .out = p->classes), .axis = 0);
 }

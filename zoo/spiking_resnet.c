@@ -28,7 +28,7 @@ static tern_value block(tern_graph *g, const struct spiking_resnet *p, tern_valu
 static tern_value build(tern_graph *g, const struct spiking_resnet *p, tern_value image)
 {
     int stages = p->depth >= 18 ? 4 : 3, blocks = p->depth >= 18 ? 2 : 1;
-    tern_value x = direct(g, image, .timesteps = p->timesteps); /* [T,B,C,H,W] */
+    tern_value x = frames(g, image, .timesteps = p->timesteps); /* [T,B,C,H,W] */
     x = conv_lif(g, p, x, p->width, 3, 1);
     for (int s = 0; s < stages; s++)
         for (int b = 0; b < blocks; b++) x = block(g, p, x, p->width << s, b == 0 && s > 0 ? 2 : 1);

@@ -13,7 +13,7 @@ static const int vgg5[] = {1, 2, 0}, vgg9[] = {2, 2, 3, 0}, vgg16[] = {2, 2, 3, 
 static tern_value build(tern_graph *g, const struct spiking_vgg *p, tern_value image)
 {
     const int *stages = p->depth >= 16 ? vgg16 : p->depth >= 9 ? vgg9 : vgg5;
-    tern_value x = direct(g, image, .timesteps = p->timesteps); /* [T,B,C,H,W] */
+    tern_value x = frames(g, image, .timesteps = p->timesteps); /* [T,B,C,H,W] */
     for (int s = 0; stages[s]; s++) {
         int channels = p->width << (s < 3 ? s : 3);
         for (int i = 0; i < stages[s]; i++) {

@@ -15,7 +15,7 @@
 #define lif          tern_lif
 #define max_pool2d   tern_max_pool2d
 #define avg_pool2d   tern_avg_pool2d
-#define direct       tern_direct
+#define frames       tern_frames
 #define flatten      tern_flatten
 #define mean         tern_mean
 #define relu         tern_relu

@@ -73,6 +73,7 @@ const char *tern_cli_text(const tern_cli *cli, const char *name);
 bool tern_cli_has(const tern_cli *cli, const char *name); /* given on the command line */
 double tern_cli_number(const tern_cli *cli, const char *name);
 int tern_cli_whole(const tern_cli *cli, const char *name);
+int tern_cli_pick(const tern_cli *cli, const char *name); /* which of the names of a PICK, from 0; -1: none */
 
 /* As if the option had been given. */
 tern_status tern_cli_give(tern_cli *cli, const char *name, const char *value);
@@ -137,6 +138,11 @@ tern_status tern_write_json(const char *path, json_t *document); /* takes the re
 
 /* A data set's split as samples of the training code. */
 tern_samples tern_samples_of(const tern_dataset *dataset, bool train);
+
+/* Open the data of a net: clips have as many frames as the net has steps, where steps are chosen (by the command line or
+ * the run), else the net takes as many steps as the clips have frames; classes are the data's, unless chosen. */
+tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset_options options,
+                           const tern_cli *cli, tern_subject *subject);
 
 json_t *tern_work_json(const tern_work *work);
 json_t *tern_evaluation_json(const tern_evaluation *evaluation, const tern_dataset *dataset);

@@ -68,7 +68,7 @@ static tern_status run_eval(tern_cli *cli)
     if (!data && s.config) data = json_string_value(json_object_get(s.config, "data"));
     tern_dataset_options limits = {.train_limit = 1, .test_limit = tern_cli_whole(cli, "limit")};
     tern_catch_interrupts();
-    if (status == TERN_OK) status = tern_dataset_open(&d, data ? data : "", &limits);
+    if (status == TERN_OK) status = tern_open_data(&d, data ? data : "", limits, cli, &s);
     if (status == TERN_OK && !tern_shape_equal(&d.sample, &s.sample)) {
         char a[96], b[96];
         status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,

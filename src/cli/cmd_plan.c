@@ -8,6 +8,11 @@ static const tern_cli_option options[] = {
     {"memory", 'm', TERN_BYTES, "BYTES", NULL,
      "limit of the arena; forward values are computed again to keep it", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
+    {"rule", 0, TERN_PICK, "NAME", "bptt", "with --train: learning rule, as tern train has it",
+     "bptt|sltt|sltt-k"},
+    {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
+    {"data", 'd', TERN_TEXT, "DATA", NULL, "data set whose samples the net takes (default: the net's own)",
+     NULL},
     {0},
 };
 
@@ -32,11 +37,12 @@ static tern_status print(tern_cli *cli, const tern_program *p)
     tern_memory_need need;
     char a[24], b[24];
     TERN_TRY(tern_program_memory(p, &need));
+    double peak = (double)p->arena_bytes + need.weights + need.state + need.inputs;
     if (cli->json)
         return tern_print_json(json_pack(
-            "{s:I,s:I,s:I,s:f,s:f,s:f,s:o}", "arena_bytes", (json_int_t)p->arena_bytes, "least_bytes",
-            (json_int_t)p->least_bytes, "prepared_bytes", (json_int_t)p->prepared_bytes, "weights",
-            need.weights, "state", need.state, "inputs", need.inputs, "steps", steps_json(p)));
+            "{s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:o}", "arena_bytes", (json_int_t)p->arena_bytes, "least_bytes",
+            (json_int_t)p->least_bytes, "prepared_bytes", (json_int_t)p->prepared_bytes, "peak_bytes", peak,
+            "weights", need.weights, "state", need.state, "inputs", need.inputs, "steps", steps_json(p)));
     tern_grid t = {0};
     tern_grid_row(&t, "step|layer|operator|kernel|offset|bytes|lives until");
     for (int i = p->prepare_count; i < p->step_count; i++) {
@@ -56,6 +62,33 @@ static tern_status print(tern_cli *cli, const tern_program *p)
                p->prepare_count);
     printf("weights %.0f bytes (%s), state %.0f bytes, inputs %.0f bytes\n", need.weights,
            tern_human(b, need.weights, "B"), need.state, need.inputs);
+    printf("peak %.0f bytes (%s): all of them together\n", peak, tern_human(a, peak, "B"));
+    return TERN_OK;
+}
+
+/* The rule asks for a training step. */
+static tern_status recipe_of(const tern_cli *cli, tern_recipe *recipe)
+{
+    *recipe = tern_recipe_default();
+    recipe->rule = (tern_rule)tern_cli_pick(cli, "rule");
+    recipe->chosen = tern_cli_whole(cli, "K");
+    if (tern_cli_has(cli, "rule") && !tern_cli_has(cli, "train"))
+        return tern_fail(TERN_USAGE, "plan: --rule has no effect without --train");
+    if (tern_cli_has(cli, "K") && recipe->rule != TERN_SLTT_K)
+        return tern_fail(TERN_USAGE, "plan: --K has no effect without --rule sltt-k");
+    return TERN_OK;
+}
+
+/* The samples of a data set in place of the net's own. */
+static tern_status take_sample(const tern_cli *cli, tern_subject *s)
+{
+    tern_dataset d = {0};
+    const char *name = tern_cli_text(cli, "data");
+    if (!name) return TERN_OK;
+    tern_dataset_options one = {.train_limit = 8, .test_limit = 8};
+    TERN_TRY(tern_open_data(&d, name, one, cli, s));
+    s->sample = d.sample;
+    tern_dataset_close(&d);
     return TERN_OK;
 }
 
@@ -66,11 +99,13 @@ static tern_status run_plan(tern_cli *cli)
     tern_program *p = NULL;
     int batch = tern_cli_whole(cli, "batch");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_recipe recipe = tern_recipe_default();
-    bool training = tern_cli_has(cli, "train");
-    tern_status status = training
-                             ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
-                             : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    tern_recipe recipe;
+    tern_status status = recipe_of(cli, &recipe);
+    if (status == TERN_OK) status = take_sample(cli, &s);
+    if (status == TERN_OK)
+        status = tern_cli_has(cli, "train")
+                     ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
+                     : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
     if (status == TERN_OK) status = print(cli, p);
@@ -84,7 +119,9 @@ const tern_command tern_command_plan = {
     .name = "plan",
     .about = "plan a net's memory: every buffer, the exact arena, what doesn't fit",
     .usage = "NET|RUN",
-    .more = "tern plan spiking-cnn --train --batch 64 --memory 200M",
+    .more =
+        "tern plan spiking-cnn --train --batch 64 --memory 200M\n"
+        "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T",
     .options = options,
     .least = 1,
     .most = 1,

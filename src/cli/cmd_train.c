@@ -22,11 +22,23 @@ static const tern_cli_option options[] = {
     {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", "0.."},
     {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", "0..1"},
     {"crop", 0, TERN_WHOLE, "N", "2", "random shift by up to N pixels", "0..64"},
-    {"flip", 0, TERN_PICK, "YES", "yes", "mirror images at random", "yes|no"},
+    {"flip", 0, TERN_PICK, "YES", "auto", "mirror images at random; auto: images, but not clips",
+     "auto|yes|no"},
+    {"rule", 0, TERN_PICK, "NAME", "bptt",
+     "how a spiking net learns through time: all steps at once (bptt), each as soon as it has run (sltt), or "
+     "K of "
+     "them (sltt-k)",
+     "bptt|sltt|sltt-k"},
+    {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
+    {"square", 0, TERN_NUMBER, "A", "0.05",
+     "rules sltt and sltt-k: share of the squared distance of the logits to 1 in the loss", "0..1"},
     {"patience", 0, TERN_WHOLE, "N", "0", "stop after N epochs without a better test accuracy; 0: never",
      NULL},
     {"limit", 0, TERN_WHOLE, "N", "0", "use the first N training samples only; 0: all", NULL},
     {"max-seconds", 0, TERN_NUMBER, "S", "0", "stop after S seconds of training; 0: never", "0.."},
+    {"report", 0, TERN_PICK, "WHAT", NULL,
+     "print the cosine of the gradient of sltt to that of bptt for each weight, before and after training",
+     "grad-cos"},
     {"resume", 0, TERN_FLAG, NULL, NULL,
      "go on where the run folder stands, with the options that it began with", NULL},
     {0},
@@ -37,29 +49,22 @@ typedef struct tern_train_run {
     const char *folder;
     tern_store store;
     tern_progress_state state;
-    json_t *last;     /* record of the last epoch */
-    tern_arena arena; /* values of options that a resumed run began with */
+    json_t *last;            /* record of the last epoch */
+    tern_cosines cosines[2]; /* --report grad-cos: before and after training */
+    tern_arena arena;        /* values of options that a resumed run began with */
 } tern_train_run;
 
-static int pick(const char *choices, const char *value)
-{
-    int index = 0;
-    for (const char *c = choices; c; c = strchr(c, '|'), index++) {
-        c += *c == '|';
-        if (strncmp(c, value, strlen(value)) == 0 && (c[strlen(value)] == '|' || !c[strlen(value)]))
-            return index;
-    }
-    return 0;
-}
-
-static tern_recipe recipe_of(const tern_cli *cli)
+static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
 {
     tern_recipe r = tern_recipe_default();
     r.epochs = tern_cli_whole(cli, "epochs");
     r.batch = tern_cli_whole(cli, "batch");
-    r.optimiser = (tern_optimiser)pick("sgd|adam|adamw", tern_cli_text(cli, "optimiser"));
+    r.rule = (tern_rule)tern_cli_pick(cli, "rule");
+    r.chosen = tern_cli_whole(cli, "K");
+    r.square = tern_cli_number(cli, "square");
+    r.optimiser = (tern_optimiser)tern_cli_pick(cli, "optimiser");
     r.rate = tern_cli_number(cli, "rate");
-    r.schedule = (tern_schedule)pick("constant|step|cosine", tern_cli_text(cli, "schedule"));
+    r.schedule = (tern_schedule)tern_cli_pick(cli, "schedule");
     r.warmup = tern_cli_number(cli, "warmup");
     r.step_epochs = tern_cli_whole(cli, "step-epochs");
     r.step_factor = tern_cli_number(cli, "step-factor");
@@ -67,7 +72,8 @@ static tern_recipe recipe_of(const tern_cli *cli)
     r.decay = tern_cli_number(cli, "decay");
     r.smoothing = tern_cli_number(cli, "smoothing");
     r.crop = tern_cli_whole(cli, "crop");
-    r.flip = strcmp(tern_cli_text(cli, "flip"), "yes") == 0;
+    int flip = tern_cli_pick(cli, "flip");
+    r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4);
     r.patience = tern_cli_whole(cli, "patience");
     r.seed = cli->seed;
     return r;
@@ -77,7 +83,8 @@ static json_t *recipe_json(const tern_cli *cli)
 {
     json_t *object = json_object();
     for (const tern_cli_option *o = options; o->name; o++) {
-        if (o->kind == TERN_FLAG || strcmp(o->name, "out") == 0 || strcmp(o->name, "max-seconds") == 0)
+        if (o->kind == TERN_FLAG || strcmp(o->name, "out") == 0 || strcmp(o->name, "max-seconds") == 0 ||
+            strcmp(o->name, "report") == 0)
             continue;
         const char *text = tern_cli_text(cli, o->name);
         bool number = o->kind == TERN_WHOLE || o->kind == TERN_NUMBER;
@@ -93,10 +100,13 @@ static tern_status check_recipe(const tern_cli *cli)
         const char *option, *needs, *value;
     } pairs[] = {{"momentum", "optimiser", "sgd"},
                  {"step-epochs", "schedule", "step"},
-                 {"step-factor", "schedule", "step"}};
+                 {"step-factor", "schedule", "step"},
+                 {"K", "rule", "sltt-k"},
+                 {"square", "rule", "sltt"}};
     for (size_t i = 0; i < TERN_COUNT(pairs); i++) {
         const char *found = tern_cli_text(cli, pairs[i].needs);
-        if (!tern_cli_has(cli, pairs[i].option) || strcmp(found, pairs[i].value) == 0) continue;
+        if (!tern_cli_has(cli, pairs[i].option)) continue;
+        if (strncmp(found, pairs[i].value, strlen(pairs[i].value)) == 0) continue;
         return tern_fail(TERN_USAGE, "--%s has no effect with --%s %s: it needs --%s %s", pairs[i].option,
                          pairs[i].needs, found, pairs[i].needs, pairs[i].value);
     }
@@ -273,6 +283,45 @@ static tern_status hook(void *context, const tern_progress_state *state, const t
     return append_history(run->folder, run->last);
 }
 
+static tern_status measure_cosines(tern_train_run *run, const tern_training *t, int when)
+{
+    if (!tern_cli_has(run->cli, "report")) return TERN_OK;
+    return tern_gradient_cosines(&run->cosines[when], t, &run->store, run->cli->pool);
+}
+
+static json_t *real_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *cosines_json(const tern_train_run *run)
+{
+    static const char *const when[] = {"before", "after"};
+    if (!run->cosines[1].count) return NULL;
+    json_t *all = json_object();
+    for (int w = 0; w < 2; w++) {
+        json_t *one = json_object();
+        const tern_cosines *c = &run->cosines[w];
+        for (int i = 0; i < c->count; i++)
+            json_object_set_new(one, c->items[i].weight, real_or_null(c->items[i].cosine));
+        json_object_set_new(one, "mean", real_or_null(c->mean));
+        json_object_set_new(all, when[w], one);
+    }
+    return all;
+}
+
+static tern_status print_cosines(const tern_train_run *run)
+{
+    const tern_cosines *c = run->cosines;
+    tern_grid t = {0};
+    if (!c[1].count) return TERN_OK;
+    tern_grid_row(&t, "cosine of sltt to bptt|before|after training");
+    for (int i = 0; i < c[1].count; i++)
+        tern_grid_row(&t, "%s|%.4f|%.4f", c[1].items[i].weight, c[0].items[i].cosine, c[1].items[i].cosine);
+    tern_grid_row(&t, "mean|%.4f|%.4f", c[0].mean, c[1].mean);
+    return tern_grid_print(&t, stdout);
+}
+
 static tern_status finish(tern_train_run *run, const tern_subject *s, const tern_samples *test,
                           const tern_dataset *d, int batch)
 {
@@ -283,13 +332,15 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
     tern_status status = tern_run_path(path, run->folder, "eval.json");
     if (status == TERN_OK) status = tern_write_json(path, tern_evaluation_json(&e, d));
     if (status == TERN_OK && run->cli->json)
-        status = tern_print_json(
-            json_pack("{s:s,s:f,s:f,s:f,s:f,s:i,s:o?}", "run", run->folder, "test_accuracy", e.accuracy,
-                      "test_loss", e.loss, "spikes_per_neuron", e.spikes_per_neuron, "train_seconds",
-                      run->state.seconds, "epochs", run->state.epoch, "last_epoch", json_incref(run->last)));
+        status = tern_print_json(json_pack("{s:s,s:f,s:f,s:f,s:f,s:i,s:o?,s:o*}", "run", run->folder,
+                                           "test_accuracy", e.accuracy, "test_loss", e.loss,
+                                           "spikes_per_neuron", e.spikes_per_neuron, "train_seconds",
+                                           run->state.seconds, "epochs", run->state.epoch, "last_epoch",
+                                           json_incref(run->last), "grad_cos", cosines_json(run)));
     else if (status == TERN_OK)
         printf("%s: test accuracy %.4f after %d epochs, %.0f s; spikes per neuron %.3f\n", run->folder,
                e.accuracy, run->state.epoch, run->state.seconds, e.spikes_per_neuron);
+    if (status == TERN_OK && !run->cli->json) status = print_cosines(run);
     tern_evaluation_free(&e);
     return status;
 }
@@ -299,7 +350,7 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
     tern_training t = {.net = s->net,
                        .parameters = s->parameters,
-                       .recipe = recipe_of(run->cli),
+                       .recipe = recipe_of(run->cli, d),
                        .train = &train,
                        .test = &test,
                        .max_seconds = tern_cli_number(run->cli, "max-seconds"),
@@ -309,6 +360,7 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     TERN_TRY(tern_make_folder(run->folder));
     TERN_TRY(keep_config(run, s, d));
     tern_catch_interrupts();
+    TERN_TRY(measure_cosines(run, &t, 0));
     tern_status status = tern_train(&t, &run->state, &run->store, run->cli->pool);
     if (status == TERN_INTERRUPTED) {
         TERN_TRY(tern_run_save(run->folder, &run->store, &run->state));
@@ -316,16 +368,8 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     }
     TERN_TRY(status);
     TERN_TRY(tern_run_save(run->folder, &run->store, &run->state));
+    TERN_TRY(measure_cosines(run, &t, 1));
     return finish(run, s, &test, d, t.recipe.batch);
-}
-
-/* The data's number of classes, where the command line names none. */
-static tern_status fit_classes(const tern_cli *cli, tern_subject *s, const tern_dataset *d)
-{
-    for (const tern_option *o = s->net->options; o->name; o++)
-        if (strcmp(o->name, "classes") == 0 && !tern_cli_has(cli, "classes") && !s->config)
-            return tern_net_set(s->net, s->parameters, "classes", d->classes);
-    return TERN_OK;
 }
 
 static tern_status run_train(tern_cli *cli)
@@ -336,10 +380,11 @@ static tern_status run_train(tern_cli *cli)
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
     if (status == TERN_OK) status = open_run(&run, &subject);
     tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit")};
-    if (status == TERN_OK) status = tern_dataset_open(&dataset, tern_cli_text(cli, "data"), &limits);
-    if (status == TERN_OK) status = fit_classes(cli, &subject, &dataset);
+    if (status == TERN_OK)
+        status = tern_open_data(&dataset, tern_cli_text(cli, "data"), limits, cli, &subject);
     if (status == TERN_OK) status = train(&run, &subject, &dataset);
     json_decref(run.last);
+    for (int i = 0; i < 2; i++) tern_cosines_free(&run.cosines[i]);
     tern_store_close(&run.store);
     tern_dataset_close(&dataset);
     tern_subject_close(&subject);

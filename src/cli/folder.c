@@ -141,3 +141,28 @@ tern_samples tern_samples_of(const tern_dataset *dataset, bool train)
     memcpy(s.std, dataset->std, sizeof s.std);
     return s;
 }
+
+/* Whether the net has an option of that name that neither the command line nor the run has set. */
+static bool is_open(const tern_cli *cli, const tern_subject *s, const char *name)
+{
+    for (const tern_option *o = s->net->options; o->name; o++)
+        if (strcmp(o->name, name) == 0) return !tern_cli_has(cli, name) && !s->config;
+    return false;
+}
+
+tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset_options options,
+                           const tern_cli *cli, tern_subject *subject)
+{
+    const tern_net *net = subject->net;
+    if (!is_open(cli, subject, "timesteps")) options.timesteps = tern_net_steps(net, subject->parameters);
+    TERN_TRY(tern_dataset_open(dataset, name, &options));
+    if (is_open(cli, subject, "classes"))
+        TERN_TRY(tern_net_set(net, subject->parameters, "classes", dataset->classes));
+    if (!tern_net_sees_clip(net, &dataset->sample)) return TERN_OK;
+    int steps = tern_net_steps(net, subject->parameters), frames = (int)dataset->sample.dim[0];
+    if (is_open(cli, subject, "timesteps"))
+        return tern_net_set(net, subject->parameters, "timesteps", frames);
+    if (steps == frames) return TERN_OK;
+    return tern_fail(TERN_USAGE, "the clips of %s have %d frames, the net %d steps; give --timesteps %d",
+                     name, frames, steps, frames);
+}

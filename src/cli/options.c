@@ -266,3 +266,16 @@ int tern_cli_whole(const tern_cli *cli, const char *name)
     double value = tern_cli_number(cli, name);
     return value > 2e9 ? 2000000000 : (int)value;
 }
+
+int tern_cli_pick(const tern_cli *cli, const char *name)
+{
+    const char *value = tern_cli_text(cli, name);
+    const tern_cli_option *o = find(cli->command, name, strlen(name));
+    size_t length = value ? strlen(value) : 0;
+    int index = 0;
+    for (const char *c = o && value ? o->allowed : NULL; c; c = strchr(c, '|'), index++) {
+        c += *c == '|';
+        if (strncmp(c, value, length) == 0 && (c[length] == '|' || !c[length])) return index;
+    }
+    return -1;
+}

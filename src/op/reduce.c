@@ -266,3 +266,13 @@ tern_value tern_direct_with(tern_graph *graph, tern_value x, tern_direct_args ar
     one.dim[0] = graph->options.stepping ? 1 : args.timesteps;
     return tern_expand(graph, x, one);
 }
+
+tern_value tern_frames_with(tern_graph *graph, tern_value x, tern_direct_args args)
+{
+    tern_shape s = tern_shape_of(graph, x);
+    if (graph->status != TERN_OK || s.rank < 5) return tern_direct_with(graph, x, args);
+    if (s.dim[1] != args.timesteps)
+        return tern_graph_fail(graph, "frames: the clip has %lld frames, expected timesteps=%d",
+                               (long long)s.dim[1], args.timesteps);
+    return tern_permute(graph, x, TERN_SHAPE(1, 0, 2, 3, 4));
+}

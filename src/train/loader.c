@@ -7,7 +7,7 @@
 struct tern_loader {
     tern_samples samples;
     tern_loader_options options;
-    int64_t count, channels, height, width;
+    int64_t count, channels, height, width, frames; /* frames: T where time is first, else 1 */
     int batches;
     uint32_t *order;
     tern_batch buffers[2];
@@ -35,8 +35,15 @@ static void copy_row(const tern_loader *l, int64_t at, int64_t channel, int64_t 
     }
 }
 
-/* Sample `index` into `out` [C,H,W], shifted and mirrored; what comes from outside is a zero pixel. */
-static void copy_sample(const tern_loader *l, uint32_t index, int64_t slot, float *out)
+/* Plane c of the sample in slot i of the batch: [batch,channels,H,W], or [T,batch,channels/T,H,W]. */
+static float *plane_of(const tern_loader *l, float *images, int64_t i, int64_t c)
+{
+    int64_t each = l->channels / l->frames;
+    return images + ((c / each * l->options.batch + i) * each + c % each) * l->height * l->width;
+}
+
+/* Sample `index` into slot i of `images`, shifted and mirrored; what comes from outside is a zero pixel. */
+static void copy_sample(const tern_loader *l, uint32_t index, int64_t slot, int64_t i, float *images)
 {
     uint32_t dice[4];
     tern_rng_block(l->rng, (uint64_t)slot, dice);
@@ -49,9 +56,10 @@ static void copy_sample(const tern_loader *l, uint32_t index, int64_t slot, floa
     for (int64_t c = 0; c < l->channels; c++) {
         int64_t plane = (index * l->channels + c) * h * w;
         double std = l->samples.std[c & 7];
+        float *out = plane_of(l, images, i, c);
         float outside = (float)(-l->samples.mean[c & 7] / (std > 0 ? std : 1));
         for (int64_t y = 0; y < h; y++) {
-            float *row = out + (c * h + y) * w;
+            float *row = out + y * w;
             int64_t from_y = y + dy, lo = dx < 0 ? -dx : 0, hi = dx > 0 ? w - dx : w;
             if (from_y < 0 || from_y >= h) lo = hi = w;
             for (int64_t x = 0; x < lo; x++) row[x] = outside;
@@ -68,18 +76,19 @@ static void copy_sample(const tern_loader *l, uint32_t index, int64_t slot, floa
 
 static void fill(tern_loader *l, int number, tern_batch *b)
 {
-    int64_t size = l->channels * l->height * l->width, first = (int64_t)number * l->options.batch;
+    int64_t first = (int64_t)number * l->options.batch;
     b->count = (int)(l->count - first < l->options.batch ? l->count - first : l->options.batch);
     const int32_t *labels = l->samples.labels.data;
     for (int i = 0; i < l->options.batch; i++) {
         b->labels[i] = -1;
         if (i >= b->count) {
-            memset(b->images + i * size, 0, (size_t)size * sizeof *b->images);
+            for (int64_t c = 0; c < l->channels; c++)
+                memset(plane_of(l, b->images, i, c), 0, (size_t)(l->height * l->width) * sizeof *b->images);
             continue;
         }
         b->index[i] = l->order[first + i];
         b->labels[i] = labels[b->index[i]];
-        copy_sample(l, b->index[i], first + i, b->images + i * size);
+        copy_sample(l, b->index[i], first + i, i, b->images);
     }
 }
 
@@ -143,6 +152,7 @@ tern_status tern_loader_open(tern_loader **loader, const tern_samples *samples,
     l->width = x->dim[x->rank - 1];
     l->height = x->rank > 2 ? x->dim[x->rank - 2] : 1;
     l->channels = x->rank > 3 ? tern_elements_from(x, 1) / (l->width * l->height) : 1;
+    l->frames = options->time_first && x->rank > 3 ? x->dim[1] : 1;
     int64_t batches =
         options->drop_last ? l->count / options->batch : (l->count + options->batch - 1) / options->batch;
     l->batches = (int)batches;

@@ -14,8 +14,30 @@ typedef struct tern_run_of_training {
     tern_model model;
     tern_loader *loader;
     int classes;
+    uint32_t *order; /* SLTT-K: the steps, and .. */
+    float *mask;     /* .. 1 at those of this batch that learn; else NULL */
     double begun, hooked;
 } tern_run_of_training;
+
+static tern_status open_mask(tern_run_of_training *r)
+{
+    size_t steps = (size_t)tern_net_steps(r->t->net, r->t->parameters);
+    if (r->t->recipe.rule != TERN_SLTT_K) return TERN_OK;
+    r->order = tern_take_array(steps, sizeof *r->order);
+    r->mask = tern_take_array(steps, sizeof *r->mask);
+    return r->order && r->mask ? tern_session_bind(r->model.session, "mask", r->mask)
+                               : tern_no_memory(steps * sizeof *r->mask, "a learning rule");
+}
+
+/* Another K of the T steps for each update: a function of seed and update, so that a resumed run draws the same. */
+static void choose_steps(const tern_run_of_training *r)
+{
+    int steps = tern_net_steps(r->t->net, r->t->parameters);
+    tern_rng rng = {r->t->recipe.seed, 0x517cc1b727220a95u + r->state->steps};
+    for (int i = 0; i < steps; i++) r->order[i] = (uint32_t)i;
+    tern_rng_permute(rng, r->order, (size_t)steps);
+    for (int i = 0; i < steps; i++) r->mask[r->order[i]] = i < r->t->recipe.chosen;
+}
 
 static int count_correct(const float *logits, const tern_batch *b, int classes)
 {
@@ -43,6 +65,7 @@ static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rat
     TERN_TRY(tern_session_bind(session, "labels", b->labels));
     TERN_TRY(tern_session_bind(session, "rate", rate));
     if (recipe->optimiser != TERN_SGD) TERN_TRY(tern_session_bind(session, "step", &count));
+    if (r->mask) choose_steps(r);
     tern_session_reset(session);
     TERN_TRY(tern_session_run(session, s->steps));
     tern_tensor loss, logits;
@@ -165,6 +188,8 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
                                    .shuffle = true,
                                    .flip = recipe->flip,
                                    .crop = recipe->crop,
+                                   .time_first = recipe->rule != TERN_BPTT &&
+                                                 tern_net_sees_clip(training->net, &sample),
                                    .drop_last = true,
                                    .seed = recipe->seed};
     tern_status status = tern_model_open(&r.model, training->net, training->parameters, &sample,
@@ -176,10 +201,13 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
                 tern_fail(TERN_USAGE, "net %s has %d classes, the data %d; give --classes %d",
                           training->net->name, r.classes, training->train->classes, training->train->classes);
     }
+    if (status == TERN_OK) status = open_mask(&r);
     if (status == TERN_OK) status = tern_loader_open(&r.loader, training->train, &options);
     r.begun = r.hooked = tern_now();
     if (status == TERN_OK) status = epochs(&r);
     tern_loader_close(r.loader);
+    tern_release(r.order);
+    tern_release(r.mask);
     tern_model_close(&r.model);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "op/op.h"
 #include "op/optimiser.h"
+#include "train/rule.h"
 
 #include <string.h>
 
@@ -87,7 +88,19 @@ static void update(tern_graph *g, const tern_recipe *r, tern_value p, tern_value
     tern_next(g, moments[0], out[1]);
 }
 
-/* Gradients of all parameters, and their updates behind everything else. */
+/* The updates behind everything else. */
+static tern_status update_all(tern_graph *g, const tern_recipe *r, const tern_value *params,
+                              const tern_value *grads, int count)
+{
+    g->phase = TERN_UPDATE;
+    tern_value rate = tern_input(g, "rate", TERN_F32, TERN_SHAPE(1)), step = {0};
+    if (r->optimiser != TERN_SGD) step = tern_input(g, "step", TERN_F32, TERN_SHAPE(1));
+    for (int i = 0; i < count; i++)
+        if (grads[i].id) update(g, r, params[i], grads[i], rate, step);
+    return tern_graph_status(g);
+}
+
+/* Gradients of all parameters from the loss of the whole net, and the updates. */
 static tern_status learn(tern_graph *g, const tern_recipe *r)
 {
     int count = 0;
@@ -97,17 +110,23 @@ static tern_status learn(tern_graph *g, const tern_recipe *r)
         if (g->values[i].kind == TERN_VALUE_PARAM) params[count++] = (tern_value){i};
     grads = params + count;
     tern_status status = tern_gradients(g, tern_find_output(g, "loss"), params, count, grads);
-    if (status == TERN_OK) {
-        g->phase = TERN_UPDATE;
-        tern_value rate = tern_input(g, "rate", TERN_F32, TERN_SHAPE(1));
-        tern_value step =
-            r->optimiser == TERN_SGD ? (tern_value){0} : tern_input(g, "step", TERN_F32, TERN_SHAPE(1));
-        for (int i = 0; i < count; i++)
-            if (grads[i].id) update(g, r, params[i], grads[i], rate, step);
-        status = tern_graph_status(g);
-    }
+    if (status == TERN_OK) status = update_all(g, r, params, grads, count);
     tern_release(params);
     return status;
+}
+
+/* One step at a time: the rule gives loss and gradients. */
+static tern_status learn_by_step(tern_graph **graph, const tern_net *net, const void *parameters,
+                                 const tern_shape *sample, int batch, const tern_recipe *r)
+{
+    tern_learned learned;
+    TERN_TRY(tern_graph_open(graph, &(tern_graph_options){.training = true, .seed = r->seed}));
+    tern_graph *g = *graph;
+    TERN_TRY(tern_rule_net(g, net, parameters, sample, batch, r, false, &learned));
+    tern_value share = tern_scalar(g, 1.0 / tern_net_steps(net, parameters));
+    tern_output(g, "logits", tern_multiply(g, learned.logits, share));
+    tern_output(g, "loss", learned.loss);
+    return update_all(g, r, learned.params, learned.grads, learned.count);
 }
 
 tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, const void *parameters,
@@ -115,8 +134,10 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
 {
     *graph = NULL;
     tern_graph_options options = {.training = true, .seed = recipe->seed};
-    tern_status status = forward(graph, net, parameters, sample, batch, &options, recipe->smoothing);
-    if (status == TERN_OK) status = learn(*graph, recipe);
+    bool whole = recipe->rule == TERN_BPTT;
+    tern_status status = whole ? forward(graph, net, parameters, sample, batch, &options, recipe->smoothing)
+                               : learn_by_step(graph, net, parameters, sample, batch, recipe);
+    if (status == TERN_OK && whole) status = learn(*graph, recipe);
     if (status == TERN_OK) status = pass(graph, tern_pass_common);
     if (status == TERN_OK) return TERN_OK;
     tern_graph_close(*graph);

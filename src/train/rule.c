@@ -59,11 +59,11 @@ static tern_status forward(tern_sltt_body *b, const tern_graph *outer, const ter
     size_t values = (size_t)g->value_count;
     b->params = tern_arena_take(&g->arena, 3 * values * sizeof *b->params);
     if (!b->params) return tern_no_memory(3 * values * sizeof *b->params, "a learning rule");
-    b->sums = b->params + values;
+    b->sums = b->params + values; /* zero: none */
     b->grads = b->sums + values;
     for (size_t i = 1; i < values; i++)
         if (g->values[i].kind == TERN_VALUE_PARAM) b->params[b->count++] = (tern_value){(int)i};
-    for (int i = 0; i < b->count; i++) {
+    for (int i = 0; i < b->count && !rule->through_time; i++) {
         const char *name = tern_arena_format(&g->arena, "%s.gradient", tern_value_of(g, b->params[i])->name);
         if (!name) return tern_no_memory(64, "a learning rule");
         b->sums[i] = tern_state(g, name, TERN_F32, tern_shape_of(g, b->params[i]), (tern_init){0}, false);
@@ -111,7 +111,8 @@ static tern_status apply(tern_graph *graph, const tern_sltt_body *b, const tern_
     }
     for (int k = 0; k < b->count; k++)
         learned->params[k] = tern_find_value(graph, tern_value_of(b->g, b->params[k])->name);
-    return TERN_OK;
+    if (!rule->through_time) return TERN_OK;
+    return tern_gradients(graph, learned->loss, learned->params, learned->count, learned->grads);
 }
 
 tern_status tern_rule_sltt(tern_graph *graph, const tern_sltt *rule, const tern_sltt_inputs *inputs,
@@ -119,7 +120,8 @@ tern_status tern_rule_sltt(tern_graph *graph, const tern_sltt *rule, const tern_
 {
     TERN_TRY(tern_graph_status(graph));
     if (rule->timesteps < 1 || rule->chosen < 0 || rule->chosen > rule->timesteps)
-        return tern_fail(TERN_USAGE, "rule sltt: %d of %d time steps", rule->chosen, rule->timesteps);
+        return tern_fail(TERN_USAGE, "rule sltt: %d of %d time steps are to learn, expected 1 to %d",
+                         rule->chosen, rule->timesteps, rule->timesteps);
     tern_graph_options options = graph->options;
     options.stepping = true;
     tern_sltt_body b = {0};
@@ -127,9 +129,72 @@ tern_status tern_rule_sltt(tern_graph *graph, const tern_sltt *rule, const tern_
     TERN_TRY(tern_graph_open(&b.g, &options));
     tern_status status = forward(&b, graph, rule, inputs);
     if (status == TERN_OK && rule->chosen > 0) status = tern_pass_dead(b.g, &b.forward_only);
-    if (status == TERN_OK) status = backward(&b);
+    if (status == TERN_OK && !rule->through_time) status = backward(&b);
     if (status == TERN_OK) status = apply(graph, &b, rule, inputs, learned);
     tern_graph_close(b.forward_only);
     tern_graph_close(b.g);
     return status;
+}
+
+/* ---- nets of the zoo ----------------------------------------------------------------------------------------- */
+
+int tern_net_steps(const tern_net *net, const void *parameters)
+{
+    double steps = 0;
+    if (net->spiking && tern_net_get(net, parameters, "timesteps", &steps) == TERN_OK) return (int)steps;
+    return 0;
+}
+
+bool tern_net_sees_clip(const tern_net *net, const tern_shape *sample)
+{
+    return net->spiking && sample->rank == net->sample.rank + 1;
+}
+
+typedef struct tern_net_step {
+    const tern_net *net;
+    const void *parameters;
+} tern_net_step;
+
+static tern_value net_step(tern_graph *g, const void *context, tern_value frame)
+{
+    const tern_net_step *step = context;
+    return step->net->build(g, step->parameters, frame);
+}
+
+/* The input "image": [B,..], read as one frame for all steps, or a clip [T,B,..]. */
+static tern_value add_frames(tern_graph *graph, const tern_net *net, const tern_shape *sample, int batch)
+{
+    tern_shape image = {.rank = sample->rank + 1, .dim = {batch}}, frames = {.rank = 1, .dim = {1}};
+    memcpy(image.dim + 1, sample->dim, (size_t)sample->rank * sizeof *image.dim);
+    if (tern_net_sees_clip(net, sample)) {
+        image.dim[0] = sample->dim[0];
+        image.dim[1] = batch;
+        return tern_input(graph, "image", TERN_F32, image);
+    }
+    memcpy(frames.dim + 1, image.dim, (size_t)image.rank * sizeof *image.dim);
+    frames.rank += image.rank;
+    return tern_reshape(graph, tern_input(graph, "image", TERN_F32, image), frames);
+}
+
+tern_status tern_rule_net(tern_graph *graph, const tern_net *net, const void *parameters,
+                          const tern_shape *sample, int batch, const tern_recipe *recipe, bool through_time,
+                          tern_learned *learned)
+{
+    tern_net_step step = {net, parameters};
+    tern_sltt rule = {.timesteps = tern_net_steps(net, parameters),
+                      .chosen = recipe->rule == TERN_SLTT_K && !through_time ? recipe->chosen : 0,
+                      .through_time = through_time,
+                      .alpha = recipe->square,
+                      .smoothing = recipe->smoothing,
+                      .build = net_step,
+                      .context = &step};
+    if (rule.timesteps < 1)
+        return tern_fail(TERN_USAGE, "net %s has no time steps: rule sltt needs a spiking net", net->name);
+    if (tern_net_sees_clip(net, sample) && sample->dim[0] != rule.timesteps)
+        return tern_fail(TERN_USAGE, "net %s takes %d steps, the clips have %lld frames", net->name,
+                         rule.timesteps, (long long)sample->dim[0]);
+    tern_sltt_inputs inputs = {.frames = add_frames(graph, net, sample, batch),
+                               .labels = tern_input(graph, "labels", TERN_I32, TERN_SHAPE(batch))};
+    if (rule.chosen) inputs.mask = tern_input(graph, "mask", TERN_F32, TERN_SHAPE(rule.timesteps));
+    return tern_rule_sltt(graph, &rule, &inputs, learned);
 }

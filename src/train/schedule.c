@@ -6,6 +6,9 @@
 tern_recipe tern_recipe_default(void)
 {
     return (tern_recipe){
+        .rule = TERN_BPTT,
+        .chosen = 2,
+        .square = 0.05,
         .optimiser = TERN_ADAMW,
         .rate = 2e-3,
         .momentum = 0.9,

@@ -21,11 +21,12 @@ typedef struct tern_loader_options {
     int batch;
     bool shuffle, flip; /* flip: mirror left-right with probability 1/2 */
     int crop;           /* pad by this many pixels, then cut at a random place; 0: none */
+    bool time_first;    /* samples are clips [T,..]: the batch is [T,batch,..] */
     bool drop_last;     /* leave out the last, smaller batch; else it is filled with label -1 */
     uint64_t seed;
 } tern_loader_options;
 typedef struct tern_batch {
-    float *images;   /* [batch,C,H,W] */
+    float *images;   /* [batch,C,H,W]; time_first: [T,batch,C,H,W] */
     int32_t *labels; /* [batch]; -1 behind the last sample */
     uint32_t *index; /* [batch]: which samples */
     int count;       /* samples that are real */
@@ -44,7 +45,13 @@ const tern_batch *tern_loader_next(tern_loader *loader);
 typedef enum tern_optimiser { TERN_SGD, TERN_ADAM, TERN_ADAMW } tern_optimiser;
 typedef enum tern_schedule { TERN_CONSTANT_RATE, TERN_STEP_RATE, TERN_COSINE_RATE } tern_schedule;
 
+/* How a spiking net learns through time: all steps at once, or each as soon as it has run (rule.h). */
+typedef enum tern_rule { TERN_BPTT, TERN_SLTT, TERN_SLTT_K } tern_rule;
+
 typedef struct tern_recipe {
+    tern_rule rule;
+    int chosen;    /* SLTT_K: steps of a batch that learn */
+    double square; /* SLTT, SLTT_K: share of the squared distance of the logits to 1 in the loss */
     tern_optimiser optimiser;
     double rate, momentum, decay; /* decay acts on weights of rank >= 2 only, not on biases and norms */
     tern_schedule schedule;
@@ -65,7 +72,8 @@ tern_recipe tern_recipe_default(void);
 double tern_recipe_rate(const tern_recipe *recipe, double epoch);
 
 /* A net planned for one batch size, to train or to infer.  Input "image" [B,..], output "logits" [B,K]; to train, also
- * input "labels" [B] and output "loss" [1].  The store must outlive the model. */
+ * input "labels" [B] and output "loss" [1].  To train with a rule of one step at a time, clips are laid out [T,B,..], and
+ * SLTT-K has the input "mask" [T].  The store must outlive the model. */
 typedef struct tern_model {
     const tern_net *net;
     tern_graph *graph;
@@ -80,6 +88,10 @@ void tern_model_close(tern_model *model);
 /* The inference graph alone, with passes applied: for cost and show.  The caller closes it. */
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed);
+
+/* Steps T of a spiking net; 0: it has none.  And whether samples of this shape are clips [T,..] of its frames. */
+int tern_net_steps(const tern_net *net, const void *parameters);
+bool tern_net_sees_clip(const tern_net *net, const tern_shape *sample);
 
 /* The same for one training step: loss, gradients and updates. */
 tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, const void *parameters,
@@ -161,5 +173,22 @@ typedef struct tern_training {
 /* Train from `state` (zero: from the start) on; parameters and moments are in the store. */
 tern_status tern_train(const tern_training *training, tern_progress_state *state, tern_store *store,
                        tern_pool *pool);
+
+/* The cosine between the gradients of SLTT and BPTT of each weight tensor (rank 2 and more; not a number where one of them
+ * is zero), and the mean of those, for the first batch of `training` with the parameters of `store`, which stays as it is.
+ * The net must spike.  Free with tern_cosines_free. */
+typedef struct tern_cosine {
+    const char *weight;
+    double cosine;
+} tern_cosine;
+typedef struct tern_cosines {
+    tern_cosine *items;
+    int count;
+    double mean;
+    tern_arena arena;
+} tern_cosines;
+tern_status tern_gradient_cosines(tern_cosines *cosines, const tern_training *training,
+                                  const tern_store *store, tern_pool *pool);
+void tern_cosines_free(tern_cosines *cosines);
 
 #endif
