@@ -1,193 +1,237 @@
-/* The driver of the row-adding kernels: panels of B are packed as for a product, the ones of each row become lists of
- * positions per block of k, and blocks of C are tasks.  Blocks and order of the sums are tern_gemm's, so the bits are
- * the same: adding 0 * w changes nothing. */
+/* The driver of the row-adding kernels: the ones of each row of x become lists of positions per block of k, and panels of
+ * C are tasks.  Blocks and order of the sums are tern_gemm's, so the bits are the same: adding 0 * w changes nothing.
+ *
+ * A list is filled up to a multiple of four with the position of a row of zeros that stands behind each block of B. */
 #include "kernel/sparse.h"
 
 #include <string.h>
 
+#define CHUNK_ROWS   128               /* their C and a block of B stay in the first-level cache */
+#define SLAB_ROWS    4096              /* of C worked on at a time */
+#define SLAB_COLUMNS 4096              /* and columns */
 #define SLAB_FLOATS  (2 * 1024 * 1024) /* of B packed at a time */
-#define SLAB_LISTS   (2 * 1024 * 1024) /* positions listed at a time */
-#define SLAB_COLUMNS 4096
-#define TASK_ROWS    128
+#define SLAB_LISTS   (4 * 1024 * 1024) /* positions listed at a time */
+#define TASKS        48
+#define FILL         3  /* positions added to a list at most */
+#define BEHIND       32 /* positions that list_bits may write behind a list */
+#define MAX_BLOCK    256
 #define MAX_COLUMNS  32
 
 typedef struct layout {
     const tern_kernels *kernels;
-    int columns;
-    int64_t block;                   /* of k */
-    int64_t slab_columns, slab_sums; /* of B, whole panels and blocks */
-    int64_t slab_rows;
+    int columns;                     /* of a panel */
+    int64_t block;                   /* of k; its rows in B and one of zeros make a packed block */
+    int64_t chunk_rows;              /* rows whose lists stand one behind the other */
+    int64_t slab_rows, slab_columns; /* whole chunks, whole panels */
+    int64_t slab_blocks;
+    bool turned; /* C is written column by column */
 } layout;
 
-static layout lay_out(int64_t m, int64_t n, int64_t k)
+static layout lay_out(int64_t m, int64_t n, int64_t k, bool turned)
 {
-    layout l = {.kernels = tern_kernels_get(), .block = tern_sum_block(k)};
+    layout l = {.kernels = tern_kernels_get(), .block = tern_sum_block(k), .turned = turned};
     l.columns = l.kernels->tile_columns;
+    l.chunk_rows = max(ceil_div(m, max(ceil_div(m, CHUNK_ROWS), 1)), 1);
+    l.slab_rows = min(ceil_div(m, l.chunk_rows), SLAB_ROWS / l.chunk_rows) * l.chunk_rows;
     l.slab_columns = min(ceil_div(n, l.columns) * l.columns, SLAB_COLUMNS);
-    int64_t blocks = max(SLAB_FLOATS / (max(l.slab_columns, 1) * l.block), 1);
-    l.slab_sums = min(ceil_div(k, l.block), blocks) * l.block;
-    l.slab_rows = min(max(m, 1), max(SLAB_LISTS / max(l.slab_sums, 1), TASK_ROWS));
+    int64_t blocks = SLAB_LISTS / max(l.slab_rows * (l.block + FILL), 1);
+    if (!turned) blocks = min(blocks, SLAB_FLOATS / max(l.slab_columns * (l.block + 1), 1));
+    l.slab_blocks = min(ceil_div(k, l.block), max(blocks, 1));
     return l;
 }
 
-static size_t lists_bytes(const layout *l)
+static int64_t chunk_positions(const layout *l)
 {
-    return (size_t)(ceil_div(l->slab_rows * l->slab_sums + 64, 64) * 64);
+    return l->chunk_rows * l->slab_blocks * (l->block + FILL) + BEHIND;
 }
 
-static size_t counts_bytes(const layout *l)
+static int64_t chunk_starts(const layout *l)
 {
-    return (size_t)ceil_div(l->slab_rows * (l->slab_sums / l->block) * 2, 64) * 64;
+    return l->chunk_rows * l->slab_blocks + 1;
 }
 
-size_t tern_sparse_scratch(int64_t m, int64_t n, int64_t k)
+/* Packed panels of B, or when C is turned the sums of all panels, row by row. */
+static int64_t panels_floats(const layout *l)
 {
-    layout l = lay_out(m, n, k);
-    return (size_t)(l.slab_columns * l.slab_sums) * sizeof(float) + lists_bytes(&l) + counts_bytes(&l);
+    return l->slab_columns * (l->turned ? l->slab_rows : l->slab_blocks * (l->block + 1));
 }
 
+size_t tern_sparse_scratch(int64_t m, int64_t n, int64_t k, bool turned)
+{
+    layout l = lay_out(m, n, k, turned);
+    int64_t chunks = l.slab_rows / l.chunk_rows;
+    return (size_t)panels_floats(&l) * sizeof(float) +
+           (size_t)(chunks * chunk_starts(&l)) * sizeof(uint32_t) +
+           (size_t)(chunks * chunk_positions(&l)) * sizeof(uint16_t);
+}
+
+/* Rows row0 .. and columns column0 .. of C, blocks block0 .. of k. */
 typedef struct slab {
     const tern_sparse *sparse;
     layout layout;
-    int64_t row0, rows, column0, columns, sum0, sums, blocks;
-    int64_t panels_per_task, tasks_n;
-    float *b;
-    uint8_t *lists;
-    uint16_t *counts;
+    int64_t row0, rows, column0, columns, block0, blocks;
+    int64_t chunks, panels, groups; /* tasks take a panel and the chunks of a group */
+    float *panel;
+    uint32_t *starts;
+    uint16_t *lists;
 } slab;
 
-static void pack_task(void *context, int64_t task, int thread)
+/* How many of k's elements block `block` of the slab has. */
+static int64_t sums_of(const slab *s, int64_t block)
 {
-    const slab *s = context;
-    int64_t from = task * s->layout.columns;
-    (void)thread;
-    s->layout.kernels->pack(&s->sparse->b, s->column0 + from, min(s->layout.columns, s->columns - from),
-                            s->layout.columns, s->sum0, s->sums, s->b + from * s->sums);
+    return min(s->layout.block, s->sparse->k - (s->block0 + block) * s->layout.block);
 }
 
-/* A full list (64 positions too many may be written) may not run into the next: the last block's goes by a buffer. */
-static void list_task(void *context, int64_t task, int thread)
+static int64_t chunk_height(const slab *s, int64_t chunk)
 {
-    const slab *s = context;
-    const tern_sparse *p = s->sparse;
-    int64_t last = min((task + 1) * TASK_ROWS, s->rows);
-    (void)thread;
-    for (int64_t i = task * TASK_ROWS; i < last; i++)
-        for (int64_t block = 0; block < s->blocks; block++) {
-            uint8_t list[256 + 64];
-            int64_t from = block * s->layout.block, count = min(s->layout.block, s->sums - from);
-            int found = s->layout.kernels->list_bits(
-                p->x, p->first + (s->row0 + i) * p->x_stride + s->sum0 + from, (int)count, list);
-            memcpy(s->lists + i * s->layout.slab_sums + from, list, (size_t)found);
-            s->counts[i * s->blocks + block] = (uint16_t)found;
-        }
+    return min(s->layout.chunk_rows, s->rows - chunk * s->layout.chunk_rows);
 }
 
-/* Before the first block of k. */
-static void start_block(const tern_sparse *p, int64_t row0, int64_t rows, int64_t column0, int64_t columns)
-{
-    for (int64_t i = row0; i < row0 + rows; i++)
-        for (int64_t j = column0; j < column0 + columns; j++) {
-            float *c = p->c + i * p->row_stride + j * p->column_stride;
-            *c = p->accumulate ? *c + p->bias[j] : p->bias[j];
-        }
-}
-
-/* A task's part of the slab: rows and, panel by panel, columns of C. */
-typedef struct part {
-    int64_t row, rows, column, columns; /* in C, this panel's */
-    const uint8_t *lists;
-    const uint16_t *counts;
-    const float *b;
-    bool add;
-} part;
-
-static void add_block(const slab *s, const part *t, int64_t block, float *c, int64_t row_stride, bool add)
+static void pack_block(const slab *s, int64_t panel, int64_t block, float *out)
 {
     const layout *l = &s->layout;
-    l->kernels->add_rows(t->rows, t->lists + block * l->block, l->slab_sums, t->counts + block, s->blocks,
-                         t->b + block * l->block * l->columns, c, row_stride, add);
+    int64_t column = panel * l->columns;
+    l->kernels->pack(&s->sparse->b, s->column0 + column, min(l->columns, s->columns - column), l->columns,
+                     (s->block0 + block) * l->block, sums_of(s, block), out);
+    memset(out + l->block * l->columns, 0, (size_t)l->columns * sizeof *out);
 }
 
-/* C row by row; a panel that is cut at the right edge goes through a square of its own. */
-static void add_straight(const slab *s, const part *t)
+static void list_chunk(const slab *s, int64_t chunk)
 {
+    const layout *l = &s->layout;
     const tern_sparse *p = s->sparse;
-    float *c = p->c + t->row * p->row_stride + t->column;
-    for (int64_t block = 0; block < s->blocks; block++) {
-        bool add = t->add || block > 0;
-        if (t->columns == s->layout.columns) {
-            add_block(s, t, block, c, p->row_stride, add);
-            continue;
-        }
-        float square[TASK_ROWS * MAX_COLUMNS];
-        add_block(s, t, block, square, MAX_COLUMNS, false);
-        for (int64_t i = 0; i < t->rows; i++)
-            for (int64_t j = 0; j < t->columns; j++) {
-                float *to = c + i * p->row_stride + j, from = square[i * MAX_COLUMNS + j];
-                *to = add ? *to + from : from;
-            }
-    }
-}
-
-/* C column by column: the square is turned out of C and back. */
-static void add_turned(const slab *s, const part *t)
-{
-    const tern_sparse *p = s->sparse;
-    const tern_kernels *kernels = s->layout.kernels;
-    float square[TASK_ROWS * MAX_COLUMNS] = {0}, *c = p->c + t->row + t->column * p->column_stride;
-    if (t->add) kernels->turn(t->columns, t->rows, c, p->column_stride, square, MAX_COLUMNS);
+    uint16_t *list = s->lists + chunk * chunk_positions(l);
+    uint32_t *start = s->starts + chunk * chunk_starts(l), at = 0;
+    int64_t height = chunk_height(s, chunk), row = s->row0 + chunk * l->chunk_rows;
+    int unit = l->columns / 2; /* positions count pairs of floats */
     for (int64_t block = 0; block < s->blocks; block++)
-        add_block(s, t, block, square, MAX_COLUMNS, t->add || block > 0);
-    kernels->turn(t->rows, t->columns, square, MAX_COLUMNS, c, p->column_stride);
+        for (int64_t i = 0; i < height; i++) {
+            *start++ = at;
+            at += (uint32_t)l->kernels->list_bits(
+                p->x, p->first + (row + i) * p->x_stride + (s->block0 + block) * l->block,
+                (int)sums_of(s, block), unit, (int)l->block * unit, list + at);
+        }
+    *start = at;
 }
 
-static void add_task(void *context, int64_t task, int thread)
+/* Lists the chunks and, when C is not turned, packs the panels. */
+static void prepare_task(void *context, int64_t task, int thread)
 {
     const slab *s = context;
-    const tern_sparse *p = s->sparse;
     const layout *l = &s->layout;
-    int64_t from_row = task / s->tasks_n * TASK_ROWS, width = s->panels_per_task * l->columns;
-    int64_t from = task % s->tasks_n * width, to = min(from + width, s->columns);
-    part t = {.row = s->row0 + from_row, .rows = min(TASK_ROWS, s->rows - from_row)};
-    t.lists = s->lists + from_row * l->slab_sums;
-    t.counts = s->counts + from_row * s->blocks;
-    t.add = p->accumulate || p->bias || s->sum0 > 0;
+    (void)thread;
+    if (task < s->chunks) {
+        list_chunk(s, task);
+        return;
+    }
+    int64_t panel = task - s->chunks, floats = (l->block + 1) * l->columns;
+    for (int64_t block = 0; block < s->blocks; block++)
+        pack_block(s, panel, block, s->panel + (panel * s->blocks + block) * floats);
+}
+
+/* c (+)= what one block of k says about one chunk and panel. */
+static void add_block(const slab *s, int64_t chunk, int64_t block, const float *b, const float *from,
+                      int64_t from_stride, float *c, int64_t row_stride)
+{
+    const layout *l = &s->layout;
+    int64_t height = chunk_height(s, chunk);
+    l->kernels->add_listed(height, s->lists + chunk * chunk_positions(l),
+                           s->starts + chunk * chunk_starts(l) + block * height, b, from, from_stride, c,
+                           row_stride);
+}
+
+/* All blocks of a chunk; a panel that is cut at the right edge goes through a square of its own. */
+static void add_straight(const slab *s, int64_t panel, int64_t chunk)
+{
+    const layout *l = &s->layout;
+    const tern_sparse *p = s->sparse;
+    int64_t row = s->row0 + chunk * l->chunk_rows, column = s->column0 + panel * l->columns;
+    int64_t height = chunk_height(s, chunk), width = min(l->columns, p->n - column);
+    float square[CHUNK_ROWS * MAX_COLUMNS], *c = p->c + row * p->stride + column, *to = c;
+    float first[MAX_COLUMNS] = {0}; /* what C begins with, where that is the same for all rows */
+    bool add = p->accumulate || s->block0 > 0;
+    int64_t stride = p->stride;
+
+    if (p->bias && !add) memcpy(first, p->bias + column, (size_t)width * sizeof *first);
+    if (width < l->columns) {
+        to = square;
+        stride = MAX_COLUMNS;
+        for (int64_t i = 0; add && i < height; i++)
+            memcpy(square + i * MAX_COLUMNS, c + i * p->stride, (size_t)width * sizeof *square);
+    }
+    for (int64_t i = 0; p->bias && add && s->block0 == 0 && i < height; i++)
+        for (int64_t j = 0; j < width; j++) to[i * stride + j] += p->bias[column + j];
+    for (int64_t block = 0; block < s->blocks; block++) {
+        const float *b = s->panel + (panel * s->blocks + block) * (l->block + 1) * l->columns;
+        bool fresh = block == 0 && !add;
+        add_block(s, chunk, block, b, fresh ? (p->bias ? first : NULL) : to, fresh ? 0 : stride, to, stride);
+    }
+    for (int64_t i = 0; to == square && i < height; i++)
+        memcpy(c + i * p->stride, square + i * MAX_COLUMNS, (size_t)width * sizeof *square);
+}
+
+static void straight_task(void *context, int64_t task, int thread)
+{
+    const slab *s = context;
+    int64_t panel = task / s->groups, group = task % s->groups;
+    (void)thread;
+    for (int64_t chunk = s->chunks * group / s->groups; chunk < s->chunks * (group + 1) / s->groups; chunk++)
+        add_straight(s, panel, chunk);
+}
+
+/* The sums of a panel and a group stand row by row in scratch while block after block of B, packed here, is added to
+ * all of them: B, the long factor of a gradient, is read once a group. */
+static void turned_task(void *context, int64_t task, int thread)
+{
+    const slab *s = context;
+    const layout *l = &s->layout;
+    const tern_sparse *p = s->sparse;
+    int64_t panel = task / s->groups, group = task % s->groups;
+    int64_t first = s->chunks * group / s->groups, last = s->chunks * (group + 1) / s->groups;
+    int64_t row = first * l->chunk_rows, rows = min(last * l->chunk_rows, s->rows) - row;
+    int64_t column = s->column0 + panel * l->columns, width = min(l->columns, p->n - column);
+    _Alignas(64) float b[(MAX_BLOCK + 1) * MAX_COLUMNS];
+    float *sums = s->panel + (panel * s->rows + row) * l->columns;
+    float *c = p->c + s->row0 + row + column * p->stride;
     (void)thread;
 
-    if (p->bias && s->sum0 == 0) start_block(p, t.row, t.rows, s->column0 + from, to - from);
-    for (int64_t j = from; j < to; j += l->columns) {
-        t.b = s->b + j * s->sums;
-        t.column = s->column0 + j;
-        t.columns = min(l->columns, s->columns - j);
-        if (p->column_stride == 1)
-            add_straight(s, &t);
-        else
-            add_turned(s, &t);
+    if (s->block0 == 0 && p->accumulate) l->kernels->turn(width, rows, c, p->stride, sums, l->columns);
+    for (int64_t block = 0; block < s->blocks; block++) {
+        bool fresh = s->block0 + block == 0 && !p->accumulate;
+        pack_block(s, panel, block, b);
+        for (int64_t chunk = first; chunk < last; chunk++) {
+            float *to = sums + (chunk - first) * l->chunk_rows * l->columns;
+            add_block(s, chunk, block, b, fresh ? NULL : to, l->columns, to, l->columns);
+        }
     }
+    if ((s->block0 + s->blocks) * l->block >= p->k)
+        l->kernels->turn(rows, width, sums, l->columns, c, p->stride);
+}
+
+static void run_slab(tern_pool *pool, slab *s)
+{
+    const layout *l = &s->layout;
+    s->chunks = ceil_div(s->rows, l->chunk_rows);
+    s->panels = ceil_div(s->columns, l->columns);
+    s->groups = min(s->chunks, ceil_div(TASKS, s->panels));
+    tern_pool_run(pool, l->turned ? s->chunks : s->chunks + s->panels, prepare_task, s);
+    tern_pool_run(pool, s->panels * s->groups, l->turned ? turned_task : straight_task, s);
 }
 
 void tern_sparse_run(tern_pool *pool, const tern_sparse *p, void *scratch)
 {
-    slab s = {.sparse = p, .layout = lay_out(p->m, p->n, p->k)};
+    slab s = {.sparse = p, .layout = lay_out(p->m, p->n, p->k, p->turned)};
     const layout *l = &s.layout;
-    s.b = scratch;
-    s.lists = (uint8_t *)scratch + (size_t)(l->slab_columns * l->slab_sums) * sizeof(float);
-    s.counts = (uint16_t *)(s.lists + lists_bytes(l));
-
+    int64_t blocks = ceil_div(p->k, l->block);
+    s.panel = scratch;
+    s.starts = (uint32_t *)(s.panel + panels_floats(l));
+    s.lists = (uint16_t *)(s.starts + l->slab_rows / l->chunk_rows * chunk_starts(l));
     for (s.column0 = 0; s.column0 < p->n; s.column0 += l->slab_columns)
-        for (s.sum0 = 0; s.sum0 < p->k; s.sum0 += l->slab_sums) {
-            s.columns = min(l->slab_columns, p->n - s.column0);
-            s.sums = min(l->slab_sums, p->k - s.sum0);
-            s.blocks = ceil_div(s.sums, l->block);
-            tern_pool_run(pool, ceil_div(s.columns, l->columns), pack_task, &s);
-            for (s.row0 = 0; s.row0 < p->m; s.row0 += l->slab_rows) {
+        for (s.row0 = 0; s.row0 < p->m; s.row0 += l->slab_rows)
+            for (s.block0 = 0; s.block0 < blocks; s.block0 += l->slab_blocks) {
+                s.columns = min(l->slab_columns, p->n - s.column0);
                 s.rows = min(l->slab_rows, p->m - s.row0);
-                int64_t tasks_m = ceil_div(s.rows, TASK_ROWS), panels = ceil_div(s.columns, l->columns);
-                s.panels_per_task = max(min(panels, tasks_m * panels / 16), 1);
-                s.tasks_n = ceil_div(panels, s.panels_per_task);
-                tern_pool_run(pool, tasks_m, list_task, &s);
-                tern_pool_run(pool, tasks_m * s.tasks_n, add_task, &s);
+                s.blocks = min(l->slab_blocks, blocks - s.block0);
+                run_slab(pool, &s);
             }
-        }
 }

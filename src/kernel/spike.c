@@ -38,7 +38,7 @@ static tern_product gradient_product(int64_t rows, int64_t n, int64_t k, const v
 size_t tern_spike_linear_scratch(int64_t rows, int64_t n, int64_t k)
 {
     tern_product dense = linear_product(rows, n, k, NULL, 0, NULL, NULL, NULL, false);
-    return (size_t)max((int64_t)tern_gemm_scratch(&dense), (int64_t)tern_sparse_scratch(rows, n, k));
+    return (size_t)max((int64_t)tern_gemm_scratch(&dense), (int64_t)tern_sparse_scratch(rows, n, k, false));
 }
 
 void tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
@@ -61,8 +61,7 @@ void tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, cons
                           .x_stride = k,
                           .b = tern_factor_f32(w, k, 1),
                           .c = y,
-                          .row_stride = n,
-                          .column_stride = 1,
+                          .stride = n,
                           .bias = bias,
                           .accumulate = accumulate};
     tern_sparse_run(pool, &sparse, scratch);
@@ -78,7 +77,7 @@ size_t tern_spike_grad_weight_scratch(int64_t rows, int64_t n, int64_t k)
 {
     tern_product dense = gradient_product(rows, n, k, NULL, 0, NULL, NULL, false);
     return (size_t)max((int64_t)tern_gemm_scratch(&dense),
-                       (int64_t)(tern_sparse_scratch(k, n, rows) + turned_bytes(rows, k)));
+                       (int64_t)(tern_sparse_scratch(k, n, rows, true) + turned_bytes(rows, k)));
 }
 
 void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
@@ -101,8 +100,8 @@ void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k,
                           .x_stride = tern_bits_words(rows) * 64,
                           .b = tern_factor_f32(dy, 1, n),
                           .c = dw,
-                          .row_stride = 1,
-                          .column_stride = k,
+                          .stride = k,
+                          .turned = true,
                           .accumulate = accumulate};
     tern_sparse_run(pool, &sparse, (char *)scratch + turned_bytes(rows, k));
 }

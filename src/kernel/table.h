@@ -47,9 +47,14 @@ typedef struct tern_kernels {
     tern_word_pack *pack_binary, *pack_i8;
     int i8_per_word;
 
-    /* The positions of the bits set in [at, at + count), count <= 256, in ascending order, relative to `at`; returns how
-     * many.  May write up to 64 bytes behind the last. */
-    int (*list_bits)(const uint64_t *words, int64_t at, int count, uint8_t *list);
+    /* The positions of the bits set in [at, at + count), count <= 256, in ascending order, relative to `at` and times
+     * `unit`, then `rest` until their number is a multiple of 4; returns how many.  May write 64 bytes behind the last. */
+    int (*list_bits)(const uint64_t *words, int64_t at, int count, int unit, int rest, uint16_t *list);
+
+    /* c[i*row_stride ..] of tile_columns floats = from[i*from_stride ..] (0 when NULL) + the sum of b[2*p ..] over the
+     * positions p in lists[starts[i]] .. lists[starts[i+1]], a multiple of 4, for i < rows.  c may be from. */
+    void (*add_listed)(int64_t rows, const uint16_t *lists, const uint32_t *starts, const float *b,
+                       const float *from, int64_t from_stride, float *c, int64_t row_stride);
 
     /* c[i*row_stride ..] of tile_columns floats = (add ? c : 0) + the sum over j < counts[i*count_step] of
      * b[list[j]*tile_columns ..], list = lists + i*list_step, for i < rows. */

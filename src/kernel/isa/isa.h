@@ -120,7 +120,11 @@ void TERN_FOR_ISA(tern_pack_i8)(const void *rows, int64_t at, int64_t k, int64_t
                                 uint32_t *out);
 void TERN_FOR_ISA(tern_turn)(int64_t rows, int64_t columns, const float *from, int64_t from_step, float *to,
                              int64_t to_step);
-int TERN_FOR_ISA(tern_list_bits)(const uint64_t *words, int64_t at, int count, uint8_t *list);
+int TERN_FOR_ISA(tern_list_bits)(const uint64_t *words, int64_t at, int count, int unit, int rest,
+                                 uint16_t *list);
+void TERN_FOR_ISA(tern_add_listed)(int64_t rows, const uint16_t *lists, const uint32_t *starts,
+                                   const float *b, const float *from, int64_t from_stride, float *c,
+                                   int64_t row_stride);
 void TERN_FOR_ISA(tern_add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step,
                                  const uint16_t *counts, int64_t count_step, const float *b, float *c,
                                  int64_t row_stride, bool add);

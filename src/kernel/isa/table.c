@@ -24,6 +24,7 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .pack_i8 = TERN_FOR_ISA(tern_pack_i8),
     .i8_per_word = TERN_I8_PER_WORD,
     .list_bits = TERN_FOR_ISA(tern_list_bits),
+    .add_listed = TERN_FOR_ISA(tern_add_listed),
     .add_rows = TERN_FOR_ISA(tern_add_rows),
     .element = TERN_FOR_ISA(tern_element_loops),
     .store_far = TERN_FOR_ISA(tern_store_far),
