@@ -1,5 +1,8 @@
 /* Threads that share tasks.  Workers spin for a moment after a job, because the next one usually comes at once, then
- * sleep on a condition. */
+ * sleep on a condition.
+ *
+ * A job is open while it has tasks left.  A worker joins an open job; whoever gave the job does tasks too, closes it when
+ * none is left, and waits for those who joined: a worker that the system did not wake in time holds nobody up. */
 #define _GNU_SOURCE
 #include "base/base.h"
 
@@ -11,6 +14,8 @@
 
 #define MOST_THREADS 1024
 #define SPINS        4000 /* about 50 us of polling before a worker sleeps */
+#define OPEN         (1ull << 15)
+#define JOB_SHIFT    16
 
 struct tern_pool {
     int threads;
@@ -18,10 +23,10 @@ struct tern_pool {
     pthread_mutex_t turn; /* held by the thread whose job runs */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_uint generation; /* grows with each job */
-    atomic_int asleep, running;
+    atomic_int asleep;
     atomic_bool closing;
-    _Alignas(64) atomic_llong next; /* next task of the job */
+    _Alignas(64) atomic_ullong state; /* of the job: number << JOB_SHIFT | OPEN | workers that joined */
+    _Alignas(64) atomic_llong next;   /* next task of the job */
     int64_t tasks;
     tern_task *task;
     void *context;
@@ -57,38 +62,52 @@ static void work(tern_pool *pool, int thread)
     inside = NULL;
 }
 
-/* Wait for a job newer than `seen`: spin, then sleep. */
-static unsigned wait_for_job(tern_pool *pool, unsigned seen)
+/* Wait for a job newer than `seen` (spin, then sleep) or for the end. */
+static unsigned long long wait_for_job(tern_pool *pool, unsigned long long seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        unsigned now = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (now != seen) return now;
+        unsigned long long state = atomic_load_explicit(&pool->state, memory_order_acquire);
+        if (state >> JOB_SHIFT != seen) return state;
         relax();
     }
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->asleep, 1);
-    while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+    while (atomic_load(&pool->state) >> JOB_SHIFT == seen) pthread_cond_wait(&pool->wake, &pool->lock);
     atomic_fetch_sub(&pool->asleep, 1);
     pthread_mutex_unlock(&pool->lock);
-    return atomic_load(&pool->generation);
+    return atomic_load(&pool->state);
+}
+
+/* Take part in the job of `state` unless it was closed. */
+static void join_job(tern_pool *pool, unsigned long long state, int thread)
+{
+    unsigned long long job = state >> JOB_SHIFT;
+    while (state & OPEN && state >> JOB_SHIFT == job) {
+        if (!atomic_compare_exchange_weak(&pool->state, &state, state + 1)) continue;
+        work(pool, thread);
+        atomic_fetch_sub(&pool->state, 1);
+        return;
+    }
 }
 
 static void *worker_main(void *argument)
 {
     tern_worker worker = *(tern_worker *)argument;
     tern_release(argument);
-    unsigned seen = 0;
+    unsigned long long seen = 0;
     for (;;) {
-        seen = wait_for_job(worker.pool, seen);
+        unsigned long long state = wait_for_job(worker.pool, seen);
+        seen = state >> JOB_SHIFT;
         if (atomic_load(&worker.pool->closing)) return NULL;
-        work(worker.pool, worker.thread);
-        atomic_fetch_sub_explicit(&worker.pool->running, 1, memory_order_release);
+        join_job(worker.pool, state, worker.thread);
     }
 }
 
-static void announce(tern_pool *pool)
+/* Opens the next job; `flags` 0 only makes the workers look up. */
+static void announce(tern_pool *pool, unsigned long long flags)
 {
-    atomic_fetch_add(&pool->generation, 1);
+    unsigned long long job = (atomic_load(&pool->state) >> JOB_SHIFT) + 1;
+    atomic_store(&pool->state, job << JOB_SHIFT | flags);
     if (atomic_load(&pool->asleep) == 0) return;
     pthread_mutex_lock(&pool->lock);
     pthread_cond_broadcast(&pool->wake);
@@ -154,7 +173,7 @@ void tern_pool_close(tern_pool *pool)
 {
     if (!pool) return;
     atomic_store(&pool->closing, true);
-    announce(pool);
+    announce(pool, 0);
     for (int i = 0; i < pool->threads - 1; i++) pthread_join(pool->workers[i], NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
@@ -181,10 +200,10 @@ void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *contex
     pool->context = context;
     pool->tasks = tasks;
     atomic_store(&pool->next, 0);
-    atomic_store(&pool->running, pool->threads - 1);
-    announce(pool);
+    announce(pool, OPEN);
     work(pool, 0);
-    for (int spins = 0; atomic_load_explicit(&pool->running, memory_order_acquire) > 0;) {
+    atomic_fetch_and(&pool->state, ~OPEN);
+    for (int spins = 0; atomic_load(&pool->state) & (OPEN - 1);) {
         if (++spins < SPINS)
             relax();
         else

@@ -11,9 +11,9 @@
 #define SLAB_COLUMNS 4096              /* and columns */
 #define SLAB_FLOATS  (2 * 1024 * 1024) /* of B packed at a time */
 #define SLAB_LISTS   (4 * 1024 * 1024) /* positions listed at a time */
-#define TASKS        48
-#define FILL         3  /* positions added to a list at most */
-#define BEHIND       32 /* positions that list_bits may write behind a list */
+#define TASKS        48                /* at least, where rows allow */
+#define FILL         3                 /* positions added to a list at most */
+#define BEHIND       32                /* positions that list_bits may write behind a list */
 #define MAX_BLOCK    256
 #define MAX_COLUMNS  32
 

@@ -1,5 +1,6 @@
 /* Loops over planes and runs of floats: norms, pooling, updates. */
 #include "kernel/isa/isa.h"
+#include "kernel/isa/update.h"
 #include "kernel/loops.h"
 
 #include <math.h>
@@ -141,30 +142,6 @@ static void spike_pool_grad(const uint64_t *x, int64_t at, int64_t width, const 
     keep_bits(spread, third | fourth << 1, width, dx + width);
 }
 
-static void adam(int64_t n, const tern_adam_step *s, const float *p, const float *g, const float *m,
-                 const float *v, float *p_out, float *m_out, float *v_out)
-{
-    float keep = s->decoupled ? 1 - s->rate * s->decay : 1, pull = s->decoupled ? 0 : s->decay;
-    for (int64_t i = 0; i < n; i++) {
-        float d = g[i] + pull * p[i];
-        float mean = s->beta1 * m[i] + (1 - s->beta1) * d, square = s->beta2 * v[i] + (1 - s->beta2) * d * d;
-        float root = __builtin_sqrtf(square * s->correction2) + s->epsilon;
-        p_out[i] = keep * p[i] - s->rate * mean * s->correction1 / root;
-        m_out[i] = mean;
-        v_out[i] = square;
-    }
-}
-
-static void sgd(int64_t n, float rate, float momentum, float decay, const float *p, const float *g,
-                const float *v, float *p_out, float *v_out)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float velocity = momentum * v[i] + g[i] + decay * p[i];
-        p_out[i] = p[i] - rate * velocity;
-        v_out[i] = velocity;
-    }
-}
-
 /* y[i] (+)= x[i] */
 static void accumulate(int64_t n, const float *x, bool add, float *y)
 {
@@ -191,7 +168,7 @@ const tern_loops TERN_FOR_ISA(tern_loops) = {
     .column_affine = column_affine,
     .column_mix = column_mix,
     .spike_pool_grad = spike_pool_grad,
-    .adam = adam,
-    .sgd = sgd,
+    .adam = TERN_FOR_ISA(tern_adam),
+    .sgd = TERN_FOR_ISA(tern_sgd),
     .accumulate = accumulate,
 };
