@@ -174,6 +174,10 @@ def documents():
     check("the timeline has no holes", all(abs(a["ts"] + a["dur"] - b["ts"]) < 1e-6 for a, b in zip(events, events[1:])))
     bad(2, "rows and columns, for example 64x64", "simulate", "lenet", "--array", "6x")
     bad(2, "no systolic unit", "simulate", "lenet", "--machine", "loihi2")
+    wide = document("show", "cnn", "--input", "3x32x48")["layers"]
+    check("--input", next(l for l in wide if l["operator"] == "conv2d")["shape"] == "[1,32,32,48]")
+    for wrong in ("3x", "x3", "0x3x3", "3x32x32x1x1x1", "a"):
+        bad(2, "--input is", "cost", "cnn", "--input", wrong)
     bad(3, "activations need", "simulate", "spiking-vgg", "--depth", "16", "--batch", "30000")
     c = document("cost", "mlp", "--machine", work / "here.yaml")["machines"][0]
     check("cost on what was measured", c["machine"] == "here" and c["fits"] and c["seconds"] > 0 and c["energy_joules"] == 0)

@@ -123,6 +123,12 @@ typedef struct tern_subject {
     const char *folder; /* of a run; NULL */
 } tern_subject;
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name);
+/* Option of commands that look at a net without data: the shape of one sample. */
+#define TERN_INPUT_OPTION                                                                                    \
+    {                                                                                                        \
+        "input", 0, TERN_TEXT, "CxHxW", NULL,                                                                \
+            "shape of a sample, such as 3x224x224 (default: the net's own)", NULL                            \
+    }
 tern_status tern_subject_open_run(tern_subject *subject, const char *folder);
 void tern_subject_close(tern_subject *subject);
 

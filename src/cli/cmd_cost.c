@@ -11,6 +11,7 @@ static const tern_cli_option options[] = {
     {"density", 0, TERN_NUMBER, "D", "0.1",
      "share of neurons that fire in a step, where nothing was measured", "0..1"},
     {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
+    TERN_INPUT_OPTION,
     {0},
 };
 
@@ -29,6 +30,7 @@ typedef struct tern_cost_job {
     tern_task_cost *costs;
     tern_cost_query query;
     bool measured;
+    bool one; /* machine was asked for: its layers are shown */
     tern_work total;
     const char *folder;  /* of the run; NULL: a net */
     json_t *layers;      /* on the machine below */
@@ -122,27 +124,6 @@ static void keep_layers(tern_cost_job *job, const tern_machine *m, const tern_co
     snprintf(job->layers_on, sizeof job->layers_on, "%s", m->name);
 }
 
-/* Adds the line of one machine; prints its layers when it is the only one. */
-static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *table, json_t *all)
-{
-    tern_machine *m;
-    tern_cost c;
-    char time[24], joules[24], bytes[24];
-    TERN_TRY(tern_machine_open(&m, name));
-    tern_machine_cost(m, &job->query, &c, job->costs);
-    if (c.fits)
-        tern_grid_row(table, "%s|%s|%s|%s|%s|yes|%s", m->name, tern_human(time, c.seconds, "s"),
-                      c.joules > 0 ? tern_human(joules, c.joules, "J") : "-",
-                      tern_human(bytes, c.peak_bytes, "B"), c.bound, c.reason);
-    else
-        tern_grid_row(table, "%s|-|-|%s|-|no|%s", m->name, tern_human(bytes, c.peak_bytes, "B"), c.reason);
-    json_array_append_new(all, cost_json(m, &c));
-    keep_layers(job, m, &c);
-    if (!c.fits) snprintf(job->refusal, sizeof job->refusal, "%.40s: %s", m->name, c.reason);
-    tern_machine_close(m);
-    return TERN_OK;
-}
-
 static tern_status print_layers(const tern_cost_job *job)
 {
     tern_grid t = {0};
@@ -161,6 +142,28 @@ static tern_status print_layers(const tern_cost_job *job)
     TERN_TRY(tern_grid_print(&t, stdout));
     puts("");
     return TERN_OK;
+}
+
+/* Adds the line of one machine; prints its layers when it is the only one. */
+static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *table, json_t *all)
+{
+    tern_machine *m;
+    tern_cost c;
+    char time[24], joules[24], bytes[24];
+    TERN_TRY(tern_machine_open(&m, name));
+    tern_machine_cost(m, &job->query, &c, job->costs);
+    if (c.fits)
+        tern_grid_row(table, "%s|%s|%s|%s|%s|yes|%s", m->name, tern_human(time, c.seconds, "s"),
+                      c.joules > 0 ? tern_human(joules, c.joules, "J") : "-",
+                      tern_human(bytes, c.peak_bytes, "B"), c.bound, c.reason);
+    else
+        tern_grid_row(table, "%s|-|-|%s|-|no|%s", m->name, tern_human(bytes, c.peak_bytes, "B"), c.reason);
+    json_array_append_new(all, cost_json(m, &c));
+    keep_layers(job, m, &c);
+    if (!c.fits) snprintf(job->refusal, sizeof job->refusal, "%.40s: %s", m->name, c.reason);
+    tern_status status = job->one && !job->cli->json ? print_layers(job) : TERN_OK;
+    tern_machine_close(m); /* whose names stand in the costs */
+    return status;
 }
 
 /* Takes the reference to `machines`. */
@@ -196,15 +199,14 @@ static tern_status cost_all(tern_cost_job *job, char *names, tern_grid *table, j
 }
 
 /* Prints; a run keeps the costs on all machines in its cost.json, for the report. */
-static tern_status show(tern_cost_job *job, bool one, double density, tern_grid *table, json_t *costs)
+static tern_status show(tern_cost_job *job, double density, tern_grid *table, json_t *costs)
 {
     char path[4096];
-    if (job->folder && !one) {
+    if (job->folder && !job->one) {
         TERN_TRY(tern_run_path(path, job->folder, "cost.json"));
         TERN_TRY(tern_write_json(path, json_incref(costs)));
     }
     if (job->cli->json) return tern_print_json(json_incref(costs));
-    if (one) TERN_TRY(print_layers(job));
     TERN_TRY(tern_grid_print(table, stdout));
     print_total(job, density);
     return TERN_OK;
@@ -215,17 +217,17 @@ static tern_status print_all(tern_cost_job *job, const char *machine, double den
     tern_grid table = {0};
     tern_text names = {0};
     json_t *all = json_array(), *costs = NULL;
-    bool one = strcmp(machine, "all") != 0;
+    job->one = strcmp(machine, "all") != 0;
     tern_status status = TERN_OK;
     for (int i = 0; i < job->query.count; i++) tern_work_add(&job->total, &job->tasks[i].work);
-    if (one)
+    if (job->one)
         tern_text_format(&names, "%s\n", machine);
     else
         status = tern_machine_names(&names);
     if (status == TERN_OK) status = cost_all(job, names.data, &table, all);
     if (status == TERN_OK) costs = document(job, json_incref(all));
-    if (status == TERN_OK) status = show(job, one, density, &table, costs);
-    if (status == TERN_OK && one && job->refusal[0]) status = tern_fail(TERN_NO_FIT, "%s", job->refusal);
+    if (status == TERN_OK) status = show(job, density, &table, costs);
+    if (status == TERN_OK && job->one && job->refusal[0]) status = tern_fail(TERN_NO_FIT, "%s", job->refusal);
     tern_grid_free(&table);
     tern_text_free(&names);
     json_decref(costs);

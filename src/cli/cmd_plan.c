@@ -13,6 +13,7 @@ static const tern_cli_option options[] = {
     {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set whose samples the net takes (default: the net's own)",
      NULL},
+    TERN_INPUT_OPTION,
     {0},
 };
 

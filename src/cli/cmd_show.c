@@ -8,6 +8,7 @@
 static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"graph", 0, TERN_FLAG, NULL, NULL, "print the graph, one node a line", NULL},
+    TERN_INPUT_OPTION,
     {0},
 };
 

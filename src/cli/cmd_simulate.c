@@ -16,6 +16,7 @@ static const tern_cli_option options[] = {
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
     {"density", 0, TERN_NUMBER, "D", "0.1", "share of neurons that fire in a step", "0..1"},
     {"trace", 0, TERN_TEXT, "FILE", NULL, "write a timeline for chrome://tracing or Perfetto", NULL},
+    TERN_INPUT_OPTION,
     {0},
 };
 

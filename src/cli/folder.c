@@ -90,6 +90,27 @@ static tern_status open_run(tern_subject *s, const char *folder)
     return tern_run_load(folder, &s->store, &s->state);
 }
 
+/* "3x224x224" */
+static tern_status parse_input(const char *text, tern_shape *sample)
+{
+    const char *at = text;
+    tern_shape shape = {0};
+    while (shape.rank < TERN_MAX_RANK - 1) {
+        char *end;
+        long extent = strtol(at, &end, 10);
+        if (end == at || extent < 1 || extent > 1 << 24) break;
+        shape.dim[shape.rank++] = extent;
+        at = end + (*end == 'x');
+        if (*end == 0) {
+            *sample = shape;
+            return tern_shape_check(sample, "--input");
+        }
+        if (*end != 'x') break;
+    }
+    return tern_fail(TERN_USAGE, "--input is \"%s\", expected the shape of one sample, for example 3x224x224",
+                     text);
+}
+
 static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *name)
 {
     const char *known[64];
@@ -104,7 +125,8 @@ static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *na
             if (strcmp(o->name, cli->given[i].name) == 0)
                 TERN_TRY(tern_net_set(s->net, s->parameters, o->name, strtod(cli->given[i].value, NULL)));
     }
-    return TERN_OK;
+    const char *input = tern_cli_text(cli, "input");
+    return input ? parse_input(input, &s->sample) : TERN_OK;
 }
 
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name)
@@ -112,6 +134,8 @@ tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const 
     *subject = (tern_subject){0};
     struct stat about;
     bool folder = !tern_net_find(name) && stat(name, &about) == 0 && S_ISDIR(about.st_mode);
+    if (folder && tern_cli_has(cli, "input"))
+        return tern_fail(TERN_USAGE, "--input: the run %s has the samples that it was trained on", name);
     tern_status status = folder ? open_run(subject, name) : open_net(subject, cli, name);
     if (status != TERN_OK) tern_subject_close(subject);
     return status;
