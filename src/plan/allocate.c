@@ -3,6 +3,7 @@
 #include "plan/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGNMENT 64
 
@@ -39,13 +40,6 @@ static int by_key(const void *a, const void *b)
     return x->block - y->block;
 }
 
-static int by_offset(const void *a, const void *b)
-{
-    const tern_block *x = *(const tern_block *const *)a, *y = *(const tern_block *const *)b;
-    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return (x > y) - (x < y);
-}
-
 /* What makes a block come early in each of the orders that are tried. */
 static double key_of(const tern_block *b, int order)
 {
@@ -73,26 +67,25 @@ static double key_of(const tern_block *b, int order)
 }
 enum { ORDERS = 6, SHAKEN = 400, MANY_BLOCKS = 400 };
 
-/* Places blocks in the order of `ranks`; returns the arena's size. */
-static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, tern_block **near)
+/* Places blocks in the order of `ranks`, keeping `placed` in the order of offsets; returns the arena's size. */
+static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, tern_block **placed)
 {
     size_t size = 0;
     for (int r = 0; r < count; r++) {
         tern_block *b = &blocks[ranks[r].block];
-        int overlapping = 0;
-        for (int q = 0; q < r; q++) {
-            tern_block *other = &blocks[ranks[q].block];
-            if (other->first <= b->last && b->first <= other->last) near[overlapping++] = other;
-        }
-        qsort(near, (size_t)overlapping, sizeof *near, by_offset);
-        size_t offset = 0;
-        for (int q = 0; q < overlapping; q++) {
-            if (near[q]->offset >= offset + aligned(b->bytes)) break;
-            size_t end = near[q]->offset + aligned(near[q]->bytes);
+        size_t offset = 0, bytes = aligned(b->bytes);
+        for (int q = 0; q < r && placed[q]->offset < offset + bytes; q++) {
+            const tern_block *other = placed[q];
+            if (other->first > b->last || b->first > other->last) continue;
+            size_t end = other->offset + aligned(other->bytes);
             if (end > offset) offset = end;
         }
         b->offset = offset;
-        if (offset + aligned(b->bytes) > size) size = offset + aligned(b->bytes);
+        if (offset + bytes > size) size = offset + bytes;
+        int at = r;
+        while (at > 0 && placed[at - 1]->offset > offset) at--;
+        memmove(placed + at + 1, placed + at, (size_t)(r - at) * sizeof(tern_block *));
+        placed[at] = b;
     }
     return size;
 }
@@ -102,10 +95,10 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
     *arena_bytes = 0;
     if (count == 0) return TERN_OK;
     tern_rank *ranks = tern_take_array((size_t)count, sizeof *ranks);
-    tern_block **near = tern_take_array((size_t)count, sizeof *near);
-    if (!ranks || !near) {
+    tern_block **placed = tern_take_array((size_t)count, sizeof *placed);
+    if (!ranks || !placed) {
         tern_release(ranks);
-        tern_release(near);
+        tern_release(placed);
         return tern_no_memory((size_t)count * sizeof *ranks, "a plan");
     }
     int best = 0, peak, last = 0, orders = ORDERS + (count < MANY_BLOCKS ? SHAKEN : SHAKEN / 16);
@@ -117,13 +110,13 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
         int chosen = order < orders ? order : best;
         for (int i = 0; i < count; i++) ranks[i] = (tern_rank){key_of(&blocks[i], chosen), i};
         qsort(ranks, (size_t)count, sizeof *ranks, by_key);
-        size_t size = place_all(blocks, ranks, count, near);
+        size_t size = place_all(blocks, ranks, count, placed);
         if (order == 0 || size < *arena_bytes) {
             *arena_bytes = size;
             best = chosen;
         }
     }
     tern_release(ranks);
-    tern_release(near);
+    tern_release(placed);
     return TERN_OK;
 }
