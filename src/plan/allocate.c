@@ -65,7 +65,7 @@ static double key_of(const tern_block *b, int order)
         tern_rng_uniform((tern_rng){(uint64_t)order, 0}, (uint64_t)b->first * 4099 + (uint64_t)b->last);
     return bytes * (order % 2 ? length : 1) * (0.3 + shake);
 }
-enum { ORDERS = 6, SHAKEN = 400, MANY_BLOCKS = 400 };
+enum { ORDERS = 6, SHAKEN = 400, MANY_BLOCKS = 400, PATIENCE = 60 /* orders without a smaller arena */ };
 
 /* Places blocks in the order of `ranks`, keeping `placed` in the order of offsets; returns the arena's size. */
 static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, tern_block **placed)
@@ -101,12 +101,12 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
         tern_release(placed);
         return tern_no_memory((size_t)count * sizeof *ranks, "a plan");
     }
-    int best = 0, peak, last = 0, orders = ORDERS + (count < MANY_BLOCKS ? SHAKEN : SHAKEN / 16);
+    int best = 0, found = 0, peak, last = 0, orders = ORDERS + (count < MANY_BLOCKS ? SHAKEN : SHAKEN / 16);
     for (int i = 0; i < count; i++) last = blocks[i].last > last ? blocks[i].last : last;
     size_t least = tern_least_bytes(blocks, count, last + 1, &peak);
     for (int order = 0; order <= orders; order++) { /* the last round repeats the best one */
         bool enough = order >= ORDERS && *arena_bytes <= least + least / 100;
-        if (enough) order = orders;
+        if (enough || order - found > PATIENCE) order = orders;
         int chosen = order < orders ? order : best;
         for (int i = 0; i < count; i++) ranks[i] = (tern_rank){key_of(&blocks[i], chosen), i};
         qsort(ranks, (size_t)count, sizeof *ranks, by_key);
@@ -114,6 +114,7 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
         if (order == 0 || size < *arena_bytes) {
             *arena_bytes = size;
             best = chosen;
+            found = order;
         }
     }
     tern_release(ranks);
