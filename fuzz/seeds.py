@@ -12,7 +12,8 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "..", "tests", "golden", "io")
 FILES = {"idx": ["*.idx", "*.idx.gz"], "npy": ["*.npy", "*.npz"], "image": ["*.png", "*.jpg"],
-         "safetensors": ["*.safetensors"], "machine": [os.path.join(HERE, "..", "machines", "*.yaml")]}
+         "safetensors": ["*.safetensors"], "machine": [os.path.join(HERE, "..", "machines", "*.yaml")],
+         "gguf": [os.path.join(HERE, "..", "tests", "golden", "formats", "*.gguf")]}
 
 
 def csv():

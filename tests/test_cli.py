@@ -107,6 +107,7 @@ def wrong_use():
     bad(2, "unknown option -x", "train", "mlp", "-x")
     bad(2, "unknown net", "show", "zzzzzzzzzz")
     bad(2, 'did you mean "lif"', "show", "operator", "lf")
+    bad(1, "no safetensors file", "show", __file__)
     bad(2, 'did you mean "stm32f746"', "cost", "mlp", "--machine", "stm32f74")
     bad(2, 'did you mean "nets"', "list", "nts")
     bad(2, 'did you mean "fish"', "list", "completion", "fihs")
@@ -153,6 +154,11 @@ def documents():
     check("options before the net", document("show", "--timesteps=2", "spiking-cnn") == d)
     check("short options", document("plan", "spiking-cnn", "-b4") == document("plan", "spiking-cnn", "--batch", "4"))
     check("show operator", document("show", "operator", "conv2d")["name"] == "conv2d")
+    reference = pathlib.Path(__file__).parent / "golden/formats/reference.gguf"
+    d = document("show", reference)
+    check("show a model file", d["metadata"]["test.texts"] == ["", "a", "\u00e9\u00e9", "<s>"] and
+          d["metadata"]["test.u64"] == 1 << 53 and d["formats"]["q8_0"] == {"bytes": 204, "elements": 192}, d)
+    check("show a model file as tables", "q4_1    [3,64]" in tern("show", reference).stdout)
     m = document("show", "machine", "reference-45nm")
     check("show machine", abs(m["units"][0]["joules_per_mac"]["f32"] - 4.6e-12) < 1e-18)
     p = document("plan", "spiking-cnn")

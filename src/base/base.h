@@ -130,6 +130,11 @@ tern_status tern_writer_close(tern_writer *writer, tern_status status);
 /* Read a whole file (NUL added behind the end); the caller releases *bytes. */
 tern_status tern_read_file(const char *path, char **bytes, size_t *count);
 
+/* A whole file as read-only memory, which must not shrink meanwhile; an empty file is no memory.  tern_unmap_file gives it
+ * back. */
+tern_status tern_map_file(const char *path, const void **bytes, size_t *count);
+void tern_unmap_file(const void *bytes, size_t count);
+
 /* mkdir -p */
 tern_status tern_make_folder(const char *path);
 

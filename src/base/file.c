@@ -1,10 +1,11 @@
-/* Whole files: read, or replaced so that a reader sees the old or the new one. */
+/* Whole files: read, mapped, or replaced so that a reader sees the old or the new one. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/base.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,4 +150,32 @@ uint32_t tern_crc32(uint32_t crc, const void *bytes, size_t count)
         crc = crc >> 4 ^ nibbles[crc & 15];
     }
     return ~crc;
+}
+
+tern_status tern_map_file(const char *path, const void **bytes, size_t *count)
+{
+    struct stat about;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return io_error("open", path);
+    if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
+        close(file);
+        return tern_fail(TERN_FAILED, "%s is not a regular file", path);
+    }
+    *count = (size_t)about.st_size;
+    *bytes = "";
+    if (*count) {
+        void *map = mmap(NULL, *count, PROT_READ, MAP_PRIVATE, file, 0);
+        if (map == MAP_FAILED) {
+            close(file);
+            return io_error("map", path);
+        }
+        *bytes = map;
+    }
+    close(file);
+    return TERN_OK;
+}
+
+void tern_unmap_file(const void *bytes, size_t count)
+{
+    if (count) munmap((void *)(uintptr_t)bytes, count);
 }

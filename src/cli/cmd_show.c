@@ -1,9 +1,10 @@
-/* tern show: a net layer by layer, an operator, or a machine. */
-#include "cli/cli.h"
+/* tern show: a net layer by layer, a file of weights, an operator, or a machine. */
+#include "cli/show_model.h"
 #include "machine/machine.h"
 #include "op/op.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
@@ -177,21 +178,25 @@ static tern_status show_machine(tern_cli *cli, const char *name)
 static tern_status run_show(tern_cli *cli)
 {
     const char *what = cli->arguments[0];
+    struct stat about;
+    bool file = !cli->net && stat(what, &about) == 0 && S_ISREG(about.st_mode);
     bool kind = strcmp(what, "operator") == 0 || strcmp(what, "machine") == 0;
     if (cli->count == 1 && kind)
         return tern_fail(TERN_USAGE, "show %s: the name is missing; tern list %ss lists them", what, what);
-    if (cli->count == 1) return show_net(cli);
+    if (cli->count == 1) return file ? tern_show_model(cli, what) : show_net(cli);
     if (strcmp(what, "operator") == 0) return show_operator(cli, cli->arguments[1]);
     if (strcmp(what, "machine") == 0) return show_machine(cli, cli->arguments[1]);
-    return tern_fail(TERN_USAGE, "show %s: expected a net, a run folder, operator NAME or machine NAME",
+    return tern_fail(TERN_USAGE,
+                     "show %s: expected a net, a run folder, a model file, operator NAME or machine NAME",
                      what);
 }
 
 const tern_command tern_command_show = {
     .name = "show",
-    .about = "show a net layer by layer, an operator or a machine",
-    .usage = "NET | RUN | operator NAME | machine NAME",
-    .more = "tern show spiking-cnn --timesteps 8\ntern show operator lif\ntern show machine loihi2",
+    .about = "show a net layer by layer, a model file, an operator or a machine",
+    .usage = "NET | RUN | MODEL.gguf | MODEL.safetensors | operator NAME | machine NAME",
+    .more = "tern show spiking-cnn --timesteps 8\ntern show SmolLM2-135M-Instruct.Q4_1.gguf\ntern show "
+            "operator lif\ntern show machine loihi2",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -41,6 +41,11 @@ void tern_bundle_free(tern_bundle *bundle);
 tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *name, tern_bundle *out);
 tern_status tern_safetensors_read(const char *path, tern_bundle *out);
 tern_status tern_safetensors_write(const char *path, const tern_bundle *bundle);
+/* The same with elements that are made when their turn comes: content gives the bytes of tensor i, valid until the next
+ * call; NULL: tensors[i].data. */
+typedef tern_status tern_content(void *context, int i, const void **bytes);
+tern_status tern_safetensors_write_with(const char *path, const tern_bundle *bundle, tern_content *content,
+                                        void *context);
 
 /* A checkpoint is a safetensors file whose metadata carry a JSON document ("tern.document") and checksums: any damage is
  * found and named.  The tensors stay the caller's; names are unique.  *document: the caller releases it. */
@@ -53,6 +58,87 @@ tern_status tern_checkpoint_read(const char *path, tern_bundle *out, char **docu
 /* NPZ: a zip of NPY files, stored or deflated; a tensor is named as its member without ".npy", others are passed over. */
 tern_status tern_npz_parse(const void *bytes, size_t count, const char *name, tern_bundle *out);
 tern_status tern_npz_read(const char *path, tern_bundle *out);
+
+/* ---- model files ------------------------------------------------------------------------------------------------ */
+
+/* Types of metadata, numbered as GGUF does. */
+typedef enum tern_meta_kind {
+    TERN_META_U8,
+    TERN_META_I8,
+    TERN_META_U16,
+    TERN_META_I16,
+    TERN_META_U32,
+    TERN_META_I32,
+    TERN_META_F32,
+    TERN_META_BOOL,
+    TERN_META_TEXT,
+    TERN_META_ARRAY, /* in files only: here an array has the kind of its elements */
+    TERN_META_U64,
+    TERN_META_I64,
+    TERN_META_F64,
+    TERN_META_KINDS
+} tern_meta_kind;
+
+/* One entry: a value, or an array of `count`.  data: the elements as GGUF holds them, not aligned; a text is its length
+ * (u64) and its bytes, which may be any. */
+typedef struct tern_meta {
+    const char *key;
+    tern_meta_kind kind;
+    bool array;
+    int64_t count;
+    const uint8_t *data;
+    size_t size;
+} tern_meta;
+
+/* Files of weights as they lie on disk: tensors are views of mapped memory, read-only, and nothing is copied but what
+ * Tern has no format for (integers of 64 bits, bools). */
+typedef struct tern_weights {
+    struct {
+        const void *bytes;
+        size_t count;
+    } * maps;
+    int map_count;
+    tern_arena arena;
+    tern_tensor *tensors;
+    const char **names; /* unique */
+    int count, capacity;
+    tern_meta *metas;
+    int meta_count;
+    tern_bundle copies; /* of what could not be a view */
+    int version;        /* of GGUF; 0: safetensors */
+} tern_weights;
+
+/* A .gguf file; a .safetensors file; a folder with model.safetensors or model.safetensors.index.json (shards), or that
+ * index.  Of a folder's config.json the numbers and texts become metadata "config.<key>".  Told apart by content. */
+tern_status tern_weights_open(tern_weights *weights, const char *path);
+void tern_weights_close(tern_weights *weights);
+/* GGUF, versions 2 and 3, little-endian.  Every length and offset is checked: an error names the field and its offset.
+ * The views live as long as `bytes`. */
+tern_status tern_gguf_parse(const void *bytes, size_t count, const char *name, tern_weights *out);
+
+const tern_tensor *tern_weights_find(const tern_weights *weights, const char *name); /* NULL: there is none */
+const tern_meta *tern_weights_meta(const tern_weights *weights, const char *key);    /* NULL: there is none */
+/* Element i of a numeric entry; 0 for texts. */
+double tern_meta_number(const tern_meta *meta, int64_t i);
+/* The texts of an entry, one after the other: *at is where the next one stands, NULL for the first.  False behind the
+ * last, or when they are not texts. */
+bool tern_meta_next(const tern_meta *meta, const uint8_t **at, const char **text, size_t *size);
+const char *tern_meta_kind_name(tern_meta_kind kind);
+
+/* What a writer is told: entries and tensors in order, and what gives their elements. */
+typedef struct tern_gguf_content {
+    const tern_meta *metas;
+    int meta_count;
+    const tern_tensor *tensors;
+    const char *const *names;
+    int count;
+    tern_content *content;
+    void *context;
+} tern_gguf_content;
+/* GGUF version 3, aligned by general.alignment (32).  Replaces the file as a whole. */
+tern_status tern_gguf_write(const char *path, const tern_gguf_content *content);
+/* Whether GGUF has this format. */
+bool tern_gguf_has(tern_dtype dtype);
 
 /* ---- tables ----------------------------------------------------------------------------------------------------- */
 

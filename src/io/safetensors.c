@@ -1,17 +1,11 @@
 /* safetensors: u64 header length, little-endian; the header, a JSON object
  *     {"__metadata__": {key: text, ..}, name: {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]}, ..};
  * then the tensors' bytes, without holes.  Format: huggingface.co/docs/safetensors. */
-#define _POSIX_C_SOURCE 200809L
 #include "io/bytes.h"
-#include "io/io.h"
+#include "io/weights.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MOST_HEADER 100000000 /* bytes */
 
@@ -90,16 +84,28 @@ static void put_header(tern_text *out, const tern_bundle *b)
     memcpy(out->data, &length, 8);
 }
 
-static tern_status write_body(tern_writer *writer, const tern_bundle *b)
+static tern_status write_body(tern_writer *writer, const tern_bundle *b, tern_content *content, void *context)
 {
-    for (int size = 8; size; size /= 2)
-        for (int i = 0; i < b->count; i++)
-            if (tern_dtype_element(b->tensors[i].dtype).size == size)
-                TERN_TRY(tern_elements_write(writer, &b->tensors[i]));
+    for (int size = 8; size; size /= 2) {
+        for (int i = 0; i < b->count; i++) {
+            if (tern_dtype_element(b->tensors[i].dtype).size != size) continue;
+            tern_tensor t = b->tensors[i];
+            const void *bytes = t.data;
+            if (content) TERN_TRY(content(context, i, &bytes));
+            t.data = (void *)(uintptr_t)bytes;
+            TERN_TRY(tern_elements_write(writer, &t));
+        }
+    }
     return TERN_OK;
 }
 
 tern_status tern_safetensors_write(const char *path, const tern_bundle *bundle)
+{
+    return tern_safetensors_write_with(path, bundle, NULL, NULL);
+}
+
+tern_status tern_safetensors_write_with(const char *path, const tern_bundle *bundle, tern_content *content,
+                                        void *context)
 {
     tern_text header = {0};
     tern_writer writer;
@@ -118,7 +124,7 @@ tern_status tern_safetensors_write(const char *path, const tern_bundle *bundle)
     if (status == TERN_OK) status = tern_writer_open(&writer, path);
     if (status == TERN_OK) {
         status = tern_writer_add(&writer, header.data, header.size);
-        if (status == TERN_OK) status = write_body(&writer, bundle);
+        if (status == TERN_OK) status = write_body(&writer, bundle, content, context);
         status = tern_writer_close(&writer, status);
     }
     tern_text_free(&header);
@@ -292,9 +298,38 @@ static tern_status json_failure(const char *name, const json_error_t *error)
                      error->line, error->column, error->text);
 }
 
-tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *name, tern_bundle *out)
+/* Views of the tensors, copies of those that Tern has no format for or that stand at an odd address; texts. */
+static tern_status view_entries(tern_reader *r, tern_weights *weights)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const tern_entry *e = &r->entries[i];
+        const uint8_t *at = r->data + e->begin;
+        size_t size = (size_t)tern_dtype_of(e->dtype)->bytes;
+        bool same = e->dtype != TERN_BIT && (size_t)e->element.size == size && (uintptr_t)at % size == 0 &&
+                    (e->element.kind != 'u' || size == 1);
+        tern_tensor t = {e->dtype, e->shape, (void *)(uintptr_t)at};
+        if (!same) {
+            TERN_TRY(tern_tensor_new(&t, e->dtype, &e->shape));
+            tern_status status = tern_elements_unpack(&t, e->element, at, e->name);
+            if (status != TERN_OK) {
+                tern_tensor_free(&t);
+                return tern_in(status, "%s", r->name);
+            }
+            TERN_TRY(tern_bundle_add(&weights->copies, e->name, t));
+        }
+        TERN_TRY(tern_weights_add(weights, e->name, t));
+    }
+    for (int i = 0; i < r->bundle.texts; i++)
+        TERN_TRY(tern_weights_add_text(weights, r->bundle.keys[i], r->bundle.values[i],
+                                       strlen(r->bundle.values[i])));
+    return TERN_OK;
+}
+
+/* Everything but the elements: entries in the order of their bytes, texts. */
+static tern_status read_header(tern_reader *r, const void *bytes, size_t count, json_t **header)
 {
     const uint8_t *p = bytes;
+    const char *name = r->name;
     if (count < 8)
         return tern_fail(TERN_FAILED,
                          "%s: %zu bytes, expected at least 8 with the length of the header: no safetensors "
@@ -308,14 +343,21 @@ tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *
                          name, (unsigned long long)length,
                          (unsigned long long)(count - 8 < MOST_HEADER ? count - 8 : MOST_HEADER));
     json_error_t error;
-    json_t *header = json_loadb((const char *)p + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    if (!header) return json_failure(name, &error);
-    tern_reader r = {.name = name, .data = p + 8 + length, .size = count - 8 - length};
-    tern_status status = TERN_OK;
-    if (!json_is_object(header)) status = tern_fail(TERN_FAILED, "%s: the header is not a JSON object", name);
-    if (status == TERN_OK) status = parse_entries(&r, header);
-    if (status == TERN_OK && r.count) qsort(r.entries, r.count, sizeof *r.entries, by_offset);
-    if (status == TERN_OK) status = check_cover(&r);
+    *header = json_loadb((const char *)p + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+    if (!*header) return json_failure(name, &error);
+    r->data = p + 8 + length;
+    r->size = count - 8 - length;
+    if (!json_is_object(*header)) return tern_fail(TERN_FAILED, "%s: the header is not a JSON object", name);
+    TERN_TRY(parse_entries(r, *header));
+    if (r->count) qsort(r->entries, r->count, sizeof *r->entries, by_offset);
+    return check_cover(r);
+}
+
+tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *name, tern_bundle *out)
+{
+    tern_reader r = {.name = name};
+    json_t *header = NULL;
+    tern_status status = read_header(&r, bytes, count, &header);
     if (status == TERN_OK) status = load_entries(&r);
     json_decref(header);
     tern_release(r.entries);
@@ -323,6 +365,18 @@ tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *
         tern_bundle_free(&r.bundle);
     else
         *out = r.bundle;
+    return status;
+}
+
+tern_status tern_safetensors_view(const void *bytes, size_t count, const char *name, tern_weights *weights)
+{
+    tern_reader r = {.name = name};
+    json_t *header = NULL;
+    tern_status status = read_header(&r, bytes, count, &header);
+    if (status == TERN_OK) status = view_entries(&r, weights);
+    json_decref(header);
+    tern_release(r.entries);
+    tern_bundle_free(&r.bundle);
     return status;
 }
 #else
@@ -334,42 +388,20 @@ tern_status tern_safetensors_parse(const void *bytes, size_t count, const char *
                      "headers and build again",
                      name);
 }
+
+tern_status tern_safetensors_view(const void *bytes, size_t count, const char *name, tern_weights *weights)
+{
+    (void)weights;
+    return tern_safetensors_parse(bytes, count, name, NULL);
+}
 #endif
-
-static tern_status map_file(const char *path, const void **bytes, size_t *count)
-{
-    struct stat about;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return tern_fail(TERN_FAILED, "cannot open %s: %s", path, strerror(errno));
-    if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
-        close(file);
-        return tern_fail(TERN_FAILED, "%s is not a regular file", path);
-    }
-    *count = (size_t)about.st_size;
-    *bytes = "";
-    if (*count) {
-        void *map = mmap(NULL, *count, PROT_READ, MAP_PRIVATE, file, 0);
-        if (map == MAP_FAILED) {
-            close(file);
-            return tern_fail(TERN_FAILED, "cannot map %s: %s", path, strerror(errno));
-        }
-        *bytes = map;
-    }
-    close(file);
-    return TERN_OK;
-}
-
-static void unmap_file(const void *bytes, size_t count)
-{
-    if (count) munmap((void *)(uintptr_t)bytes, count);
-}
 
 tern_status tern_safetensors_read(const char *path, tern_bundle *out)
 {
     const void *bytes = NULL;
     size_t count = 0;
-    TERN_TRY(map_file(path, &bytes, &count));
+    TERN_TRY(tern_map_file(path, &bytes, &count));
     tern_status status = tern_safetensors_parse(bytes, count, path, out);
-    unmap_file(bytes, count);
+    tern_unmap_file(bytes, count);
     return status;
 }

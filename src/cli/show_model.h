@@ -1,0 +1,9 @@
+/* What `tern show` prints about a file of weights. */
+#ifndef TERN_CLI_SHOW_MODEL_H
+#define TERN_CLI_SHOW_MODEL_H
+
+#include "cli/cli.h"
+
+tern_status tern_show_model(const tern_cli *cli, const char *path);
+
+#endif

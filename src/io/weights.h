@@ -1,0 +1,23 @@
+/* What the readers of model files share. */
+#ifndef TERN_IO_WEIGHTS_H
+#define TERN_IO_WEIGHTS_H
+
+#include "io/io.h"
+
+/* ggml's number of a format; false: GGUF lacks it. */
+bool tern_gguf_type(tern_dtype dtype, uint32_t *number);
+int tern_meta_kind_size(tern_meta_kind kind); /* bytes of a number; 0: not a number */
+
+/* A tensor that outlives the weights, or is moved into weights->copies before. */
+tern_status tern_weights_add(tern_weights *weights, const char *name, tern_tensor tensor);
+/* Entries of metadata: a text, or a number or truth as f64 or bool.  Copied. */
+tern_status tern_weights_add_text(tern_weights *weights, const char *key, const char *text, size_t size);
+tern_status tern_weights_add_number(tern_weights *weights, const char *key, double value, bool truth);
+/* Names are unique; `what` is the file. */
+tern_status tern_weights_check_names(const tern_weights *weights, const char *what);
+/* Fill empty weights with what a GGUF file in memory holds. */
+tern_status tern_gguf_view(const void *bytes, size_t count, const char *name, tern_weights *weights);
+/* Add what a safetensors file in memory holds. */
+tern_status tern_safetensors_view(const void *bytes, size_t count, const char *name, tern_weights *weights);
+
+#endif
