@@ -192,7 +192,7 @@ static void our_spikes(void *context, int times)
     spiking *s = context;
     for (int i = 0; i < times; i++)
         if (s->gradient)
-            tern_spike_grad_weight(pool, s->rows, s->n, s->k, s->x, 0, s->y, s->w, false, s->path, NULL,
+            tern_spike_grad_weight(pool, s->rows, s->n, s->k, s->x, 0, s->y, s->w, NULL, false, s->path, NULL,
                                    s->scratch);
         else
             tern_spike_linear(pool, s->rows, s->n, s->k, s->x, 0, s->w, NULL, s->y, false, s->path, NULL,

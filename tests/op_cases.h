@@ -98,6 +98,7 @@ static void make_linear_grad_weight(spec *s)
 {
     int64_t rows, in, out;
     linear_sizes(&rows, &in, &out);
+    s->args[0] = (char)below(2); /* bias */
     input(s, TERN_SHAPE(rows, in), below(2) ? SPIKES : NORMAL, false);
     input(s, TERN_SHAPE(rows, out), NORMAL, false);
 }

@@ -257,7 +257,7 @@ static void spike_grad_weight(void)
     int64_t rows = between(1, 90), n = between(1, 70), k = between(1, 90), first = below(70);
     if (below(10) == 0) rows = between(250, 800);
     uint64_t *x = spikes(first + rows * k);
-    float *dy = numbers(rows * n), *dw[4], *before = numbers(n * k);
+    float *dy = numbers(rows * n), *dw[4], *before = numbers(n * k), *db[4];
     bool accumulate = below(2);
     size_t bytes = tern_spike_grad_weight_scratch(rows, n, k);
     void *scratch = scratch_of(bytes);
@@ -266,9 +266,16 @@ static void spike_grad_weight(void)
 
     for (int i = 0; i < 4; i++) {
         dw[i] = copy(before, n * k);
-        tern_spike_grad_weight(i == 3 ? NULL : two, rows, n, k, x, first, dy, dw[i], accumulate, paths[i],
-                               NULL, scratch);
+        db[i] = numbers(n);
+        tern_spike_grad_weight(i == 3 ? NULL : two, rows, n, k, x, first, dy, dw[i], i == 2 ? NULL : db[i],
+                               accumulate, paths[i], NULL, scratch);
         assert_memory_equal(dw[0], dw[i], (size_t)(n * k) * sizeof(float));
+        if (i != 2) assert_memory_equal(db[0], db[i], (size_t)n * sizeof(float));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        sum want = {0};
+        for (int64_t r = 0; r < rows; r++) add_to(&want, dy[r * n + i]);
+        assert_near(db[0][i], want, rows, "sum of rows");
     }
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < k; j++) {
@@ -280,7 +287,7 @@ static void spike_grad_weight(void)
         }
     release_scratch(scratch, bytes);
     tern_release(x);
-    float *all[] = {dy, before, dw[0], dw[1], dw[2], dw[3]};
+    float *all[] = {dy, before, dw[0], dw[1], dw[2], dw[3], db[0], db[1], db[2], db[3]};
     for (size_t i = 0; i < TERN_COUNT(all); i++) tern_release(all[i]);
 }
 

@@ -1,4 +1,5 @@
 /* Runs of floats in tasks of a fixed size. */
+#include "kernel/gemm.h"
 #include "kernel/loops.h"
 
 #define RUN 16384 /* floats of a task */
@@ -50,6 +51,34 @@ void tern_sum_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner
         tern_pool_run(pool, outer, row_sum_task, &job);
     else
         tern_pool_run(pool, outer * ((inner + job.piece - 1) / job.piece), sum_task, &job);
+}
+
+typedef struct columns_job {
+    int64_t rows, n;
+    const float *x;
+    float *out;
+} columns_job;
+
+#define COLUMNS 64 /* of a task */
+
+static void columns_task(void *context, int64_t task, int thread)
+{
+    const columns_job *j = context;
+    const tern_loops *loops = tern_loops_get();
+    int64_t from = task * COLUMNS, count = min(COLUMNS, j->n - from), block = tern_sum_block(j->rows);
+    (void)thread;
+    for (int64_t row = 0; row < j->rows; row += block) {
+        float sum[COLUMNS];
+        for (int64_t i = row; i < min(row + block, j->rows); i++)
+            loops->accumulate(count, j->x + i * j->n + from, i > row, sum);
+        loops->accumulate(count, sum, row > 0, j->out + from);
+    }
+}
+
+void tern_column_sums(tern_pool *pool, int64_t rows, int64_t n, const float *x, float *out)
+{
+    columns_job job = {rows, n, x, out};
+    tern_pool_run(pool, ceil_div(n, COLUMNS), columns_task, &job);
 }
 
 typedef struct update_job {

@@ -134,10 +134,10 @@ void tern_spike_linear(tern_pool *pool, int64_t rows, int64_t n, int64_t k, cons
                        const float *w, const float *bias, float *y, bool accumulate, tern_spike_path path,
                        int64_t *accumulates, void *scratch);
 
-/* dw[n,k] (+)= dy[rows,n]^T * x[rows,k]. */
+/* dw[n,k] (+)= dy[rows,n]^T * x[rows,k], and db[n] = the sum of the rows of dy unless it is NULL. */
 size_t tern_spike_grad_weight_scratch(int64_t rows, int64_t n, int64_t k);
 void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
-                            const float *dy, float *dw, bool accumulate, tern_spike_path path,
+                            const float *dy, float *dw, float *db, bool accumulate, tern_spike_path path,
                             int64_t *accumulates, void *scratch);
 
 /* Bits set among `count` from bit `first`. */

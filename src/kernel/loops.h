@@ -73,6 +73,8 @@ void tern_norm_backward(tern_pool *pool, const tern_norm_view *view, const float
 /* y [outer, inner] = factor * the sum of x [outer, length, inner] over length, in its order. */
 void tern_sum_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x,
                    float factor, float *y);
+/* out[n] = the sum of the rows of x [rows, n], in tern_gemm's order: as if a column of ones stood on the other side. */
+void tern_column_sums(tern_pool *pool, int64_t rows, int64_t n, const float *x, float *out);
 
 typedef struct tern_adam_step {
     float rate, beta1, beta2, epsilon, decay;

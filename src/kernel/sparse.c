@@ -12,6 +12,7 @@
 #define SLAB_FLOATS  (2 * 1024 * 1024) /* of B packed at a time */
 #define SLAB_LISTS   (4 * 1024 * 1024) /* positions listed at a time */
 #define TASKS        48                /* at least, where rows allow */
+#define TURNED_TASKS 16                /* the same for gradients, whose tasks share nothing that they read */
 #define FILL         3                 /* positions added to a list at most */
 #define BEHIND       32                /* positions that list_bits may write behind a list */
 #define MAX_BLOCK    256
@@ -114,6 +115,19 @@ static void list_chunk(const slab *s, int64_t chunk)
     *start = at;
 }
 
+/* A part of B's next block, pieces of rows that no processor foresees, comes while the one before is added. */
+static void prefetch_block(const slab *s, int64_t panel, int64_t block, int64_t part, int64_t parts)
+{
+    const layout *l = &s->layout;
+    const tern_factor *b = &s->sparse->b;
+    if (block >= s->blocks || b->free_stride != 1 || b->bits) return;
+    const float *row = (const float *)b->data + b->first + s->column0 + panel * l->columns +
+                       (s->block0 + block) * l->block * b->sum_stride;
+    int64_t sums = sums_of(s, block);
+    for (int64_t i = sums * part / parts; i < sums * (part + 1) / parts; i++)
+        for (int64_t j = 0; j < l->columns; j += 16) __builtin_prefetch(row + i * b->sum_stride + j, 0, 1);
+}
+
 /* Lists the chunks and, when C is not turned, packs the panels. */
 static void prepare_task(void *context, int64_t task, int thread)
 {
@@ -179,6 +193,18 @@ static void straight_task(void *context, int64_t task, int thread)
         add_straight(s, panel, chunk);
 }
 
+/* total += the sum of a packed block of B, as if a row of x were all ones. */
+static void add_total(const slab *s, int64_t block, const float *b, float *total)
+{
+    const layout *l = &s->layout;
+    uint16_t all[MAX_BLOCK + FILL];
+    int64_t sums = sums_of(s, block), count = ceil_div(sums, 4) * 4;
+    for (int64_t i = 0; i < count; i++)
+        all[i] = (uint16_t)((i < sums ? i : l->block) * (l->columns / 2)); /* see list_chunk */
+    l->kernels->add_listed(1, all, (uint32_t[]){0, (uint32_t)count}, b, s->block0 + block == 0 ? NULL : total,
+                           0, total, 0);
+}
+
 /* The sums of a panel and a group stand row by row in scratch while block after block of B, packed here, is added to
  * all of them: B, the long factor of a gradient, is read once a group. */
 static void turned_task(void *context, int64_t task, int thread)
@@ -192,20 +218,25 @@ static void turned_task(void *context, int64_t task, int thread)
     int64_t column = s->column0 + panel * l->columns, width = min(l->columns, p->n - column);
     _Alignas(64) float b[(MAX_BLOCK + 1) * MAX_COLUMNS];
     float *sums = s->panel + (panel * s->rows + row) * l->columns;
-    float *c = p->c + s->row0 + row + column * p->stride;
+    float *c = p->c + s->row0 + row + column * p->stride, total[MAX_COLUMNS] = {0};
+    bool totals = p->total && s->row0 + row == 0;
     (void)thread;
 
+    if (totals && s->block0 > 0) memcpy(total, p->total + column, (size_t)width * sizeof *total);
     if (s->block0 == 0 && p->accumulate) l->kernels->turn(width, rows, c, p->stride, sums, l->columns);
     for (int64_t block = 0; block < s->blocks; block++) {
         bool fresh = s->block0 + block == 0 && !p->accumulate;
         pack_block(s, panel, block, b);
+        if (totals) add_total(s, block, b, total);
         for (int64_t chunk = first; chunk < last; chunk++) {
+            prefetch_block(s, panel, block + 1, chunk - first, last - first);
             float *to = sums + (chunk - first) * l->chunk_rows * l->columns;
             add_block(s, chunk, block, b, fresh ? NULL : to, l->columns, to, l->columns);
         }
     }
     if ((s->block0 + s->blocks) * l->block >= p->k)
         l->kernels->turn(rows, width, sums, l->columns, c, p->stride);
+    if (totals) memcpy(p->total + column, total, (size_t)width * sizeof *total);
 }
 
 static void run_slab(tern_pool *pool, slab *s)
@@ -213,7 +244,7 @@ static void run_slab(tern_pool *pool, slab *s)
     const layout *l = &s->layout;
     s->chunks = ceil_div(s->rows, l->chunk_rows);
     s->panels = ceil_div(s->columns, l->columns);
-    s->groups = min(s->chunks, ceil_div(TASKS, s->panels));
+    s->groups = min(s->chunks, ceil_div(l->turned ? TURNED_TASKS : TASKS, s->panels));
     tern_pool_run(pool, l->turned ? s->chunks : s->chunks + s->panels, prepare_task, s);
     tern_pool_run(pool, s->panels * s->groups, l->turned ? turned_task : straight_task, s);
 }

@@ -16,6 +16,7 @@ typedef struct tern_sparse {
     bool turned;
     const float *bias;
     bool accumulate;
+    float *total; /* when turned: total(j) = the sum of B(j,s) over all s, or NULL */
 } tern_sparse;
 
 size_t tern_sparse_scratch(int64_t m, int64_t n, int64_t k, bool turned);

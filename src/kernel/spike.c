@@ -1,4 +1,5 @@
 /* Linear layers that read spikes: by adding rows when few neurons fire, by a dense product when many do. */
+#include "kernel/loops.h"
 #include "kernel/sparse.h"
 
 /* Is adding rows the faster path? */
@@ -81,7 +82,7 @@ size_t tern_spike_grad_weight_scratch(int64_t rows, int64_t n, int64_t k)
 }
 
 void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k, const void *x, int64_t first,
-                            const float *dy, float *dw, bool accumulate, tern_spike_path path,
+                            const float *dy, float *dw, float *db, bool accumulate, tern_spike_path path,
                             int64_t *accumulates, void *scratch)
 {
     int64_t ones = tern_bits_count(x, first, rows * k);
@@ -90,6 +91,7 @@ void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k,
         !choose_sparse(path, ones, rows * k, tern_kernels_get()->sparse_below[TERN_SPARSE_LINEAR_WEIGHT])) {
         tern_product dense = gradient_product(rows, n, k, x, first, dy, dw, accumulate);
         tern_gemm(pool, &dense, scratch);
+        if (db) tern_column_sums(pool, rows, n, dy, db);
         return;
     }
     tern_bits_transpose(pool, rows, k, x, first, scratch);
@@ -102,6 +104,7 @@ void tern_spike_grad_weight(tern_pool *pool, int64_t rows, int64_t n, int64_t k,
                           .c = dw,
                           .stride = k,
                           .turned = true,
-                          .accumulate = accumulate};
+                          .accumulate = accumulate,
+                          .total = db};
     tern_sparse_run(pool, &sparse, (char *)scratch + turned_bytes(rows, k));
 }

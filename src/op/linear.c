@@ -4,7 +4,7 @@
  * (optional); y [rows.., N]. */
 #include "op/op.h"
 
-#include "kernel/kernel.h"
+#include "kernel/loops.h"
 
 /* rows, K, N of a call whose in[0] is [rows.., K] and the other matrix [N, K] */
 typedef struct tern_linear_sizes {
@@ -113,13 +113,25 @@ static void linear_fast(const tern_call *call)
 
 static const tern_fast linear_kernels[] = {{"gemm", linear_matches, linear_scratch, linear_fast}, {0}};
 
+typedef struct tern_linear_grad_weight_op {
+    bool bias; /* the gradient of the bias too */
+} tern_linear_grad_weight_op;
+
 static tern_status linear_grad(tern_grad *c)
 {
     tern_graph *g = c->graph;
     tern_value x = c->node->in[0], w = c->node->in[1], dy = c->dout[0];
+    bool biased = c->node->nin > 2 && c->need[2];
+    tern_shape bias = biased ? tern_shape_of(g, c->node->in[2]) : TERN_SHAPE(0);
+    bool together = biased && c->need[1] && bias.rank == 1; /* dy is read once */
     if (c->need[0]) c->din[0] = tern_apply2(g, &tern_op_linear_grad_input, dy, w);
-    if (c->need[1]) c->din[1] = tern_apply2(g, &tern_op_linear_grad_weight, x, dy);
-    if (c->node->nin > 2 && c->need[2]) c->din[2] = tern_sum_to(g, dy, tern_shape_of(g, c->node->in[2]));
+    if (biased && !together) c->din[2] = tern_sum_to(g, dy, bias);
+    if (!c->need[1]) return TERN_OK;
+    tern_value out[2] = {{0}};
+    tern_apply(g, &tern_op_linear_grad_weight, &(tern_linear_grad_weight_op){together}, (tern_value[]){x, dy},
+               2, out);
+    c->din[1] = out[0];
+    if (together) c->din[2] = out[1];
     return TERN_OK;
 }
 
@@ -217,13 +229,21 @@ const tern_op tern_op_linear_grad_input = {
     .fast = grad_input_kernels,
 };
 
-/* ---- dW = dy^T x: x [rows.., K] f32 or bit, dy [rows.., N] -> [N, K] --------------------------------------- */
+/* ---- dW = dy^T x: x [rows.., K] f32 or bit, dy [rows.., N] -> [N, K], and with `bias` the sum of dy, [N] ---- */
+
+static const tern_arg grad_weight_args[] = {
+    TERN_ARG(tern_linear_grad_weight_op, bias, TERN_ARG_BOOL, "the gradient of the bias too"),
+    {0},
+};
 
 static tern_status grad_weight_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_shape *x = &types->in[0]->shape, *dy = &types->in[1]->shape;
-    tern_infer_out(types, types->in[1]->dtype, TERN_SHAPE(dy->dim[dy->rank - 1], x->dim[x->rank - 1]));
+    int64_t outputs = dy->dim[dy->rank - 1];
+    tern_infer_out(types, types->in[1]->dtype, TERN_SHAPE(outputs, x->dim[x->rank - 1]));
+    if (TERN_ARGS(tern_linear_grad_weight_op, types)->bias)
+        tern_infer_out(types, types->in[1]->dtype, TERN_SHAPE(outputs));
     return TERN_OK;
 }
 
@@ -243,6 +263,11 @@ static void grad_weight_run(const tern_call *call)
             }
             tern_set(dw, n * s.inputs + k, sum);
         }
+        if (call->nout < 2) continue;
+        double sum = 0;
+        for (int64_t r = 0; r < s.rows; r++) sum += tern_get(dy, r * s.outputs + n);
+        if (call->counter) call->counter->elementwise += (double)s.rows;
+        if (call->out[1].data) tern_set(&call->out[1], n, sum);
     }
 }
 
@@ -250,6 +275,7 @@ static void grad_weight_work(const tern_call *call, tern_work *work)
 {
     tern_work_product(call, 0, (double)tern_elements(&call->in[0].shape), (double)call->out[0].shape.dim[0],
                       work);
+    if (call->nout > 1) work->elementwise += (double)tern_elements(&call->in[1].shape);
 }
 
 static tern_product_shape grad_weight_shape(const tern_call *call)
@@ -281,11 +307,14 @@ static size_t grad_weight_scratch(const tern_call *call)
 static void grad_weight_fast(const tern_call *call)
 {
     tern_product p = grad_weight_product(call);
-    if (call->in[0].dtype == TERN_BIT)
-        tern_spike_grad_weight(call->pool, p.k, p.m, p.n, call->in[0].data, 0, call->in[1].data, p.c, false,
-                               TERN_SPIKE_AUTO, NULL, call->scratch);
-    else
-        tern_gemm(call->pool, &p, call->scratch);
+    float *bias = call->nout > 1 ? call->out[1].data : NULL;
+    if (call->in[0].dtype == TERN_BIT) {
+        tern_spike_grad_weight(call->pool, p.k, p.m, p.n, call->in[0].data, 0, call->in[1].data, p.c, bias,
+                               false, TERN_SPIKE_AUTO, NULL, call->scratch);
+        return;
+    }
+    tern_gemm(call->pool, &p, call->scratch);
+    if (bias) tern_column_sums(call->pool, p.k, p.m, call->in[1].data, bias);
 }
 
 static const tern_fast grad_weight_kernels[] = {
@@ -294,6 +323,8 @@ static const tern_fast grad_weight_kernels[] = {
 const tern_op tern_op_linear_grad_weight = {
     .name = "linear_grad_weight",
     .doc = "gradient of linear to W: dy^T x; spikes add rows of dy",
+    .args = grad_weight_args,
+    .args_size = sizeof(tern_linear_grad_weight_op),
     .infer = grad_weight_infer,
     .work = grad_weight_work,
     .product = grad_weight_shape,
