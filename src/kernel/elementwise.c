@@ -68,9 +68,9 @@ static void columns_task(void *context, int64_t task, int thread)
     int64_t from = task * COLUMNS, count = min(COLUMNS, j->n - from), block = tern_sum_block(j->rows);
     (void)thread;
     for (int64_t row = 0; row < j->rows; row += block) {
-        float sum[COLUMNS];
+        float sum[COLUMNS] = {0}; /* the sum of -0 is 0, as in a product */
         for (int64_t i = row; i < min(row + block, j->rows); i++)
-            loops->accumulate(count, j->x + i * j->n + from, i > row, sum);
+            loops->accumulate(count, j->x + i * j->n + from, true, sum);
         loops->accumulate(count, sum, row > 0, j->out + from);
     }
 }
