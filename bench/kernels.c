@@ -2,6 +2,7 @@
  * kernels of SkylakeX, which OpenBLAS 0.3.21 does not choose by itself on newer AMD processors. */
 #define _GNU_SOURCE
 #include "bench.h"
+#include "elements.h"
 #include "kernel/table.h"
 
 #include <cblas.h>
@@ -432,6 +433,10 @@ int main(int argc, char **argv)
         bench_integer("binary-vs-f32-peak", our_binary, 2048, 2048, 4096);
         bench_integer("binary-linear-3200x512x784-vs-f32-peak", our_binary, 3200, 512, 784);
         bench_integer("i8-vs-f32-peak", our_i8, 1024, 1024, 1024);
+    }
+    if (!*only || !strcmp(only, "elements")) {
+        bench_elements(pool, 25, 128 * 512, numbers);
+        bench_elements(pool, 100, 128 * 512, numbers);
     }
     if (!*only || !strcmp(only, "spike")) bench_all_spikes(argc > 2);
     if (!*only || !strcmp(only, "conv")) bench_convolutions();

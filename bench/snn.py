@@ -2,7 +2,8 @@
 """Alternates Tern's spiking workloads with a peer's, A B A B, and prints a line a figure.
 
 usage: snn.py BUILD_DIR [NAME ..]     the peers: $TERN_PEERS, else BUILD_DIR/peers (see bench/setup-peers)
-The fastest form of a peer counts, in its best setting here; all forms are printed.  See bench/README.md.
+The fastest form of a peer counts; all forms are printed.  Figures that end in -avx512-mkl give PyTorch's MKL a function that lets it
+use AVX-512 on any processor; the others are PyTorch as it is installed.  See bench/README.md.
 """
 import os
 import re
@@ -27,16 +28,18 @@ FIGURES = [
     ("snn-conv-vs-spikingjelly", "conv", ["spikingjelly"]),
     ("snn-infer-b1-vs-torch", "infer1", TORCH), ("snn-infer-b64-vs-torch", "infer64", TORCH),
     ("mlp-dense-vs-torch", "ann", ["torch", "torch-compiled"]), ("mlp-dense-vs-kann", "ann", ["kann-1", "kann-2"]),
+    ("two-threads-vs-one-mlp", "mlp25", ["tern-1"]), ("two-threads-vs-one-conv", "conv", ["tern-1"]),
 ]
+FAST_MKL = os.path.abspath(os.path.join(peers, "lib", "mkl-fast.so"))
 
 
-def best_setting():
-    """Two threads that sleep while they wait; AVX-512 in MKL and OpenBLAS where their own choice falls short."""
+def best_setting(fast_mkl):
+    """Two threads that sleep while they wait; AVX-512 in OpenBLAS, and in MKL if wanted, where their own choice falls short."""
     with open("/proc/cpuinfo") as f:
         flags = set(re.search(r"^flags.*", f.read(), re.M).group(0).split())
     setting = {**os.environ, "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
-    if os.path.exists(os.path.join(peers, "lib", "mkl-fast.so")):
-        setting["LD_PRELOAD"] = os.path.abspath(os.path.join(peers, "lib", "mkl-fast.so"))
+    if fast_mkl:
+        setting["LD_PRELOAD"] = FAST_MKL
     if "avx512f" in flags:
         setting["OPENBLAS_CORETYPE"] = "Cooperlake" if "avx512_bf16" in flags else "SkylakeX"
     return setting
@@ -46,6 +49,8 @@ def command(workload, form):
     """A peer's command, and what its environment adds."""
     if form.startswith("kann"):  # KANN's own threads; OpenBLAS gets one
         return [kann, form[-1]], {"OPENBLAS_NUM_THREADS": "1"}
+    if form == "tern-1":
+        return [os.path.join(build, "bench-snn"), workload], {"TERN_THREADS": "1"}
     return [python, os.path.join(here, "snn_peer.py"), workload, form], {}
 
 
@@ -112,13 +117,13 @@ def best_form(workload, forms, setting):
     return next((s for s, _ in sides if s.name == best), None), took
 
 
-def compare(figure, workload, forms):
-    setting = best_setting()
+def compare(figure, workload, forms, fast_mkl=False):
+    setting = best_setting(fast_mkl)
     peer, took = best_form(workload, forms, setting)
     if not peer:
         print(f"bench {figure} skipped: needs {', '.join(forms)} in {peers}; run bench/setup-peers")
         return
-    ours = Side([os.path.join(build, "bench-snn"), workload], os.environ, "tern")
+    ours = Side([os.path.join(build, "bench-snn"), workload], {**os.environ, "TERN_THREADS": "2"}, "tern")
     first = [loss(s.ask("check")) for s in (ours, peer)]
     counts = [max(1, int(300 / s.run(3))) for s in (ours, peer)]
     pairs, begun, before = [], time.time(), busy() - ours.cpu() - peer.cpu()
@@ -140,6 +145,9 @@ def compare(figure, workload, forms):
     peer.close()
 
 
-for entry in FIGURES:
-    if not wanted or entry[0] in wanted:
-        compare(*entry)
+for figure, workload, forms in FIGURES:
+    if not wanted or figure in wanted:
+        compare(figure, workload, forms)
+    fast = figure + "-avx512-mkl"
+    if figure.endswith("-torch") and os.path.exists(FAST_MKL) and (not wanted or fast in wanted):
+        compare(fast, workload, forms, fast_mkl=True)

@@ -65,12 +65,13 @@ TERN_INLINE vf after_reset(const tern_neuron *n, vf u, vi spike)
 /* Spikes of 64 neurons; u may be NULL.  Constants come as vectors and rules as constants: after inlining nothing is left
  * in the loop but the arithmetic. */
 TERN_INLINE uint64_t group(tern_reset reset, bool strict, const vf *constants, const float *x, float *v,
-                           float *u)
+                           float *u, const float *ahead)
 {
     const vf rest = constants[0], decay = constants[1], gain = constants[2], threshold = constants[3];
     uint64_t word = 0;
     TERN_UNROLL for (int k = 0; k < 64; k += TERN_LANES)
     {
+        __builtin_prefetch(ahead + k); /* of the next step */
         vf membrane = rest + decay * (tern_load(v + k) - rest) + gain * tern_load(x + k), next = membrane;
         vi spike = strict ? membrane > threshold : membrane >= threshold;
         if (reset == TERN_RESET_SOFT) next = membrane - (vf)(spike & (vi)threshold);
@@ -87,18 +88,19 @@ TERN_INLINE void step(tern_reset reset, bool strict, const tern_neuron *n, int64
                       float *v, float *u, uint64_t *spikes)
 {
     const vf constants[4] = {all(n->v_reset), all(n->decay), all(n->gain), all(n->threshold)};
+    const float *ahead = n->is_static ? x : x + n->neurons;
     int64_t whole = count / 64 * 64, rest = count - whole;
     if (u)
         for (int64_t i = 0; i < whole; i += 64)
-            spikes[i / 64] = group(reset, strict, constants, x + i, v + i, u + i);
+            spikes[i / 64] = group(reset, strict, constants, x + i, v + i, u + i, ahead + i);
     else
         for (int64_t i = 0; i < whole; i += 64)
-            spikes[i / 64] = group(reset, strict, constants, x + i, v + i, NULL);
+            spikes[i / 64] = group(reset, strict, constants, x + i, v + i, NULL, ahead + i);
     if (rest == 0) return;
     float some_x[64] = {0}, some_v[64] = {0}, some_u[64];
     memcpy(some_x, x + whole, (size_t)rest * sizeof *x);
     memcpy(some_v, v + whole, (size_t)rest * sizeof *v);
-    spikes[whole / 64] = group(reset, strict, constants, some_x, some_v, some_u);
+    spikes[whole / 64] = group(reset, strict, constants, some_x, some_v, some_u, some_x);
     memcpy(v + whole, some_v, (size_t)rest * sizeof *v);
     if (u) memcpy(u + whole, some_u, (size_t)rest * sizeof *u);
 }
@@ -148,7 +150,7 @@ TERN_INLINE vf slope_of(tern_surrogate surrogate, float a, vf z)
     switch (surrogate) {
     case TERN_ARCTAN:
         s = all(1.57079633f * a) * z;
-        return all(0.5f * a) / (all(1) + s * s);
+        return all(0.5f * a) * tern_inverse(all(1) + s * s);
     case TERN_SIGMOID:
         s = all(1) / (all(1) + exp_negative(-magnitude(all(a) * z)));
         return all(a) * s * (all(1) - s);
@@ -159,7 +161,7 @@ TERN_INLINE vf slope_of(tern_surrogate surrogate, float a, vf z)
         return (vf)((s > all(0)) & (vi)s);
     case TERN_FAST_SIGMOID:
         s = all(1) + all(a) * magnitude(z);
-        return all(1) / (s * s);
+        return tern_inverse(s * s);
     case TERN_LINEAR_DECAY:
         s = all(a) * (all(1) - magnitude(z));
         return (vf)((s > all(0)) & (vi)s);
@@ -172,6 +174,29 @@ TERN_INLINE double lanes_sum(vf v)
     double sum = 0;
     for (int l = 0; l < TERN_LANES; l++) sum += (double)v[l];
     return sum;
+}
+
+/* The common case of `backward`: no sums, no du, one dx a step. */
+TERN_INLINE void backward_plain(const tern_neuron *n, const tern_neuron_row *r, tern_surrogate surrogate,
+                                tern_reset reset, bool detach)
+{
+    const vf threshold = all(n->threshold), rest = all(n->v_reset), gain = all(n->gain),
+             carry = all(r->carry);
+    const float *u_row = r->u, *ds_row = r->ds, *ahead_u = r->previous ? r->previous : r->u;
+    const float *ahead_ds = r->previous ? ds_row + (r->previous - u_row) : ds_row;
+    float *h_row = r->h, *dx_row = r->dx, alpha = n->alpha;
+    for (int64_t i = 0; i + TERN_LANES <= r->count; i += TERN_LANES) {
+        vf u = tern_load(u_row + i), h = tern_load(h_row + i), ds = tern_load(ds_row + i);
+        vi spike = fires(n, u);
+        __builtin_prefetch(ahead_u + i); /* the step before: what is read next */
+        __builtin_prefetch(ahead_ds + i);
+        if (reset == TERN_RESET_SOFT && !detach) ds -= h * threshold;
+        if (reset == TERN_RESET_HARD && !detach) ds += h * (rest - u);
+        vf e = ds * slope_of(surrogate, alpha, u - threshold) +
+               (reset == TERN_RESET_HARD ? (vf)(~spike & (vi)h) : h);
+        tern_store(dx_row + i, gain * e);
+        tern_store(h_row + i, carry * e);
+    }
 }
 
 /* The equations stand at tern_op_lif_grad; h comes in as dL/dv_t and goes out as dL/dv_{t-1}. */
@@ -222,26 +247,42 @@ TERN_INLINE void backward(const tern_neuron *neuron, const tern_neuron_row *row,
     }
 }
 
+TERN_INLINE void back(const tern_neuron *n, const tern_neuron_row *r, tern_surrogate surrogate)
+{
+    bool plain =
+        r->ds && r->dx && !r->du && !r->sums && !r->static_dx && !n->normalised && r->count % TERN_LANES == 0;
+    if (!plain)
+        backward(n, r, surrogate);
+    else if (n->reset == TERN_RESET_NONE || (n->reset == TERN_RESET_SOFT && n->detach_reset))
+        backward_plain(n, r, surrogate, TERN_RESET_NONE, true); /* a detached soft reset has no gradient */
+    else if (n->reset == TERN_RESET_SOFT)
+        backward_plain(n, r, surrogate, TERN_RESET_SOFT, false);
+    else if (n->detach_reset)
+        backward_plain(n, r, surrogate, TERN_RESET_HARD, true);
+    else
+        backward_plain(n, r, surrogate, TERN_RESET_HARD, false);
+}
+
 void TERN_FOR_ISA(tern_neuron_back)(const tern_neuron *n, const tern_neuron_row *r)
 {
     switch (n->surrogate) {
     case TERN_ARCTAN:
-        backward(n, r, TERN_ARCTAN);
+        back(n, r, TERN_ARCTAN);
         break;
     case TERN_SIGMOID:
-        backward(n, r, TERN_SIGMOID);
+        back(n, r, TERN_SIGMOID);
         break;
     case TERN_RECTANGLE:
-        backward(n, r, TERN_RECTANGLE);
+        back(n, r, TERN_RECTANGLE);
         break;
     case TERN_TRIANGLE:
-        backward(n, r, TERN_TRIANGLE);
+        back(n, r, TERN_TRIANGLE);
         break;
     case TERN_FAST_SIGMOID:
-        backward(n, r, TERN_FAST_SIGMOID);
+        back(n, r, TERN_FAST_SIGMOID);
         break;
     case TERN_LINEAR_DECAY:
-        backward(n, r, TERN_LINEAR_DECAY);
+        back(n, r, TERN_LINEAR_DECAY);
         break;
     }
 }

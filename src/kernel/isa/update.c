@@ -26,7 +26,8 @@ TERN_INLINE void adam_vector(const adam_constants *s, const float *p, const floa
     vf x = tern_load(p), d = tern_load(g) + s->pull * x;
     vf mean = s->beta1 * tern_load(m) + s->share1 * d;
     vf square = s->beta2 * tern_load(v) + s->share2 * d * d;
-    tern_store(p_out, s->keep * x - s->rate * mean / (root(square * s->correction2) + s->epsilon));
+    tern_store(p_out,
+               s->keep * x - s->rate * mean * tern_inverse(root(square * s->correction2) + s->epsilon));
     tern_store(m_out, mean);
     tern_store(v_out, square);
 }
