@@ -6,7 +6,7 @@
 #include "tern.h"
 
 /* The nets, one line each. */
-#define TERN_NETS(X) X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(spiking_resnet)
+#define TERN_NETS(X) X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear       tern_linear
