@@ -6,21 +6,22 @@
 #include "tern.h"
 
 /* The nets, one line each. */
-#define TERN_NETS(X) X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet)
+#define TERN_NETS(X)                                                                                         \
+    X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
-#define linear       tern_linear
-#define conv2d       tern_conv2d
-#define batch_norm   tern_batch_norm
-#define lif          tern_lif
-#define max_pool2d   tern_max_pool2d
-#define avg_pool2d   tern_avg_pool2d
-#define frames       tern_frames
-#define flatten      tern_flatten
-#define mean         tern_mean
-#define relu         tern_relu
-#define add          tern_add
-#define dropout      tern_dropout
+#define linear     tern_linear
+#define conv2d     tern_conv2d
+#define batch_norm tern_batch_norm
+#define lif        tern_lif
+#define max_pool2d tern_max_pool2d
+#define avg_pool2d tern_avg_pool2d
+#define frames     tern_frames
+#define flatten    tern_flatten
+#define mean       tern_mean
+#define relu       tern_relu
+#define add        tern_add
+#define dropout    tern_dropout
 
 #define INT(net, field, standard_, doc_)                                                                     \
     {                                                                                                        \
