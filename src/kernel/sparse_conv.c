@@ -1,180 +1,234 @@
-/* Convolution of spikes by adding rows.  A spike is visited once and noted in the lists of all that it reaches: forward,
- * each output pixel lists the taps (channel, y, x) that spiked, and adds their rows of the turned weights; for the
- * weight gradient, each tap lists the output pixels that it spiked at, and adds their rows of the turned dy.  Work is
- * cut into bands: output rows of one image, at most 256 pixels. */
+/* Convolution of spikes by adding.  Outputs stand in a *tile*, pixel after pixel, the channels of one pixel side by side;
+ * rows of zeros and pixels of zeros between them take what a spike says about places outside the image.  So a spike at
+ * one place of the tile reaches its taps at fixed distances, wherever it is: forward, it adds a row of weights to each
+ * of these outputs; for the weight gradient, the rows of dy that stand there go to the taps' sums, which stay in
+ * registers.  Work is cut into units: a few images, or some output rows of one. */
 #include "kernel/sparse_conv.h"
+#include "kernel/loops.h"
 
 #include <string.h>
 
-#define BAND_PIXELS    256
-#define LIST_BYTES     (96 * 1024)
-#define MAX_TAPS       64 /* of a channel */
-#define MAX_COLUMNS    32
-#define CHUNKS         16
-#define PARTIAL_FLOATS (2 * 1024 * 1024)
+#define TILE_FLOATS    (12 * 1024) /* a unit is at most so large where it has a choice: first-level cache */
+#define MOST_FLOATS    (32 * 1024)
+#define LIST_ITEMS     (96 * 1024)
+#define MOST_LISTS     4096
+#define MOST_TAPS      64 /* of a channel */
+#define MOST_CLASSES   16
+#define MOST_COLUMNS   32
+#define CHUNKS         16 /* of units whose weight gradients are summed apart */
+#define PARTIAL_FLOATS (4 * 1024 * 1024)
+#define TASKS          8 /* at least, where there is work for them */
+#define SLICE          64 /* taps whose chunks are added by one task */
 
-/* The outputs along one axis that read an input position: tap + i*tap_step at out - i*out_step, i < count. */
-typedef struct reach {
-    int32_t count, tap, out;
-} reach;
+/* Along one axis: input i at stride*at + class - pad meets tap k at output at - k*dilation/stride where k*dilation has
+ * the same class modulo the stride.  `back` is the farthest of these; `margin` places on both sides of the outputs,
+ * shared with the neighbours', are reached too. */
+typedef struct axis {
+    int64_t stride, pad, dilation, back, margin;
+} axis;
 
 typedef struct work {
     const tern_conv *conv;
     const tern_kernels *kernels;
     const uint64_t *x;
     int64_t first;
-    int64_t taps, k, block, blocks; /* taps of a channel, all taps, the latter in blocks */
-    int64_t columns, panels;        /* of a panel; panels over the output channels */
-    int64_t band_rows, bands;       /* output rows of a band, bands an image */
-    int64_t chunks, bands_per_chunk;
+    axis vertical, horizontal;
+    int64_t taps, k, block;             /* taps of a channel, all taps, and those that are summed before they are added */
+    int64_t columns, panels;            /* output channels side by side; such panels */
+    int64_t pitch, start, step, places; /* of a tile: a row, the first output, an image, all */
+    int64_t images, rows;               /* of a unit: images, or output rows of one image */
+    int64_t bands, units, chunks, units_per_chunk, groups;
+    int64_t classes;
     const float *w, *bias, *dy;
     float *y, *dw;
     bool accumulate;
-    reach *rows, *sides; /* [height], [width] */
-    int64_t tap_step_y, tap_step_x, out_step_y, out_step_x;
+    int64_t offset[MOST_TAPS]; /* of a tap: floats from the spike's place, backwards */
+    int class_of[MOST_TAPS];
+    int run_end[MOST_TAPS];    /* behind the last tap of the same class in one go */
+    uint16_t *positions;       /* [height, width]: place in the tile, from that of (0, 0) on */
+    uint64_t *masks;           /* [classes][words of a plane]: its inputs of a class */
     float *packed; /* forward: weights [panels][k][columns]; gradient: results [chunks][panels][k][columns] */
 } work;
+
+static axis axis_of(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation)
+{
+    axis a = {stride, pad, dilation, (kernel - 1) * dilation / stride, 0};
+    a.margin = max(a.back, (in - 1 + pad) / stride - (out - 1));
+    return a;
+}
+
+/* The tile of `images` images of `rows` output rows. */
+static void shape_tile(work *s, int64_t images, int64_t rows)
+{
+    s->images = images;
+    s->rows = rows;
+    s->pitch = s->conv->out_width + s->horizontal.margin;
+    s->start = s->vertical.margin * s->pitch + s->horizontal.margin;
+    s->step = (rows + s->vertical.margin) * s->pitch;
+    s->places = s->start + images * s->step + s->horizontal.margin;
+}
+
+static int64_t unit_items(const work *s)
+{
+    int64_t in_rows = min(s->conv->height, (s->rows + s->vertical.back) * s->vertical.stride);
+    return s->images * s->conv->in_channels * in_rows * s->conv->width;
+}
+
+static bool small_enough(const work *s)
+{
+    return s->places * s->columns <= TILE_FLOATS && unit_items(s) <= LIST_ITEMS;
+}
+
+/* As many whole images as a unit holds, or else as many rows of one. */
+static void cut_units(work *s)
+{
+    const tern_conv *c = s->conv;
+    int64_t images = 1;
+    shape_tile(s, 1, c->out_height);
+    for (; small_enough(s) && images < c->images; shape_tile(s, ++images, c->out_height)) {}
+    if (images > 1 && !small_enough(s)) shape_tile(s, --images, c->out_height);
+    int64_t bands = 1;
+    while (s->rows > 1 && !small_enough(s)) shape_tile(s, 1, ceil_div(c->out_height, ++bands));
+    s->bands = ceil_div(c->out_height, max(s->rows, 1));
+    s->units = ceil_div(c->images, max(s->images, 1)) * s->bands;
+}
+
+static void cut_chunks(work *s)
+{
+    int64_t chunks = min(CHUNKS, max(PARTIAL_FLOATS / (s->panels * s->columns * s->k), 1));
+    s->units_per_chunk = max(ceil_div(s->units, chunks), 1);
+    s->chunks = ceil_div(s->units, s->units_per_chunk);
+    s->groups = min(s->panels, ceil_div(TASKS, max(s->chunks, 1)));
+}
 
 static work lay_out(const tern_conv *c)
 {
     work s = {.conv = c, .kernels = tern_kernels_get()};
+    s.vertical =
+        axis_of(c->height, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
+    s.horizontal = axis_of(c->width, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
     s.taps = c->kernel_height * c->kernel_width;
     s.k = c->in_channels * s.taps;
     s.block = tern_sum_block(s.k);
-    s.blocks = ceil_div(s.k, s.block);
     s.columns = s.kernels->tile_columns;
     s.panels = ceil_div(c->out_channels, s.columns);
-    s.band_rows = max(min(BAND_PIXELS / max(c->out_width, 1), c->out_height), 1);
-    while (s.band_rows > 1 && s.band_rows * c->out_width * s.blocks * s.block > LIST_BYTES) s.band_rows--;
-    s.bands = ceil_div(c->out_height, s.band_rows);
-    s.bands_per_chunk = max(ceil_div(c->images * s.bands, CHUNKS), 1);
-    s.chunks = ceil_div(c->images * s.bands, s.bands_per_chunk);
+    s.classes = c->stride_y * c->stride_x;
+    cut_units(&s);
+    cut_chunks(&s);
     return s;
 }
 
 bool tern_sparse_conv_fits(const tern_conv *c)
 {
+    if (c->groups != 1 || c->kernel_height * c->kernel_width > MOST_TAPS ||
+        c->stride_y * c->stride_x > MOST_CLASSES || c->in_channels * c->stride_y * c->stride_x > MOST_LISTS)
+        return false;
     work s = lay_out(c);
-    return c->groups == 1 && s.taps <= MAX_TAPS && c->out_width <= BAND_PIXELS &&
-           s.band_rows * c->out_width * s.blocks * s.block <= LIST_BYTES &&
-           s.k * BAND_PIXELS <= LIST_BYTES * 2 && s.chunks * s.panels * s.columns * s.k <= PARTIAL_FLOATS;
+    return s.places * s.columns <= MOST_FLOATS && unit_items(&s) <= LIST_ITEMS &&
+           s.panels * s.columns * s.k <= PARTIAL_FLOATS;
 }
 
-static size_t reach_bytes(const tern_conv *c)
+static size_t lines(int64_t bytes)
 {
-    return (size_t)ceil_div((c->height + c->width) * (int64_t)sizeof(reach), 64) * 64;
+    return (size_t)ceil_div(bytes, 64) * 64;
+}
+
+static size_t positions_bytes(const tern_conv *c)
+{
+    return lines(c->height * c->width * (int64_t)sizeof(uint16_t));
+}
+
+static size_t masks_bytes(const work *s)
+{
+    int64_t words = tern_bits_words(s->conv->height * s->conv->width);
+    return s->classes > 1 ? lines(s->classes * words * (int64_t)sizeof(uint64_t)) : 0;
 }
 
 size_t tern_sparse_conv_scratch(const tern_conv *c)
 {
     work s = lay_out(c);
-    return reach_bytes(c) + sizeof(float) * (size_t)(max(s.chunks, 1) * s.panels * s.columns * s.k);
+    return positions_bytes(c) + masks_bytes(&s) +
+           sizeof(float) * (size_t)(max(s.chunks, 1) * s.panels * s.columns * s.k);
 }
 
-/* Every tap_step-th tap meets an input position: the least step whose dilated distance is whole strides. */
-static int64_t tap_step(int64_t stride, int64_t dilation)
+static void place_taps(work *s)
 {
-    int64_t step = 1;
-    while (step * dilation % stride) step++;
-    return step;
-}
-
-static reach reach_of(int64_t at, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation)
-{
-    reach r = {0};
-    int64_t step = tap_step(stride, dilation);
-    for (int64_t tap = 0; tap < kernel; tap += r.count ? step : 1) {
-        int64_t o = at + pad - tap * dilation;
-        if (o < 0) break;
-        if (o % stride || o / stride >= out) continue;
-        if (r.count++ > 0) continue;
-        r.tap = (int32_t)tap;
-        r.out = (int32_t)(o / stride);
+    const tern_conv *c = s->conv;
+    for (int tap = (int)s->taps - 1; tap >= 0; tap--) {
+        int64_t y = tap / c->kernel_width * c->dilation_y, x = tap % c->kernel_width * c->dilation_x;
+        s->offset[tap] = -(y / c->stride_y * s->pitch + x / c->stride_x) * s->columns;
+        s->class_of[tap] = (int)(y % c->stride_y * c->stride_x + x % c->stride_x);
+        bool same = tap + 1 < s->taps && s->class_of[tap + 1] == s->class_of[tap];
+        s->run_end[tap] = same ? s->run_end[tap + 1] : tap + 1;
     }
-    return r;
 }
 
 static void place(work *s, void *scratch)
 {
     const tern_conv *c = s->conv;
-    s->rows = scratch;
-    s->sides = s->rows + c->height;
-    s->packed = (float *)((char *)scratch + reach_bytes(c));
-    s->tap_step_y = tap_step(c->stride_y, c->dilation_y);
-    s->tap_step_x = tap_step(c->stride_x, c->dilation_x);
-    s->out_step_y = s->tap_step_y * c->dilation_y / c->stride_y;
-    s->out_step_x = s->tap_step_x * c->dilation_x / c->stride_x;
-    for (int64_t y = 0; y < c->height; y++)
-        s->rows[y] = reach_of(y, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
-    for (int64_t x = 0; x < c->width; x++)
-        s->sides[x] = reach_of(x, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
-}
-
-/* Where the notes of a walk go: to the list of the output pixel (one for each block of taps) or to that of the tap. */
-typedef struct notes {
-    uint8_t *items;
-    uint16_t *counts;
-    int64_t row0, row1;  /* the band */
-    int64_t block, next; /* forward: block of the channel's first tap, first tap of the next block */
-} notes;
-
-/* Notes tap k of an output pixel. */
-static inline void note(const work *s, const bool forward, const notes *n, int64_t pixel, int64_t k)
-{
-    if (forward) {
-        int64_t block = n->block + (k >= n->next), list = pixel * s->blocks + block;
-        n->items[list * s->block + n->counts[list]++] = (uint8_t)(k - block * s->block);
-    } else {
-        n->items[k * BAND_PIXELS + n->counts[k]++] = (uint8_t)pixel;
-    }
-}
-
-/* Notes one spike with all outputs of the band that read it; k is the channel's first tap. */
-static inline void note_spike(const work *s, const bool forward, const notes *n, reach row, reach side,
-                              int64_t k)
-{
-    k += row.tap * s->conv->kernel_width + side.tap;
-    int64_t pixel = (row.out - n->row0) * s->conv->out_width + side.out;
-    for (int i = 0; i < row.count; i++) {
-        int64_t tap = k, at = pixel;
-        for (int j = 0; j < side.count; j++, tap += s->tap_step_x, at -= s->out_step_x)
-            note(s, forward, n, at, tap);
-        k += s->tap_step_y * s->conv->kernel_width;
-        pixel -= s->out_step_y * s->conv->out_width;
-    }
-}
-
-/* The part of a reach whose outputs lie in [row0, row1). */
-static reach within(const work *s, reach r, int64_t row0, int64_t row1)
-{
-    for (; r.count > 0 && r.out >= row1; r.count--) {
-        r.out -= (int32_t)s->out_step_y;
-        r.tap += (int32_t)s->tap_step_y;
-    }
-    while (r.count > 0 && r.out - (r.count - 1) * s->out_step_y < row0) r.count--;
-    return r;
-}
-
-/* Visits the spikes of an image.  For one pixel the taps come in ascending order, and for one tap the pixels. */
-static inline void note_spikes(const work *from, const bool forward, notes n, int64_t image)
-{
-    const tern_conv conv = *from->conv,
-                    *c = &conv; /* copies: stores to the lists could otherwise change them */
-    work copy = *from, *s = &copy;
-    s->conv = c;
-    for (int64_t channel = 0; channel < c->in_channels; channel++) {
-        int64_t k = channel * s->taps,
-                at = s->first + (image * c->in_channels + channel) * c->height * c->width;
-        n.block = k / s->block;
-        n.next = (n.block + 1) * s->block;
-        for (int64_t y = 0; y < c->height; y++, at += c->width) {
-            reach row = within(s, s->rows[y], n.row0, n.row1);
-            for (int64_t x = 0; row.count > 0 && x < c->width; x += 64)
-                for (uint64_t bits = tern_word_at(s->x, at + x, min(64, c->width - x)); bits;
-                     bits &= bits - 1)
-                    note_spike(s, forward, &n, row, s->sides[x + __builtin_ctzll(bits)], k);
+    int64_t words = tern_bits_words(c->height * c->width);
+    s->positions = scratch;
+    s->masks = (uint64_t *)((char *)scratch + positions_bytes(c));
+    s->packed = (float *)((char *)s->masks + masks_bytes(s));
+    place_taps(s);
+    if (s->classes > 1) memset(s->masks, 0, masks_bytes(s));
+    for (int64_t y = 0, i = 0; y < c->height; y++)
+        for (int64_t x = 0; x < c->width; x++, i++) {
+            int64_t down = y + c->pad_y, along = x + c->pad_x;
+            s->positions[i] = (uint16_t)(down / c->stride_y * s->pitch + along / c->stride_x);
+            int64_t class = down % c->stride_y * c->stride_x + along % c->stride_x;
+            if (s->classes > 1) s->masks[class * words + i / 64] |= 1ull << (i % 64);
         }
-    }
+}
+
+/* ---- units ------------------------------------------------------------------------------------------- */
+
+typedef struct unit {
+    int64_t image, images, row, rows; /* rows of outputs */
+    int64_t in_row, in_rows;          /* whose spikes reach them */
+} unit;
+
+static unit unit_at(const work *s, int64_t i)
+{
+    const tern_conv *c = s->conv;
+    unit u = {.image = i / s->bands * s->images, .row = i % s->bands * s->rows};
+    u.images = min(s->images, c->images - u.image);
+    u.rows = min(s->rows, c->out_height - u.row);
+    int64_t last = (u.row + u.rows + s->vertical.back) * c->stride_y - c->pad_y;
+    u.in_row = s->bands > 1 ? min(max(u.row * c->stride_y - c->pad_y, 0), c->height) : 0;
+    u.in_rows = (s->bands > 1 ? max(min(last, c->height), u.in_row) : c->height) - u.in_row;
+    return u;
+}
+
+/* The spikes of a unit, those of each channel and class together: begin[list] .. begin[list + 1] of items. */
+typedef struct lists {
+    uint32_t begin[MOST_LISTS + 1];
+    uint16_t items[LIST_ITEMS + 32];
+} lists;
+
+static void list_spikes(const work *s, const unit *u, lists *l)
+{
+    const tern_conv *c = s->conv;
+    int64_t found = 0, list = 0, plane = c->height * c->width, from = u->in_row * c->width;
+    for (int64_t channel = 0; channel < c->in_channels; channel++)
+        for (int64_t class = 0; class < s->classes; class ++) {
+            const uint64_t *mask = s->classes > 1 ? s->masks + class * tern_bits_words(plane) : NULL;
+            l->begin[list++] = (uint32_t)found;
+            for (int64_t i = 0; i < u->images; i++) {
+                int64_t at = s->first + ((u->image + i) * c->in_channels + channel) * plane + from;
+                int64_t shift = s->start + i * s->step - u->row * s->pitch;
+                found += s->kernels->list_positions(s->x, at, u->in_rows * c->width, mask, from,
+                                                    s->positions + from, (uint16_t)shift, l->items + found);
+            }
+        }
+    l->begin[list] = (uint32_t)found;
+}
+
+/* How many taps from `tap` on are added at once, at most `most`. */
+static int64_t run_length(const work *s, int64_t tap, int64_t most)
+{
+    int64_t run = min(s->run_end[tap] - tap, most);
+    return ceil_div(run, ceil_div(run, s->kernels->taps));
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------- */
@@ -189,30 +243,61 @@ static void pack_task(void *context, int64_t panel, int thread)
                      s->packed + from * s->k);
 }
 
+/* One block of taps of a panel onto the tile. */
+static void spread_block(const work *s, const lists *l, int64_t panel, int64_t from, int64_t to, float *tile)
+{
+    const float *w = s->packed + panel * s->columns * s->k;
+    for (int64_t k = from, run; k < to; k += run) {
+        int64_t tap = k % s->taps, list = k / s->taps * s->classes + s->class_of[tap];
+        run = run_length(s, tap, min(s->taps - tap, to - k));
+        s->kernels->spread[run - 1](l->begin[list + 1] - l->begin[list], l->items + l->begin[list],
+                                    s->offset + tap, w + k * s->columns, tile);
+    }
+}
+
+/* The bias at every place. */
+static void start_total(const work *s, int64_t panel, float *total)
+{
+    float row[MOST_COLUMNS] = {0};
+    int64_t from = panel * s->columns;
+    for (int64_t i = 0; i < min(s->columns, s->conv->out_channels - from); i++) row[i] = s->bias[from + i];
+    for (int64_t i = 0; i < s->places; i++)
+        memcpy(total + i * s->columns, row, (size_t)s->columns * sizeof *row);
+}
+
+static void store_tile(const work *s, const unit *u, int64_t panel, const float *tile)
+{
+    const tern_conv *c = s->conv;
+    int64_t from = panel * s->columns, channels = min(s->columns, c->out_channels - from);
+    int64_t plane = c->out_height * c->out_width;
+    for (int64_t i = 0; i < u->images; i++)
+        for (int64_t row = 0; row < u->rows; row++)
+            s->kernels->turn(c->out_width, channels,
+                             tile + (s->start + i * s->step + row * s->pitch) * s->columns, s->columns,
+                             s->y + ((u->image + i) * c->out_channels + from) * plane +
+                                 (u->row + row) * c->out_width,
+                             plane);
+}
+
 static void forward_task(void *context, int64_t task, int thread)
 {
     const work *s = context;
-    const tern_conv *c = s->conv;
-    int64_t image = task / s->bands, row0 = task % s->bands * s->band_rows;
-    int64_t row1 = min(row0 + s->band_rows, c->out_height), pixels = (row1 - row0) * c->out_width;
-    uint8_t items[LIST_BYTES];               /* [pixel][block][s->block] */
-    uint16_t counts[LIST_BYTES / 128] = {0}; /* [pixel][block]: several blocks have 128 taps or more each */
-    _Alignas(64) float sums[BAND_PIXELS * MAX_COLUMNS];
+    unit u = unit_at(s, task);
+    lists l;
+    _Alignas(64) float tile[MOST_FLOATS], total[MOST_FLOATS];
+    int64_t floats = s->places * s->columns;
     (void)thread;
 
-    note_spikes(s, true, (notes){.items = items, .counts = counts, .row0 = row0, .row1 = row1}, image);
+    list_spikes(s, &u, &l);
     for (int64_t panel = 0; panel < s->panels; panel++) {
-        int64_t from = panel * s->columns, channels = min(s->columns, c->out_channels - from);
-        if (s->bias)
-            for (int64_t i = 0; i < pixels * MAX_COLUMNS; i++)
-                sums[i] = i % MAX_COLUMNS < channels ? s->bias[from + i % MAX_COLUMNS] : 0;
-        for (int64_t block = 0; block < s->blocks; block++)
-            s->kernels->add_rows(pixels, items + block * s->block, s->blocks * s->block, counts + block,
-                                 s->blocks, s->packed + from * s->k + block * s->block * s->columns, sums,
-                                 MAX_COLUMNS, s->bias || block > 0);
-        int64_t plane = c->out_height * c->out_width;
-        s->kernels->turn(pixels, channels, sums, MAX_COLUMNS,
-                         s->y + (image * c->out_channels + from) * plane + row0 * c->out_width, plane);
+        if (s->bias) start_total(s, panel, total);
+        for (int64_t k = 0; k < s->k; k += s->block) {
+            memset(tile, 0, (size_t)floats * sizeof *tile);
+            spread_block(s, &l, panel, k, min(k + s->block, s->k), tile);
+            if (s->bias || s->block < s->k)
+                s->kernels->loops->accumulate(floats, tile, s->bias || k > 0, total);
+        }
+        store_tile(s, &u, panel, s->bias || s->block < s->k ? total : tile);
     }
 }
 
@@ -227,59 +312,75 @@ void tern_sparse_conv_forward(tern_pool *pool, const tern_conv *conv, const uint
     s.y = y;
     place(&s, scratch);
     tern_pool_run(pool, s.panels, pack_task, &s);
-    tern_pool_run(pool, conv->images * s.bands, forward_task, &s);
+    tern_pool_run(pool, s.units, forward_task, &s);
 }
 
 /* ---- gradient to the weights ------------------------------------------------------------------------- */
 
-static void gradient_task(void *context, int64_t chunk, int thread)
+/* dy of a unit and a panel; what a tile holds besides is zero. */
+static void load_tile(const work *s, const unit *u, int64_t panel, float *tile)
+{
+    const tern_conv *c = s->conv;
+    int64_t from = panel * s->columns, plane = c->out_height * c->out_width;
+    tern_factor dy = tern_factor_f32(s->dy, plane, 1);
+    for (int64_t i = 0; i < u->images; i++)
+        for (int64_t row = 0; row < u->rows; row++) {
+            dy.first = (u->image + i) * c->out_channels * plane + (u->row + row) * c->out_width;
+            s->kernels->pack(&dy, from, min(s->columns, c->out_channels - from), (int)s->columns, 0,
+                             c->out_width,
+                             tile + (s->start + i * s->step + row * s->pitch) * s->columns);
+        }
+    if (u->rows < s->rows) /* a last, smaller band: rows of the band before it */
+        memset(tile + (s->start + u->rows * s->pitch) * s->columns, 0,
+               (size_t)((s->rows - u->rows) * s->pitch * s->columns) * sizeof *tile);
+}
+
+/* The units of one chunk, for one group of panels. */
+static void gradient_task(void *context, int64_t task, int thread)
 {
     const work *s = context;
-    const tern_conv *c = s->conv;
-    uint8_t items[LIST_BYTES * 2]; /* [k][BAND_PIXELS] */
-    uint16_t counts[LIST_BYTES * 2 / BAND_PIXELS];
-    _Alignas(64) float turned[BAND_PIXELS * MAX_COLUMNS];
+    lists l;
+    _Alignas(64) float tile[MOST_FLOATS];
+    int64_t chunk = task / s->groups, group = task % s->groups;
     float *sums = s->packed + chunk * s->panels * s->columns * s->k;
-    int64_t first = chunk * s->bands_per_chunk, last = min(first + s->bands_per_chunk, c->images * s->bands);
-    int64_t plane = c->out_height * c->out_width;
+    int64_t first = chunk * s->units_per_chunk, last = min(first + s->units_per_chunk, s->units);
     (void)thread;
 
-    for (int64_t band = first; band < last; band++) {
-        int64_t image = band / s->bands, row0 = band % s->bands * s->band_rows;
-        int64_t row1 = min(row0 + s->band_rows, c->out_height), pixels = (row1 - row0) * c->out_width;
-        memset(counts, 0, sizeof counts);
-        note_spikes(s, false, (notes){.items = items, .counts = counts, .row0 = row0, .row1 = row1}, image);
-        for (int64_t panel = 0; panel < s->panels; panel++) {
-            int64_t from = panel * s->columns;
-            tern_factor dy = tern_factor_f32(s->dy, plane, 1);
-            dy.first = image * c->out_channels * plane + row0 * c->out_width;
-            s->kernels->pack(&dy, from, min(s->columns, c->out_channels - from), (int)s->columns, 0, pixels,
-                             turned);
-            s->kernels->add_rows(s->k, items, BAND_PIXELS, counts, 1, turned, sums + from * s->k, s->columns,
-                                 band > first);
+    memset(tile, 0, (size_t)(s->places * s->columns) * sizeof *tile);
+    for (int64_t i = first; i < last; i++) {
+        unit u = unit_at(s, i);
+        list_spikes(s, &u, &l);
+        for (int64_t panel = group; panel < s->panels; panel += s->groups) {
+            load_tile(s, &u, panel, tile);
+            for (int64_t k = 0, run; k < s->k; k += run) {
+                int64_t tap = k % s->taps, list = k / s->taps * s->classes + s->class_of[tap];
+                run = run_length(s, tap, s->taps - tap);
+                s->kernels->gather[run - 1](l.begin[list + 1] - l.begin[list], l.items + l.begin[list],
+                                            s->offset + tap, tile, sums + (panel * s->k + k) * s->columns,
+                                            i > first);
+            }
         }
     }
 }
 
-/* dw[o][k] (+)= the chunks' sums [panel][k][o % columns], in order, for the outputs of one panel. */
-static void add_task(void *context, int64_t panel, int thread)
+/* dw[o][k] (+)= the chunks' sums [panel][k][o % columns], in order, for a slice of the taps of one panel. */
+static void add_task(void *context, int64_t task, int thread)
 {
     const work *s = context;
+    int64_t slices = ceil_div(s->k, SLICE), panel = task / slices, k = task % slices * SLICE;
     int64_t from = panel * s->columns, outs = min(s->columns, s->conv->out_channels - from);
-    int64_t floats = s->columns * s->k;
-    float *sums = s->packed + from * s->k;
+    int64_t taps = min(SLICE, s->k - k), chunk_floats = s->panels * s->columns * s->k;
+    float *sums = s->packed + (panel * s->k + k) * s->columns;
     (void)thread;
-    for (int64_t chunk = 1; chunk < s->chunks; chunk++) {
-        const float *other = sums + chunk * s->panels * floats;
-        for (int64_t i = 0; i < floats; i++) sums[i] += other[i];
-    }
-    float *dw = s->dw + from * s->k;
+    for (int64_t chunk = 1; chunk < s->chunks; chunk++)
+        s->kernels->loops->accumulate(taps * s->columns, sums + chunk * chunk_floats, true, sums);
+    float *dw = s->dw + from * s->k + k;
     if (!s->accumulate) {
-        s->kernels->turn(s->k, outs, sums, s->columns, dw, s->k);
+        s->kernels->turn(taps, outs, sums, s->columns, dw, s->k);
         return;
     }
     for (int64_t o = 0; o < outs; o++)
-        for (int64_t k = 0; k < s->k; k++) dw[o * s->k + k] += sums[k * s->columns + o];
+        for (int64_t i = 0; i < taps; i++) dw[o * s->k + i] += sums[i * s->columns + o];
 }
 
 void tern_sparse_conv_grad_weight(tern_pool *pool, const tern_conv *conv, const uint64_t *x, int64_t first,
@@ -293,6 +394,6 @@ void tern_sparse_conv_grad_weight(tern_pool *pool, const tern_conv *conv, const 
     s.accumulate = accumulate;
     place(&s, scratch);
     if (s.chunks == 0) memset(s.packed, 0, sizeof(float) * (size_t)(s.panels * s.columns * s.k));
-    tern_pool_run(pool, s.chunks, gradient_task, &s);
-    tern_pool_run(pool, s.panels, add_task, &s);
+    tern_pool_run(pool, s.chunks * s.groups, gradient_task, &s);
+    tern_pool_run(pool, s.panels * ceil_div(s.k, SLICE), add_task, &s);
 }

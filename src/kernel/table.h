@@ -18,6 +18,14 @@ typedef void tern_word_tile(int64_t words, const uint32_t *a, int64_t a_step, co
  * other from element `at`. */
 typedef void tern_word_pack(const void *rows, int64_t at, int64_t k, int64_t count, int width, uint32_t *out);
 
+/* Spikes of one channel at rows list[0 .. count) of tile_columns floats, and the taps of a convolution that see them,
+ * offsets[t] floats from there.  Spread: w[t] is added to the row of y at list[j], offsets[t];  gather: sums[t] = (add ?
+ * sums[t] : 0) + the sum over j of the rows of dy there.  In the order of j, for each j in that of t. */
+typedef void tern_spread(int64_t count, const uint16_t *list, const int64_t *offsets, const float *w,
+                         float *y);
+typedef void tern_gather(int64_t count, const uint16_t *list, const int64_t *offsets, const float *dy,
+                         float *sums, bool add);
+
 /* The kernels that choose between adding and multiplying. */
 enum {
     TERN_SPARSE_LINEAR,
@@ -60,6 +68,14 @@ typedef struct tern_kernels {
      * b[list[j]*tile_columns ..], list = lists + i*list_step, for i < rows. */
     void (*add_rows)(int64_t rows, const uint8_t *lists, int64_t list_step, const uint16_t *counts,
                      int64_t count_step, const float *b, float *c, int64_t row_stride, bool add);
+
+    /* positions[i] + shift of the i in [0, count) whose bit at + i is set and, unless mask is NULL, bit mask_at + i of it too;
+     * returns how many.  May write up to 64 bytes behind the last. */
+    int64_t (*list_positions)(const uint64_t *words, int64_t at, int64_t count, const uint64_t *mask,
+                              int64_t mask_at, const uint16_t *positions, uint16_t shift, uint16_t *list);
+    int taps; /* at most, for these: [taps - 1] */
+    tern_spread *const *spread;
+    tern_gather *const *gather;
 
     /* One function of each kind of element; and a copy to memory that is not read soon, past the caches (n = 0: wait until
      * all such copies of this thread are done). */

@@ -9,12 +9,15 @@
 #if defined(__AVX512F__)
 #define TERN_VECTOR_BYTES 64
 #define TERN_TILE_ROWS    14
+#define TERN_TAPS         12
 #elif defined(__AVX2__)
 #define TERN_VECTOR_BYTES 32
 #define TERN_TILE_ROWS    6
+#define TERN_TAPS         6
 #else
 #define TERN_VECTOR_BYTES 16
 #define TERN_TILE_ROWS    4
+#define TERN_TAPS         6
 #endif
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -23,11 +26,11 @@
 /* Densities of spikes below which adding rows is faster than multiplying, measured on Zen 5 (3200 x 512 x 784; 512 images
  * of 32 x 14 x 14 to 64 channels): linear, its weight gradient, convolution, its weight gradient. */
 #if defined(__AVX512F__)
-#define TERN_SPARSE_BELOW 0.58, 0.58, 0.18, 0.30
+#define TERN_SPARSE_BELOW 0.58, 0.58, 0.38, 0.90
 #elif defined(__AVX2__)
-#define TERN_SPARSE_BELOW 0.64, 0.62, 0.20, 0.45
+#define TERN_SPARSE_BELOW 0.64, 0.62, 0.58, 1.00
 #else
-#define TERN_SPARSE_BELOW 1.00, 1.00, 0.60, 0.60
+#define TERN_SPARSE_BELOW 1.00, 1.00, 0.90, 1.00
 #endif
 
 /* Signed bytes that a 32-bit word of a packed panel holds: four for VNNI, two (widened) for the others. */
@@ -119,6 +122,13 @@ TERN_INLINE vf tern_inverse(vf x)
 #define TERN_EACH_ROWS(X) X(1) X(2) X(3) X(4)
 #endif
 
+/* The same for the taps of a convolution that are added at once. */
+#if TERN_TAPS == 12
+#define TERN_EACH_TAPS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#else
+#define TERN_EACH_TAPS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
+
 extern tern_tile *const TERN_FOR_ISA(tern_tiles)[];
 extern tern_tile *const TERN_FOR_ISA(tern_half_tiles)[];
 void TERN_FOR_ISA(tern_pack_panel)(const tern_factor *factor, int64_t free0, int64_t count, int width,
@@ -141,6 +151,11 @@ void TERN_FOR_ISA(tern_add_rows)(int64_t rows, const uint8_t *lists, int64_t lis
                                  int64_t row_stride, bool add);
 extern tern_element_loop *const TERN_FOR_ISA(tern_element_loops)[];
 void TERN_FOR_ISA(tern_store_far)(int64_t n, const float *from, float *to);
+int64_t TERN_FOR_ISA(tern_list_positions)(const uint64_t *words, int64_t at, int64_t count,
+                                          const uint64_t *mask, int64_t mask_at, const uint16_t *positions,
+                                          uint16_t shift, uint16_t *list);
+extern tern_spread *const TERN_FOR_ISA(tern_spreads)[];
+extern tern_gather *const TERN_FOR_ISA(tern_gathers)[];
 void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias,
                                       float *y);
 void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);
