@@ -17,7 +17,7 @@
 #define MOST_COLUMNS   32
 #define CHUNKS         16 /* of units whose weight gradients are summed apart */
 #define PARTIAL_FLOATS (4 * 1024 * 1024)
-#define TASKS          8 /* at least, where there is work for them */
+#define TASKS          8  /* at least, where there is work for them */
 #define SLICE          64 /* taps whose chunks are added by one task */
 
 /* Along one axis: input i at stride*at + class - pad meets tap k at output at - k*dilation/stride where k*dilation has
@@ -33,7 +33,7 @@ typedef struct work {
     const uint64_t *x;
     int64_t first;
     axis vertical, horizontal;
-    int64_t taps, k, block;             /* taps of a channel, all taps, and those that are summed before they are added */
+    int64_t taps, k, block; /* taps of a channel, all taps, and those that are summed before they are added */
     int64_t columns, panels;            /* output channels side by side; such panels */
     int64_t pitch, start, step, places; /* of a tile: a row, the first output, an image, all */
     int64_t images, rows;               /* of a unit: images, or output rows of one image */
@@ -44,9 +44,9 @@ typedef struct work {
     bool accumulate;
     int64_t offset[MOST_TAPS]; /* of a tap: floats from the spike's place, backwards */
     int class_of[MOST_TAPS];
-    int run_end[MOST_TAPS];    /* behind the last tap of the same class in one go */
-    uint16_t *positions;       /* [height, width]: place in the tile, from that of (0, 0) on */
-    uint64_t *masks;           /* [classes][words of a plane]: its inputs of a class */
+    int run_end[MOST_TAPS]; /* behind the last tap of the same class in one go */
+    uint16_t *positions;    /* [height, width]: place in the tile, from that of (0, 0) on */
+    uint64_t *masks;        /* [classes][words of a plane]: its inputs of a class */
     float *packed; /* forward: weights [panels][k][columns]; gradient: results [chunks][panels][k][columns] */
 } work;
 
@@ -85,7 +85,8 @@ static void cut_units(work *s)
     const tern_conv *c = s->conv;
     int64_t images = 1;
     shape_tile(s, 1, c->out_height);
-    for (; small_enough(s) && images < c->images; shape_tile(s, ++images, c->out_height)) {}
+    for (; small_enough(s) && images < c->images; shape_tile(s, ++images, c->out_height)) {
+    }
     if (images > 1 && !small_enough(s)) shape_tile(s, --images, c->out_height);
     int64_t bands = 1;
     while (s->rows > 1 && !small_enough(s)) shape_tile(s, 1, ceil_div(c->out_height, ++bands));
@@ -104,8 +105,7 @@ static void cut_chunks(work *s)
 static work lay_out(const tern_conv *c)
 {
     work s = {.conv = c, .kernels = tern_kernels_get()};
-    s.vertical =
-        axis_of(c->height, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
+    s.vertical = axis_of(c->height, c->out_height, c->kernel_height, c->stride_y, c->pad_y, c->dilation_y);
     s.horizontal = axis_of(c->width, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
     s.taps = c->kernel_height * c->kernel_width;
     s.k = c->in_channels * s.taps;
@@ -327,8 +327,7 @@ static void load_tile(const work *s, const unit *u, int64_t panel, float *tile)
         for (int64_t row = 0; row < u->rows; row++) {
             dy.first = (u->image + i) * c->out_channels * plane + (u->row + row) * c->out_width;
             s->kernels->pack(&dy, from, min(s->columns, c->out_channels - from), (int)s->columns, 0,
-                             c->out_width,
-                             tile + (s->start + i * s->step + row * s->pitch) * s->columns);
+                             c->out_width, tile + (s->start + i * s->step + row * s->pitch) * s->columns);
         }
     if (u->rows < s->rows) /* a last, smaller band: rows of the band before it */
         memset(tile + (s->start + u->rows * s->pitch) * s->columns, 0,
