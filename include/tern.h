@@ -433,6 +433,22 @@ tern_value tern_levels_with(tern_graph *graph, tern_value x, tern_levels_args ar
 #define tern_levels(...)        TERN_LEVELS_(__VA_ARGS__, )
 #define TERN_LEVELS_(g, x, ...) tern_levels_with(g, x, (tern_levels_args){.levels = 4, __VA_ARGS__})
 
+/* ---- temporal sparsity ------------------------------------------------------------------------------------ */
+
+/* Delta activation layer (arXiv 2107.07305): y = round(x / q) q, halves to even, with a learned step q = |<name>.step| by
+ * channel (axis C of [..,C,H,W], the last of fewer axes), neuron or layer.  The gradient passes to x unchanged; the step's
+ * has its sign reversed, so that a penalty on changes makes steps coarser.  Inference by changes multiplies what changes. */
+typedef enum tern_step_per { TERN_STEP_CHANNEL, TERN_STEP_NEURON, TERN_STEP_LAYER } tern_step_per;
+typedef struct tern_delta_args {
+    tern_step_per per;
+    double start; /* q at the beginning */
+    bool plain;   /* the step's gradient keeps its true sign: to see that sparsity stalls then */
+    const char *name;
+} tern_delta_args;
+tern_value tern_delta_with(tern_graph *graph, tern_value x, tern_delta_args args);
+#define tern_delta(...)        TERN_DELTA_(__VA_ARGS__, )
+#define TERN_DELTA_(g, x, ...) tern_delta_with(g, x, (tern_delta_args){.start = 0.1, __VA_ARGS__})
+
 /* ---- encoders -------------------------------------------------------------------------------------------- */
 
 /* x [..] -> bits [T,..]: at each step a spike with probability x, drawn anew in each run.  In a stepping graph T is 1. */
@@ -494,10 +510,20 @@ typedef struct tern_net {
     tern_shape sample; /* shape of one input sample, e.g. [1,28,28]; data may bring another */
     bool spiking;
     tern_value (*build)(tern_graph *graph, const void *parameters, tern_value image);
+    /* Where in the parameter struct a tern_delta_parameters begins, or 0: what is built gets a delta activation layer before
+     * each product. */
+    size_t delta;
 } tern_net;
 
-const tern_net *tern_net_find(const char *name); /* NULL when there is none of that name */
-const tern_net *tern_net_at(int index);          /* NULL behind the last */
+/* Parameters of inserted delta activation layers. */
+typedef struct tern_delta_parameters {
+    int per; /* a tern_step_per */
+    double start;
+} tern_delta_parameters;
+
+/* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers. */
+const tern_net *tern_net_find(const char *name);
+const tern_net *tern_net_at(int index); /* NULL behind the last */
 /* Parameter structs: tern_take-n by open, set by name (fails with the known names), released by tern_net_free. */
 tern_status tern_net_parameters(const tern_net *net, void **parameters);
 tern_status tern_net_set(const tern_net *net, void *parameters, const char *name, double value);

@@ -33,7 +33,14 @@ static double uniform(void)
 }
 
 /* What the elements of an input look like. */
-typedef enum values { NORMAL, POSITIVE, LABELS, SPIKES, RATE } values;
+typedef enum values {
+    NORMAL,
+    POSITIVE,
+    LABELS,
+    SPIKES,
+    RATE,
+    COUNTS
+} values; /* COUNTS: whole numbers, many of them 0 */
 
 typedef struct spec {
     const tern_op *op;
@@ -47,7 +54,7 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32};
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32};
     s->in[s->nin] = (tern_type){dtypes[v], shape};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;
@@ -192,6 +199,8 @@ static void make_embedding_grad(spec *s)
 }
 
 #include "op_cases_images.h"
+
+#include "op_cases_delta.h"
 
 typedef struct norm_args {
     double epsilon, momentum;
@@ -489,6 +498,13 @@ static const struct {
     {"alif_grad", make_alif_grad},
     {"levels", make_levels},
     {"levels_grad", make_levels_grad},
+    {"quantise", make_quantise},
+    {"quantise_grad", make_quantise_grad},
+    {"variation", make_variation},
+    {"variation_grad", make_variation_grad},
+    {"delta_levels", make_delta_levels},
+    {"delta_weight", make_delta_weight},
+    {"delta_product", make_delta_product},
     {"poisson", make_poisson},
     {"latency", make_latency},
     {"change", make_change},

@@ -42,6 +42,7 @@ static void fill(const tern_tensor *t, values v, double density)
         if (v == POSITIVE) x = 0.5 + fabs(x);
         if (v == LABELS) x = between(1, 2) - (below(8) == 0 ? 3 : 0) * (t->dtype == TERN_I32);
         if (v == SPIKES) x = uniform() < density;
+        if (v == COUNTS) x = uniform() < density ? round(3 * x) : 0;
         if (v == RATE) x = 0.01;
         if (v == NORMAL && fabs(x) < 0.02) x = 0.05; /* finite differences stay on one side of kinks */
         tern_set(t, i, x);

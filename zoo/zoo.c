@@ -5,10 +5,12 @@
 
 #include <string.h>
 
-#define DECLARE(id) extern const tern_net tern_net_##id;
+#define DECLARE(id) extern const tern_net tern_net_##id, tern_net_##id##_delta;
 TERN_NETS(DECLARE)
-#define LIST(id) &tern_net_##id,
+#define LIST(id)       &tern_net_##id,
+#define LIST_DELTA(id) &tern_net_##id##_delta,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
+static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
 
 const tern_net *tern_net_at(int index)
 {
@@ -19,6 +21,8 @@ const tern_net *tern_net_find(const char *name)
 {
     for (int i = 0; nets[i]; i++)
         if (strcmp(nets[i]->name, name) == 0) return nets[i];
+    for (int i = 0; delta_nets[i]; i++)
+        if (!delta_nets[i]->spiking && strcmp(delta_nets[i]->name, name) == 0) return delta_nets[i];
     return NULL;
 }
 

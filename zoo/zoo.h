@@ -7,7 +7,8 @@
 
 /* The nets, one line each. */
 #define TERN_NETS(X)                                                                                         \
-    X(mlp) X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet)
+    X(mlp)                                                                                                   \
+    X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear     tern_linear
@@ -22,6 +23,7 @@
 #define relu       tern_relu
 #define add        tern_add
 #define dropout    tern_dropout
+#define clip       tern_clip
 
 #define INT(net, field, standard_, doc_)                                                                     \
     {                                                                                                        \
@@ -38,6 +40,14 @@
         .rank = 3, .dim = { c, h, w }                                                                        \
     }
 
+/* Parameters that NET-delta has besides those of NET. */
+#define DELTA_OPTIONS(id)                                                                                    \
+    {"delta-per", false, offsetof(struct id##_delta, delta.per), 0,                                          \
+     "a learned step of delta layers for each 0 channel, 1 neuron, 2 layer"},                                \
+    {                                                                                                        \
+        "delta-start", true, offsetof(struct id##_delta, delta.start), 0.1, "their steps at the beginning"   \
+    }
+
 /* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
 #define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
     static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
@@ -51,6 +61,19 @@
                                     .options = id##_options,                                                 \
                                     .sample = sample_,                                                       \
                                     .spiking = spiking_,                                                     \
-                                    .build = id##_build}
+                                    .build = id##_build};                                                    \
+    struct id##_delta {                                                                                      \
+        struct id net; /* first: the net reads its own parameters in it */                                   \
+        tern_delta_parameters delta;                                                                         \
+    };                                                                                                       \
+    static const tern_option id##_delta_options[] = {__VA_ARGS__, DELTA_OPTIONS(id), {0}};                   \
+    const tern_net tern_net_##id##_delta = {.name = name_ "-delta",                                          \
+                                            .doc = doc_ ", with delta activation layers",                    \
+                                            .size = sizeof(struct id##_delta),                               \
+                                            .options = id##_delta_options,                                   \
+                                            .sample = sample_,                                               \
+                                            .spiking = spiking_,                                             \
+                                            .build = id##_build,                                             \
+                                            .delta = offsetof(struct id##_delta, delta)}
 
 #endif

@@ -32,6 +32,12 @@ static const tern_cli_option options[] = {
     {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
     {"square", 0, TERN_NUMBER, "A", "0.05",
      "rules sltt and sltt-k: share of the squared distance of the logits to 1 in the loss", "0..1"},
+    {"insert", 0, TERN_PICK, "LAYERS", NULL,
+     "put layers into the net: delta trains NET-delta, which learns to change seldom", "delta"},
+    {"delta-rate", 0, TERN_NUMBER, "R", "0", "weight of the penalty on what delta layers let change", "0.."},
+    {"delta-penalty", 0, TERN_PICK, "OF", "changes", "what it acts on: changes over time, or all values (L1)",
+     "changes|values"},
+    {"frames", 0, TERN_WHOLE, "N", "0", "frames of a clip; 0: as many as the data have", "0..4096"},
     {"patience", 0, TERN_WHOLE, "N", "0", "stop after N epochs without a better test accuracy; 0: never",
      NULL},
     {"limit", 0, TERN_WHOLE, "N", "0", "use the first N training samples only; 0: all", NULL},
@@ -74,6 +80,8 @@ static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
     r.crop = tern_cli_whole(cli, "crop");
     int flip = tern_cli_pick(cli, "flip");
     r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4);
+    r.delta_rate = tern_cli_number(cli, "delta-rate");
+    r.delta_values = strcmp(tern_cli_text(cli, "delta-penalty"), "values") == 0;
     r.patience = tern_cli_whole(cli, "patience");
     r.seed = cli->seed;
     return r;
@@ -83,10 +91,10 @@ static json_t *recipe_json(const tern_cli *cli)
 {
     json_t *object = json_object();
     for (const tern_cli_option *o = options; o->name; o++) {
-        if (o->kind == TERN_FLAG || strcmp(o->name, "out") == 0 || strcmp(o->name, "max-seconds") == 0 ||
-            strcmp(o->name, "report") == 0)
-            continue;
         const char *text = tern_cli_text(cli, o->name);
+        if (o->kind == TERN_FLAG || !text || strcmp(o->name, "out") == 0 ||
+            strcmp(o->name, "max-seconds") == 0 || strcmp(o->name, "report") == 0)
+            continue;
         bool number = o->kind == TERN_WHOLE || o->kind == TERN_NUMBER;
         json_object_set_new(object, o->name, number ? json_real(strtod(text, NULL)) : json_string(text));
     }
@@ -372,6 +380,20 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     return finish(run, s, &test, d, t.recipe.batch);
 }
 
+/* A penalty on changes needs something that can change. */
+static tern_status check_clips(const tern_cli *cli, const tern_subject *s, const tern_dataset *d)
+{
+    bool changes = strcmp(tern_cli_text(cli, "delta-penalty"), "changes") == 0;
+    if (tern_cli_number(cli, "delta-rate") == 0 || !changes || tern_model_frames(s->net, &d->sample) > 1)
+        return TERN_OK;
+    char text[96];
+    return tern_fail(
+        TERN_USAGE,
+        "--delta-rate needs clips [T,C,H,W] of at least two frames and a net of images, found samples "
+        "%s and net %s; give --data video-moving, or --delta-penalty values",
+        tern_shape_text(text, &d->sample), s->net->name);
+}
+
 static tern_status run_train(tern_cli *cli)
 {
     tern_subject subject = {0};
@@ -379,9 +401,11 @@ static tern_status run_train(tern_cli *cli)
     tern_train_run run = {.cli = cli};
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
     if (status == TERN_OK) status = open_run(&run, &subject);
-    tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit")};
+    tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit"),
+                                   .timesteps = tern_cli_whole(cli, "frames")};
     if (status == TERN_OK)
         status = tern_open_data(&dataset, tern_cli_text(cli, "data"), limits, cli, &subject);
+    if (status == TERN_OK) status = check_clips(cli, &subject, &dataset);
     if (status == TERN_OK) status = train(&run, &subject, &dataset);
     json_decref(run.last);
     for (int i = 0; i < 2; i++) tern_cosines_free(&run.cosines[i]);
@@ -398,7 +422,8 @@ const tern_command tern_command_train = {
     .usage = "NET|RUN",
     .more = "tern train spiking-cnn                                    # Fashion-MNIST into run/spiking-cnn\n"
             "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
-            "tern train run/vgg9 --resume --epochs 20",
+            "tern train run/vgg9 --resume --epochs 20\n"
+            "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8",
     .options = options,
     .least = 1,
     .most = 1,

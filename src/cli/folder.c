@@ -178,7 +178,8 @@ tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset
                            const tern_cli *cli, tern_subject *subject)
 {
     const tern_net *net = subject->net;
-    if (!is_open(cli, subject, "timesteps")) options.timesteps = tern_net_steps(net, subject->parameters);
+    int chosen = tern_net_steps(net, subject->parameters);
+    if (chosen && !is_open(cli, subject, "timesteps")) options.timesteps = chosen;
     TERN_TRY(tern_dataset_open(dataset, name, &options));
     if (is_open(cli, subject, "classes"))
         TERN_TRY(tern_net_set(net, subject->parameters, "classes", dataset->classes));

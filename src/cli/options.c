@@ -191,11 +191,27 @@ static tern_status check_exclusions(const tern_cli *cli)
     return TERN_OK;
 }
 
+/* The name of the net that --insert LAYERS makes of net `word`, which is then a net like any other: NET-LAYERS. */
+static const char *inserted(const char *word, int argc, char **argv)
+{
+    char name[64];
+    const tern_net *net = NULL;
+    for (int i = 0; i < argc; i++) {
+        bool joined = strncmp(argv[i], "--insert=", 9) == 0, apart = strcmp(argv[i], "--insert") == 0;
+        const char *layers = joined ? argv[i] + 9 : apart && i + 1 < argc ? argv[i + 1] : NULL;
+        if (!layers || !tern_net_find(word)) continue;
+        snprintf(name, sizeof name, "%s-%s", word, layers);
+        net = tern_net_find(name);
+    }
+    return net ? net->name : word;
+}
+
 tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc, char **argv)
 {
     *cli = (tern_cli){.command = command, .argc = argc, .argv = argv};
     bool plain = false; /* behind -- */
-    for (int i = 0; command->net_options && i < argc && !cli->net; i++) cli->net = tern_net_find(argv[i]);
+    for (int i = 0; command->net_options && i < argc && !cli->net; i++)
+        cli->net = tern_net_find(inserted(argv[i], argc, argv));
     for (int i = 0; i < argc; i++) {
         if (!plain && strcmp(argv[i], "--") == 0) {
             plain = true;
@@ -205,7 +221,7 @@ tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc,
             if (cli->count >= command->most)
                 return tern_fail(TERN_USAGE, "%s: unexpected argument \"%s\"; usage: tern %s %s",
                                  command->name, argv[i], command->name, command->usage);
-            cli->arguments[cli->count++] = argv[i];
+            cli->arguments[cli->count++] = command->net_options ? inserted(argv[i], argc, argv) : argv[i];
         }
     }
     cli->json = tern_cli_has(cli, "json");

@@ -6,8 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-#define SIDE 64
-#define GRID 9 /* nodes of the texture's coarse lattice */
+#define SIDE   64
+#define FRAMES 16
+#define GRID   9 /* nodes of the texture's coarse lattice */
 
 /* Smooth noise: values of a lattice of 8 pixels, and half as much of one of 2 pixels. */
 static void paint_texture(tern_rng rng, uint8_t *out)
@@ -42,8 +43,10 @@ static void make_clip(const uint8_t *picture, tern_rng rng, int direction, int s
            way = 16 + 12 * tern_rng_uniform(rng, 0); /* pixels in a clip */
     double x = SIDE / 2.0 + 8 * (tern_rng_uniform(rng, 1) - 0.5),
            y = SIDE / 2.0 + 8 * (tern_rng_uniform(rng, 2) - 0.5);
+    int whole =
+        steps > FRAMES ? steps : FRAMES; /* fewer frames are the middle of the way, not a faster one */
     for (int t = 0; t < steps; t++) {
-        double part = steps > 1 ? way * ((double)t / (steps - 1) - 0.5) : 0;
+        double part = way * ((t + (whole - steps) / 2) / (double)(whole - 1) - 0.5);
         tern_pose pose = {x + cos(angle) * part, y + sin(angle) * part, 1, 0};
         tern_scene_place(picture, 28, 28, &pose, SIDE, SIDE, draw, out + t * SIDE * SIDE);
     }
@@ -52,7 +55,7 @@ static void make_clip(const uint8_t *picture, tern_rng rng, int direction, int s
 static tern_status make_split(const tern_split *garments, const tern_dataset_options *o, int clips,
                               uint64_t stream, tern_split *out)
 {
-    int steps = o->timesteps ? o->timesteps : 16;
+    int steps = o->timesteps ? o->timesteps : FRAMES;
     if (clips > garments->labels.shape.dim[0]) clips = (int)garments->labels.shape.dim[0];
     TERN_TRY(tern_tensor_new(&out->images, TERN_U8, &TERN_SHAPE(clips, steps, 1, SIDE, SIDE)));
     TERN_TRY(tern_tensor_new(&out->labels, TERN_I32, &TERN_SHAPE(clips)));

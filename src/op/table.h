@@ -28,6 +28,9 @@
     X(alif) X(alif_grad)                                         /* alif.c: neurons whose threshold adapts */          \
     X(leak) X(leak_grad)                                         /* leak.c: leaky integration over time */             \
     X(levels) X(levels_grad)                                     /* levels.c: multi-level spikes */                    \
+    X(quantise) X(quantise_grad)                                 /* delta.c: activations in learned steps */            \
+    X(variation) X(variation_grad)                               /* variation.c: how much changes over time */         \
+    X(delta_levels) X(delta_weight) X(delta_product)             /* delta_infer.c: multiply changes only */            \
     X(poisson) X(latency) X(change)                              /* encode.c: numbers to spikes in time */             \
     X(scan)                                                      /* scan.c: a body graph over time */                  \
     X(cross_entropy) X(cross_entropy_grad)                       /* loss.c */                                          \

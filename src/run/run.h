@@ -38,6 +38,8 @@ tern_status tern_session_bind(tern_session *session, const char *input, const vo
 tern_status tern_session_run(tern_session *session, uint64_t run);
 /* An output of the last run; valid until the next one. */
 tern_status tern_session_output(tern_session *session, const char *name, tern_tensor *out);
+/* A state as the last run left it. */
+tern_status tern_session_state(tern_session *session, const char *name, tern_tensor *out);
 /* A new sequence: states that are not kept go back to their initial values. */
 void tern_session_reset(tern_session *session);
 

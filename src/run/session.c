@@ -297,6 +297,16 @@ tern_status tern_session_output(tern_session *session, const char *name, tern_te
     return TERN_OK;
 }
 
+tern_status tern_session_state(tern_session *session, const char *name, tern_tensor *out)
+{
+    const tern_graph *g = session->program->graph;
+    tern_value v = tern_find_value(g, name);
+    if (!v.id || g->values[v.id].kind != TERN_VALUE_STATE)
+        return tern_fail(TERN_FAILED, "the program has no state \"%s\"", name);
+    *out = (tern_tensor){g->values[v.id].type.dtype, g->values[v.id].type.shape, session->memory[v.id]};
+    return TERN_OK;
+}
+
 void tern_session_reset(tern_session *session)
 {
     const tern_graph *g = session->program->graph;

@@ -3,6 +3,7 @@
 
 #include "op/op.h"
 #include "op/optimiser.h"
+#include "quant/quant.h"
 #include "train/rule.h"
 
 #include <string.h>
@@ -26,23 +27,70 @@ static tern_status pass(tern_graph **graph, tern_status (*apply)(const tern_grap
     return TERN_OK;
 }
 
-/* Forward graph with output "logits" and, to train, "loss". */
+int tern_model_frames(const tern_net *net, const tern_shape *sample)
+{
+    return !net->spiking && net->sample.rank == 3 && sample->rank == 4 ? (int)sample->dim[0] : 1;
+}
+
+/* Logits of images; of clips [B,T,C,H,W] frame by frame (rows [T B]): the logarithm of the mean of their softmax. */
+static tern_value logits_of(tern_graph *g, const tern_net *net, const void *parameters, tern_value image,
+                            int frames)
+{
+    tern_shape s = tern_shape_of(g, image);
+    if (frames == 1) return net->build(g, parameters, image);
+    image = tern_permute(g, image, TERN_SHAPE(1, 0, 2, 3, 4));
+    image = tern_reshape(g, image, TERN_SHAPE(frames * s.dim[0], s.dim[2], s.dim[3], s.dim[4]));
+    tern_value logits = tern_softmax(g, net->build(g, parameters, image));
+    tern_layer(g, "frames", "frames");
+    logits = tern_mean(g, tern_reshape(g, logits, TERN_SHAPE(frames, s.dim[0], -1)), .axis = 0);
+    return tern_log(g, tern_add(g, logits, tern_scalar(g, 1e-7))); /* where all is 0 but for one class */
+}
+
+/* Delta layers where the net asks for them, and in training their penalty as part of the loss. */
+static tern_status add_delta(tern_graph **graph, const tern_net *net, const void *parameters, int frames,
+                             const tern_recipe *recipe)
+{
+    if (net->delta) {
+        const tern_delta_parameters *p = (const void *)((const char *)parameters + net->delta);
+        tern_delta_args layer = {.per = (tern_step_per)p->per, .start = p->start};
+        tern_graph *result = NULL;
+        TERN_TRY(tern_pass_insert_delta(*graph, &layer, &result));
+        tern_graph_close(*graph);
+        *graph = result;
+    }
+    tern_graph *g = *graph;
+    if (!recipe || recipe->delta_rate == 0) return TERN_OK;
+    g->layer = "loss";
+    tern_value penalty = tern_delta_penalty(g, frames, recipe->delta_values);
+    if (!penalty.id && tern_graph_status(g) == TERN_OK)
+        return tern_fail(TERN_USAGE, "net %s has no delta layers that a penalty could act on; take %s-delta",
+                         net->name, net->name);
+    penalty = tern_multiply(g, penalty, tern_scalar(g, recipe->delta_rate));
+    for (int i = 0; i < g->output_count; i++)
+        if (strcmp(g->outputs[i].name, "loss") == 0)
+            g->outputs[i].value = tern_add(g, g->outputs[i].value, penalty);
+    return tern_graph_status(g);
+}
+
+/* Forward graph with output "logits" and, to train (a recipe), "loss". */
 static tern_status forward(tern_graph **graph, const tern_net *net, const void *parameters,
                            const tern_shape *sample, int batch, const tern_graph_options *options,
-                           double smoothing)
+                           const tern_recipe *recipe)
 {
     TERN_TRY(tern_graph_open(graph, options));
     tern_graph *g = *graph;
+    int frames = tern_model_frames(net, sample);
     tern_value image = tern_input(g, "image", TERN_F32, batched(sample, batch));
-    tern_value logits = net->build(g, parameters, image);
+    tern_value logits = logits_of(g, net, parameters, image, frames);
     tern_output(g, "logits", logits);
     if (options->training) {
         tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
         tern_layer(g, "loss", "loss");
-        tern_output(g, "loss", tern_cross_entropy(g, logits, labels, .smoothing = smoothing));
+        tern_output(g, "loss", tern_cross_entropy(g, logits, labels, .smoothing = recipe->smoothing));
     }
     tern_status status = tern_graph_status(g);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    TERN_TRY(add_delta(graph, net, parameters, frames, recipe));
     TERN_TRY(pass(graph, tern_pass_hoist));
     if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));
     TERN_TRY(pass(graph, tern_pass_fold));
@@ -54,7 +102,7 @@ tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void
 {
     *graph = NULL;
     tern_status status =
-        forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, 0);
+        forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, NULL);
     if (status == TERN_OK) return TERN_OK;
     tern_graph_close(*graph);
     *graph = NULL;
@@ -135,7 +183,7 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
     *graph = NULL;
     tern_graph_options options = {.training = true, .seed = recipe->seed};
     bool whole = recipe->rule == TERN_BPTT;
-    tern_status status = whole ? forward(graph, net, parameters, sample, batch, &options, recipe->smoothing)
+    tern_status status = whole ? forward(graph, net, parameters, sample, batch, &options, recipe)
                                : learn_by_step(graph, net, parameters, sample, batch, recipe);
     if (status == TERN_OK && whole) status = learn(*graph, recipe);
     if (status == TERN_OK) status = pass(graph, tern_pass_common);

@@ -62,7 +62,9 @@ typedef struct tern_recipe {
     int epochs, batch;
     bool flip;
     int crop;
-    int patience; /* stop after so many epochs without a better test accuracy; 0: never */
+    double delta_rate; /* of the penalty on what delta layers let change over time */
+    bool delta_values; /* .. on their values instead (L1): the baseline */
+    int patience;      /* stop after so many epochs without a better test accuracy; 0: never */
     uint64_t seed;
 } tern_recipe;
 
@@ -85,6 +87,8 @@ tern_status tern_model_open(tern_model *model, const tern_net *net, const void *
                             const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
                             tern_pool *pool);
 void tern_model_close(tern_model *model);
+/* Frames of a clip [T,C,H,W] that a net of images takes one by one; 1 for what it takes whole. */
+int tern_model_frames(const tern_net *net, const tern_shape *sample);
 /* The inference graph alone, with passes applied: for cost and show.  The caller closes it. */
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed);
