@@ -8,7 +8,8 @@
 #define SUM_BLOCK   256 /* of k: a panel of A stays in the first-level cache, those of B in the second */
 #define SLAB_FLOATS (2 * 1024 * 1024) /* packed at a time: fits a last-level cache */
 #define SLAB_SPAN   2048              /* rows of A, rows of B packed at a time */
-#define LOCAL_SPAN  512 /* a factor this narrow is packed whole, the other one by each task for itself */
+#define LOCAL_SPAN  512  /* a factor this narrow is packed whole, the other one by each task for itself */
+#define LOCAL_SUMS  2048 /* for the whole factor is read by each task */
 #define LOCAL_TASKS 16
 #define SERIAL_MACS (256 * 1024) /* below this, waking threads costs more than it brings */
 #define TASK_MACS   (256 * 1024) /* a task is at least this, when there are few */
@@ -42,8 +43,9 @@ static layout lay_out(const tern_product *p)
     l.sum_block = tern_sum_block(k);
     l.slab_rows = panels;
     l.slab_columns = ceil_div(p->n, l.columns);
-    l.local_b = !p->packed_b && p->m <= LOCAL_SPAN && l.slab_columns * batch >= LOCAL_TASKS;
-    l.local_a = !l.local_b && p->n <= LOCAL_SPAN && l.slab_rows * batch >= LOCAL_TASKS;
+    l.local_b =
+        !p->packed_b && p->m <= LOCAL_SPAN && k <= LOCAL_SUMS && l.slab_columns * batch >= LOCAL_TASKS;
+    l.local_a = !l.local_b && p->n <= LOCAL_SPAN && k <= LOCAL_SUMS && l.slab_rows * batch >= LOCAL_TASKS;
     if (!l.local_a) l.slab_rows = min(l.slab_rows, SLAB_SPAN / l.rows);
     if (!l.local_b) l.slab_columns = min(l.slab_columns, SLAB_SPAN / l.columns);
     int64_t a_width = l.local_a ? 0 : l.slab_rows * l.rows;
@@ -205,8 +207,8 @@ static void multiply_block(const slab *s, const part *t, int64_t m, int64_t n, i
 static void multiply_shared(const slab *s, const part *t)
 {
     for (int64_t k = 0; k < s->sums; k += s->layout.sum_block)
-        for (int64_t m = t->from_m; m < t->to_m; m++)
-            for (int64_t n = t->from_n; n < t->to_n; n++) multiply_block(s, t, m, n, k, NULL, NULL);
+        for (int64_t n = t->from_n; n < t->to_n; n++)
+            for (int64_t m = t->from_m; m < t->to_m; m++) multiply_block(s, t, m, n, k, NULL, NULL);
 }
 
 static void multiply_local_a(const slab *s, const part *t)
@@ -273,7 +275,7 @@ static void cut_tasks(slab *s)
         s->tile_columns = max(min(8, n * s->batches / LOCAL_TASKS), 1);
         return;
     }
-    s->tile_rows = min(m, 8);
+    s->tile_rows = min(m, 20);
     s->tile_columns = min(n, m <= 2 ? 2 : 8);
     while (s->tile_columns > 1 && s->tile_rows * s->tile_columns * block > TASK_MACS &&
            s->batches * ceil_div(m, s->tile_rows) * ceil_div(n, s->tile_columns) < 16)

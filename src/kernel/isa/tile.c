@@ -3,6 +3,8 @@
  * registers for a row of B; each element is one chain of multiply-adds in the order of k. */
 #include "kernel/isa/isa.h"
 
+#define AHEAD 24
+
 TERN_INLINE void tile(const int rows, const int vectors, int64_t k, const float *restrict a, int64_t a_step,
                       const float *restrict b, float *restrict c, int64_t row_stride, bool add)
 {
@@ -11,8 +13,13 @@ TERN_INLINE void tile(const int rows, const int vectors, int64_t k, const float 
     {
         sum[i][0] = (vf){0};
         sum[i][1] = (vf){0};
+        __builtin_prefetch(c + i * row_stride, 1, 2);
+        if (vectors == 2) __builtin_prefetch(c + i * row_stride + TERN_LANES, 1, 2);
     }
     for (; k > 0; k--, a += a_step, b += 2 * TERN_LANES) {
+        __builtin_prefetch(a + AHEAD * TERN_TILE_ROWS);
+        __builtin_prefetch(b + AHEAD * 2 * TERN_LANES);
+        if (vectors == 2) __builtin_prefetch(b + AHEAD * 2 * TERN_LANES + TERN_LANES);
         vf b0 = tern_load(b), b1 = vectors == 2 ? tern_load(b + TERN_LANES) : b0;
         TERN_UNROLL for (int i = 0; i < rows; i++)
         {
