@@ -206,6 +206,12 @@ static void multiply_block(const slab *s, const part *t, int64_t m, int64_t n, i
 
 static void multiply_shared(const slab *s, const part *t)
 {
+    if (s->panels_a <= 2) { /* B is read once, in the order in which it lies */
+        for (int64_t n = t->from_n; n < t->to_n; n++)
+            for (int64_t k = 0; k < s->sums; k += s->layout.sum_block)
+                for (int64_t m = t->from_m; m < t->to_m; m++) multiply_block(s, t, m, n, k, NULL, NULL);
+        return;
+    }
     for (int64_t k = 0; k < s->sums; k += s->layout.sum_block)
         for (int64_t n = t->from_n; n < t->to_n; n++)
             for (int64_t m = t->from_m; m < t->to_m; m++) multiply_block(s, t, m, n, k, NULL, NULL);

@@ -3,7 +3,24 @@
  * registers for a row of B; each element is one chain of multiply-adds in the order of k. */
 #include "kernel/isa/isa.h"
 
-#define AHEAD 24
+#define NEAR 24  /* rows of the panels between a prefetch into the first cache and its use */
+#define FAR  256 /* the same for the second: about the next panel */
+
+/* What the loop reads next, where a row of B fills cache lines; else it would be asked for twice. */
+TERN_INLINE void fetch_ahead(const int rows, const int vectors, const float *a, const float *b)
+{
+#if TERN_VECTOR_BYTES == 64
+    const int row = 2 * TERN_LANES;
+    __builtin_prefetch(a + NEAR * TERN_TILE_ROWS);
+    __builtin_prefetch(b + NEAR * row);
+    if (vectors == 2) __builtin_prefetch(b + NEAR * row + TERN_LANES);
+    if (rows < 4) return; /* too little work to hide more */
+    __builtin_prefetch(b + FAR * row, 0, 2);
+    if (vectors == 2) __builtin_prefetch(b + FAR * row + TERN_LANES, 0, 2);
+#else
+    (void)rows, (void)vectors, (void)a, (void)b;
+#endif
+}
 
 TERN_INLINE void tile(const int rows, const int vectors, int64_t k, const float *restrict a, int64_t a_step,
                       const float *restrict b, float *restrict c, int64_t row_stride, bool add)
@@ -14,12 +31,11 @@ TERN_INLINE void tile(const int rows, const int vectors, int64_t k, const float 
         sum[i][0] = (vf){0};
         sum[i][1] = (vf){0};
         __builtin_prefetch(c + i * row_stride, 1, 2);
-        if (vectors == 2) __builtin_prefetch(c + i * row_stride + TERN_LANES, 1, 2);
+        if (vectors == 2 && TERN_VECTOR_BYTES == 64)
+            __builtin_prefetch(c + i * row_stride + TERN_LANES, 1, 2);
     }
     for (; k > 0; k--, a += a_step, b += 2 * TERN_LANES) {
-        __builtin_prefetch(a + AHEAD * TERN_TILE_ROWS);
-        __builtin_prefetch(b + AHEAD * 2 * TERN_LANES);
-        if (vectors == 2) __builtin_prefetch(b + AHEAD * 2 * TERN_LANES + TERN_LANES);
+        fetch_ahead(rows, vectors, a, b);
         vf b0 = tern_load(b), b1 = vectors == 2 ? tern_load(b + TERN_LANES) : b0;
         TERN_UNROLL for (int i = 0; i < rows; i++)
         {
