@@ -85,7 +85,7 @@ static tern_status learn(tern_graph *g)
         tern_value m = tern_state(g, name, TERN_F32, s, (tern_init){TERN_INIT_ZERO, 0}, true);
         snprintf(name, sizeof name, "square%d", i);
         tern_value v = tern_state(g, name, TERN_F32, s, (tern_init){TERN_INIT_ZERO, 0}, true);
-        tern_apply(g, &tern_op_adam, &(tern_adam_op){0.9, 0.999, 1e-8, 0, false},
+        tern_apply(g, &tern_op_adam, &(tern_adam_op){0.9, 0.999, 1e-8, 0, false, false},
                    (tern_value[]){p[i], d[i], m, v, rate, step}, 6, out);
         tern_next(g, p[i], out[0]);
         tern_next(g, m, out[1]);

@@ -168,10 +168,12 @@ tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args ar
 #define TERN_LINEAR_(g, x, ...) tern_linear_with(g, x, (tern_linear_args){.bias = true, __VA_ARGS__})
 
 /* y = W * x + b over images.  x [..,C,H,W] -> [..,out,OH,OW]; parameters <name>.weight [out,C/groups,K,K] (K along H is 1
- * where H is 1), <name>.bias [out], uniform in +-1/sqrt(fan-in). */
+ * where H is 1), <name>.bias [out], uniform in +-1/sqrt(fan-in); deviation > 0: weights normal with that standard
+ * deviation. */
 typedef struct tern_conv2d_args {
     int out, kernel, stride, pad, dilation, groups;
     bool bias;
+    double deviation;
     const char *name;
 } tern_conv2d_args;
 tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args args);
@@ -230,9 +232,11 @@ tern_value tern_heaviside(tern_graph *graph, tern_value x);
 tern_value tern_round(tern_graph *graph, tern_value x);
 tern_value tern_floor(tern_graph *graph, tern_value x);
 
-/* In a training graph a share `rate` of the elements becomes 0 and the rest grows by 1/(1 - rate); else x itself. */
+/* In a training graph a share `rate` of the elements becomes 0 and the rest grows by 1/(1 - rate); else x itself.
+ * over_time: the slices along axis 0 (time steps) lose the same elements. */
 typedef struct tern_dropout_args {
     double rate;
+    bool over_time;
     const char *name;
 } tern_dropout_args;
 tern_value tern_dropout_with(tern_graph *graph, tern_value x, tern_dropout_args args);
@@ -358,15 +362,18 @@ typedef enum tern_reset {
  *     s_t = u_t >= threshold (> with strict),   v_t by the reset rule.
  * tau 0: no leak (IF).  leak >= 0 says what stays of the membrane instead of 1 - 1/tau; gain is 1 then.
  * learn_tau: 1/tau is sigmoid(<name>.w), w learned, one per layer (PLIF; Fang et al., ICCV 2021).
- * learn_leak, learn_threshold: <name>.leak, <name>.threshold, learned as they are, one per layer (DIET-SNN).
+ * learn_leak, learn_threshold: <name>.leak, <name>.threshold, learned as they are, one per layer (DIET-SNN);
+ * an update keeps the leak at 1 or below.
  * normalised: the surrogate is taken at u / threshold - 1 instead of u - threshold.
  * detach_reset: the reset carries no gradient.  truncate k: the gradient through time is cut every k steps (0: never;
- * 1: spatial learning only).  In a stepping graph T is 1 and v is a state of the layer. */
+ * 1: spatial learning only).  In a stepping graph T is 1 and v is a state of the layer.
+ * memoryless: a sequence is one step.  Nothing is carried from step to step, so leak and reset have no effect, and there
+ * is no membrane to keep. */
 typedef struct tern_lif_args {
     double tau, leak, threshold, v_reset;
     tern_reset reset;
     bool decay_input, detach_reset, strict, normalised;
-    bool learn_tau, learn_leak, learn_threshold;
+    bool learn_tau, learn_leak, learn_threshold, memoryless;
     tern_surrogate surrogate;
     double alpha;
     int truncate;

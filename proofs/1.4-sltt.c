@@ -96,7 +96,7 @@ static void learn(tern_graph *g, const tern_learned *l)
                            true),
             v = tern_state(g, tern_arena_format(&g->arena, "%s.square", name), TERN_F32, s, (tern_init){0},
                            true);
-        tern_apply(g, &tern_op_adam, &(tern_adam_op){0.9, 0.999, 1e-8, 0, false},
+        tern_apply(g, &tern_op_adam, &(tern_adam_op){0.9, 0.999, 1e-8, 0, false, false},
                    (tern_value[]){l->params[i], l->grads[i], m, v, rate, step}, 6, out);
         tern_next(g, l->params[i], out[0]);
         tern_next(g, m, out[1]);

@@ -39,8 +39,9 @@ typedef enum values {
     LABELS,
     SPIKES,
     RATE,
-    COUNTS
-} values; /* COUNTS: whole numbers, many of them 0 */
+    COUNTS,  /* whole numbers, many of them 0 */
+    QUARTERS /* of spikes, pooled */
+} values;
 
 typedef struct spec {
     const tern_op *op;
@@ -54,10 +55,17 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32};
-    s->in[s->nin] = (tern_type){dtypes[v], shape};
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32};
+    s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;
+}
+
+/* What the left factor of a product may be. */
+static values factor(void)
+{
+    static const values kinds[] = {NORMAL, SPIKES, QUARTERS};
+    return kinds[below(3)];
 }
 
 static void absent(spec *s)
@@ -87,8 +95,8 @@ static void make_linear(spec *s)
 {
     int64_t rows, in, out;
     linear_sizes(&rows, &in, &out);
-    bool spikes = below(2);
-    input(s, TERN_SHAPE(rows, in), spikes ? SPIKES : NORMAL, !spikes);
+    values x = factor();
+    input(s, TERN_SHAPE(rows, in), x, x == NORMAL);
     input(s, TERN_SHAPE(out, in), NORMAL, true);
     if (below(2)) input(s, TERN_SHAPE(out), NORMAL, true);
 }
@@ -106,19 +114,31 @@ static void make_linear_grad_weight(spec *s)
     int64_t rows, in, out;
     linear_sizes(&rows, &in, &out);
     s->args[0] = (char)below(2); /* bias */
-    input(s, TERN_SHAPE(rows, in), below(2) ? SPIKES : NORMAL, false);
+    input(s, TERN_SHAPE(rows, in), factor(), false);
     input(s, TERN_SHAPE(rows, out), NORMAL, false);
 }
 
 typedef struct dropout_args {
     double rate;
     int stream;
+    bool over_time;
 } dropout_args;
 
 static void make_dropout(spec *s)
 {
-    ARGS(s, dropout_args, 0.3, 77);
-    input(s, some_shape(), NORMAL, true);
+    ARGS(s, dropout_args, 0.3, 77, below(2));
+    if (below(2)) /* what the fast kernel takes: whole words of the mask */
+        input(s, TERN_SHAPE(between(1, 4), 64 * between(1, 300)), below(2) ? SPIKES : NORMAL, false);
+    else
+        input(s, some_shape(), NORMAL, true);
+}
+
+static void make_dropout_grad(spec *s)
+{
+    tern_shape shape = some_shape();
+    ARGS(s, dropout_args, 0.3, 77, below(2));
+    input(s, shape, NORMAL, false);
+    input(s, shape, SPIKES, false);
 }
 
 static void make_matmul(spec *s)
@@ -352,12 +372,14 @@ static void make_sgd(spec *s)
 static void make_adam(spec *s)
 {
     tern_shape p = some_shape();
-    ARGS(s, tern_adam_op, 0.9, 0.999, 1e-6, 0.01, below(2));
+    bool highest = below(2);
+    ARGS(s, tern_adam_op, 0.9, 0.999, 1e-6, 0.01, below(2), highest);
     for (int i = 0; i < 3; i++) input(s, p, NORMAL, false);
     input(s, p, POSITIVE, false);
     input(s, TERN_SHAPE(1), RATE, false);
     input(s, TERN_SHAPE(1), LABELS, false);
     s->in[5].dtype = TERN_F32;
+    if (highest) input(s, p, POSITIVE, false);
 }
 
 /* decay, steps of a static input */
@@ -463,6 +485,7 @@ static const struct {
     void (*make)(spec *);
 } cases[] = {
     ELEMENT_CASES{"dropout", make_dropout},
+    {"dropout_grad", make_dropout_grad},
     {"matmul", make_matmul},
     {"softmax", make_unary},
     {"softmax_grad", make_unary_grad},

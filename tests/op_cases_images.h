@@ -34,8 +34,8 @@ static void make_conv2d(spec *s)
 {
     conv_case c = some_conv();
     ARGS(s, conv_args, c.stride, c.pad, c.dilation, c.groups, {0});
-    bool spikes = below(2);
-    input(s, TERN_SHAPE(c.n, c.c, c.h, c.w), spikes ? SPIKES : NORMAL, !spikes);
+    values x = factor();
+    input(s, TERN_SHAPE(c.n, c.c, c.h, c.w), x, x == NORMAL);
     input(s, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), NORMAL, true);
     if (below(2)) input(s, TERN_SHAPE(c.o), NORMAL, true);
 }
@@ -52,7 +52,7 @@ static void make_conv2d_grad_weight(spec *s)
 {
     conv_case c = some_conv();
     ARGS(s, conv_args, c.stride, c.pad, c.dilation, c.groups, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k));
-    input(s, TERN_SHAPE(c.n, c.c, c.h, c.w), below(2) ? SPIKES : NORMAL, false);
+    input(s, TERN_SHAPE(c.n, c.c, c.h, c.w), factor(), false);
     input(s, TERN_SHAPE(c.n, c.o, c.oh, c.ow), NORMAL, false);
 }
 

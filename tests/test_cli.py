@@ -264,6 +264,38 @@ def rules():
     bad(2, "have 5 frames, the net 3 steps; give --timesteps 5", "train", *small, "--timesteps", "3", "-o", work / "never")
 
 
+def conversion():
+    ann, snn, iir = work / "ann", work / "snn", work / "iir"
+    small = ["--batch", "20", "--crop", "0", "--flip", "no"]
+    document("train", "vgg", "--width", "2", "--hidden", "8", "--data", work / "data", *small, "--epochs", "2", "-o", ann)
+    d = document("convert", ann, "--to", "snn", "--threshold-percentile", "90", "--calib", "40", "--calib-steps", "6", "--timesteps", "3", "-o", snn)
+    check("convert", len(d["thresholds"]) == 4 and all(t > 0 for t in d["thresholds"].values()) and d["spikes_per_neuron"] > 0, d)
+    config = json.loads((snn / "config.json").read_text())
+    check("config of a converted run", config["parameters"]["timesteps"] == 3 and config["converted_from"] == str(ann))
+    check("eval of a converted run", document("eval", snn)["accuracy"] == d["test_accuracy"])
+    stages = ["train", snn, "--timesteps-schedule", "3,1", "--epochs-per-stage", "2", *small, "--optimiser", "amsgrad",
+              "--schedule", "milestones", "--milestones", "60,80", "--step-factor", "0.2"]
+    d = document(*stages, "-o", iir)
+    check("stages", [s["epochs"] for s in d["stages"]] == [2, 2] and d["stages"][1]["run"] == str(iir / "T1"), d)
+    for t in 3, 1:
+        c = json.loads((iir / f"T{t}" / "config.json").read_text())
+        check("a stage is a run", c["parameters"]["timesteps"] == t and c["data"] == str(work / "data"), c)
+    bad(2, "holds a run already", *stages, "-o", iir)
+    shutil.rmtree(iir / "T1")
+    again = document(*stages, "-o", iir, "--resume")
+    check("stages are resumed", [s["test_loss"] for s in again["stages"]] == [s["test_loss"] for s in d["stages"]], again)
+    check("membranes of one step", document("plan", iir / "T1", "--stepping")["membranes"] == 0)
+    p, c = document("plan", iir / "T3", "--stepping"), document("cost", iir / "T3", "--stepping")
+    check("membranes of several", p["membranes"] == c["membrane_bytes"] > 0 and p["membrane_traffic"] == 2 * p["membranes"], p)
+    bad(2, "is a run of a spiking net already", "convert", snn, "-o", work / "x")
+    bad(2, "found the net vgg", "convert", "vgg")
+    bad(2, "holds a run already", "convert", ann, "-o", snn)
+    bad(2, "expected whole falling numbers", "train", snn, "--timesteps-schedule", "1,2", "-o", work / "x")
+    bad(2, "with commas between", "train", snn, "--timesteps-schedule", "2,x", "-o", work / "x")
+    bad(2, "tern convert first", "train", ann, "--timesteps-schedule", "2,1", "-o", work / "x")
+    bad(2, "no effect without --timesteps-schedule", "train", snn, "--epochs-per-stage", "2", "-o", work / "x")
+
+
 def png_pixels(data):
     """Rows of an 8-bit grey PNG; every checksum is verified."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
@@ -441,6 +473,7 @@ try:
     trained = runs()
     rules()
     reports(trained)
+    conversion()
     damage_in_runs(trained)
     disks(trained)
     interruption()

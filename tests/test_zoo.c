@@ -74,6 +74,7 @@ static tern_work by_reference(const tern_graph *g, const tern_store *store, cons
                           .nout = node->nout,
                           .in = in,
                           .out = out,
+                          .levels = g->values[node->in[0].id].type.levels,
                           .counter = fixed[node->out[0].id] ? NULL : &counted};
         void *scratch = node->op->scratch ? tern_take(node->op->scratch(&call) + 64) : NULL;
         call.scratch = scratch;

@@ -8,7 +8,8 @@
 /* The nets, one line each. */
 #define TERN_NETS(X)                                                                                         \
     X(mlp)                                                                                                   \
-    X(lenet) X(cnn) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet)
+    X(lenet)                                                                                                 \
+    X(cnn) X(vgg) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear     tern_linear
@@ -20,6 +21,7 @@
 #define frames     tern_frames
 #define flatten    tern_flatten
 #define mean       tern_mean
+#define sum        tern_sum
 #define relu       tern_relu
 #define add        tern_add
 #define dropout    tern_dropout

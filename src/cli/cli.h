@@ -150,6 +150,9 @@ tern_samples tern_samples_of(const tern_dataset *dataset, bool train);
 tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset_options options,
                            const tern_cli *cli, tern_subject *subject);
 
+/* Pixels are normalised as in the training that this config.json is of. */
+void tern_samples_normalise_as(tern_samples *samples, const json_t *config);
+
 json_t *tern_work_json(const tern_work *work);
 json_t *tern_evaluation_json(const tern_evaluation *evaluation, const tern_dataset *dataset);
 

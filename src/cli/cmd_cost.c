@@ -10,6 +10,8 @@ static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"density", 0, TERN_NUMBER, "D", "0.1",
      "share of neurons that fire in a step, where nothing was measured", "0..1"},
+    {"stepping", 0, TERN_FLAG, NULL, NULL, "of one time step, membranes being kept in memory between steps",
+     NULL},
     {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
     TERN_INPUT_OPTION,
     {0},
@@ -36,17 +38,18 @@ typedef struct tern_cost_job {
     json_t *layers;      /* on the machine below */
     char layers_on[128]; /* the machine asked for; of all, the reference or else the first that fits */
     char refusal[320];   /* why the one machine that was asked for does not do */
+    double membranes, membrane_traffic; /* bytes */
 } tern_cost_job;
 
 /* Work that an evaluation measured for a layer, spread over its steps in the proportion of the counted work. */
-static tern_status use_measured(tern_cost_job *job, json_t *layers, int batch)
+static tern_status use_measured(tern_cost_job *job, json_t *layers, double samples)
 {
     size_t index;
     json_t *layer;
     json_array_foreach(layers, index, layer)
     {
         const char *name = json_string_value(json_object_get(layer, "name"));
-        double measured = json_number_value(json_object_get(layer, "accumulates")) * batch, counted = 0;
+        double measured = json_number_value(json_object_get(layer, "accumulates")) * samples, counted = 0;
         if (!name) continue;
         for (int s = 0; s < job->query.count; s++)
             if (strcmp(job->tasks[s].label, name) == 0) counted += job->tasks[s].work.accumulates;
@@ -57,7 +60,8 @@ static tern_status use_measured(tern_cost_job *job, json_t *layers, int batch)
     return TERN_OK;
 }
 
-static tern_status read_measured(tern_cost_job *job, const char *folder, int batch)
+/* Of so many samples; a step is a share of one. */
+static tern_status read_measured(tern_cost_job *job, const char *folder, double samples)
 {
     char path[4096];
     json_t *eval;
@@ -66,7 +70,7 @@ static tern_status read_measured(tern_cost_job *job, const char *folder, int bat
     if (status != TERN_OK) return tern_in(status, "spike rates of %s (tern eval writes them)", folder);
     json_t *layers = json_object_get(eval, "layers");
     status = json_is_array(layers)
-                 ? use_measured(job, layers, batch)
+                 ? use_measured(job, layers, samples)
                  : tern_fail(TERN_FAILED, "%s: \"layers\" is missing; run tern eval %s again", path, folder);
     json_decref(eval);
     return status;
@@ -83,7 +87,11 @@ static tern_status prepare(tern_cost_job *job, double density)
     TERN_TRY(tern_program_work(job->program, density, job->steps));
     tern_memory_need need;
     TERN_TRY(tern_program_memory(job->program, &need));
-    for (size_t i = 0; i < count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
+    for (size_t i = 0; i < count; i++) {
+        job->tasks[i] = tern_task_of(&job->steps[i]);
+        job->membrane_traffic += job->steps[i].traffic.membranes;
+    }
+    job->membranes = need.membranes;
     job->query = (tern_cost_query){job->tasks, (int)count, need.weights, need.state, need.arena, need.inputs};
     return TERN_OK;
 }
@@ -170,9 +178,10 @@ static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *tabl
 static json_t *document(const tern_cost_job *job, json_t *machines)
 {
     double paper = 4.6e-12 * job->total.macs + 0.9e-12 * job->total.accumulates;
-    return json_pack("{s:o,s:f,s:s,s:o,s:s,s:o}", "work", tern_work_json(&job->total), "paper_energy_joules",
-                     paper, "spike_rates", job->measured ? "measured" : "assumed", "machines", machines,
-                     "layers_on", job->layers_on, "layers",
+    return json_pack("{s:o,s:f,s:f,s:f,s:s,s:o,s:s,s:o}", "work", tern_work_json(&job->total),
+                     "paper_energy_joules", paper, "membrane_bytes", job->membranes, "membrane_traffic_bytes",
+                     job->membrane_traffic, "spike_rates", job->measured ? "measured" : "assumed", "machines",
+                     machines, "layers_on", job->layers_on, "layers",
                      job->layers ? json_incref(job->layers) : json_array());
 }
 
@@ -184,6 +193,9 @@ static void print_total(const tern_cost_job *job, double density)
            tern_human(b, job->total.accumulates, ""), job->measured ? "measured)" : "assumed: ");
     if (!job->measured) printf("%g of neurons in a step; --trained RUN takes measured ones)", density);
     printf("; paper-energy %s\n", tern_human(c, paper, "J"));
+    if (tern_cli_has(job->cli, "stepping"))
+        printf("of one time step; membranes %.0f bytes, %.0f bytes of them moved\n", job->membranes,
+               job->membrane_traffic);
 }
 
 /* Costs on each machine named, one a line. */
@@ -202,7 +214,7 @@ static tern_status cost_all(tern_cost_job *job, char *names, tern_grid *table, j
 static tern_status show(tern_cost_job *job, double density, tern_grid *table, json_t *costs)
 {
     char path[4096];
-    if (job->folder && !job->one) {
+    if (job->folder && !tern_cli_has(job->cli, "stepping") && !job->one) {
         TERN_TRY(tern_run_path(path, job->folder, "cost.json"));
         TERN_TRY(tern_write_json(path, json_incref(costs)));
     }
@@ -245,15 +257,18 @@ static tern_status run_cost(tern_cli *cli)
     double density = tern_cli_number(cli, "density");
     const char *trained = tern_cli_text(cli, "trained");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_status status = TERN_OK;
-    if (status == TERN_OK) status = tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    bool stepping = tern_cli_has(cli, "stepping");
+    int steps = stepping ? tern_net_steps(s.net, s.parameters) : 1;
+    tern_status status = stepping ? tern_model_step_graph(&g, s.net, s.parameters, &s.sample, batch)
+                                  : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     tern_plan_options portable = {
         .reference = true}; /* the scratch of this computer's kernels is no need of the net */
     if (status == TERN_OK) status = tern_plan(&job.program, g, &portable);
     if (status == TERN_OK) status = prepare(&job, density);
     if (!trained && s.folder) trained = s.folder;
     job.folder = trained;
-    if (status == TERN_OK && trained) status = read_measured(&job, trained, batch);
+    if (status == TERN_OK && trained)
+        status = read_measured(&job, trained, (double)batch / (steps ? steps : 1));
     if (status == TERN_OK) status = print_all(&job, tern_cli_text(cli, "machine"), density);
     tern_release(job.steps);
     tern_release(job.tasks);

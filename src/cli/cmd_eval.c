@@ -38,10 +38,7 @@ static tern_status print(const tern_evaluation *e)
 static tern_status evaluate(tern_cli *cli, tern_subject *s, const tern_dataset *d)
 {
     tern_samples test = tern_samples_of(d, false);
-    for (size_t i = 0; i < 8; i++) { /* pixels are normalised as in training */
-        test.mean[i] = json_number_value(json_array_get(json_object_get(s->config, "mean"), i));
-        test.std[i] = json_number_value(json_array_get(json_object_get(s->config, "std"), i));
-    }
+    tern_samples_normalise_as(&test, s->config);
     tern_evaluation e;
     char path[4096];
     TERN_TRY(tern_evaluate(&e, s->net, s->parameters, &test, tern_cli_whole(cli, "batch"),

@@ -8,6 +8,8 @@ static const tern_cli_option options[] = {
     {"memory", 'm', TERN_BYTES, "BYTES", NULL,
      "limit of the arena; forward values are computed again to keep it", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
+    {"stepping", 0, TERN_FLAG, NULL, NULL, "plan one time step, membranes being kept in memory between steps",
+     NULL},
     {"rule", 0, TERN_PICK, "NAME", "bptt", "with --train: learning rule, as tern train has it",
      "bptt|sltt|sltt-k"},
     {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
@@ -33,17 +35,32 @@ static json_t *steps_json(const tern_program *p)
     return all;
 }
 
+/* Bytes of membranes that one run reads and writes. */
+static tern_status membrane_traffic(const tern_program *p, double *bytes)
+{
+    tern_step_work *steps = tern_take_array((size_t)p->step_count + 1, sizeof *steps);
+    if (!steps) return tern_no_memory((size_t)p->step_count * sizeof *steps, "an account of work");
+    tern_status status = tern_program_work(p, 1, steps);
+    *bytes = 0;
+    for (int i = 0; status == TERN_OK && i < p->step_count; i++) *bytes += steps[i].traffic.membranes;
+    tern_release(steps);
+    return status;
+}
+
 static tern_status print(tern_cli *cli, const tern_program *p)
 {
     tern_memory_need need;
     char a[24], b[24];
+    double moved = 0;
     TERN_TRY(tern_program_memory(p, &need));
     double peak = (double)p->arena_bytes + need.weights + need.state + need.inputs;
+    TERN_TRY(membrane_traffic(p, &moved));
     if (cli->json)
         return tern_print_json(json_pack(
-            "{s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:o}", "arena_bytes", (json_int_t)p->arena_bytes, "least_bytes",
-            (json_int_t)p->least_bytes, "prepared_bytes", (json_int_t)p->prepared_bytes, "peak_bytes", peak,
-            "weights", need.weights, "state", need.state, "inputs", need.inputs, "steps", steps_json(p)));
+            "{s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "arena_bytes", (json_int_t)p->arena_bytes,
+            "least_bytes", (json_int_t)p->least_bytes, "prepared_bytes", (json_int_t)p->prepared_bytes,
+            "peak_bytes", peak, "weights", need.weights, "state", need.state, "inputs", need.inputs,
+            "membranes", need.membranes, "membrane_traffic", moved, "steps", steps_json(p)));
     tern_grid t = {0};
     tern_grid_row(&t, "step|layer|operator|kernel|offset|bytes|lives until");
     for (int i = p->prepare_count; i < p->step_count; i++) {
@@ -63,6 +80,7 @@ static tern_status print(tern_cli *cli, const tern_program *p)
                p->prepare_count);
     printf("weights %.0f bytes (%s), state %.0f bytes, inputs %.0f bytes\n", need.weights,
            tern_human(b, need.weights, "B"), need.state, need.inputs);
+    printf("membranes %.0f bytes of the state, %.0f bytes of them moved in a run\n", need.membranes, moved);
     printf("peak %.0f bytes (%s): all of them together\n", peak, tern_human(a, peak, "B"));
     return TERN_OK;
 }
@@ -93,6 +111,17 @@ static tern_status take_sample(const tern_cli *cli, tern_subject *s)
     return TERN_OK;
 }
 
+/* What is planned: a training step, one time step, or inference. */
+static tern_status graph_of(const tern_cli *cli, const tern_subject *s, int batch, const tern_recipe *recipe,
+                            tern_graph **g)
+{
+    if (tern_cli_has(cli, "train"))
+        return tern_model_training_graph(g, s->net, s->parameters, &s->sample, batch, recipe);
+    if (tern_cli_has(cli, "stepping"))
+        return tern_model_step_graph(g, s->net, s->parameters, &s->sample, batch);
+    return tern_model_graph(g, s->net, s->parameters, &s->sample, batch, cli->seed);
+}
+
 static tern_status run_plan(tern_cli *cli)
 {
     tern_subject s;
@@ -103,10 +132,7 @@ static tern_status run_plan(tern_cli *cli)
     tern_recipe recipe;
     tern_status status = recipe_of(cli, &recipe);
     if (status == TERN_OK) status = take_sample(cli, &s);
-    if (status == TERN_OK)
-        status = tern_cli_has(cli, "train")
-                     ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
-                     : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    if (status == TERN_OK) status = graph_of(cli, &s, batch, &recipe, &g);
     tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
     if (status == TERN_OK) status = print(cli, p);
@@ -116,14 +142,21 @@ static tern_status run_plan(tern_cli *cli)
     return status;
 }
 
+static const tern_exclusion exclusions[] = {
+    {"train", "stepping", "training takes all time steps at once"},
+    {0},
+};
+
 const tern_command tern_command_plan = {
     .name = "plan",
     .about = "plan a net's memory: every buffer, the exact arena, what doesn't fit",
     .usage = "NET|RUN",
     .more =
         "tern plan spiking-cnn --train --batch 64 --memory 200M\n"
-        "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T",
+        "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T\n"
+        "tern plan vgg --timesteps 1 --stepping                        # no membranes: nothing is carried",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .net_options = true,

@@ -12,12 +12,14 @@ static const tern_cli_option options[] = {
     {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder (default run/NET)", NULL},
     {"epochs", 'e', TERN_WHOLE, "N", "10", "epochs", "1.."},
     {"batch", 'b', TERN_WHOLE, "N", "64", "samples of a batch", "1..65536"},
-    {"optimiser", 0, TERN_PICK, "NAME", "adamw", "update rule", "sgd|adam|adamw"},
+    {"optimiser", 0, TERN_PICK, "NAME", "adamw", "update rule", "sgd|adam|adamw|amsgrad"},
     {"rate", 0, TERN_NUMBER, "R", "0.002", "learning rate", "0.."},
-    {"schedule", 0, TERN_PICK, "NAME", "cosine", "learning rate over time", "constant|step|cosine"},
+    {"schedule", 0, TERN_PICK, "NAME", "cosine", "learning rate over time",
+     "constant|step|cosine|milestones"},
     {"warmup", 0, TERN_NUMBER, "E", "0.5", "epochs in which the rate grows from 0", "0.."},
     {"step-epochs", 0, TERN_WHOLE, "N", "10", "step schedule: epochs between steps", "1.."},
-    {"step-factor", 0, TERN_NUMBER, "F", "0.1", "step schedule: factor of a step", "0.."},
+    {"step-factor", 0, TERN_NUMBER, "F", "0.1", "step schedule, milestones: factor of a step", "0.."},
+    {"milestones", 0, TERN_TEXT, "P,..", "60,80,90", "milestones: percentages of the epochs", NULL},
     {"momentum", 0, TERN_NUMBER, "M", "0.9", "momentum of sgd", "0..1"},
     {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", "0.."},
     {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", "0..1"},
@@ -45,6 +47,11 @@ static const tern_cli_option options[] = {
     {"report", 0, TERN_PICK, "WHAT", NULL,
      "print the cosine of the gradient of sltt to that of bptt for each weight, before and after training",
      "grad-cos"},
+    {"timesteps-schedule", 0, TERN_TEXT, "T,..", NULL,
+     "train in stages of fewer and fewer time steps, each from what the last one learned; run folders "
+     "DIR/T5, ..",
+     NULL},
+    {"epochs-per-stage", 0, TERN_WHOLE, "N", NULL, "epochs of a stage (default: --epochs)", "1.."},
     {"resume", 0, TERN_FLAG, NULL, NULL,
      "go on where the run folder stands, with the options that it began with", NULL},
     {0},
@@ -56,14 +63,41 @@ typedef struct tern_train_run {
     tern_store store;
     tern_progress_state state;
     json_t *last;            /* record of the last epoch */
+    json_t *stages;          /* results of the stages; NULL: training is one */
     tern_cosines cosines[2]; /* --report grad-cos: before and after training */
     tern_arena arena;        /* values of options that a resumed run began with */
 } tern_train_run;
 
+/* Numbers of an option "5,4,3"; at most `most`, each in low .. high; returns how many. */
+static tern_status numbers(const tern_cli *cli, const char *name, double low, double high, double *out,
+                           int most, int *count)
+{
+    const char *text = tern_cli_text(cli, name), *p = text;
+    char *end = NULL;
+    for (*count = 0; *count < most; p = end + 1) {
+        double value = strtod(p, &end);
+        if (end == p || !(value >= low && value <= high) || (*end && *end != ',')) break;
+        out[(*count)++] = value;
+        if (!*end) return TERN_OK;
+    }
+    return tern_fail(TERN_USAGE,
+                     "--%s is \"%s\", expected at most %d numbers from %g to %g with commas between", name,
+                     text, most, low, high);
+}
+
+static tern_status milestones_of(const tern_cli *cli, tern_recipe *r)
+{
+    int count = 0;
+    TERN_TRY(numbers(cli, "milestones", 0, 100, r->milestones, TERN_MILESTONES, &count));
+    for (int i = 0; i < TERN_MILESTONES; i++) r->milestones[i] = i < count ? r->milestones[i] / 100 : 0;
+    return TERN_OK;
+}
+
 static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
 {
     tern_recipe r = tern_recipe_default();
-    r.epochs = tern_cli_whole(cli, "epochs");
+    bool staged = tern_cli_has(cli, "epochs-per-stage");
+    r.epochs = tern_cli_whole(cli, staged ? "epochs-per-stage" : "epochs");
     r.batch = tern_cli_whole(cli, "batch");
     r.rule = (tern_rule)tern_cli_pick(cli, "rule");
     r.chosen = tern_cli_whole(cli, "K");
@@ -101,6 +135,17 @@ static json_t *recipe_json(const tern_cli *cli)
     return object;
 }
 
+/* Whether the word stands in "one|other". */
+static bool is_one_of(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *w = words; w; w = strchr(w, '|')) {
+        w += *w == '|';
+        if (strncmp(w, word, length) == 0 && (w[length] == '|' || !w[length])) return true;
+    }
+    return false;
+}
+
 /* Options without effect are a misunderstanding. */
 static tern_status check_recipe(const tern_cli *cli)
 {
@@ -108,17 +153,20 @@ static tern_status check_recipe(const tern_cli *cli)
         const char *option, *needs, *value;
     } pairs[] = {{"momentum", "optimiser", "sgd"},
                  {"step-epochs", "schedule", "step"},
-                 {"step-factor", "schedule", "step"},
+                 {"step-factor", "schedule", "step|milestones"},
+                 {"milestones", "schedule", "milestones"},
                  {"K", "rule", "sltt-k"},
-                 {"square", "rule", "sltt"}};
+                 {"square", "rule", "sltt|sltt-k"}};
     for (size_t i = 0; i < TERN_COUNT(pairs); i++) {
         const char *found = tern_cli_text(cli, pairs[i].needs);
-        if (!tern_cli_has(cli, pairs[i].option)) continue;
-        if (strncmp(found, pairs[i].value, strlen(pairs[i].value)) == 0) continue;
+        if (!tern_cli_has(cli, pairs[i].option) || is_one_of(pairs[i].value, found)) continue;
         return tern_fail(TERN_USAGE, "--%s has no effect with --%s %s: it needs --%s %s", pairs[i].option,
                          pairs[i].needs, found, pairs[i].needs, pairs[i].value);
     }
-    return TERN_OK;
+    if (tern_cli_has(cli, "epochs-per-stage") && !tern_cli_has(cli, "timesteps-schedule"))
+        return tern_fail(TERN_USAGE, "--epochs-per-stage has no effect without --timesteps-schedule");
+    tern_recipe recipe;
+    return milestones_of(cli, &recipe);
 }
 
 static const tern_cli_option *option_named(const char *name)
@@ -146,8 +194,10 @@ static tern_status adopt_recipe(tern_train_run *run, json_t *config)
         const char *given = o && tern_cli_has(cli, name) ? tern_cli_text(cli, name) : NULL;
         if (!o || (given && (strcmp(name, "epochs") == 0 || strcmp(name, "patience") == 0))) continue;
         bool number = json_is_number(value);
+        const char *text = json_string_value(value);
         const char *began = number ? tern_arena_format(&run->arena, "%.17g", json_number_value(value))
-                                   : json_string_value(value);
+                            : text ? tern_arena_string(&run->arena, text)
+                                   : NULL;
         if (!began)
             return tern_fail(TERN_FAILED, "%s/config.json: recipe: \"%s\" is no value", run->folder, name);
         if (!given)
@@ -181,6 +231,35 @@ static tern_status check_same_net(const tern_train_run *run, const tern_subject 
     return TERN_OK;
 }
 
+/* The steps of each stage, falling; *count 0: training is one. */
+enum { STAGES = 64 };
+static tern_status stages_of(const tern_cli *cli, int timesteps[STAGES], int *count)
+{
+    double list[STAGES];
+    *count = 0;
+    if (!tern_cli_text(cli, "timesteps-schedule")) return TERN_OK;
+    TERN_TRY(numbers(cli, "timesteps-schedule", 1, 1000, list, STAGES, count));
+    for (int i = 0; i < *count; i++) {
+        timesteps[i] = (int)list[i];
+        if (timesteps[i] != list[i] || (i > 0 && timesteps[i] >= timesteps[i - 1]))
+            return tern_fail(TERN_USAGE, "--timesteps-schedule is \"%s\", expected whole falling numbers",
+                             tern_cli_text(cli, "timesteps-schedule"));
+    }
+    return TERN_OK;
+}
+
+/* OUT, or the folder of a stage in it. */
+static const char *folder_of(tern_train_run *run, const char *out, int timesteps)
+{
+    return timesteps ? tern_arena_format(&run->arena, "%s/T%d", out, timesteps) : out;
+}
+
+static bool holds_run(const char *folder)
+{
+    char path[4096];
+    return tern_run_path(path, folder, "model.safetensors") == TERN_OK && access(path, F_OK) == 0;
+}
+
 static tern_status resume(tern_train_run *run, tern_subject *s)
 {
     TERN_TRY(tern_subject_open_run(s, run->folder));
@@ -192,26 +271,46 @@ static tern_status resume(tern_train_run *run, tern_subject *s)
     return TERN_OK;
 }
 
+/* The options that the first stage began with hold for all. */
+static tern_status adopt_stage(tern_train_run *run, const char *folder)
+{
+    char path[4096];
+    json_t *config;
+    TERN_TRY(tern_run_path(path, folder, "config.json"));
+    TERN_TRY(tern_read_json(path, &config));
+    tern_status status = adopt_recipe(run, config);
+    json_decref(config);
+    return status;
+}
+
+/* What has been learned by another run, to go on from: its data, where no other are named, and how pixels are normalised. */
+static tern_status begin_from(tern_train_run *run, const tern_subject *s)
+{
+    const char *data = json_string_value(json_object_get(s->config, "data"));
+    if (!tern_cli_has(run->cli, "data") && data) TERN_TRY(tern_cli_give(run->cli, "data", data));
+    return tern_hand_over(&s->store, &run->store);
+}
+
 /* What is trained, and the run folder: a fresh one, or where the one to resume stands. */
 static tern_status open_run(tern_train_run *run, tern_subject *s)
 {
     tern_cli *cli = run->cli;
     const char *what = cli->arguments[0], *out = tern_cli_text(cli, "out");
-    char path[4096];
-    struct stat about;
+    int timesteps[STAGES], stages;
+    TERN_TRY(stages_of(cli, timesteps, &stages));
     run->folder = out ? out : cli->net ? tern_arena_format(&run->arena, "run/%s", cli->net->name) : what;
-    if (!run->folder) return tern_no_memory(64, "a path");
-    TERN_TRY(tern_run_path(path, run->folder, "model.safetensors"));
-    bool exists = stat(path, &about) == 0, again = tern_cli_has(cli, "resume");
+    const char *first = run->folder ? folder_of(run, run->folder, stages ? timesteps[0] : 0) : NULL;
+    if (!first) return tern_no_memory(64, "a path");
+    bool exists = holds_run(first), again = tern_cli_has(cli, "resume");
     if (again && !exists)
-        return tern_fail(TERN_USAGE, "--resume: %s holds no checkpoint; leave out --resume to begin",
-                         run->folder);
-    if (again) return resume(run, s);
+        return tern_fail(TERN_USAGE, "--resume: %s holds no checkpoint; leave out --resume to begin", first);
+    if (again && !stages) return resume(run, s);
+    if (again) TERN_TRY(adopt_stage(run, first));
     TERN_TRY(tern_subject_open(s, cli, what));
-    if (exists)
+    if (exists && !again)
         return tern_fail(TERN_USAGE, "%s holds a run already; give --resume to go on, or another --out",
-                         run->folder);
-    return TERN_OK;
+                         first);
+    return s->config ? begin_from(run, s) : TERN_OK;
 }
 
 static tern_status write_config(const tern_train_run *run, const tern_subject *s, const tern_dataset *d,
@@ -339,13 +438,16 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
                            &run->store, run->cli->pool));
     tern_status status = tern_run_path(path, run->folder, "eval.json");
     if (status == TERN_OK) status = tern_write_json(path, tern_evaluation_json(&e, d));
-    if (status == TERN_OK && run->cli->json)
-        status = tern_print_json(json_pack("{s:s,s:f,s:f,s:f,s:f,s:i,s:o?,s:o*}", "run", run->folder,
-                                           "test_accuracy", e.accuracy, "test_loss", e.loss,
-                                           "spikes_per_neuron", e.spikes_per_neuron, "train_seconds",
-                                           run->state.seconds, "epochs", run->state.epoch, "last_epoch",
-                                           json_incref(run->last), "grad_cos", cosines_json(run)));
-    else if (status == TERN_OK)
+    json_t *result = json_pack("{s:s,s:f,s:f,s:f,s:f,s:i,s:o?,s:o*}", "run", run->folder, "test_accuracy",
+                               e.accuracy, "test_loss", e.loss, "spikes_per_neuron", e.spikes_per_neuron,
+                               "train_seconds", run->state.seconds, "epochs", run->state.epoch, "last_epoch",
+                               json_incref(run->last), "grad_cos", cosines_json(run));
+    if (run->stages)
+        json_array_append(run->stages, result);
+    else if (status == TERN_OK && run->cli->json)
+        status = tern_print_json(json_incref(result));
+    json_decref(result);
+    if (status == TERN_OK && !run->cli->json)
         printf("%s: test accuracy %.4f after %d epochs, %.0f s; spikes per neuron %.3f\n", run->folder,
                e.accuracy, run->state.epoch, run->state.seconds, e.spikes_per_neuron);
     if (status == TERN_OK && !run->cli->json) status = print_cosines(run);
@@ -365,6 +467,7 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
                        .quiet = run->cli->quiet,
                        .hook = hook,
                        .context = run};
+    TERN_TRY(milestones_of(run->cli, &t.recipe));
     TERN_TRY(tern_make_folder(run->folder));
     TERN_TRY(keep_config(run, s, d));
     tern_catch_interrupts();
@@ -394,20 +497,71 @@ static tern_status check_clips(const tern_cli *cli, const tern_subject *s, const
         tern_shape_text(text, &d->sample), s->net->name);
 }
 
+/* One stage, from where it stands or else from what run->store holds. */
+static tern_status train_stage(tern_train_run *run, tern_subject *s, const tern_dataset *d, int timesteps)
+{
+    tern_store begun = run->store;
+    run->store = (tern_store){0};
+    run->state = (tern_progress_state){0};
+    json_decref(run->last);
+    run->last = NULL;
+    tern_status status = tern_net_set(s->net, s->parameters, "timesteps", timesteps);
+    bool on = holds_run(run->folder);
+    if (status == TERN_OK && on) status = tern_run_load(run->folder, &run->store, &run->state);
+    if (status == TERN_OK && !on) status = tern_hand_over(&begun, &run->store);
+    tern_store_close(&begun);
+    return status == TERN_OK ? train(run, s, d) : status;
+}
+
+/* All stages; each keeps its run in a folder of its own. */
+static tern_status train_stages(tern_train_run *run, tern_subject *s, const tern_dataset *d,
+                                const int *timesteps, int count)
+{
+    const char *out = run->folder;
+    double now = 1;
+    if (s->config) TERN_TRY(tern_net_get(s->net, s->parameters, "timesteps", &now));
+    if (now == 0)
+        return tern_fail(TERN_USAGE, "%s is a net without spikes: make it one with tern convert first",
+                         s->folder);
+    TERN_TRY(tern_make_folder(out));
+    run->stages = json_array();
+    for (int i = 0; i < count; i++) {
+        run->folder = folder_of(run, out, timesteps[i]);
+        if (!run->folder) return tern_no_memory(64, "a path");
+        TERN_TRY(train_stage(run, s, d, timesteps[i]));
+    }
+    if (!run->cli->json) return TERN_OK;
+    return tern_print_json(json_pack("{s:s,s:O}", "run", out, "stages", run->stages));
+}
+
+/* What was learned holds for pixels as they were normalised then. */
+static void keep_normalisation(tern_dataset *d, const json_t *config)
+{
+    tern_samples samples;
+    tern_samples_normalise_as(&samples, config);
+    memcpy(d->mean, samples.mean, sizeof d->mean);
+    memcpy(d->std, samples.std, sizeof d->std);
+}
+
 static tern_status run_train(tern_cli *cli)
 {
     tern_subject subject = {0};
     tern_dataset dataset = {0};
     tern_train_run run = {.cli = cli};
+    int timesteps[STAGES], stages = 0;
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
+    if (status == TERN_OK) status = stages_of(cli, timesteps, &stages);
     if (status == TERN_OK) status = open_run(&run, &subject);
     tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit"),
                                    .timesteps = tern_cli_whole(cli, "frames")};
     if (status == TERN_OK)
         status = tern_open_data(&dataset, tern_cli_text(cli, "data"), limits, cli, &subject);
     if (status == TERN_OK) status = check_clips(cli, &subject, &dataset);
-    if (status == TERN_OK) status = train(&run, &subject, &dataset);
+    if (status == TERN_OK && subject.config) keep_normalisation(&dataset, subject.config);
+    if (status == TERN_OK && stages) status = train_stages(&run, &subject, &dataset, timesteps, stages);
+    if (status == TERN_OK && !stages) status = train(&run, &subject, &dataset);
     json_decref(run.last);
+    json_decref(run.stages);
     for (int i = 0; i < 2; i++) tern_cosines_free(&run.cosines[i]);
     tern_store_close(&run.store);
     tern_dataset_close(&dataset);
@@ -423,7 +577,9 @@ const tern_command tern_command_train = {
     .more = "tern train spiking-cnn                                    # Fashion-MNIST into run/spiking-cnn\n"
             "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
             "tern train run/vgg9 --resume --epochs 20\n"
-            "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8",
+            "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
+            "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "
+            "run/iir/T5 .. T1",
     .options = options,
     .least = 1,
     .most = 1,

@@ -191,3 +191,11 @@ tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset
     return tern_fail(TERN_USAGE, "the clips of %s have %d frames, the net %d steps; give --timesteps %d",
                      name, frames, steps, frames);
 }
+
+void tern_samples_normalise_as(tern_samples *samples, const json_t *config)
+{
+    for (size_t i = 0; i < 8; i++) {
+        samples->mean[i] = json_number_value(json_array_get(json_object_get(config, "mean"), i));
+        samples->std[i] = json_number_value(json_array_get(json_object_get(config, "std"), i));
+    }
+}

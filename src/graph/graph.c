@@ -112,20 +112,32 @@ static tern_value add_source(tern_graph *g, tern_value_info info, const char *na
 
 tern_value tern_input(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape)
 {
-    return add_source(graph, (tern_value_info){.kind = TERN_VALUE_INPUT, .type = {dtype, shape}}, name);
+    return add_source(
+        graph, (tern_value_info){.kind = TERN_VALUE_INPUT, .type = {.dtype = dtype, .shape = shape}}, name);
 }
 
 tern_value tern_param(tern_graph *graph, const char *name, tern_shape shape, tern_init init)
 {
-    tern_value_info info = {.kind = TERN_VALUE_PARAM, .type = {TERN_F32, shape}, .init = init, .kept = true};
+    tern_value_info info = {
+        .kind = TERN_VALUE_PARAM, .type = {.dtype = TERN_F32, .shape = shape}, .init = init, .kept = true};
     return add_source(graph, info, name);
 }
 
 tern_value tern_state(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape, tern_init init,
                       bool kept)
 {
-    tern_value_info info = {.kind = TERN_VALUE_STATE, .type = {dtype, shape}, .init = init, .kept = kept};
+    tern_value_info info = {
+        .kind = TERN_VALUE_STATE, .type = {.dtype = dtype, .shape = shape}, .init = init, .kept = kept};
     return add_source(graph, info, name);
+}
+
+void tern_limit(tern_graph *graph, tern_value param, double low, double high)
+{
+    if (graph->status != TERN_OK) return;
+    tern_value_info *info = &graph->values[param.id];
+    info->limited = true;
+    info->low = low;
+    info->high = high;
 }
 
 static void *copy_bytes(tern_graph *g, const void *from, size_t bytes)
@@ -141,7 +153,8 @@ static void *copy_bytes(tern_graph *g, const void *from, size_t bytes)
 tern_value tern_constant(tern_graph *graph, const tern_tensor *content)
 {
     if (graph->status != TERN_OK) return (tern_value){0};
-    tern_value_info info = {.kind = TERN_VALUE_CONSTANT, .type = {content->dtype, content->shape}};
+    tern_value_info info = {.kind = TERN_VALUE_CONSTANT,
+                            .type = {.dtype = content->dtype, .shape = content->shape}};
     info.content =
         copy_bytes(graph, content->data, tern_bytes_of(content->dtype, tern_elements(&content->shape)));
     return info.content ? add_value(graph, &info) : (tern_value){0};
@@ -314,7 +327,12 @@ tern_status tern_infer_inputs(const tern_infer *types, int least, int most)
 
 void tern_infer_out(tern_infer *types, tern_dtype dtype, tern_shape shape)
 {
-    types->out[types->nout++] = (tern_type){dtype, shape};
+    types->out[types->nout++] = (tern_type){.dtype = dtype, .shape = shape};
+}
+
+void tern_infer_levels(tern_infer *types, int levels)
+{
+    if (types->out[types->nout - 1].dtype != TERN_BIT) types->out[types->nout - 1].levels = levels;
 }
 
 void tern_work_add(tern_work *total, const tern_work *part)

@@ -10,9 +10,12 @@
 
 typedef struct tern_op tern_op;
 
+/* levels: each element is k/levels of a spike for a whole k >= 0, so that a weight times it is k additions of that
+ * weight over `levels`; 0: real numbers.  (Format bit says for itself that it holds spikes.) */
 typedef struct tern_type {
     tern_dtype dtype;
     tern_shape shape;
+    int levels;
 } tern_type;
 
 typedef enum tern_value_kind {
@@ -32,6 +35,8 @@ typedef struct tern_value_info {
     bool kept;
     const void *content; /* constants */
     tern_value next;     /* parameters and states */
+    bool limited;        /* parameters: an update keeps every element in low .. high */
+    double low, high;
 } tern_value_info;
 
 typedef enum tern_phase { TERN_FORWARD, TERN_BACKWARD, TERN_UPDATE } tern_phase;
@@ -131,6 +136,7 @@ struct tern_call {
     uint64_t seed; /* of this run, for random operators */
     const double
         *density;       /* share of ones in each input of format bit, for work without data; NULL: all ones */
+    int levels;         /* of in[0]: see tern_type */
     tern_work *counter; /* when not NULL, reference kernels count here each operation that they execute */
     void *body[TERN_BODIES]; /* planned bodies of operators that have them (scan) */
     tern_run_body
@@ -210,11 +216,16 @@ tern_value tern_find_value(const tern_graph *graph, const char *name); /* input,
 tern_value tern_find_output(const tern_graph *graph, const char *name);
 int64_t tern_parameter_count(const tern_graph *graph);
 
+/* Keep the elements of a parameter in low .. high: whoever updates it clips them. */
+void tern_limit(tern_graph *graph, tern_value param, double low, double high);
+
 /* An error for infer functions, with the operator's name in front. */
 tern_status tern_infer_fail(const tern_infer *types, const char *format, ...) TERN_PRINTF(2, 3);
 /* Between `least` and `most` inputs, the first `least` present. */
 tern_status tern_infer_inputs(const tern_infer *types, int least, int most);
 void tern_infer_out(tern_infer *types, tern_dtype dtype, tern_shape shape);
+/* The output that was appended last holds spikes in `levels` steps (tern_type); 0 leaves it as it is. */
+void tern_infer_levels(tern_infer *types, int levels);
 
 /* ---- passes: each reads a graph and writes a new one ---------------------------------------------------- */
 

@@ -9,8 +9,11 @@ static tern_value copy_source(tern_graph *to, const tern_value_info *v)
     switch (v->kind) {
     case TERN_VALUE_INPUT:
         return tern_input(to, v->name, v->type.dtype, v->type.shape);
-    case TERN_VALUE_PARAM:
-        return tern_param(to, v->name, v->type.shape, v->init);
+    case TERN_VALUE_PARAM: {
+        tern_value param = tern_param(to, v->name, v->type.shape, v->init);
+        if (v->limited) tern_limit(to, param, v->low, v->high);
+        return param;
+    }
     case TERN_VALUE_STATE:
         return tern_state(to, v->name, v->type.dtype, v->type.shape, v->init, v->kept);
     case TERN_VALUE_CONSTANT:

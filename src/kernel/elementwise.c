@@ -83,26 +83,28 @@ void tern_column_sums(tern_pool *pool, int64_t rows, int64_t n, const float *x, 
 
 typedef struct update_job {
     int64_t n;
-    const tern_adam_step *adam;
     float rate, momentum, decay;
-    const float *p, *g, *m, *v;
-    float *p_out, *m_out, *v_out;
+    const float *p, *g, *v;
+    float *p_out, *v_out;
 } update_job;
+
+typedef struct adam_job {
+    int64_t n;
+    const tern_adam_step *step;
+    const tern_adam_operands *operands;
+} adam_job;
 
 static void adam_task(void *context, int64_t task, int thread)
 {
-    const update_job *j = context;
-    int64_t at = task * RUN;
+    const adam_job *j = context;
     (void)thread;
-    tern_loops_get()->adam(size_of(j->n, task), j->adam, j->p + at, j->g + at, j->m + at, j->v + at,
-                           j->p_out + at, j->m_out + at, j->v_out + at);
+    tern_loops_get()->adam(task * RUN, task * RUN + size_of(j->n, task), j->step, j->operands);
 }
 
-void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step, const float *p, const float *g,
-                    const float *m, const float *v, float *p_out, float *m_out, float *v_out)
+void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step,
+                    const tern_adam_operands *operands)
 {
-    update_job job = {
-        .n = n, .adam = step, .p = p, .g = g, .m = m, .v = v, .p_out = p_out, .m_out = m_out, .v_out = v_out};
+    adam_job job = {n, step, operands};
     tern_pool_run(pool, tasks_of(n), adam_task, &job);
 }
 

@@ -81,8 +81,13 @@ typedef struct tern_adam_step {
     float correction1, correction2; /* 1/(1 - beta^step) */
     bool decoupled;
 } tern_adam_step;
-void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step, const float *p, const float *g,
-                    const float *m, const float *v, float *p_out, float *m_out, float *v_out);
+/* Parameter, gradient, mean, mean square and, for AMSGrad, the highest mean square so far (else NULL). */
+typedef struct tern_adam_operands {
+    const float *p, *g, *m, *v, *highest;
+    float *p_out, *m_out, *v_out, *highest_out;
+} tern_adam_operands;
+void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step,
+                    const tern_adam_operands *operands);
 void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, const float *p,
                    const float *g, const float *v, float *p_out, float *v_out);
 
@@ -122,8 +127,7 @@ typedef struct tern_loops {
                        const float *a, const float *b, const float *shift, float *dx);
 
     void (*spike_pool_grad)(const uint64_t *x, int64_t at, int64_t width, const float *dy, float *dx);
-    void (*adam)(int64_t n, const tern_adam_step *step, const float *p, const float *g, const float *m,
-                 const float *v, float *p_out, float *m_out, float *v_out);
+    void (*adam)(int64_t first, int64_t last, const tern_adam_step *step, const tern_adam_operands *operands);
     void (*sgd)(int64_t n, float rate, float momentum, float decay, const float *p, const float *g,
                 const float *v, float *p_out, float *v_out);
     void (*accumulate)(int64_t n, const float *x, bool add, float *y);

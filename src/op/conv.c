@@ -118,13 +118,17 @@ static void add_to(const tern_tensor *t, int64_t i, double value)
     tern_set(t, i, tern_get(t, i) + value);
 }
 
-/* A real operand is multiplied at each tap, padding included; a spike is added where there is one. */
+/* A real operand is multiplied at each tap, padding included; spikes are added where there are any. */
 static bool counts(const tern_call *call, const tern_tensor *x, int64_t in)
 {
-    bool spikes = x->dtype == TERN_BIT, spike = in >= 0 && tern_get(x, in) != 0;
-    if (call->counter && (!spikes || spike))
-        *(spikes ? &call->counter->accumulates : &call->counter->macs) += 1;
-    return in >= 0 && (!spikes || spike);
+    int levels = x->dtype == TERN_BIT ? 1 : x == &call->in[0] ? call->levels : 0;
+    if (levels == 0) {
+        if (call->counter) call->counter->macs++;
+        return in >= 0;
+    }
+    double spikes = in >= 0 ? tern_spikes_of(levels, tern_get(x, in)) : 0;
+    if (call->counter) call->counter->accumulates += spikes;
+    return spikes > 0;
 }
 
 static void conv_tap(void *context, int64_t out, int64_t weight, int64_t in)
@@ -162,7 +166,8 @@ static void conv_count(const tern_call *call, const tern_conv *c, const tern_ten
     double taps = (double)(c->in_channels / c->groups * c->kernel_height * c->kernel_width);
     double outputs = (double)(c->images * c->out_channels * c->out_height * c->out_width);
     double fan_out = (double)(c->out_channels / c->groups);
-    if (x->dtype != TERN_BIT) {
+    int levels = operand == 0 ? call->levels : 0;
+    if (x->dtype != TERN_BIT && levels == 0) {
         work->macs += outputs * taps;
         return;
     }
@@ -173,11 +178,11 @@ static void conv_count(const tern_call *call, const tern_conv *c, const tern_ten
                 down * reach(col, c->out_width, c->kernel_width, c->stride_x, c->pad_x, c->dilation_x);
             double density = call->density ? call->density[operand] : 1,
                    planes = (double)(c->images * c->in_channels);
-            double spikes = planes * density;
-            if (x->data) {
-                spikes = 0;
-                for (int64_t p = 0; p < c->images * c->in_channels; p++)
-                    spikes += tern_bit_get(x->data, (p * c->height + y) * c->width + col);
+            double spikes = x->data ? 0 : planes * density * (levels ? levels : 1);
+            for (int64_t p = 0; x->data && p < c->images * c->in_channels; p++) {
+                int64_t at = (p * c->height + y) * c->width + col;
+                spikes += x->dtype == TERN_BIT ? tern_bit_get(x->data, at)
+                                               : tern_spikes_of(levels, tern_get(x, at));
             }
             work->accumulates += spikes * (double)both * fan_out;
         }
@@ -447,7 +452,9 @@ tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args ar
     tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)(in * height * args.kernel))};
     tern_conv_op op = {args.stride, args.pad, args.dilation, args.groups, {0}};
     tern_shape w = TERN_SHAPE(args.out, in, height, args.kernel);
-    tern_value ins[3] = {x, tern_param(graph, tern_layer_name(graph, "weight"), w, init)};
+    tern_init normal = {TERN_INIT_NORMAL, args.deviation};
+    tern_value ins[3] = {
+        x, tern_param(graph, tern_layer_name(graph, "weight"), w, args.deviation > 0 ? normal : init)};
     if (args.bias) ins[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
     return tern_apply(graph, &tern_op_conv2d, &op, ins, args.bias ? 3 : 2, NULL);
 }

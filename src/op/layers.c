@@ -26,9 +26,10 @@ static void learned_scalars(tern_graph *g, const tern_lif_args *a, const tern_li
         tern_value rate = tern_sigmoid(g, tern_param(g, tern_layer_name(g, "w"), TERN_SHAPE(1), w));
         in[2] = tern_subtract(g, tern_scalar(g, 1), rate);
         if (a->decay_input) in[3] = rate;
-    } else if (a->learn_leak) {
+    } else if (a->learn_leak && !a->memoryless) {
         in[2] = tern_param(g, tern_layer_name(g, "leak"), TERN_SHAPE(1),
                            (tern_init){TERN_INIT_CONSTANT, op->decay});
+        tern_limit(g, in[2], -INFINITY, 1);
     }
     if (a->learn_threshold)
         in[4] = tern_param(g, tern_layer_name(g, "threshold"), TERN_SHAPE(1),
@@ -59,7 +60,11 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args)
     tern_shape s = tern_shape_of(graph, x), v = {.rank = s.rank - 1};
     for (int i = 1; i < s.rank; i++) v.dim[i - 1] = s.dim[i];
     tern_value in[5] = {x}, out[3] = {{0}};
-    if (graph->options.stepping) {
+    bool carries = graph->options.stepping && !args.memoryless;
+    if (args.memoryless && s.rank > 0 && s.dim[0] != 1)
+        return tern_graph_fail(graph, "layer %s: .memoryless neurons take one step, x has %lld on axis T",
+                               graph->layer, (long long)s.dim[0]);
+    if (carries) {
         tern_init rest = {TERN_INIT_CONSTANT, args.v_reset};
         in[1] = tern_state(graph, tern_layer_name(graph, "membrane"), TERN_F32, v, rest, false);
     }
@@ -67,6 +72,6 @@ tern_value tern_lif_with(tern_graph *graph, tern_value x, tern_lif_args args)
     int nin = 5;
     while (nin > 1 && !in[nin - 1].id) nin--;
     tern_value spikes = tern_apply(graph, &tern_op_lif, &op, in, nin, out);
-    if (graph->options.stepping) tern_next(graph, in[1], out[2]);
+    if (carries) tern_next(graph, in[1], out[2]);
     return spikes;
 }

@@ -21,6 +21,7 @@ static tern_status levels_infer(tern_infer *types)
     if (a->levels < 1) return tern_infer_fail(types, "levels is %d, expected at least 1", a->levels);
     const tern_type *last = types->in[types->nin - 1];
     tern_infer_out(types, last->dtype == TERN_F64 ? TERN_F64 : TERN_F32, types->in[0]->shape);
+    if (types->op == &tern_op_levels) tern_infer_levels(types, a->counts ? 1 : a->levels);
     return TERN_OK;
 }
 

@@ -34,20 +34,27 @@ static tern_status linear_infer(tern_infer *types)
     return TERN_OK;
 }
 
+/* Whether element v of in[0] takes part, and its account: real numbers are multiplied, spikes are added. */
+static bool counts(const tern_call *call, double v)
+{
+    int levels = call->in[0].dtype == TERN_BIT ? 1 : call->levels;
+    double spikes = levels ? tern_spikes_of(levels, v) : 0;
+    if (call->counter && levels) call->counter->accumulates += spikes;
+    if (call->counter && !levels) call->counter->macs++;
+    return !levels || spikes > 0;
+}
+
 static void linear_run(const tern_call *call)
 {
     const tern_tensor *x = &call->in[0], *w = &call->in[1], *y = &call->out[0];
     const tern_tensor *b = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL;
     tern_linear_sizes s = sizes_of(&x->shape, w->shape.dim[0]);
-    bool spikes = x->dtype == TERN_BIT;
     for (int64_t r = 0; r < s.rows; r++) {
         for (int64_t n = 0; n < s.outputs; n++) {
             double sum = b ? tern_get(b, n) : 0;
             for (int64_t k = 0; k < s.inputs; k++) {
                 double v = tern_get(x, r * s.inputs + k);
-                if (spikes && v == 0) continue;
-                sum += spikes ? tern_get(w, n * s.inputs + k) : v * tern_get(w, n * s.inputs + k);
-                if (call->counter) *(spikes ? &call->counter->accumulates : &call->counter->macs) += 1;
+                if (counts(call, v)) sum += v * tern_get(w, n * s.inputs + k);
             }
             tern_set(y, r * s.outputs + n, sum);
         }
@@ -251,15 +258,12 @@ static void grad_weight_run(const tern_call *call)
 {
     const tern_tensor *x = &call->in[0], *dy = &call->in[1], *dw = &call->out[0];
     tern_linear_sizes s = sizes_of(&x->shape, dw->shape.dim[0]);
-    bool spikes = x->dtype == TERN_BIT;
     for (int64_t n = 0; n < s.outputs; n++) {
         for (int64_t k = 0; k < s.inputs; k++) {
             double sum = 0;
             for (int64_t r = 0; r < s.rows; r++) {
                 double v = tern_get(x, r * s.inputs + k);
-                if (spikes && v == 0) continue;
-                sum += v * tern_get(dy, r * s.outputs + n);
-                if (call->counter) *(spikes ? &call->counter->accumulates : &call->counter->macs) += 1;
+                if (counts(call, v)) sum += v * tern_get(dy, r * s.outputs + n);
             }
             tern_set(dw, n * s.inputs + k, sum);
         }

@@ -48,8 +48,15 @@ tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_
 /* Work of operators that move bytes and compute nothing. */
 void tern_no_work(const tern_call *call, tern_work *work);
 
+/* How many spikes an element stands for: k of k/levels. */
+static inline double tern_spikes_of(int levels, double element)
+{
+    return (double)(int64_t)(levels * element + 0.5);
+}
+
 /* Work of a product in which each element of in[operand] meets `fan_out` weights: multiply-accumulates, or, where the
- * operand is spikes, accumulates for the ones only (counted when data are there, from density else). */
+ * operand is spikes, accumulates for the ones only (counted when data are there, from density else); in[0] may hold
+ * several spikes an element (call->levels). */
 void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work);
 
 #endif

@@ -12,17 +12,21 @@ static const tern_arg adam_args[] = {
     ADAM_ARG(epsilon, TERN_ARG_REAL, "added to the root"),
     ADAM_ARG(decay, TERN_ARG_REAL, "weight decay"),
     ADAM_ARG(decoupled, TERN_ARG_BOOL, "decay acts on the parameter (AdamW)"),
+    ADAM_ARG(highest, TERN_ARG_BOOL, "divide by the highest mean square so far (AMSGrad)"),
     {0},
 };
 
 static tern_status adam_infer(tern_infer *types)
 {
-    TERN_TRY(tern_infer_inputs(types, 6, 6));
-    for (int i = 1; i < 4; i++) {
-        if (tern_elements(&types->in[i]->shape) != tern_elements(&types->in[0]->shape))
+    bool highest = ((const tern_adam_op *)types->args)->highest;
+    TERN_TRY(tern_infer_inputs(types, highest ? 7 : 6, highest ? 7 : 6));
+    for (int i = 1; i < types->nin; i++) {
+        bool scalar = i == 4 || i == 5;
+        if (!scalar && tern_elements(&types->in[i]->shape) != tern_elements(&types->in[0]->shape))
             return tern_infer_fail(types, "input %d has another size than the parameter", i);
     }
-    for (int i = 0; i < 3; i++) tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
+    for (int i = 0; i < (highest ? 4 : 3); i++)
+        tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
     return TERN_OK;
 }
 
@@ -41,7 +45,9 @@ static void adam_run(const tern_call *call)
             d += a->decay * x;
         double mean = a->beta1 * tern_get(m, i) + (1 - a->beta1) * d;
         double square = a->beta2 * tern_get(v, i) + (1 - a->beta2) * d * d;
-        tern_set(&call->out[0], i, x - rate * (mean / correct1) / (sqrt(square / correct2) + a->epsilon));
+        double divisor = a->highest ? fmax(tern_get(&call->in[6], i), square) : square;
+        tern_set(&call->out[0], i, x - rate * (mean / correct1) / (sqrt(divisor / correct2) + a->epsilon));
+        if (a->highest) tern_set(&call->out[3], i, divisor);
         tern_set(&call->out[1], i, mean);
         tern_set(&call->out[2], i, square);
         if (call->counter) call->counter->elementwise++;
@@ -73,20 +79,29 @@ static void adam_fast(const tern_call *call)
                         (float)(1 / (1 - pow(a->beta1, step))),
                         (float)(1 / (1 - pow(a->beta2, step))),
                         a->decoupled};
-    tern_adam_loop(call->pool, tern_elements(&in[0].shape), &s, in[0].data, in[1].data, in[2].data,
-                   in[3].data, out[0].data, out[1].data, out[2].data);
+    tern_adam_operands operands = {.p = in[0].data,
+                                   .g = in[1].data,
+                                   .m = in[2].data,
+                                   .v = in[3].data,
+                                   .highest = a->highest ? in[6].data : NULL,
+                                   .p_out = out[0].data,
+                                   .m_out = out[1].data,
+                                   .v_out = out[2].data,
+                                   .highest_out = a->highest ? out[3].data : NULL};
+    tern_adam_loop(call->pool, tern_elements(&in[0].shape), &s, &operands);
 }
 
 static const tern_fast adam_kernels[] = {{"loop", update_matches, NULL, adam_fast}, {0}};
 
 /* parameter, gradient, mean m, mean square v, rate [1], step [1] (from 1) -> parameter, m, v.  Kingma & Ba 2015;
- * Loshchilov & Hutter 2019 (AdamW). */
+ * Loshchilov & Hutter 2019 (AdamW).  AMSGrad (Reddi, Kale & Kumar 2018, as PyTorch has it): also the highest v so far in
+ * and out, by whose root is divided. */
 const tern_op tern_op_adam = {
     .name = "adam",
-    .doc = "Adam and AdamW update of a parameter",
+    .doc = "Adam, AdamW and AMSGrad update of a parameter",
     .args = adam_args,
     .args_size = sizeof(tern_adam_op),
-    .inplace = {1, 3, 4},
+    .inplace = {1, 3, 4, 7},
     .infer = adam_infer,
     .work = update_work,
     .run = adam_run,

@@ -11,6 +11,7 @@ typedef struct tern_sgd_op {
 typedef struct tern_adam_op {
     double beta1, beta2, epsilon, decay;
     bool decoupled; /* AdamW: the decay acts on the parameter, not on the gradient */
+    bool highest;   /* AMSGrad: divide by the root of the highest mean square so far */
 } tern_adam_op;
 
 #endif

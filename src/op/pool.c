@@ -67,9 +67,15 @@ static tern_status max_infer(tern_infer *types)
     return pool_infer(types, true);
 }
 
+/* The mean of spikes is how many there are, over the size of the window. */
 static tern_status avg_infer(tern_infer *types)
 {
-    return pool_infer(types, false);
+    const tern_pool_op *a = types->args;
+    TERN_TRY(pool_infer(types, false));
+    int64_t levels = types->in[0]->dtype == TERN_BIT ? 1 : types->in[0]->levels;
+    levels *= (int64_t)a->kernel * a->kernel;
+    if (levels < 1 << 20) tern_infer_levels(types, (int)levels); /* beyond, an f32 can't tell them apart */
+    return TERN_OK;
 }
 
 /* Index of the first maximum of window `out`. */

@@ -18,6 +18,7 @@ static tern_status reshape_infer(tern_infer *types)
                                (long long)tern_elements(from), tern_shape_text(b, to),
                                (long long)tern_elements(to));
     tern_infer_out(types, types->in[0]->dtype, *to);
+    tern_infer_levels(types, types->in[0]->levels);
     return TERN_OK;
 }
 

@@ -60,12 +60,17 @@ void tern_no_work(const tern_call *call, tern_work *work)
 void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work)
 {
     const tern_tensor *x = &call->in[operand];
-    if (x->dtype != TERN_BIT)
+    double density = call->density ? call->density[operand] : 1;
+    int levels = operand == 0 ? call->levels : 0;
+    if (x->dtype != TERN_BIT && levels == 0)
         work->macs += elements * fan_out;
-    else if (x->data)
+    else if (!x->data)
+        work->accumulates += density * elements * fan_out * (levels ? levels : 1);
+    else if (x->dtype == TERN_BIT)
         work->accumulates += (double)tern_count_bits(x) * fan_out;
     else
-        work->accumulates += (call->density ? call->density[operand] : 1.0) * elements * fan_out;
+        for (int64_t i = 0; i < tern_elements(&x->shape); i++)
+            work->accumulates += tern_spikes_of(levels, tern_get(x, i)) * fan_out;
 }
 
 static tern_value add_gradients(tern_graph *graph, tern_value a, tern_value b)

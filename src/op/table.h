@@ -12,7 +12,7 @@
     X(absolute) X(absolute_grad) X(clip) X(clip_grad) X(elu) X(elu_grad) X(leaky_relu) X(leaky_relu_grad)              \
     X(hard_sigmoid) X(hard_sigmoid_grad) X(hard_swish) X(hard_swish_grad) X(power) X(power_grad)                       \
     X(negate) X(heaviside) X(round) X(floor)                                                                                \
-    X(dropout)                                                   /* dropout.c */                                       \
+    X(dropout) X(dropout_grad)                                   /* dropout.c */                                       \
     X(matmul)                                                    /* matmul.c: batched products */                      \
     X(softmax) X(softmax_grad) X(normalise) X(normalise_grad)    /* rows.c: along the last axis */                     \
     X(permute) X(slice) X(pad) X(concat)                         /* move.c: elements in other places */                \

@@ -28,8 +28,14 @@ tern_call tern_call_of(const tern_graph *graph, const tern_node *node, tern_tens
         const tern_type *t = &graph->values[node->out[i].id].type;
         out[i] = (tern_tensor){t->dtype, t->shape, NULL};
     }
-    return (tern_call){
-        .op = node->op, .args = node->args, .nin = node->nin, .nout = node->nout, .in = in, .out = out};
+    const tern_value_info *first = node->nin ? tern_value_of(graph, node->in[0]) : NULL;
+    return (tern_call){.op = node->op,
+                       .args = node->args,
+                       .nin = node->nin,
+                       .nout = node->nout,
+                       .in = in,
+                       .out = out,
+                       .levels = first ? first->type.levels : 0};
 }
 
 static size_t value_bytes(const tern_graph *g, int id)

@@ -69,8 +69,9 @@ void tern_program_close(tern_program *program);
 
 /* Bytes that one execution of a step moves, by where they are. */
 typedef struct tern_traffic {
-    double weights; /* parameters and constants, read */
-    double state;   /* states, read and written */
+    double weights;   /* parameters and constants, read */
+    double state;     /* states, read and written */
+    double membranes; /* of them, what a sequence carries from step to step and then forgets */
     double read, written;
 } tern_traffic;
 
@@ -92,6 +93,7 @@ tern_task_work tern_task_of(const tern_step_work *step);
 /* Bytes that a machine must hold to run the program: of parameters that only prepared steps read, their results. */
 typedef struct tern_memory_need {
     double weights, state, arena, inputs;
+    double membranes; /* part of state: what a sequence carries from step to step and then forgets */
 } tern_memory_need;
 tern_status tern_program_memory(const tern_program *program, tern_memory_need *need);
 

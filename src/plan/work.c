@@ -20,6 +20,7 @@ static void add_read(const tern_program *p, int id, tern_traffic *t)
         break;
     case TERN_VALUE_STATE:
         t->state += bytes;
+        if (!p->graph->values[p->places[id].root].kept) t->membranes += bytes;
         break;
     case TERN_VALUE_INPUT:
     case TERN_VALUE_NODE:
@@ -34,10 +35,11 @@ static void add_written(const tern_program *p, int id, tern_traffic *t)
     const tern_value_info *v = &p->graph->values[id];
     double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
     if (place->space == TERN_SPACE_NONE) return;
-    if (place->space == TERN_SPACE_STORE)
-        t->state += bytes;
-    else
+    if (place->space != TERN_SPACE_STORE)
         t->written += bytes;
+    else
+        t->state += bytes;
+    if (place->space == TERN_SPACE_STORE && !p->graph->values[place->root].kept) t->membranes += bytes;
 }
 
 static int int_argument(const tern_node *node, const char *name)
@@ -65,6 +67,7 @@ static tern_status add_bodies(const tern_step *step, double density, tern_step_w
                                                    w->specials * times, w->elementwise * times});
             out->traffic.weights += t->weights * times;
             out->traffic.state += t->state * times;
+            out->traffic.membranes += t->membranes * times;
             out->traffic.read += t->read * times;
             out->traffic.written += t->written * times;
             out->on_spikes |= inner[s].on_spikes;
@@ -98,6 +101,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
             add_read(program, node->in[i].id, &out->traffic);
             out->on_spikes |= tensors[i].dtype == TERN_BIT;
         }
+        out->on_spikes |= call.levels > 0;
         for (int i = 0; i < node->nout; i++) add_written(program, node->out[i].id, &out->traffic);
         call.density = densities;
         node->op->work(&call, &out->work);
@@ -127,6 +131,7 @@ static void add_need(const tern_program *p, int id, tern_memory_need *need)
         break;
     case TERN_VALUE_STATE:
         need->state += bytes;
+        if (!p->graph->values[id].kept) need->membranes += bytes;
         break;
     case TERN_VALUE_INPUT:
         need->inputs += bytes;

@@ -87,7 +87,7 @@ tern_status tern_store_read(tern_store *store, const char *path, char **document
     tern_status status = TERN_OK;
     for (int i = 0, index; status == TERN_OK && i < bundle.count; i++) {
         const tern_tensor *from = &bundle.tensors[i];
-        tern_type type = {from->dtype, from->shape};
+        tern_type type = {.dtype = from->dtype, .shape = from->shape};
         status = tern_store_need(store, bundle.names[i], &type, (tern_init){0}, 0, &index);
         if (status != TERN_OK) break;
         memcpy(store->tensors[index].data, from->data, tern_bytes_of(type.dtype, tern_elements(&type.shape)));

@@ -21,17 +21,6 @@ static void close_side(tern_side *s)
     tern_store_close(&s->store);
 }
 
-static tern_status copy_store(const tern_store *from, tern_store *to)
-{
-    for (int i = 0, at; i < from->count; i++) {
-        const tern_tensor *t = &from->tensors[i];
-        tern_type type = {t->dtype, t->shape};
-        TERN_TRY(tern_store_need(to, from->names[i], &type, (tern_init){0}, 0, &at));
-        memcpy(to->tensors[at].data, t->data, tern_bytes_of(t->dtype, tern_elements(&t->shape)));
-    }
-    return TERN_OK;
-}
-
 static tern_status run_side(tern_side *s, const tern_training *t, const tern_shape *sample,
                             const tern_batch *b, bool through_time, const tern_store *store, tern_pool *pool)
 {
@@ -44,7 +33,7 @@ static tern_status run_side(tern_side *s, const tern_training *t, const tern_sha
         if (s->learned.grads[i].id)
             tern_output(s->graph, tern_value_of(s->graph, s->learned.params[i])->name, s->learned.grads[i]);
     TERN_TRY(tern_graph_status(s->graph));
-    TERN_TRY(copy_store(store, &s->store));
+    TERN_TRY(tern_hand_over(store, &s->store));
     TERN_TRY(tern_plan(&s->program, s->graph, NULL));
     TERN_TRY(tern_session_open(&s->session, s->program, &s->store, pool));
     TERN_TRY(tern_session_bind(s->session, "image", b->images));

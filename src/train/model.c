@@ -109,31 +109,75 @@ tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void
     return status;
 }
 
+tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                  const tern_shape *sample, int batch)
+{
+    *graph = NULL;
+    tern_status status =
+        forward(graph, net, parameters, sample, batch, &(tern_graph_options){.stepping = true}, 0);
+    if (status == TERN_OK) return TERN_OK;
+    tern_graph_close(*graph);
+    *graph = NULL;
+    return status;
+}
+
+/* What the optimisers keep beside each parameter: <parameter>.<kind>. */
+static const char *const moment_kinds[3] = {"mean", "square", "highest"};
+
+static bool is_moment(const tern_store *store, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    for (size_t k = 0; dot && k < TERN_COUNT(moment_kinds); k++) {
+        if (strcmp(dot + 1, moment_kinds[k]) != 0) continue;
+        for (int i = 0; i < store->count; i++)
+            if (strlen(store->names[i]) == (size_t)(dot - name) &&
+                strncmp(store->names[i], name, (size_t)(dot - name)) == 0)
+                return true;
+    }
+    return false;
+}
+
+tern_status tern_hand_over(const tern_store *from, tern_store *to)
+{
+    for (int i = 0, index; i < from->count; i++) {
+        const tern_tensor *t = &from->tensors[i];
+        tern_type type = {.dtype = t->dtype, .shape = t->shape};
+        if (is_moment(from, from->names[i])) continue;
+        TERN_TRY(tern_store_need(to, from->names[i], &type, (tern_init){0}, 0, &index));
+        memcpy(to->tensors[index].data, t->data, tern_bytes_of(t->dtype, tern_elements(&t->shape)));
+    }
+    to->version++;
+    return TERN_OK;
+}
+
 /* The nodes that turn parameter p with gradient d into its next value. */
 static void update(tern_graph *g, const tern_recipe *r, tern_value p, tern_value d, tern_value rate,
                    tern_value step)
 {
     const tern_value_info *info = tern_value_of(g, p);
     const char *name = info->name;
+    bool limited = info->limited;
+    double low = info->low, high = info->high;
     tern_shape shape = info->type.shape;
     double decay = shape.rank >= 2 ? r->decay : 0;
-    tern_value out[3] = {{0}}, moments[2];
-    static const char *const kinds[2] = {"mean", "square"};
+    tern_value out[4] = {{0}}, moments[3] = {{0}};
+    int count = r->optimiser == TERN_SGD ? 1 : r->optimiser == TERN_AMSGRAD ? 3 : 2;
     g->layer = "update";
-    for (int i = 0; i < (r->optimiser == TERN_SGD ? 1 : 2); i++) {
-        char *label = tern_arena_format(&g->arena, "%s.%s", name, kinds[i]);
+    for (int i = 0; i < count; i++) {
+        char *label = tern_arena_format(&g->arena, "%s.%s", name, moment_kinds[i]);
         moments[i] = tern_state(g, label ? label : "", TERN_F32, shape, (tern_init){0}, true);
     }
     if (r->optimiser == TERN_SGD) {
         tern_sgd_op sgd = {.momentum = r->momentum, .decay = decay};
         tern_apply(g, &tern_op_sgd, &sgd, (tern_value[]){p, d, moments[0], rate}, 4, out);
     } else {
-        tern_adam_op adam = {0.9, 0.999, 1e-8, decay, r->optimiser == TERN_ADAMW};
-        tern_apply(g, &tern_op_adam, &adam, (tern_value[]){p, d, moments[0], moments[1], rate, step}, 6, out);
-        tern_next(g, moments[1], out[2]);
+        tern_adam_op adam = {0.9, 0.999, 1e-8, decay, r->optimiser == TERN_ADAMW, count > 2};
+        tern_value in[] = {p, d, moments[0], moments[1], rate, step, moments[2]};
+        tern_apply(g, &tern_op_adam, &adam, in, count > 2 ? 7 : 6, out);
     }
+    if (limited) out[0] = tern_clip(g, out[0], low, high);
     tern_next(g, p, out[0]);
-    tern_next(g, moments[0], out[1]);
+    for (int i = 0; i < count; i++) tern_next(g, moments[i], out[1 + i]);
 }
 
 /* The updates behind everything else. */

@@ -17,6 +17,7 @@ tern_recipe tern_recipe_default(void)
         .warmup = 0.5,
         .step_epochs = 10,
         .step_factor = 0.1,
+        .milestones = {0.6, 0.8, 0.9},
         .smoothing = 0.1,
         .epochs = 10,
         .batch = 64,
@@ -33,6 +34,13 @@ double tern_recipe_rate(const tern_recipe *r, double epoch)
         return r->rate * 0.5 * (1 + cos(3.14159265358979323846 * fmin(done, 1)));
     case TERN_STEP_RATE:
         return r->rate * pow(r->step_factor, floor(epoch / (r->step_epochs > 0 ? r->step_epochs : 1)));
+    case TERN_MILESTONE_RATE: {
+        int passed = 0;
+        while (passed < TERN_MILESTONES && r->milestones[passed] > 0 &&
+               epoch >= r->milestones[passed] * r->epochs)
+            passed++;
+        return r->rate * pow(r->step_factor, passed);
+    }
     case TERN_CONSTANT_RATE:
         break;
     }

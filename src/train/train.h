@@ -42,8 +42,15 @@ const tern_batch *tern_loader_next(tern_loader *loader);
 
 /* ---- a net, ready to run ---------------------------------------------------------------------------------------- */
 
-typedef enum tern_optimiser { TERN_SGD, TERN_ADAM, TERN_ADAMW } tern_optimiser;
-typedef enum tern_schedule { TERN_CONSTANT_RATE, TERN_STEP_RATE, TERN_COSINE_RATE } tern_schedule;
+typedef enum tern_optimiser { TERN_SGD, TERN_ADAM, TERN_ADAMW, TERN_AMSGRAD } tern_optimiser;
+typedef enum tern_schedule {
+    TERN_CONSTANT_RATE,
+    TERN_STEP_RATE,
+    TERN_COSINE_RATE,
+    TERN_MILESTONE_RATE
+} tern_schedule;
+
+#define TERN_MILESTONES 8
 
 /* How a spiking net learns through time: all steps at once, or each as soon as it has run (rule.h). */
 typedef enum tern_rule { TERN_BPTT, TERN_SLTT, TERN_SLTT_K } tern_rule;
@@ -57,7 +64,8 @@ typedef struct tern_recipe {
     tern_schedule schedule;
     double warmup;      /* epochs of linear growth from 0 */
     int step_epochs;    /* STEP_RATE: every so many epochs .. */
-    double step_factor; /* .. the rate is multiplied by this */
+    double step_factor; /* .. the rate is multiplied by this; MILESTONE_RATE: at each milestone */
+    double milestones[TERN_MILESTONES]; /* shares of all epochs, rising; 0 ends */
     double smoothing;
     int epochs, batch;
     bool flip;
@@ -92,6 +100,10 @@ int tern_model_frames(const tern_net *net, const tern_shape *sample);
 /* The inference graph alone, with passes applied: for cost and show.  The caller closes it. */
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed);
+
+/* The same for one time step: membranes are states. */
+tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                  const tern_shape *sample, int batch);
 
 /* Steps T of a spiking net; 0: it has none.  And whether samples of this shape are clips [T,..] of its frames. */
 int tern_net_steps(const tern_net *net, const void *parameters);
@@ -138,6 +150,42 @@ tern_status tern_evaluate(tern_evaluation *evaluation, const tern_net *net, cons
                           const tern_samples *samples, int batch, int counted, tern_store *store,
                           tern_pool *pool);
 void tern_evaluation_free(tern_evaluation *evaluation);
+
+/* What the next stage of a training begins with: every tensor of a store but the moments of its optimiser. */
+tern_status tern_hand_over(const tern_store *from, tern_store *to);
+
+/* ---- conversion to spikes -------------------------------------------------------------------------------------------- */
+
+/* Value number 1 + round(percentile/100 (n - 1)) of n >= 1 values in rising order, halves to even; moves them about. */
+float tern_percentile(float *values, int64_t n, double percentile);
+
+/* Sets the threshold of each layer of neurons, in their order, to the percentile of the currents into it: over all its
+ * neurons and `images` samples, the highest of `steps` time steps, with the thresholds before it set already; 0.1 where
+ * that is 0. */
+typedef struct tern_calibration {
+    const tern_net *net;
+    const void *parameters; /* of more than one time step */
+    const tern_shape *sample;
+    const float *batch; /* [images, sample..] */
+    int images, steps;
+    double percentile;
+} tern_calibration;
+tern_status tern_calibrate_thresholds(const tern_calibration *calibration, tern_store *store,
+                                      tern_pool *pool);
+
+/* A trained net of ReLUs (store `from`) becomes its spiking form (an empty store `to`): norms are part of the weights,
+ * thresholds are calibrated, leaks are 1.  The two forms are one net of the zoo under two sets of parameters, with equal
+ * names of layers. */
+typedef struct tern_conversion {
+    const tern_net *net;
+    const void *parameters, *spiking; /* of the two forms; the spiking one of more than one time step */
+    const tern_samples *samples;      /* calibration takes `images` of them */
+    int images, steps;
+    double percentile;
+    uint64_t seed;
+} tern_conversion;
+tern_status tern_convert(const tern_conversion *conversion, tern_store *from, tern_store *to,
+                         tern_pool *pool);
 
 /* ---- training -------------------------------------------------------------------------------------------------------- */
 

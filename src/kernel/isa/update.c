@@ -1,5 +1,6 @@
 /* What a parameter becomes in a training step. */
 #include "kernel/isa/update.h"
+#include "kernel/isa/math.h"
 
 #include <string.h>
 
@@ -20,21 +21,46 @@ typedef struct adam_constants {
     float keep, pull, beta1, share1, beta2, share2, correction2, rate, epsilon;
 } adam_constants;
 
-TERN_INLINE void adam_vector(const adam_constants *s, const float *p, const float *g, const float *m,
-                             const float *v, float *p_out, float *m_out, float *v_out)
+/* Elements i to i + TERN_LANES - 1. */
+TERN_INLINE void adam_vector(const adam_constants *s, const tern_adam_operands *o, int64_t i)
 {
-    vf x = tern_load(p), d = tern_load(g) + s->pull * x;
-    vf mean = s->beta1 * tern_load(m) + s->share1 * d;
-    vf square = s->beta2 * tern_load(v) + s->share2 * d * d;
-    tern_store(p_out,
-               s->keep * x - s->rate * mean * tern_inverse(root(square * s->correction2) + s->epsilon));
-    tern_store(m_out, mean);
-    tern_store(v_out, square);
+    vf x = tern_load(o->p + i), d = tern_load(o->g + i) + s->pull * x;
+    vf mean = s->beta1 * tern_load(o->m + i) + s->share1 * d;
+    vf square = s->beta2 * tern_load(o->v + i) + s->share2 * d * d, divisor = square;
+    if (o->highest) {
+        vf before = tern_load(o->highest + i);
+        divisor = tern_choose(before > square, before, square);
+        tern_store(o->highest_out + i, divisor);
+    }
+    tern_store(o->p_out + i,
+               s->keep * x - s->rate * mean * tern_inverse(root(divisor * s->correction2) + s->epsilon));
+    tern_store(o->m_out + i, mean);
+    tern_store(o->v_out + i, square);
 }
 
-void TERN_FOR_ISA(tern_adam)(int64_t n, const tern_adam_step *s, const float *p, const float *g,
-                             const float *m, const float *v, float *p_out, float *m_out, float *v_out)
+/* The last elements, fewer than a vector, by way of whole ones. */
+static void adam_rest(const adam_constants *c, const tern_adam_operands *o, int64_t i, int64_t last)
 {
+    float in[5][TERN_LANES] = {{0}}, out[4][TERN_LANES];
+    size_t bytes = (size_t)(last - i) * sizeof **in;
+    memcpy(in[0], o->p + i, bytes);
+    memcpy(in[1], o->g + i, bytes);
+    memcpy(in[2], o->m + i, bytes);
+    memcpy(in[3], o->v + i, bytes);
+    if (o->highest) memcpy(in[4], o->highest + i, bytes);
+    tern_adam_operands rest = {in[0],  in[1],  in[2],  in[3], o->highest ? in[4] : NULL,
+                               out[0], out[1], out[2], out[3]};
+    adam_vector(c, &rest, 0);
+    memcpy(o->p_out + i, out[0], bytes);
+    memcpy(o->m_out + i, out[1], bytes);
+    memcpy(o->v_out + i, out[2], bytes);
+    if (o->highest) memcpy(o->highest_out + i, out[3], bytes);
+}
+
+void TERN_FOR_ISA(tern_adam)(int64_t first, int64_t last, const tern_adam_step *s,
+                             const tern_adam_operands *operands)
+{
+    const tern_adam_operands o = *operands;
     const adam_constants c = {.keep = s->decoupled ? 1 - s->rate * s->decay : 1,
                               .pull = s->decoupled ? 0 : s->decay,
                               .beta1 = s->beta1,
@@ -44,20 +70,9 @@ void TERN_FOR_ISA(tern_adam)(int64_t n, const tern_adam_step *s, const float *p,
                               .correction2 = s->correction2,
                               .rate = s->rate * s->correction1,
                               .epsilon = s->epsilon};
-    int64_t i = 0;
-    for (; i + TERN_LANES <= n; i += TERN_LANES)
-        adam_vector(&c, p + i, g + i, m + i, v + i, p_out + i, m_out + i, v_out + i);
-    if (i == n) return;
-    float in[4][TERN_LANES] = {{0}}, out[3][TERN_LANES];
-    size_t bytes = (size_t)(n - i) * sizeof *p;
-    memcpy(in[0], p + i, bytes);
-    memcpy(in[1], g + i, bytes);
-    memcpy(in[2], m + i, bytes);
-    memcpy(in[3], v + i, bytes);
-    adam_vector(&c, in[0], in[1], in[2], in[3], out[0], out[1], out[2]);
-    memcpy(p_out + i, out[0], bytes);
-    memcpy(m_out + i, out[1], bytes);
-    memcpy(v_out + i, out[2], bytes);
+    int64_t i = first;
+    for (; i + TERN_LANES <= last; i += TERN_LANES) adam_vector(&c, &o, i);
+    if (i < last) adam_rest(&c, &o, i, last);
 }
 
 /* p_out may be p and v_out v: of one element all is read before anything is written. */

@@ -1,0 +1,195 @@
+/* tern convert: a trained net of ReLUs becomes a spiking one, in a run folder of its own. */
+#include "cli/cli.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const tern_cli_option options[] = {
+    {"to", 0, TERN_PICK, "FORM", "snn", "what it becomes", "snn"},
+    {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder of the spiking net (default RUN-snn)", NULL},
+    {"timesteps", 'T', TERN_WHOLE, "N", "5", "time steps of the spiking net", "1..1000"},
+    {"threshold-percentile", 0, TERN_NUMBER, "P", "90",
+     "threshold of a layer: this percentile of the currents into it", "0..100"},
+    {"calib", 0, TERN_WHOLE, "N", "512", "training images that thresholds are calibrated on", "1..65536"},
+    {"calib-steps", 0, TERN_WHOLE, "N", "100",
+     "time steps of calibration: the highest percentile among them counts", "1..100000"},
+    {0},
+};
+
+typedef struct tern_convert_job {
+    tern_cli *cli;
+    tern_subject from;
+    void *spiking; /* parameters of the spiking form */
+    tern_store store;
+    tern_dataset dataset;
+    const char *out;
+    tern_arena arena;
+} tern_convert_job;
+
+static tern_status set_timesteps(tern_convert_job *job, int timesteps)
+{
+    return tern_net_set(job->from.net, job->spiking, "timesteps", timesteps);
+}
+
+/* The parameters of the net that was trained, but for its time steps. */
+static tern_status copy_parameters(tern_convert_job *job)
+{
+    const tern_subject *s = &job->from;
+    double value;
+    TERN_TRY(tern_net_parameters(s->net, &job->spiking));
+    for (const tern_option *o = s->net->options; o->name; o++) {
+        TERN_TRY(tern_net_get(s->net, s->parameters, o->name, &value));
+        TERN_TRY(tern_net_set(s->net, job->spiking, o->name, value));
+    }
+    return TERN_OK;
+}
+
+static tern_status check(tern_convert_job *job)
+{
+    const tern_subject *s = &job->from;
+    double timesteps = -1;
+    struct stat about;
+    char path[4096];
+    if (!s->folder)
+        return tern_fail(TERN_USAGE, "convert needs a run folder of tern train, found the net %s",
+                         s->net->name);
+    for (const tern_option *o = s->net->options; o->name; o++)
+        if (strcmp(o->name, "timesteps") == 0)
+            TERN_TRY(tern_net_get(s->net, s->parameters, o->name, &timesteps));
+    if (timesteps != 0)
+        return tern_fail(TERN_USAGE,
+                         timesteps < 0 ? "net %s has no spiking form; begin with: tern train vgg"
+                                       : "%s is a run of a spiking net already",
+                         timesteps < 0 ? s->net->name : s->folder);
+    const char *out = tern_cli_text(job->cli, "out");
+    job->out = out ? out : tern_arena_format(&job->arena, "%s-snn", s->folder);
+    if (!job->out) return tern_no_memory(strlen(s->folder), "a path");
+    TERN_TRY(tern_run_path(path, job->out, "model.safetensors"));
+    return stat(path, &about) == 0
+               ? tern_fail(TERN_USAGE, "%s holds a run already; give another --out", job->out)
+               : TERN_OK;
+}
+
+/* config.json of the run that it came from, with what is new. */
+static tern_status write_config(const tern_convert_job *job)
+{
+    char path[4096];
+    tern_text line = {0};
+    tern_cli_line(&line, job->cli);
+    tern_status status = tern_text_status(&line);
+    json_t *config = json_deep_copy(job->from.config);
+    if (status == TERN_OK) {
+        json_object_set_new(config, "command", json_string(line.data));
+        json_object_set_new(config, "converted_from", json_string(job->from.folder));
+        json_object_set_new(config, "parameters", tern_parameters_json(job->from.net, job->spiking));
+        json_object_del(config, "recipe");
+    }
+    if (status == TERN_OK) status = tern_run_path(path, job->out, "config.json");
+    if (status == TERN_OK)
+        status = tern_write_json(path, config);
+    else
+        json_decref(config);
+    tern_text_free(&line);
+    return status;
+}
+
+/* Thresholds by layer. */
+static json_t *thresholds_json(const tern_store *store)
+{
+    json_t *list = json_object();
+    for (int i = 0; i < store->count; i++) {
+        const char *dot = strrchr(store->names[i], '.');
+        if (dot && strcmp(dot, ".threshold") == 0)
+            json_object_set_new(list, store->names[i], json_real(tern_get(&store->tensors[i], 0)));
+    }
+    return list;
+}
+
+static tern_status report(const tern_convert_job *job, const tern_evaluation *e)
+{
+    json_t *thresholds = thresholds_json(&job->store), *value;
+    const char *name;
+    if (job->cli->json)
+        return tern_print_json(json_pack("{s:s,s:f,s:f,s:f,s:o}", "run", job->out, "test_accuracy",
+                                         e->accuracy, "test_loss", e->loss, "spikes_per_neuron",
+                                         e->spikes_per_neuron, "thresholds", thresholds));
+    tern_grid t = {0};
+    tern_grid_row(&t, "layer|threshold");
+    json_object_foreach(thresholds, name, value)
+    {
+        tern_grid_row(&t, "%.*s|%.4f", (int)(strrchr(name, '.') - name), name, json_real_value(value));
+    }
+    tern_status status = tern_grid_print(&t, stdout);
+    printf("%s: test accuracy %.4f before any training; spikes per neuron %.3f\n", job->out, e->accuracy,
+           e->spikes_per_neuron);
+    json_decref(thresholds);
+    return status;
+}
+
+/* The run folder, with an evaluation as training leaves it. */
+static tern_status keep(tern_convert_job *job, tern_samples *test)
+{
+    char path[4096];
+    tern_evaluation e;
+    TERN_TRY(tern_make_folder(job->out));
+    TERN_TRY(write_config(job));
+    TERN_TRY(tern_run_save(job->out, &job->store, &(tern_progress_state){0}));
+    TERN_TRY(tern_evaluate(&e, job->from.net, job->spiking, test, 64, (int)test->images.shape.dim[0],
+                           &job->store, job->cli->pool));
+    tern_status status = tern_run_path(path, job->out, "eval.json");
+    if (status == TERN_OK) status = tern_write_json(path, tern_evaluation_json(&e, &job->dataset));
+    if (status == TERN_OK) status = report(job, &e);
+    tern_evaluation_free(&e);
+    return status;
+}
+
+static tern_status convert(tern_convert_job *job)
+{
+    tern_cli *cli = job->cli;
+    tern_samples train = tern_samples_of(&job->dataset, true), test = tern_samples_of(&job->dataset, false);
+    tern_samples_normalise_as(&train, job->from.config);
+    tern_samples_normalise_as(&test, job->from.config);
+    tern_conversion c = {.net = job->from.net,
+                         .parameters = job->from.parameters,
+                         .spiking = job->spiking,
+                         .samples = &train,
+                         .images = tern_cli_whole(cli, "calib"),
+                         .steps = tern_cli_whole(cli, "calib-steps"),
+                         .percentile = tern_cli_number(cli, "threshold-percentile"),
+                         .seed = cli->seed};
+    TERN_TRY(set_timesteps(job, 2)); /* any number above 1: thresholds do not depend on it */
+    TERN_TRY(tern_convert(&c, &job->from.store, &job->store, cli->pool));
+    TERN_TRY(set_timesteps(job, tern_cli_whole(cli, "timesteps")));
+    return keep(job, &test);
+}
+
+static tern_status run_convert(tern_cli *cli)
+{
+    tern_convert_job job = {.cli = cli};
+    TERN_TRY(tern_subject_open(&job.from, cli, cli->arguments[0]));
+    tern_status status = check(&job);
+    if (status == TERN_OK) status = copy_parameters(&job);
+    const char *data = json_string_value(json_object_get(job.from.config, "data"));
+    tern_catch_interrupts();
+    if (status == TERN_OK) status = tern_dataset_open(&job.dataset, data ? data : "", NULL);
+    if (status == TERN_OK) status = convert(&job);
+    tern_dataset_close(&job.dataset);
+    tern_store_close(&job.store);
+    tern_net_free(job.spiking);
+    tern_subject_close(&job.from);
+    tern_arena_free(&job.arena);
+    return status;
+}
+
+const tern_command tern_command_convert = {
+    .name = "convert",
+    .about = "make a spiking net of a trained one: norms into weights, thresholds calibrated",
+    .usage = "RUN",
+    .more = "tern train vgg -o run/vgg                       # with ReLU\n"
+            "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
+            "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .run = run_convert,
+};
