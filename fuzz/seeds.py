@@ -13,7 +13,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "..", "tests", "golden", "io")
 FILES = {"idx": ["*.idx", "*.idx.gz"], "npy": ["*.npy", "*.npz"], "image": ["*.png", "*.jpg"],
          "safetensors": ["*.safetensors"], "machine": [os.path.join(HERE, "..", "machines", "*.yaml")],
-         "gguf": [os.path.join(HERE, "..", "tests", "golden", "formats", "*.gguf")]}
+         "gguf": [os.path.join(HERE, "..", "tests", "golden", "formats", "*.gguf")],
+         "tokenizer": [os.path.join(HERE, "..", "tests", "golden", "llm", kind)
+                       for kind in ("bpe-*[!s].json", "word*e.json", "sp-bpe.model")]}
 
 
 def csv():
@@ -38,7 +40,11 @@ def events():
     yield bytes([1, 2, 0x80, 0, 10, 33, 33, 0, 0, 20, 0, 240, 0, 0, 0, 5, 6, 0x80, 0, 30])
 
 
-MADE = {"csv": csv, "safetensors": checkpoint, "events": events}
+def encode():
+    yield b"\0Hello  world, I'll say caf\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x98\x80 42 </s>\xff\n"
+
+
+MADE = {"encode": encode, "csv": csv, "safetensors": checkpoint, "events": events}
 
 if __name__ == "__main__":
     name, folder = sys.argv[1:]
