@@ -26,6 +26,7 @@ typedef struct layout {
     int64_t slab_rows, slab_columns; /* whole chunks, whole panels */
     int64_t slab_blocks;
     bool turned; /* C is written column by column */
+    bool local;  /* a block of B is packed where it is used, not into scratch: few rows read it */
 } layout;
 
 static layout lay_out(int64_t m, int64_t n, int64_t k, bool turned)
@@ -33,10 +34,11 @@ static layout lay_out(int64_t m, int64_t n, int64_t k, bool turned)
     layout l = {.kernels = tern_kernels_get(), .block = tern_sum_block(k), .turned = turned};
     l.columns = l.kernels->tile_columns;
     l.chunk_rows = max(ceil_div(m, max(ceil_div(m, CHUNK_ROWS), 1)), 1);
+    l.local = turned || m <= CHUNK_ROWS;
     l.slab_rows = min(ceil_div(m, l.chunk_rows), SLAB_ROWS / l.chunk_rows) * l.chunk_rows;
     l.slab_columns = min(ceil_div(n, l.columns) * l.columns, SLAB_COLUMNS);
     int64_t blocks = SLAB_LISTS / max(l.slab_rows * (l.block + FILL), 1);
-    if (!turned) blocks = min(blocks, SLAB_FLOATS / max(l.slab_columns * (l.block + 1), 1));
+    if (!l.local) blocks = min(blocks, SLAB_FLOATS / max(l.slab_columns * (l.block + 1), 1));
     l.slab_blocks = min(ceil_div(k, l.block), max(blocks, 1));
     return l;
 }
@@ -54,7 +56,7 @@ static int64_t chunk_starts(const layout *l)
 /* Packed panels of B, or when C is turned the sums of all panels, row by row. */
 static int64_t panels_floats(const layout *l)
 {
-    return l->slab_columns * (l->turned ? l->slab_rows : l->slab_blocks * (l->block + 1));
+    return l->slab_columns * (l->turned ? l->slab_rows : l->local ? 0 : l->slab_blocks * (l->block + 1));
 }
 
 size_t tern_sparse_scratch(int64_t m, int64_t n, int64_t k, bool turned)
@@ -128,7 +130,7 @@ static void prefetch_block(const slab *s, int64_t panel, int64_t block, int64_t 
         for (int64_t j = 0; j < l->columns; j += 16) __builtin_prefetch(row + i * b->sum_stride + j, 0, 1);
 }
 
-/* Lists the chunks and, when C is not turned, packs the panels. */
+/* Lists the chunks and packs the panels that are not packed where they are used. */
 static void prepare_task(void *context, int64_t task, int thread)
 {
     const slab *s = context;
@@ -162,6 +164,7 @@ static void add_straight(const slab *s, int64_t panel, int64_t chunk)
     int64_t row = s->row0 + chunk * l->chunk_rows, column = s->column0 + panel * l->columns;
     int64_t height = chunk_height(s, chunk), width = min(l->columns, p->n - column);
     float square[CHUNK_ROWS * MAX_COLUMNS], *c = p->c + row * p->stride + column, *to = c;
+    _Alignas(64) float own[(MAX_BLOCK + 1) * MAX_COLUMNS];
     float first[MAX_COLUMNS] = {0}; /* what C begins with, where that is the same for all rows */
     bool add = p->accumulate || s->block0 > 0;
     int64_t stride = p->stride;
@@ -176,7 +179,11 @@ static void add_straight(const slab *s, int64_t panel, int64_t chunk)
     for (int64_t i = 0; p->bias && add && s->block0 == 0 && i < height; i++)
         for (int64_t j = 0; j < width; j++) to[i * stride + j] += p->bias[column + j];
     for (int64_t block = 0; block < s->blocks; block++) {
-        const float *b = s->panel + (panel * s->blocks + block) * (l->block + 1) * l->columns;
+        const float *b = own;
+        if (l->local)
+            pack_block(s, panel, block, own);
+        else
+            b = s->panel + (panel * s->blocks + block) * (l->block + 1) * l->columns;
         bool fresh = block == 0 && !add;
         add_block(s, chunk, block, b, fresh ? (p->bias ? first : NULL) : to, fresh ? 0 : stride, to, stride);
     }
@@ -245,7 +252,7 @@ static void run_slab(tern_pool *pool, slab *s)
     s->chunks = ceil_div(s->rows, l->chunk_rows);
     s->panels = ceil_div(s->columns, l->columns);
     s->groups = min(s->chunks, ceil_div(l->turned ? TURNED_TASKS : TASKS, s->panels));
-    tern_pool_run(pool, l->turned ? s->chunks : s->chunks + s->panels, prepare_task, s);
+    tern_pool_run(pool, l->local ? s->chunks : s->chunks + s->panels, prepare_task, s);
     tern_pool_run(pool, s->panels * s->groups, l->turned ? turned_task : straight_task, s);
 }
 
