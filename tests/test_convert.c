@@ -119,8 +119,41 @@ static tern_conversion conversion(const void *from, const void *to, const tern_s
                              .seed = 1};
 }
 
-/* Forward of the spiking form by hand, as far as the second layer's currents at each step: the first convolution and the
- * thresholds tell everything. */
+static int by_value(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The 90th percentile of what the first convolution gives for the images of calibration, every product by hand. */
+static double first_threshold(const tern_samples *data, const tern_store *snn, int images)
+{
+    const tern_tensor *w = &snn->tensors[tern_store_find(snn, "conv1.weight")];
+    const tern_tensor *bias = &snn->tensors[tern_store_find(snn, "conv1.bias")];
+    tern_loader *loader;
+    int n = 0;
+    assert_ok(tern_loader_open(
+        &loader, data,
+        &(tern_loader_options){.batch = images, .shuffle = true, .drop_last = true, .seed = 1}));
+    tern_loader_begin(loader, 0, 0);
+    const float *x = tern_loader_next(loader)->images;
+    float currents[16 * 3 * SIDE * SIDE];
+    for (int i = 0; i < images * 3 * SIDE * SIDE; i++) {
+        int image = i / (3 * SIDE * SIDE), o = i / (SIDE * SIDE) % 3, row = i / SIDE % SIDE, col = i % SIDE;
+        double sum = tern_get(bias, o);
+        for (int tap = 0; tap < 9; tap++) {
+            int y = row + tap / 3 - 1, z = col + tap % 3 - 1;
+            if (y < 0 || y >= SIDE || z < 0 || z >= SIDE) continue;
+            sum += (double)x[(image * SIDE + y) * SIDE + z] * tern_get(w, o * 9 + tap);
+        }
+        currents[n++] = (float)sum;
+    }
+    tern_loader_close(loader);
+    qsort(currents, (size_t)n, sizeof *currents, by_value);
+    return currents[(int)nearbyint(0.9 * (n - 1))];
+}
+
+/* Norms are part of the weights, the first threshold is a percentile of currents, leaks are 1. */
 static void test_conversion(void **state)
 {
     (void)state;
@@ -146,6 +179,8 @@ static void test_conversion(void **state)
         double bias = (tern_get(v[1], o) - tern_get(v[4], o)) * scale + tern_get(v[3], o);
         assert_true(fabs(tern_get(b, o) - bias) < 1e-5);
     }
+    double threshold = tern_get(&to.tensors[tern_store_find(&to, "neuron1.threshold")], 0);
+    assert_true(fabs(threshold - first_threshold(&data, &to, c.images)) < 1e-5);
     for (int i = 0; i < to.count; i++) {
         double value = tern_get(&to.tensors[i], 0);
         if (strstr(to.names[i], ".leak")) assert_true(value == 1);
@@ -156,6 +191,37 @@ static void test_conversion(void **state)
     tern_store_close(&to);
     tern_net_free(relu);
     tern_net_free(spiking);
+}
+
+static tern_status convert_fresh(const tern_samples *data)
+{
+    const tern_net *net = tern_net_find("vgg");
+    void *relu = NULL, *spiking = NULL;
+    tern_store from = {0}, to = {0};
+    tern_status status = tern_net_parameters(net, &relu);
+    if (status == TERN_OK) status = tern_net_set(net, relu, "width", 2);
+    if (status == TERN_OK) status = tern_net_set(net, relu, "hidden", 3);
+    if (status == TERN_OK) status = tern_net_parameters(net, &spiking);
+    if (status == TERN_OK) status = tern_net_set(net, spiking, "width", 2);
+    if (status == TERN_OK) status = tern_net_set(net, spiking, "hidden", 3);
+    if (status == TERN_OK) status = tern_net_set(net, spiking, "timesteps", 2);
+    tern_conversion c = conversion(relu, spiking, data);
+    if (status == TERN_OK) status = tern_convert(&c, &from, &to, NULL);
+    tern_store_close(&from);
+    tern_store_close(&to);
+    tern_net_free(relu);
+    tern_net_free(spiking);
+    return status;
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    tern_samples data = samples();
+    assert_survives_out_of_memory(convert_fresh(&data));
+    tern_conversion c = conversion(NULL, NULL, &data);
+    c.images = N + 1;
+    assert_error(tern_convert(&c, NULL, NULL, NULL), TERN_USAGE, "lower --calib");
 }
 
 /* A stage begins with what the last one learned, without its moments; leaks stay at 1 or below; one step needs no leak. */
@@ -259,9 +325,13 @@ static void test_dropout_over_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_layers), cmocka_unit_test(test_percentile),
-        cmocka_unit_test(test_conversion), cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_dropout_over_time),
+        cmocka_unit_test(test_two_layers),
+        cmocka_unit_test(test_percentile),
+        cmocka_unit_test(test_conversion),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_dropout_over_time),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }

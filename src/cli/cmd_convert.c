@@ -12,7 +12,7 @@ static const tern_cli_option options[] = {
      "threshold of a layer: this percentile of the currents into it", "0..100"},
     {"calib", 0, TERN_WHOLE, "N", "512", "training images that thresholds are calibrated on", "1..65536"},
     {"calib-steps", 0, TERN_WHOLE, "N", "100",
-     "time steps of calibration: the highest percentile among them counts", "1..100000"},
+     "time steps of calibration: the highest percentile among them counts (IIR-SNN took 500)", "1..100000"},
     {0},
 };
 
