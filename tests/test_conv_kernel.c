@@ -131,13 +131,23 @@ static void release_case(conv_case *t)
     for (size_t i = 0; i < TERN_COUNT(all); i++) tern_release(all[i]);
 }
 
-static void assert_near(const float *got, const double *want, const double *size, const float *before,
-                        int64_t count, int64_t terms, const char *what)
+/* Convolutions that may take fewer multiplications round relative to an output's neighbours, not to its own terms. */
+static bool rounds_by_tiles(const tern_conv *c)
 {
+    return c->kernel_height == 3 && c->kernel_width == 3 && c->stride_y == 1 && c->stride_x == 1 &&
+           c->dilation_y == 1 && c->dilation_x == 1 && c->in_channels >= 16 && c->out_channels >= 16;
+}
+
+static void assert_near(const float *got, const double *want, const double *size, const float *before,
+                        int64_t count, int64_t terms, bool by_tiles, const char *what)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++) largest = fmax(largest, size[i]);
     for (int64_t i = 0; i < count; i++) {
         double expected = want[i] + (before ? (double)before[i] : 0);
         double allowed =
             (double)(terms + 4) * 6e-8 * (size[i] + (before ? fabs((double)before[i]) : 0)) + 1e-30;
+        if (by_tiles) allowed = 5e-7 * largest;
         if (!(fabs((double)got[i] - expected) <= allowed))
             fail_msg("%s, %s %lld: got %.9g, expected %.9g +- %.3g", tern_isa_name(), what, (long long)i,
                      (double)got[i], expected, allowed);
@@ -157,7 +167,8 @@ static void check_forward(const conv_case *t, void *scratch)
 {
     float *y = numbers(t->ny), *again = numbers(t->ny);
     forward(t, two, TERN_SPIKE_SPARSE, y, scratch);
-    assert_near(y, t->y, t->y_size, NULL, t->ny, t->nw / t->conv.out_channels, "output");
+    assert_near(y, t->y, t->y_size, NULL, t->ny, t->nw / t->conv.out_channels,
+                !t->spikes && rounds_by_tiles(&t->conv), "output");
     forward(t, NULL, TERN_SPIKE_DENSE, again, scratch);
     assert_memory_equal(y, again, (size_t)t->ny * sizeof *y);
     tern_release(y);
@@ -180,7 +191,7 @@ static void check_weight(const conv_case *t, void *scratch)
     }
     assert_memory_equal(dw[0], dw[1], (size_t)t->nw * sizeof *before);
     assert_near(dw[0], t->dw, t->dw_size, accumulate ? before : NULL, t->nw, t->ny / t->conv.out_channels,
-                "gradient of weight");
+                false, "gradient of weight");
     tern_release(before);
     tern_release(dw[0]);
     tern_release(dw[1]);
@@ -197,7 +208,7 @@ static void check_input(const conv_case *t, void *scratch)
     }
     assert_memory_equal(dx[0], dx[1], (size_t)t->nx * sizeof *before);
     assert_near(dx[0], t->dx, t->dx_size, accumulate ? before : NULL, t->nx, t->nw / t->conv.in_channels,
-                "gradient of input");
+                !accumulate && rounds_by_tiles(&t->conv), "gradient of input");
     tern_release(before);
     tern_release(dx[0]);
     tern_release(dx[1]);

@@ -1,5 +1,6 @@
 /* Convolution as a product: the packers read the images through a window, so no unfolded copy of them exists. */
 #include "kernel/sparse_conv.h"
+#include "kernel/winograd.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -203,6 +204,55 @@ static size_t each_phase(tern_pool *pool, const tern_conv *c, const float *dy, c
     return bytes + turned_bytes(c);
 }
 
+/* ---- 3x3 kernels ------------------------------------------------------------------------------------- */
+
+static bool is_plain_3x3(const tern_conv *c)
+{
+    return c->groups == 1 && c->kernel_height == 3 && c->kernel_width == 3 && c->stride_y == 1 &&
+           c->stride_x == 1 && c->dilation_y == 1 && c->dilation_x == 1;
+}
+
+/* y from x. */
+static tern_winograd forward_3x3(const tern_conv *c)
+{
+    return (tern_winograd){.images = c->images,
+                           .ins = c->in_channels,
+                           .height = c->height,
+                           .width = c->width,
+                           .outs = c->out_channels,
+                           .out_height = c->out_height,
+                           .out_width = c->out_width,
+                           .pad_y = c->pad_y,
+                           .pad_x = c->pad_x,
+                           .out_step = c->in_channels * 9,
+                           .in_step = 9};
+}
+
+/* dx from dy: a convolution with the weights turned by half a circle. */
+static tern_winograd input_3x3(const tern_conv *c)
+{
+    return (tern_winograd){.images = c->images,
+                           .ins = c->out_channels,
+                           .height = c->out_height,
+                           .width = c->out_width,
+                           .outs = c->in_channels,
+                           .out_height = c->height,
+                           .out_width = c->width,
+                           .pad_y = 2 - c->pad_y,
+                           .pad_x = 2 - c->pad_x,
+                           .out_step = 9,
+                           .in_step = c->in_channels * 9,
+                           .turned = true};
+}
+
+static size_t scratch_3x3(const tern_conv *c)
+{
+    tern_winograd y = forward_3x3(c), dx = input_3x3(c);
+    size_t of_y = is_plain_3x3(c) && tern_winograd_fits(&y) ? tern_winograd_scratch(&y) : 0;
+    size_t of_dx = is_plain_3x3(c) && tern_winograd_fits(&dx) ? tern_winograd_scratch(&dx) : 0;
+    return of_y > of_dx ? of_y : of_dx;
+}
+
 /* ---- depthwise --------------------------------------------------------------------------------------- */
 
 typedef struct depthwise {
@@ -298,6 +348,7 @@ size_t tern_conv_scratch(const tern_conv *conv)
         tern_long_sum_fits(&weight) ? tern_long_sum_scratch(&weight) : tern_gemm_scratch(&weight);
     int64_t bytes = max((int64_t)tern_gemm_scratch(&forward), (int64_t)of_weight);
     if (tern_sparse_conv_fits(conv)) bytes = max(bytes, (int64_t)tern_sparse_conv_scratch(conv));
+    bytes = max(bytes, (int64_t)scratch_3x3(conv));
     return (size_t)max(bytes, (int64_t)each_phase(NULL, conv, NULL, NULL, NULL, false, NULL));
 }
 
@@ -321,6 +372,15 @@ void tern_conv_forward(tern_pool *pool, const tern_conv *conv, const float *x, c
         tern_pool_run(pool, conv->images * conv->groups, depthwise_forward, &d);
         return;
     }
+    tern_winograd fewer = forward_3x3(conv);
+    if (is_plain_3x3(conv) && tern_winograd_fits(&fewer)) {
+        fewer.x = x;
+        fewer.w = w;
+        fewer.bias = bias;
+        fewer.y = y;
+        tern_winograd_run(pool, &fewer, scratch);
+        return;
+    }
     forward(pool, conv, x, false, 0, w, bias, y, scratch);
 }
 
@@ -342,6 +402,14 @@ void tern_conv_grad_input(tern_pool *pool, const tern_conv *conv, const float *d
     if (is_depthwise(conv)) {
         depthwise d = {.conv = conv, .dy = dy, .w = w, .dx = dx, .accumulate = accumulate};
         tern_pool_run(pool, conv->images * conv->groups, depthwise_input, &d);
+        return;
+    }
+    tern_winograd fewer = input_3x3(conv);
+    if (!accumulate && is_plain_3x3(conv) && tern_winograd_fits(&fewer)) {
+        fewer.x = dy;
+        fewer.w = w;
+        fewer.y = dx;
+        tern_winograd_run(pool, &fewer, scratch);
         return;
     }
     each_phase(pool, conv, dy, w, dx, accumulate, scratch);

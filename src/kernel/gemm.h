@@ -28,6 +28,22 @@ static inline uint64_t tern_word_at(const uint64_t *words, int64_t at, int64_t c
     return count < 64 ? bits & ((1ull << count) - 1) : bits;
 }
 
+/* Asks for part `part` of `parts` of floats [from, from + count) of an array of `all`, soon to be read or written: for
+ * runs that are too short and too many for the processor to guess.  (Always inline: gcc drops calls of a function that does
+ * nothing but ask.) */
+static inline __attribute__((always_inline)) void tern_want(const float *data, int64_t all, int64_t from,
+                                                            int64_t count, int64_t part, int64_t parts,
+                                                            const bool to_write)
+{
+    int64_t last = min(from + count * (part + 1) / parts, all);
+    for (int64_t i = from + count * part / parts; i < last; i += 16) {
+        if (to_write)
+            __builtin_prefetch(data + i, 1, 2);
+        else
+            __builtin_prefetch(data + i, 0, 2);
+    }
+}
+
 /* The length of the blocks in which k summed elements are added: each block from 0, then onto the result.  Every
  * kernel that promises the bits of tern_gemm follows it. */
 int64_t tern_sum_block(int64_t k);

@@ -269,14 +269,18 @@ static void store_tile(const work *s, const unit *u, int64_t panel, const float 
 {
     const tern_conv *c = s->conv;
     int64_t from = panel * s->columns, channels = min(s->columns, c->out_channels - from);
-    int64_t plane = c->out_height * c->out_width;
+    int64_t plane = c->out_height * c->out_width, all = c->images * c->out_channels * plane;
     for (int64_t i = 0; i < u->images; i++)
-        for (int64_t row = 0; row < u->rows; row++)
+        for (int64_t row = 0; row < u->rows; row++) {
+            int64_t next =
+                (u->image + i) * c->out_channels + from + (i + 1 < u->images ? c->out_channels : channels);
+            tern_want(s->y, all, next * plane, channels * plane, row, u->rows, true);
             s->kernels->turn(c->out_width, channels,
                              tile + (s->start + i * s->step + row * s->pitch) * s->columns, s->columns,
                              s->y + ((u->image + i) * c->out_channels + from) * plane +
                                  (u->row + row) * c->out_width,
                              plane);
+        }
 }
 
 static void forward_task(void *context, int64_t task, int thread)
@@ -322,10 +326,14 @@ static void load_tile(const work *s, const unit *u, int64_t panel, float *tile)
 {
     const tern_conv *c = s->conv;
     int64_t from = panel * s->columns, plane = c->out_height * c->out_width;
+    int64_t all = c->images * c->out_channels * plane;
     tern_factor dy = tern_factor_f32(s->dy, plane, 1);
     for (int64_t i = 0; i < u->images; i++)
         for (int64_t row = 0; row < u->rows; row++) {
-            dy.first = (u->image + i) * c->out_channels * plane + (u->row + row) * c->out_width;
+            int64_t image = u->image + i;
+            dy.first = image * c->out_channels * plane + (u->row + row) * c->out_width;
+            tern_want(s->dy, all, (image * c->out_channels + from + s->columns) * plane, s->columns * plane,
+                      row, u->rows, false);
             s->kernels->pack(&dy, from, min(s->columns, c->out_channels - from), (int)s->columns, 0,
                              c->out_width, tile + (s->start + i * s->step + row * s->pitch) * s->columns);
         }

@@ -26,6 +26,10 @@ typedef void tern_spread(int64_t count, const uint16_t *list, const int64_t *off
 typedef void tern_gather(int64_t count, const uint16_t *list, const int64_t *offsets, const float *dy,
                          float *sums, bool add);
 
+/* m[row] = the sum over k of element k of row `row` of v times u[k].  Rows are tile_columns floats; a row of v longer than
+ * that goes on panel_step floats behind. */
+typedef void tern_winograd_product(int64_t k, const float *v, int64_t panel_step, const float *u, float *m);
+
 /* The kernels that choose between adding and multiplying. */
 enum {
     TERN_SPARSE_LINEAR,
@@ -76,6 +80,16 @@ typedef struct tern_kernels {
     int taps; /* at most, for these: [taps - 1] */
     tern_spread *const *spread;
     tern_gather *const *gather;
+
+    /* Winograd's convolution, tile_columns channels side by side; the 36 positions of a row are position_step floats apart.
+     * Weights: `count` rows of 9 taps, tap_step floats apart.  Inputs: a row of `tiles` tiles of 6x6 pixels that begin 4
+     * pixels apart.  Outputs: 4x4 pixels each, plus bias[tile_columns].  pitch: floats of a row of pixels. */
+    void (*winograd_weights)(int64_t count, const float *taps, int64_t tap_step, float *u,
+                             int64_t position_step);
+    void (*winograd_input)(int64_t tiles, const float *x, int64_t pitch, float *to, int64_t position_step);
+    void (*winograd_output)(int64_t tiles, const float *m, int64_t position_step, const float *bias, float *y,
+                            int64_t pitch);
+    tern_winograd_product *const *winograd_product; /* [rows - 1], for 1 .. tile_rows rows */
 
     /* One function of each kind of element; and a copy to memory that is not read soon, past the caches (n = 0: wait until
      * all such copies of this thread are done). */

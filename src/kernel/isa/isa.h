@@ -156,6 +156,13 @@ int64_t TERN_FOR_ISA(tern_list_positions)(const uint64_t *words, int64_t at, int
                                           uint16_t shift, uint16_t *list);
 extern tern_spread *const TERN_FOR_ISA(tern_spreads)[];
 extern tern_gather *const TERN_FOR_ISA(tern_gathers)[];
+void TERN_FOR_ISA(tern_winograd_weights)(int64_t count, const float *taps, int64_t tap_step, float *u,
+                                         int64_t position_step);
+void TERN_FOR_ISA(tern_winograd_input)(int64_t tiles, const float *x, int64_t pitch, float *to,
+                                       int64_t position_step);
+void TERN_FOR_ISA(tern_winograd_output)(int64_t tiles, const float *m, int64_t position_step,
+                                        const float *bias, float *y, int64_t pitch);
+extern tern_winograd_product *const TERN_FOR_ISA(tern_winograd_products)[];
 void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias,
                                       float *y);
 void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);
