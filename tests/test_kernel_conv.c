@@ -83,7 +83,7 @@ static void assert_all_near(const float *got, const sum *want, const float *befo
         if (before) add_to(&all, before[i]);
         if (!by_tiles)
             assert_near(got[i], all, terms, what);
-        else if (!(fabs(got[i] - all.value) <= 5e-7 * largest))
+        else if (!(fabs(got[i] - all.value) <= 1.5e-6 * largest))
             fail_msg("%s, %s: got %.9g, expected %.9g", tern_isa_name(), what, got[i], all.value);
     }
 }
