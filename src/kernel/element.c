@@ -7,8 +7,6 @@
 
 #define BLOCK 1024 /* floats; with the slots of all steps this stays in a first- or second-level cache */
 #define TASK  (16 * BLOCK) /* floats that a task computes */
-#define FAR                                                                                                  \
-    (8 * 1024 * 1024) /* bytes of a result that no cache keeps until it is read: stored past the caches */
 
 /* An operand with neighbouring axes joined where memory allows. */
 typedef struct joined {
@@ -149,7 +147,7 @@ void tern_element_run(tern_pool *pool, const tern_element_pass *pass)
     for (int i = 0; i < pass->rank; i++) job.n *= pass->dim[i];
     for (int i = 0; i < pass->inputs; i++) job.in[i] = join(pass, &pass->in[i]);
     for (int s = 0; s < pass->steps; s++) {
-        job.far[s] = pass->step[s].out && job.n * (int64_t)sizeof(float) >= FAR;
+        job.far[s] = pass->step[s].out && job.n * (int64_t)sizeof(float) >= TERN_FAR_BYTES;
         for (int i = 0; i < pass->inputs; i++) /* what was just read is in the cache already */
             job.far[s] &= pass->in[i].data != pass->step[s].out;
     }

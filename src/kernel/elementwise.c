@@ -33,24 +33,29 @@ static void sum_task(void *context, int64_t task, int thread)
     if (j->factor != 1) loops->plane_affine(y, count, j->factor, 0, y);
 }
 
-/* Where inner is 1, a row is summed as chunks of doubles. */
+/* Where inner is 1, a row is summed as chunks of doubles; a task takes `piece` rows. */
 static void row_sum_task(void *context, int64_t task, int thread)
 {
     const spread_job *j = context;
-    double sum = 0, squares = 0;
+    int64_t last = min((task + 1) * j->piece, j->outer);
     (void)thread;
-    tern_loops_get()->plane_sums(j->x + task * j->length, j->length, 0, &sum, &squares);
-    j->y[task] = (float)(sum * j->factor);
+    for (int64_t row = task * j->piece; row < last; row++) {
+        double sum = 0, squares = 0;
+        tern_loops_get()->plane_sums(j->x + row * j->length, j->length, 0, &sum, &squares);
+        j->y[row] = (float)(sum * j->factor);
+    }
 }
 
 void tern_sum_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, const float *x,
                    float factor, float *y)
 {
     spread_job job = {outer, length, inner, inner < 4096 ? 64 : 1024, x, factor, y};
-    if (inner == 1)
-        tern_pool_run(pool, outer, row_sum_task, &job);
-    else
+    if (inner == 1) {
+        job.piece = max(16384 / max(length, 1), 1);
+        tern_pool_run(pool, (outer + job.piece - 1) / job.piece, row_sum_task, &job);
+    } else {
         tern_pool_run(pool, outer * ((inner + job.piece - 1) / job.piece), sum_task, &job);
+    }
 }
 
 typedef struct columns_job {

@@ -64,6 +64,7 @@ typedef struct tern_neuron_pass {
     const tern_neuron_operands *o;
     const tern_neuron_gradients *g;
     double (*sums)[3]; /* of each block, or NULL */
+    bool far;          /* u is large and new memory: stored past the caches */
 } tern_neuron_pass;
 
 static void forward_block(void *context, int64_t block, int thread)
@@ -73,21 +74,25 @@ static void forward_block(void *context, int64_t block, int thread)
     const tern_neuron *n = p->n;
     const tern_neuron_operands *o = p->o;
     int64_t first = block * BLOCK, count = n->neurons - first < BLOCK ? n->neurons - first : BLOCK;
-    _Alignas(64) float v[BLOCK];
+    _Alignas(64) float v[BLOCK], u[BLOCK];
     uint64_t bits[BLOCK / 64 + 1] = {0};
     for (int64_t i = 0; i < BLOCK; i++) v[i] = o->v0 && i < count ? o->v0[first + i] : n->v_reset;
     for (int64_t t = 0; t < n->steps; t++) {
         int64_t at = t * n->neurons + first;
         const float *x = o->x + (n->is_static ? first : at);
-        p->loops->neuron_step(n, count, x, v, o->u ? o->u + at : NULL, bits);
+        p->loops->neuron_step(n, count, x, v, p->far ? u : o->u ? o->u + at : NULL, bits);
+        if (p->far) tern_kernels_get()->store_far(count, u, o->u + at);
         if (o->spikes) place(o->spikes, at, bits, count);
     }
+    if (p->far) tern_kernels_get()->store_far(0, NULL, NULL);
     if (o->v_last) memcpy(o->v_last + first, v, (size_t)count * sizeof *v);
 }
 
 void tern_neuron_forward(tern_pool *pool, const tern_neuron *neuron, const tern_neuron_operands *operands)
 {
     tern_neuron_pass pass = {.n = neuron, .loops = tern_loops_get(), .o = operands};
+    int64_t bytes = neuron->steps * neuron->neurons * (int64_t)sizeof(float);
+    pass.far = operands->u && operands->u != operands->x && bytes >= TERN_FAR_BYTES;
     if (operands->spikes) clear_shared(neuron, operands->spikes);
     tern_pool_run(pool, blocks_of(neuron), forward_block, &pass);
 }

@@ -1,9 +1,11 @@
 /* Batch norm: a task is one channel at one step, or, where channels stand side by side, a few of them. */
+#include "kernel/gemm.h"
 #include "kernel/loops.h"
 
 #include <math.h>
 
-#define COLUMNS 64 /* channels of a task when inner is 1 */
+#define COLUMNS 64   /* channels of a task when inner is 1 */
+#define AHEAD   1024 /* floats of a plane that are asked for; behind them the processor guesses */
 
 typedef struct norm_job {
     const tern_norm_view *v;
@@ -36,6 +38,15 @@ static int64_t at(const tern_norm_view *v, int64_t step, int64_t row, int64_t ch
     return ((step * v->rows + row) * v->channels + channel) * v->inner;
 }
 
+/* Asks for the beginning of a channel's plane in the row behind `row`; always inline, as tern_want. */
+static inline __attribute__((always_inline)) void want_next(const tern_norm_view *v, const float *data,
+                                                            int64_t step, int64_t row, int64_t channel,
+                                                            const bool to_write)
+{
+    int64_t all = v->steps * v->rows * v->channels * v->inner;
+    tern_want(data, all, at(v, step, row + 1, channel), min(v->inner, AHEAD), 0, 1, to_write);
+}
+
 /* y = scale x + shift for the channels of a group. */
 static void affine(const norm_job *job, int64_t step, int64_t channel, int64_t count, const float *scale,
                    const float *shift)
@@ -49,6 +60,7 @@ static void affine(const norm_job *job, int64_t step, int64_t channel, int64_t c
     }
     for (int64_t r = 0; r < v->rows; r++) {
         int64_t plane = at(v, step, r, channel);
+        want_next(v, job->y, step, r, channel, true);
         loops->plane_affine(job->x + plane, v->inner, *scale, *shift, job->y + plane);
     }
 }
@@ -62,8 +74,10 @@ static void train_group(const norm_job *job, int64_t step, int64_t channel, int6
     float origin[COLUMNS], scale[COLUMNS], shift[COLUMNS];
     for (int64_t c = 0; c < count; c++) origin[c] = begin[c]; /* sums about an element: no cancellation */
     if (v->inner == 1) loops->column_sums(begin, v->rows, v->channels, count, origin, sum, squares);
-    for (int64_t r = 0; v->inner > 1 && r < v->rows; r++)
+    for (int64_t r = 0; v->inner > 1 && r < v->rows; r++) {
+        want_next(v, job->x, step, r, channel, false);
         loops->plane_sums(job->x + at(v, step, r, channel), v->inner, *origin, sum, squares);
+    }
     for (int64_t c = 0; c < count; c++) {
         int64_t i = step * v->channels + channel + c;
         double mean = sum[c] / n, var = squares[c] / n - mean * mean;
@@ -156,6 +170,8 @@ static void backward_group(const norm_job *job, int64_t step, int64_t channel, i
                                product);
     for (int64_t r = 0; v->inner > 1 && r < v->rows; r++) {
         int64_t plane = at(v, step, r, channel);
+        want_next(v, job->x, step, r, channel, false);
+        want_next(v, job->dy, step, r, channel, false);
         loops->plane_products(job->x + plane, job->dy + plane, v->inner, *mean, sum, product);
     }
     for (int64_t c = 0; c < count; c++) {

@@ -30,6 +30,9 @@ typedef void tern_gather(int64_t count, const uint16_t *list, const int64_t *off
  * that goes on panel_step floats behind. */
 typedef void tern_winograd_product(int64_t k, const float *v, int64_t panel_step, const float *u, float *m);
 
+/* Bytes of a result that no cache keeps until it is read: worth storing past the caches. */
+#define TERN_FAR_BYTES (8 * 1024 * 1024)
+
 /* The kernels that choose between adding and multiplying. */
 enum {
     TERN_SPARSE_LINEAR,

@@ -8,9 +8,13 @@
 
 TERN_INLINE float lane_sum(vf v)
 {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
     float sum = 0;
     for (int l = 0; l < TERN_LANES; l++) sum += v[l];
     return sum;
+#endif
 }
 
 #define CHUNK 4096 /* floats that are summed in float before the sum goes on in double */
