@@ -194,6 +194,53 @@ tern_value tern_avg_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_arg
 #define tern_avg_pool2d(...)        TERN_AVG_POOL2D_(__VA_ARGS__, )
 #define TERN_AVG_POOL2D_(g, x, ...) tern_avg_pool2d_with(g, x, (tern_pool2d_args){.kernel = 2, __VA_ARGS__})
 
+/* The same over sequences: x [..,C,L] -> [..,out,OL], kernels, strides and padding along L; weight [out,C/groups,1,K]. */
+tern_value tern_conv1d_with(tern_graph *graph, tern_value x, tern_conv2d_args args);
+tern_value tern_max_pool1d_with(tern_graph *graph, tern_value x, tern_pool2d_args args);
+tern_value tern_avg_pool1d_with(tern_graph *graph, tern_value x, tern_pool2d_args args);
+#define tern_conv1d(...) TERN_CONV1D_(__VA_ARGS__, )
+#define TERN_CONV1D_(g, x, ...)                                                                              \
+    tern_conv1d_with(                                                                                        \
+        g, x,                                                                                                \
+        (tern_conv2d_args){.kernel = 3, .stride = 1, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
+#define tern_max_pool1d(...)        TERN_MAX_POOL1D_(__VA_ARGS__, )
+#define TERN_MAX_POOL1D_(g, x, ...) tern_max_pool1d_with(g, x, (tern_pool2d_args){.kernel = 2, __VA_ARGS__})
+#define tern_avg_pool1d(...)        TERN_AVG_POOL1D_(__VA_ARGS__, )
+#define TERN_AVG_POOL1D_(g, x, ...) tern_avg_pool1d_with(g, x, (tern_pool2d_args){.kernel = 2, __VA_ARGS__})
+
+/* Means of windows that divide the image into size x size: [..,C,H,W] -> [..,C,size,size].  Size 1 takes any image, others
+ * square windows. */
+typedef struct tern_adaptive_pool_args {
+    int size;
+} tern_adaptive_pool_args;
+tern_value tern_adaptive_avg_pool2d_with(tern_graph *graph, tern_value x, tern_adaptive_pool_args args);
+#define tern_adaptive_avg_pool2d(...) TERN_ADAPTIVE_AVG_POOL2D_(__VA_ARGS__, )
+#define TERN_ADAPTIVE_AVG_POOL2D_(g, x, ...)                                                                 \
+    tern_adaptive_avg_pool2d_with(g, x, (tern_adaptive_pool_args){.size = 1, __VA_ARGS__})
+
+/* Each pixel factor x factor times: [..,H,W] -> [..,factor H,factor W]. */
+typedef struct tern_upsample_args {
+    int factor;
+} tern_upsample_args;
+tern_value tern_upsample2d_with(tern_graph *graph, tern_value x, tern_upsample_args args);
+#define tern_upsample2d(...)        TERN_UPSAMPLE2D_(__VA_ARGS__, )
+#define TERN_UPSAMPLE2D_(g, x, ...) tern_upsample2d_with(g, x, (tern_upsample_args){.factor = 2, __VA_ARGS__})
+
+/* Transposed convolution: x [..,C,H,W] -> [..,out,OH,OW], OH = (H - 1) stride - 2 pad + dilation (K - 1) + 1 + out_pad;
+ * parameters <name>.weight [C,out/groups,K,K], <name>.bias [out], uniform in +-1/sqrt(out/groups K^2) (as PyTorch has it). */
+typedef struct tern_conv_transpose2d_args {
+    int out, kernel, stride, pad, out_pad, dilation, groups;
+    bool bias;
+    const char *name;
+} tern_conv_transpose2d_args;
+tern_value tern_conv_transpose2d_with(tern_graph *graph, tern_value x, tern_conv_transpose2d_args args);
+#define tern_conv_transpose2d(...) TERN_CONV_TRANSPOSE2D_(__VA_ARGS__, )
+#define TERN_CONV_TRANSPOSE2D_(g, x, ...)                                                                    \
+    tern_conv_transpose2d_with(                                                                              \
+        g, x,                                                                                                \
+        (tern_conv_transpose2d_args){                                                                        \
+            .kernel = 2, .stride = 2, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
+
 /* Channels (axis C of [..,C,H,W], or the last of fewer axes) to mean 0 and variance 1, scaled and shifted.  Parameters
  * <name>.weight, <name>.bias [C], kept states <name>.running_mean, <name>.running_var.  per_step: axis 0 is time, and each
  * step has statistics of its own. */
@@ -207,30 +254,8 @@ tern_value tern_batch_norm_with(tern_graph *graph, tern_value x, tern_batch_norm
 #define TERN_BATCH_NORM_(g, x, ...)                                                                          \
     tern_batch_norm_with(g, x, (tern_batch_norm_args){.epsilon = 1e-5, .momentum = 0.1, __VA_ARGS__})
 
-/* Element by element. */
-tern_value tern_relu(tern_graph *graph, tern_value x);
-tern_value tern_sigmoid(tern_graph *graph, tern_value x);
-tern_value tern_tanh(tern_graph *graph, tern_value x);
-tern_value tern_gelu(tern_graph *graph,
-                     tern_value x); /* with the error function, not its tanh approximation */
-tern_value tern_silu(tern_graph *graph, tern_value x);
-tern_value tern_softplus(tern_graph *graph, tern_value x);
-tern_value tern_exp(tern_graph *graph, tern_value x);
-tern_value tern_log(tern_graph *graph, tern_value x);
-tern_value tern_sqrt(tern_graph *graph, tern_value x);
-tern_value tern_square(tern_graph *graph, tern_value x);
-tern_value tern_absolute(tern_graph *graph, tern_value x);
-tern_value tern_clip(tern_graph *graph, tern_value x, double low, double high);
-tern_value tern_negate(tern_graph *graph, tern_value x);
-tern_value tern_power(tern_graph *graph, tern_value x, double exponent);
-tern_value tern_elu(tern_graph *graph, tern_value x, double alpha); /* x above 0, alpha (e^x - 1) below */
-tern_value tern_leaky_relu(tern_graph *graph, tern_value x, double slope);
-tern_value tern_hard_sigmoid(tern_graph *graph, tern_value x); /* x/6 + 1/2 between 0 and 1 */
-tern_value tern_hard_swish(tern_graph *graph, tern_value x);   /* x hard_sigmoid(x) */
-/* Flat but for jumps, so no gradient flows through them.  heaviside: 1 where x >= 0; round: ties to even. */
-tern_value tern_heaviside(tern_graph *graph, tern_value x);
-tern_value tern_round(tern_graph *graph, tern_value x);
-tern_value tern_floor(tern_graph *graph, tern_value x);
+/* Functions without parameters of their own: arithmetic, curves, reductions, products, attention, other places. */
+#include "tern_functions.h"
 
 /* In a training graph a share `rate` of the elements becomes 0 and the rest grows by 1/(1 - rate); else x itself.
  * over_time: the slices along axis 0 (time steps) lose the same elements. */
@@ -261,69 +286,6 @@ tern_value tern_group_norm_with(tern_graph *graph, tern_value x, tern_row_norm_a
 #define tern_group_norm(...)      TERN_GROUP_NORM_(__VA_ARGS__, )
 #define TERN_GROUP_NORM_(g, x, ...)                                                                          \
     tern_group_norm_with(g, x, (tern_row_norm_args){.epsilon = 1e-5, .groups = 1, __VA_ARGS__})
-
-/* e^x over its sum, along the last axis. */
-tern_value tern_softmax(tern_graph *graph, tern_value x);
-
-/* a [..,M,K] times b [..,K,N], same leading axes -> [..,M,N]. */
-tern_value tern_matmul(tern_graph *graph, tern_value a, tern_value b);
-
-/* softmax(q k^T scale) v over [..,N,D] (reference form: the scores [..,N,N] are in memory).  scale 0: 1/sqrt(D);
- * causal: a position sees those before it and itself. */
-typedef struct tern_attention_args {
-    double scale;
-    bool causal;
-    const char *name;
-} tern_attention_args;
-tern_value tern_attention_with(tern_graph *graph, tern_value q, tern_value k, tern_value v,
-                               tern_attention_args args);
-#define tern_attention(...) TERN_ATTENTION_(__VA_ARGS__, )
-#define TERN_ATTENTION_(g, q, k, v, ...)                                                                     \
-    tern_attention_with(g, q, k, v, (tern_attention_args){.scale = 0, __VA_ARGS__})
-
-/* Axis d of the result is axis order[d] of x, e.g. TERN_SHAPE(0, 2, 1). */
-tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order);
-/* Elements first .. first + count - 1 of an axis; zeros around an axis until it has `length` elements; one behind the other. */
-tern_value tern_slice(tern_graph *graph, tern_value x, int axis, int first, int count);
-tern_value tern_pad(tern_graph *graph, tern_value x, int axis, int before, int length);
-tern_value tern_concat(tern_graph *graph, const tern_value *x, int count, int axis);
-/* Rows of table [V,D] by index [..] (i32) -> [..,D]; an index outside gives zeros. */
-tern_value tern_embedding(tern_graph *graph, tern_value index, tern_value table);
-
-/* Mean of (x - target)^2 over everything -> [1]. */
-tern_value tern_mean_squared_error(tern_graph *graph, tern_value x, tern_value target);
-
-/* Element by element with numpy-style broadcasting. */
-tern_value tern_add(tern_graph *graph, tern_value a, tern_value b);
-tern_value tern_subtract(tern_graph *graph, tern_value a, tern_value b);
-tern_value tern_multiply(tern_graph *graph, tern_value a, tern_value b);
-tern_value tern_divide(tern_graph *graph, tern_value a, tern_value b);
-tern_value tern_maximum(tern_graph *graph, tern_value a, tern_value b);
-tern_value tern_minimum(tern_graph *graph, tern_value a, tern_value b);
-/* a where condition (of any format) is not 0, else b. */
-tern_value tern_where(tern_graph *graph, tern_value condition, tern_value a, tern_value b);
-
-/* The same elements under another shape; one dimension may be -1 (what is left).  Costs nothing. */
-tern_value tern_reshape(tern_graph *graph, tern_value x, tern_shape shape);
-/* Axes from..last become one. */
-typedef struct tern_flatten_args {
-    int from;
-} tern_flatten_args;
-tern_value tern_flatten_with(tern_graph *graph, tern_value x, tern_flatten_args args);
-#define tern_flatten(...)        TERN_FLATTEN_(__VA_ARGS__, )
-#define TERN_FLATTEN_(g, x, ...) tern_flatten_with(g, x, (tern_flatten_args){.from = 1, __VA_ARGS__})
-
-/* Sum or mean over `axes` axes from `axis` on; keep: they stay as 1. */
-typedef struct tern_reduce_args {
-    int axis, axes;
-    bool keep;
-} tern_reduce_args;
-tern_value tern_sum_with(tern_graph *graph, tern_value x, tern_reduce_args args);
-tern_value tern_mean_with(tern_graph *graph, tern_value x, tern_reduce_args args);
-#define tern_sum(...)         TERN_SUM_(__VA_ARGS__, )
-#define TERN_SUM_(g, x, ...)  tern_sum_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
-#define tern_mean(...)        TERN_MEAN_(__VA_ARGS__, )
-#define TERN_MEAN_(g, x, ...) tern_mean_with(g, x, (tern_reduce_args){.axes = 1, __VA_ARGS__})
 
 /* Direct encoding: the same x at each of `timesteps` steps, [..] -> [T,..]. */
 typedef struct tern_direct_args {

@@ -6,7 +6,7 @@
 #include "test.h"
 
 #include "kernel/kernel.h"
-#include "op/element.h"
+#include "op/fuse.h"
 #include "op/lif.h"
 #include "op/op.h"
 #include "op/optimiser.h"
@@ -45,7 +45,7 @@ typedef enum values {
 
 typedef struct spec {
     const tern_op *op;
-    _Alignas(16) char args[256];
+    _Alignas(16) char args[sizeof(tern_fused_op)];
     int nin;
     tern_type in[10];
     values values[10];
@@ -141,29 +141,7 @@ static void make_dropout_grad(spec *s)
     input(s, shape, SPIKES, false);
 }
 
-static void make_matmul(spec *s)
-{
-    int64_t b = between(1, 3), m = between(1, 20), n = between(1, 20), k = between(1, 20);
-    input(s, TERN_SHAPE(b, m, k), NORMAL, true);
-    input(s, TERN_SHAPE(b, k, n), NORMAL, true);
-}
-
-typedef struct normalise_args {
-    double epsilon;
-    bool centre;
-} normalise_args;
-
-static void make_normalise(spec *s)
-{
-    ARGS(s, normalise_args, 1e-3, below(2));
-    input(s, TERN_SHAPE(between(1, 4), between(2, 30)), NORMAL, true);
-}
-
-static void make_normalise_grad(spec *s)
-{
-    ARGS(s, normalise_args, 1e-3, below(2));
-    make_unary_grad(s);
-}
+#include "op_cases_rows.h"
 
 static void make_permute(spec *s)
 {
@@ -364,7 +342,7 @@ static void make_cross_entropy_grad(spec *s)
 static void make_sgd(spec *s)
 {
     tern_shape p = some_shape();
-    ARGS(s, tern_sgd_op, 0.9, 0.01);
+    ARGS(s, tern_sgd_op, 0.9, 0.01, below(2));
     for (int i = 0; i < 3; i++) input(s, p, NORMAL, false);
     input(s, TERN_SHAPE(1), RATE, false);
 }
@@ -487,14 +465,24 @@ static const struct {
     ELEMENT_CASES{"dropout", make_dropout},
     {"dropout_grad", make_dropout_grad},
     {"matmul", make_matmul},
-    {"softmax", make_unary},
-    {"softmax_grad", make_unary_grad},
+    {"softmax", make_rows},
+    {"softmax_grad", make_rows_grad},
+    {"log_softmax", make_rows},
+    {"log_softmax_grad", make_rows_grad},
     {"normalise", make_normalise},
     {"normalise_grad", make_normalise_grad},
     {"permute", make_permute},
     {"slice", make_slice},
     {"pad", make_pad},
     {"concat", make_concat},
+    {"gather", make_gather},
+    {"gather_grad", make_gather_grad},
+    {"cumulative_sum", make_cumulative_sum},
+    {"cast", make_cast},
+    {"max", make_extreme},
+    {"min", make_extreme},
+    {"extreme_grad", make_extreme_grad},
+    {"linear_i8", make_linear_i8},
     {"embedding", make_embedding},
     {"embedding_grad", make_embedding_grad},
     {"linear", make_linear},

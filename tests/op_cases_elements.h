@@ -99,6 +99,24 @@ static void make_power_grad(spec *s)
     make_positive_grad(s);
 }
 
+/* out1 = a * b, out0 = gelu(a * b) + c: c may be smaller, b too or spikes. */
+static void make_fused(spec *s)
+{
+    tern_shape shape = some_shape();
+    tern_fused_op f;
+    memset(&f, 0, sizeof f);
+    f.shape = shape;
+    f.inputs = 3;
+    f.steps = 3;
+    f.step[0] = (tern_fused_step){.op = &tern_op_multiply, .in = {0, 1}, .out = 1};
+    f.step[1] = (tern_fused_step){.op = &tern_op_gelu, .in = {3}, .out = -1};
+    f.step[2] = (tern_fused_step){.op = &tern_op_add, .in = {4, 2}, .out = 0};
+    memcpy(s->args, &f, sizeof f);
+    input(s, shape, NORMAL, false);
+    input(s, some_operand(shape), below(3) ? NORMAL : SPIKES, false);
+    input(s, some_operand(shape), NORMAL, false);
+}
+
 #define CURVE_CASES(name, make)                                                                              \
     {#name, make},                                                                                           \
     {                                                                                                        \
@@ -108,10 +126,10 @@ static void make_power_grad(spec *s)
     {"add", make_binary}, {"subtract", make_binary}, {"multiply", make_binary}, {"divide", make_divide},     \
         {"maximum", make_binary}, {"minimum", make_binary}, {"maximum_grad", make_maximum_grad},             \
         {"where", make_where}, {"negate", make_unary}, {"heaviside", make_flat}, {"round", make_flat},       \
-        {"floor", make_flat}, CURVE_CASES(relu, make_unary), CURVE_CASES(sigmoid, make_unary),               \
-        CURVE_CASES(tanh, make_unary), CURVE_CASES(gelu, make_unary), CURVE_CASES(silu, make_unary),         \
-        CURVE_CASES(softplus, make_unary), CURVE_CASES(exp, make_unary), CURVE_CASES(log, make_positive),    \
-        CURVE_CASES(sqrt, make_positive), CURVE_CASES(square, make_unary),                                   \
+        {"floor", make_flat}, {"fused", make_fused}, CURVE_CASES(relu, make_unary),                          \
+        CURVE_CASES(sigmoid, make_unary), CURVE_CASES(tanh, make_unary), CURVE_CASES(gelu, make_unary),      \
+        CURVE_CASES(silu, make_unary), CURVE_CASES(softplus, make_unary), CURVE_CASES(exp, make_unary),      \
+        CURVE_CASES(log, make_positive), CURVE_CASES(sqrt, make_positive), CURVE_CASES(square, make_unary),  \
         CURVE_CASES(absolute, make_unary), CURVE_CASES(hard_sigmoid, make_unary),                            \
         CURVE_CASES(hard_swish, make_unary), CURVE_CASES(clip, make_constants),                              \
         CURVE_CASES(elu, make_constants), CURVE_CASES(leaky_relu, make_constants),                           \

@@ -44,8 +44,8 @@ static void make_conv2d_grad_input(spec *s)
 {
     conv_case c = some_conv();
     ARGS(s, conv_args, c.stride, c.pad, c.dilation, c.groups, TERN_SHAPE(c.n, c.c, c.h, c.w));
-    input(s, TERN_SHAPE(c.n, c.o, c.oh, c.ow), NORMAL, false);
-    input(s, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), NORMAL, false);
+    input(s, TERN_SHAPE(c.n, c.o, c.oh, c.ow), NORMAL, true);
+    input(s, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), NORMAL, true);
 }
 
 static void make_conv2d_grad_weight(spec *s)
@@ -66,6 +66,7 @@ static tern_shape some_pool(pool_args *a)
 {
     bool halves = below(2);
     *a = (pool_args){halves ? 2 : between(1, 3), halves ? 2 : between(1, 3), {0}};
+    if (below(4) == 0) return TERN_SHAPE(between(1, 3), between(1, 5), 1, between(3, 40)); /* sequences */
     return halves ? TERN_SHAPE(between(1, 5), between(1, 70), 2 * between(1, 8), 2 * between(1, 31))
                   : TERN_SHAPE(between(1, 2), between(1, 3), between(3, 8), between(3, 20));
 }
@@ -82,7 +83,8 @@ static void make_max_pool2d(spec *s)
 static tern_shape pooled(const tern_shape *x, const pool_args *a)
 {
     tern_shape y = *x;
-    for (int i = 2; i < 4; i++) y.dim[i] = tern_conv_extent(x->dim[i], a->kernel, a->stride, 0, 1);
+    for (int i = 2; i < 4; i++)
+        if (i == 3 || x->dim[2] > 1) y.dim[i] = tern_conv_extent(x->dim[i], a->kernel, a->stride, 0, 1);
     return y;
 }
 

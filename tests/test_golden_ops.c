@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_INPUTS = 3 };
+enum { MOST_INPUTS = 4 };
 
 typedef struct golden {
     const char *file;
@@ -58,6 +58,28 @@ static const golden files[] = {
     {"relu", X, {0}},
     {"attention-full", {"q", "k", "v"}, {0}},
     {"attention-causal", {"q", "k", "v"}, {0}},
+    {"attention-grouped", {"q", "k", "v", "mask"}, {0}},
+    {"elu", X, {0}},
+    {"leaky-relu", X, {0}},
+    {"hard-swish", X, {0}},
+    {"hard-sigmoid", X, {0}},
+    {"power", X, {0}},
+    {"log-softmax", X, {0}},
+    {"maximum", {"x", "other"}, {0}},
+    {"minimum", {"x", "other"}, {0}},
+    {"max", X, {0}},
+    {"min", X, {0}},
+    {"gather", {"x", "index"}, {0}},
+    {"cumulative-sum", X, {0}},
+    {"upsample2d", X, {0}},
+    {"adaptive-avg-pool2d", X, {0}},
+    {"adaptive-avg-pool2d-3", X, {0}},
+    {"max-pool1d", X, {0}},
+    {"avg-pool1d", X, {0}},
+    {"conv1d", X, {0}},
+    {"conv-transpose2d-2", X, {0}},
+    {"conv-transpose2d-3", X, {0}},
+    {"conv-transpose2d-dilation", X, {0}},
 };
 
 static double number(const golden *f, const char *key)
@@ -83,13 +105,54 @@ static tern_value curve(tern_graph *g, const golden *f, tern_value x)
     static const struct {
         const char *name;
         tern_value (*build)(tern_graph *graph, tern_value x);
-    } curves[] = {{"gelu", tern_gelu},      {"silu", tern_silu},         {"sigmoid", tern_sigmoid},
-                  {"tanh", tern_tanh},      {"softplus", tern_softplus}, {"relu", tern_relu},
-                  {"softmax", tern_softmax}};
+    } curves[] = {{"gelu", tern_gelu},
+                  {"silu", tern_silu},
+                  {"sigmoid", tern_sigmoid},
+                  {"tanh", tern_tanh},
+                  {"softplus", tern_softplus},
+                  {"relu", tern_relu},
+                  {"softmax", tern_softmax},
+                  {"log-softmax", tern_log_softmax},
+                  {"hard-swish", tern_hard_swish},
+                  {"hard-sigmoid", tern_hard_sigmoid}};
     for (size_t i = 0; i < TERN_COUNT(curves); i++)
         if (strcmp(curves[i].name, f->file) == 0) return curves[i].build(g, x);
     fail_msg("%s has no operator", f->file);
     return (tern_value){0};
+}
+
+/* Windows over sequences and images that other layers are made of. */
+static tern_value operate_windows(tern_graph *g, const golden *f, tern_value x)
+{
+    int kernel = (int)number(f, "kernel"), stride = (int)number(f, "stride"), pad = (int)number(f, "pad"),
+        dilation = (int)number(f, "dilation"), groups = (int)number(f, "groups");
+    if (begins(f, "max-pool1d")) return tern_max_pool1d(g, x, .kernel = kernel, .stride = stride);
+    if (begins(f, "avg-pool1d")) return tern_avg_pool1d(g, x, .kernel = kernel, .stride = stride);
+    if (begins(f, "adaptive")) return tern_adaptive_avg_pool2d(g, x, .size = (int)number(f, "size"));
+    if (begins(f, "upsample2d")) return tern_upsample2d(g, x, .factor = 2);
+    if (begins(f, "conv1d"))
+        return tern_conv1d(g, x, .out = (int)tensor(f, "weight")->shape.dim[0], .kernel = kernel,
+                           .stride = stride, .pad = pad, .dilation = dilation, .groups = groups);
+    if (begins(f, "conv-transpose2d"))
+        return tern_conv_transpose2d(g, x, .out = (int)number(f, "out"), .kernel = kernel, .stride = stride,
+                                     .pad = pad, .out_pad = (int)number(f, "out_pad"), .dilation = dilation,
+                                     .groups = groups);
+    return curve(g, f, x);
+}
+
+static tern_value operate_more(tern_graph *g, const golden *f, const tern_value *in)
+{
+    tern_value x = in[0];
+    if (begins(f, "elu")) return tern_elu(g, x, 0.7);
+    if (begins(f, "leaky-relu")) return tern_leaky_relu(g, x, 0.1);
+    if (begins(f, "power")) return tern_power(g, x, number(f, "exponent"));
+    if (begins(f, "maximum")) return tern_maximum(g, x, in[1]);
+    if (begins(f, "minimum")) return tern_minimum(g, x, in[1]);
+    if (begins(f, "gather")) return tern_gather(g, x, in[1], 1);
+    if (begins(f, "cumulative-sum")) return tern_cumulative_sum(g, x, .axis = 1);
+    if (strcmp(f->file, "max") == 0) return tern_max(g, x, .axis = 1);
+    if (strcmp(f->file, "min") == 0) return tern_min(g, x, .axis = 2);
+    return operate_windows(g, f, x);
 }
 
 static tern_value operate(tern_graph *g, const golden *f, const tern_value *in)
@@ -113,8 +176,9 @@ static tern_value operate(tern_graph *g, const golden *f, const tern_value *in)
     if (begins(f, "cross-entropy"))
         return tern_cross_entropy(g, x, in[1], .smoothing = number(f, "smoothing"));
     if (begins(f, "embedding")) return tern_embedding(g, x, in[1]);
-    if (begins(f, "attention")) return tern_attention(g, x, in[1], in[2], .causal = number(f, "causal") > 0);
-    return curve(g, f, x);
+    if (begins(f, "attention"))
+        return tern_attention(g, x, in[1], in[2], .causal = number(f, "causal") > 0, .mask = in[3]);
+    return operate_more(g, f, in);
 }
 
 /* The golden file's name of a parameter or state. */

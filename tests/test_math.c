@@ -2,7 +2,9 @@
  * ends of the number line; and the same bits wherever a block begins. */
 #include "test.h"
 
+#include "kernel/cast.h"
 #include "kernel/table.h"
+#include "tensor/tensor.h"
 
 #include <float.h>
 #include <math.h>
@@ -134,6 +136,49 @@ static void check_pieces(void)
     }
 }
 
+/* Random bit patterns in, the element-by-element codec's bits out. */
+static void check_casts(void)
+{
+    enum { COUNT = 4099 };
+    static const float ends[] = {INFINITY, -INFINITY, NAN,        65519,         65520,          -65520,
+                                 0x1p-24f, 0x1p-25f,  0x1.8p-25f, 2147483648.0f, -2147483648.0f, 127.5f,
+                                 128.5f,   -0.5f,     0.5f,       1.5f,          255.5f,         32767.5f};
+    for (int d = 0; d < TERN_DTYPES; d++) {
+        tern_shape shape = TERN_SHAPE(COUNT);
+        tern_tensor x, there, back, want_there, want_back;
+        tern_tensor *all[] = {&x, &back, &want_back, &there, &want_there};
+        if (!tern_cast_has_loop(TERN_F32, (tern_dtype)d)) continue;
+        for (int i = 0; i < 5; i++)
+            assert_ok(tern_tensor_new(all[i], i < 3 ? TERN_F32 : (tern_dtype)d, &shape));
+        for (int i = 0; i < COUNT; i++) {
+            uint32_t word = tern_rng_u32((tern_rng){.seed = 5}, (uint64_t)i);
+            if (i % 2)
+                word = (word & 0x80ffffffu) | (uint32_t)(100 + i % 47)
+                                                  << 23; /* magnitudes that the formats hold */
+            memcpy((float *)x.data + i, i < (int)TERN_COUNT(ends) ? (const void *)&ends[i] : &word,
+                   sizeof word);
+        }
+        tern_cast_loop(NULL, COUNT, TERN_F32, x.data, (tern_dtype)d, there.data);
+        assert_ok(tern_tensor_cast(&want_there, &x));
+        size_t bytes = tern_bytes_of((tern_dtype)d, COUNT);
+        if (memcmp(there.data, want_there.data, bytes) != 0)
+            for (int i = 0; i < COUNT; i++)
+                if (tern_get(&there, i) != tern_get(&want_there, i) &&
+                    tern_get(&there, i) == tern_get(&there, i))
+                    fail_msg("%s (%s): %.9g becomes %g, not %g", tern_dtype_of((tern_dtype)d)->name,
+                             tern_isa_name(), tern_get(&x, i), tern_get(&there, i), tern_get(&want_there, i));
+        tern_cast_loop(NULL, COUNT, (tern_dtype)d, there.data, TERN_F32, back.data);
+        assert_ok(tern_tensor_cast(&want_back, &there));
+        for (int i = 0; i < COUNT; i++) {
+            double a = tern_get(&back, i), b = tern_get(&want_back, i);
+            if (a != b && (a == a || b == b))
+                fail_msg("%s (%s): %g comes back as %g", tern_dtype_of((tern_dtype)d)->name, tern_isa_name(),
+                         b, a);
+        }
+        for (int i = 0; i < 5; i++) tern_tensor_free(all[i]);
+    }
+}
+
 static void on_each_isa(void (*check)(void))
 {
     const char *name;
@@ -164,12 +209,19 @@ static void test_pieces(void **state)
     on_each_isa(check_pieces);
 }
 
+static void test_casts(void **state)
+{
+    (void)state;
+    on_each_isa(check_casts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_casts),
     };
     return cmocka_run_group_tests_name("math", tests, NULL, NULL);
 }

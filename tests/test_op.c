@@ -45,6 +45,7 @@ static void fill(const tern_tensor *t, values v, double density)
         if (v == COUNTS) x = uniform() < density ? round(3 * x) : 0;
         if (v == RATE) x = 0.01;
         if (v == QUARTERS) x = uniform() < density ? between(1, 4) / 4.0 : 0;
+        if (t->dtype == TERN_I8) x = between(-128, 127);
         if (v == NORMAL && fabs(x) < 0.02) x = 0.05; /* finite differences stay on one side of kinks */
         tern_set(t, i, x);
     }

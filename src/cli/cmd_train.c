@@ -21,6 +21,7 @@ static const tern_cli_option options[] = {
     {"step-factor", 0, TERN_NUMBER, "F", "0.1", "step schedule, milestones: factor of a step", "0.."},
     {"milestones", 0, TERN_TEXT, "P,..", "60,80,90", "milestones: percentages of the epochs", NULL},
     {"momentum", 0, TERN_NUMBER, "M", "0.9", "momentum of sgd", "0..1"},
+    {"nesterov", 0, TERN_PICK, "YES", "no", "sgd looks ahead along its velocity", "yes|no"},
     {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", "0.."},
     {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", "0..1"},
     {"crop", 0, TERN_WHOLE, "N", "2", "random shift by up to N pixels", "0..64"},
@@ -109,6 +110,7 @@ static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
     r.step_epochs = tern_cli_whole(cli, "step-epochs");
     r.step_factor = tern_cli_number(cli, "step-factor");
     r.momentum = tern_cli_number(cli, "momentum");
+    r.nesterov = strcmp(tern_cli_text(cli, "nesterov"), "yes") == 0;
     r.decay = tern_cli_number(cli, "decay");
     r.smoothing = tern_cli_number(cli, "smoothing");
     r.crop = tern_cli_whole(cli, "crop");
@@ -152,6 +154,7 @@ static tern_status check_recipe(const tern_cli *cli)
     static const struct {
         const char *option, *needs, *value;
     } pairs[] = {{"momentum", "optimiser", "sgd"},
+                 {"nesterov", "optimiser", "sgd"},
                  {"step-epochs", "schedule", "step"},
                  {"step-factor", "schedule", "step|milestones"},
                  {"milestones", "schedule", "milestones"},

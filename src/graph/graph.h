@@ -166,6 +166,8 @@ struct tern_op {
     const char *name, *doc;
     const tern_arg *args; /* ended by name NULL; NULL: none */
     size_t args_size;
+    void (*print)(const void *args,
+                  tern_text *text); /* what `args` does not tell of the arguments; NULL: nothing */
     unsigned flags;
     int inputs;           /* of element-wise operators: how many there are */
     tern_element element; /* of element-wise operators: their vector loop */
@@ -245,6 +247,9 @@ tern_status tern_pass_dead(const tern_graph *from, tern_graph **to);   /* drop w
 tern_status tern_pass_common(const tern_graph *from, tern_graph **to); /* merge equal nodes */
 tern_status tern_pass_fold(const tern_graph *from,
                            tern_graph **to); /* compute what depends on constants only */
+
+/* fixed[graph->value_count]: whether each value is the same in every run for as long as the parameters are. */
+void tern_mark_prepared(const tern_graph *graph, bool *fixed);
 
 /* ---- printed form ---------------------------------------------------------------------------------------- */
 

@@ -33,6 +33,10 @@ void tern_args_print(const tern_op *op, const void *args, tern_text *text)
             break;
         }
     }
+    if (op->print) {
+        if (!first) tern_text_put(text, " ");
+        op->print(args, text);
+    }
 }
 
 static void print_value(const tern_graph *g, tern_value v, tern_text *text)

@@ -89,6 +89,7 @@ void tern_column_sums(tern_pool *pool, int64_t rows, int64_t n, const float *x, 
 typedef struct update_job {
     int64_t n;
     float rate, momentum, decay;
+    bool nesterov;
     const float *p, *g, *v;
     float *p_out, *v_out;
 } update_job;
@@ -118,17 +119,18 @@ static void sgd_task(void *context, int64_t task, int thread)
     const update_job *j = context;
     int64_t at = task * RUN;
     (void)thread;
-    tern_loops_get()->sgd(size_of(j->n, task), j->rate, j->momentum, j->decay, j->p + at, j->g + at,
-                          j->v + at, j->p_out + at, j->v_out + at);
+    tern_loops_get()->sgd(size_of(j->n, task), j->rate, j->momentum, j->decay, j->nesterov, j->p + at,
+                          j->g + at, j->v + at, j->p_out + at, j->v_out + at);
 }
 
-void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, const float *p,
-                   const float *g, const float *v, float *p_out, float *v_out)
+void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, bool nesterov,
+                   const float *p, const float *g, const float *v, float *p_out, float *v_out)
 {
     update_job job = {.n = n,
                       .rate = rate,
                       .momentum = momentum,
                       .decay = decay,
+                      .nesterov = nesterov,
                       .p = p,
                       .g = g,
                       .v = v,

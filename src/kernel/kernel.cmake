@@ -4,7 +4,7 @@ file(GLOB TERN_ISA_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/isa/*.c)
 target_sources(tern PRIVATE ${TERN_KERNEL_SOURCES})
 
 set(TERN_ISA_FLAGS_scalar "")
-set(TERN_ISA_FLAGS_avx2 -mavx2 -mfma -mbmi -mbmi2 -mlzcnt -mpopcnt)
+set(TERN_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt)
 set(TERN_ISA_FLAGS_avx512 ${TERN_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
     -mavx512vpopcntdq -mavx512vbmi2 -mprefer-vector-width=512)
 set(TERN_ISAS scalar)

@@ -88,8 +88,8 @@ typedef struct tern_adam_operands {
 } tern_adam_operands;
 void tern_adam_loop(tern_pool *pool, int64_t n, const tern_adam_step *step,
                     const tern_adam_operands *operands);
-void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, const float *p,
-                   const float *g, const float *v, float *p_out, float *v_out);
+void tern_sgd_loop(tern_pool *pool, int64_t n, float rate, float momentum, float decay, bool nesterov,
+                   const float *p, const float *g, const float *v, float *p_out, float *v_out);
 
 /* ---- the inner loops, per instruction set ------------------------------------------------------------------ */
 
@@ -128,8 +128,8 @@ typedef struct tern_loops {
 
     void (*spike_pool_grad)(const uint64_t *x, int64_t at, int64_t width, const float *dy, float *dx);
     void (*adam)(int64_t first, int64_t last, const tern_adam_step *step, const tern_adam_operands *operands);
-    void (*sgd)(int64_t n, float rate, float momentum, float decay, const float *p, const float *g,
-                const float *v, float *p_out, float *v_out);
+    void (*sgd)(int64_t n, float rate, float momentum, float decay, bool nesterov, const float *p,
+                const float *g, const float *v, float *p_out, float *v_out);
     void (*accumulate)(int64_t n, const float *x, bool add, float *y);
 } tern_loops;
 

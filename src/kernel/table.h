@@ -23,7 +23,7 @@ typedef void tern_word_pack(const void *rows, int64_t at, int64_t k, int64_t cou
  * sums[t] : 0) + the sum over j of the rows of dy there.  In the order of j, for each j in that of t. */
 typedef void tern_spread(int64_t count, const uint16_t *list, const int64_t *offsets, const float *w,
                          float *y);
-typedef void tern_gather(int64_t count, const uint16_t *list, const int64_t *offsets, const float *dy,
+typedef void tern_gather_rows(int64_t count, const uint16_t *list, const int64_t *offsets, const float *dy,
                          float *sums, bool add);
 
 /* m[row] = the sum over k of element k of row `row` of v times u[k].  Rows are tile_columns floats; a row of v longer than
@@ -45,6 +45,8 @@ enum {
 typedef struct tern_kernels {
     const char *name;
     const struct tern_loops *loops; /* element by element: loops.h */
+    const struct tern_rows *rows;   /* row by row: rows.h */
+    const struct tern_casts *casts; /* between formats: cast.h */
     const struct tern_peak *peak;   /* what a core can do at most: peak.h */
     int tile_rows, tile_columns;    /* the largest block of C that stays in registers */
     tern_tile *const *tile;         /* tile[rows - 1], for 1 .. tile_rows rows */
@@ -82,7 +84,7 @@ typedef struct tern_kernels {
                               int64_t mask_at, const uint16_t *positions, uint16_t shift, uint16_t *list);
     int taps; /* at most, for these: [taps - 1] */
     tern_spread *const *spread;
-    tern_gather *const *gather;
+    tern_gather_rows *const *gather;
 
     /* Winograd's convolution, tile_columns channels side by side; the 36 positions of a row are position_step floats apart.
      * Weights: `count` rows of 9 taps, tap_step floats apart.  Inputs: a row of `tiles` tiles of 6x6 pixels that begin 4

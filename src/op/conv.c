@@ -8,11 +8,6 @@
 
 #include <math.h>
 
-typedef struct tern_conv_op {
-    int stride, pad, dilation, groups;
-    tern_shape like; /* gradients: shape of the result */
-} tern_conv_op;
-
 #define CONV_ARG(field, kind, doc) TERN_ARG(tern_conv_op, field, kind, doc)
 static const tern_arg conv_args[] = {
     CONV_ARG(stride, TERN_ARG_INT, "step between outputs"),
@@ -288,10 +283,33 @@ const tern_op tern_op_conv2d = {
 
 /* ---- dx: dy [lead..,Cout,OH,OW], W -> like x ------------------------------------------------------------------ */
 
+/* Whether a convolution of shape x with w gives y. */
+static tern_status check_fit(const tern_infer *types, const tern_shape *x, const tern_shape *w,
+                             const tern_shape *y)
+{
+    const tern_conv_op *a = types->args;
+    char tx[96], tw[96], ty[96];
+    bool fits = a->stride > 0 && a->dilation > 0 && a->groups > 0 && a->pad >= 0 && x->rank >= 4 &&
+                y->rank == x->rank && w->rank == 4;
+    if (fits) {
+        tern_conv c = geometry(x, w, a);
+        int r = x->rank;
+        fits = w->dim[1] * a->groups == c.in_channels && w->dim[0] % a->groups == 0 &&
+               tern_elements_upto(y, r - 3) == c.images && y->dim[r - 3] == c.out_channels &&
+               y->dim[r - 2] == c.out_height && y->dim[r - 1] == c.out_width;
+    }
+    if (fits) return TERN_OK;
+    return tern_infer_fail(
+        types, "no convolution of x %s with W %s, stride %d, pad %d, dilation %d and groups %d gives %s",
+        tern_shape_text(tx, x), tern_shape_text(tw, w), a->stride, a->pad, a->dilation, a->groups,
+        tern_shape_text(ty, y));
+}
+
 static tern_status like_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_conv_op *a = types->args;
+    TERN_TRY(check_fit(types, &a->like, &types->in[1]->shape, &types->in[0]->shape));
     tern_infer_out(types, types->in[1]->dtype == TERN_F64 ? TERN_F64 : TERN_F32, a->like);
     return TERN_OK;
 }
@@ -327,6 +345,19 @@ static tern_product_shape grad_input_shape(const tern_call *call)
     return (tern_product_shape){.count = s.count, .m = s.m, .n = s.k, .k = s.n};
 }
 
+/* y = conv2d_grad_input(x, W): as a layer of its own this is a transposed convolution. */
+static tern_status grad_input_grad(tern_grad *c)
+{
+    tern_graph *g = c->graph;
+    tern_conv_op args = *(const tern_conv_op *)c->node->args;
+    tern_value x = c->node->in[0], w = c->node->in[1], dy = c->dout[0];
+    if (c->need[0]) c->din[0] = tern_apply(g, &tern_op_conv2d, &args, (tern_value[]){dy, w}, 2, NULL);
+    args.like = tern_shape_of(g, w);
+    if (c->need[1])
+        c->din[1] = tern_apply(g, &tern_op_conv2d_grad_weight, &args, (tern_value[]){dy, x}, 2, NULL);
+    return TERN_OK;
+}
+
 static bool grad_input_matches(const tern_call *call)
 {
     return all_f32(call, false);
@@ -350,10 +381,11 @@ static const tern_fast grad_input_kernels[] = {
 
 const tern_op tern_op_conv2d_grad_input = {
     .name = "conv2d_grad_input",
-    .doc = "gradient of conv2d to x",
+    .doc = "gradient of conv2d to x; transposed convolution",
     .args = conv_args,
     .args_size = sizeof(tern_conv_op),
     .infer = like_infer,
+    .grad = grad_input_grad,
     .work = grad_input_work,
     .product = grad_input_shape,
     .run = grad_input_run,
@@ -366,6 +398,7 @@ static tern_status grad_weight_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_conv_op *a = types->args;
+    TERN_TRY(check_fit(types, &types->in[0]->shape, &a->like, &types->in[1]->shape));
     tern_infer_out(types, types->in[1]->dtype, a->like);
     return TERN_OK;
 }

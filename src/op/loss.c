@@ -126,3 +126,9 @@ tern_value tern_cross_entropy_with(tern_graph *graph, tern_value logits, tern_va
 {
     return tern_apply(graph, &tern_op_cross_entropy, &args, (tern_value[]){logits, labels}, 2, NULL);
 }
+
+tern_value tern_mean_squared_error(tern_graph *graph, tern_value x, tern_value target)
+{
+    tern_value d = tern_square(graph, tern_subtract(graph, x, target));
+    return tern_mean(graph, d, .axis = 0, .axes = tern_shape_of(graph, d).rank);
+}

@@ -21,6 +21,10 @@ extern const tern_gradient_ops tern_default_gradient_ops;
 /* Compute once what does not change over time (hoist.c).  Before gradients, so that they profit too. */
 tern_status tern_pass_hoist(const tern_graph *from, tern_graph **to);
 
+/* Element-wise operators one behind the other become one node, which reads and writes memory once (fuse.c).  Behind gradients:
+ * a fused node has none. */
+tern_status tern_pass_fuse(const tern_graph *from, tern_graph **to);
+
 /* Batch norms of an inference graph become part of the weights before them (fold_norm.c). */
 tern_status tern_pass_fold_norm(const tern_graph *from, tern_graph **to);
 
@@ -40,6 +44,19 @@ tern_value tern_expand(tern_graph *graph, tern_value x, tern_shape shape);
 
 /* Sum `value` down to `shape` (gradient of a broadcast); `value` itself when the shapes are equal. */
 tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape);
+
+/* Arguments of the convolutions. */
+typedef struct tern_conv_op {
+    int stride, pad, dilation, groups;
+    tern_shape like; /* gradients: shape of the result */
+} tern_conv_op;
+
+/* Reductions over neighbouring axes: the shape that is left of in[0], and x as [outer, length, inner]. */
+typedef struct tern_reduce_view {
+    int64_t outer, length, inner;
+} tern_reduce_view;
+tern_status tern_reduced_shape(tern_infer *types, tern_shape *shape);
+tern_reduce_view tern_reduce_view_of(const tern_shape *x, const tern_reduce_args *args);
 
 /* One-input, one-output node without arguments. */
 tern_value tern_apply1(tern_graph *graph, const tern_op *op, tern_value x);

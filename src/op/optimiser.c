@@ -111,6 +111,7 @@ const tern_op tern_op_adam = {
 static const tern_arg sgd_args[] = {
     TERN_ARG(tern_sgd_op, momentum, TERN_ARG_REAL, "share of the velocity that stays"),
     TERN_ARG(tern_sgd_op, decay, TERN_ARG_REAL, "weight decay"),
+    TERN_ARG(tern_sgd_op, nesterov, TERN_ARG_BOOL, "look ahead along the velocity"),
     {0},
 };
 
@@ -129,7 +130,7 @@ static void sgd_run(const tern_call *call)
     for (int64_t i = 0; i < n; i++) {
         double x = tern_get(&call->in[0], i), d = tern_get(&call->in[1], i) + a->decay * x;
         double velocity = a->momentum * tern_get(&call->in[2], i) + d;
-        tern_set(&call->out[0], i, x - rate * velocity);
+        tern_set(&call->out[0], i, x - rate * (a->nesterov ? d + a->momentum * velocity : velocity));
         tern_set(&call->out[1], i, velocity);
         if (call->counter) call->counter->elementwise++;
     }
@@ -140,12 +141,13 @@ static void sgd_fast(const tern_call *call)
     const tern_sgd_op *a = call->args;
     const tern_tensor *in = call->in, *out = call->out;
     tern_sgd_loop(call->pool, tern_elements(&in[0].shape), (float)tern_get(&in[3], 0), (float)a->momentum,
-                  (float)a->decay, in[0].data, in[1].data, in[2].data, out[0].data, out[1].data);
+                  (float)a->decay, a->nesterov, in[0].data, in[1].data, in[2].data, out[0].data, out[1].data);
 }
 
 static const tern_fast sgd_kernels[] = {{"loop", update_matches, NULL, sgd_fast}, {0}};
 
-/* parameter, gradient, velocity, rate [1] -> parameter, velocity:  v = momentum v + g + decay p,  p = p - rate v. */
+/* parameter, gradient, velocity, rate [1] -> parameter, velocity:  v = momentum v + d with
+ * d = g + decay p,  p = p - rate v;  nesterov: p = p - rate (d + momentum v) (Sutskever et al. 2013, as PyTorch has it). */
 const tern_op tern_op_sgd = {
     .name = "sgd",
     .doc = "gradient descent with momentum",

@@ -6,6 +6,7 @@
 
 typedef struct tern_sgd_op {
     double momentum, decay;
+    bool nesterov; /* step by the gradient at where the velocity leads */
 } tern_sgd_op;
 
 typedef struct tern_adam_op {

@@ -19,19 +19,20 @@ static const tern_arg pool_args[] = {
     {0},
 };
 
-/* All channels of all images are planes of one kind. */
+/* All channels of all images are planes of one kind.  Images of height 1 have windows of height 1. */
 static tern_conv geometry(const tern_shape *x, const tern_pool_op *a)
 {
     int r = x->rank;
+    bool flat = x->dim[r - 2] == 1;
     tern_conv c = {.images = tern_elements_upto(x, r - 2),
                    .in_channels = 1,
                    .out_channels = 1,
                    .groups = 1,
                    .height = x->dim[r - 2],
                    .width = x->dim[r - 1],
-                   .kernel_height = a->kernel,
+                   .kernel_height = flat ? 1 : a->kernel,
                    .kernel_width = a->kernel,
-                   .stride_y = a->stride,
+                   .stride_y = flat ? 1 : a->stride,
                    .stride_x = a->stride,
                    .dilation_y = 1,
                    .dilation_x = 1};
@@ -73,7 +74,8 @@ static tern_status avg_infer(tern_infer *types)
     const tern_pool_op *a = types->args;
     TERN_TRY(pool_infer(types, false));
     int64_t levels = types->in[0]->dtype == TERN_BIT ? 1 : types->in[0]->levels;
-    levels *= (int64_t)a->kernel * a->kernel;
+    tern_conv c = geometry(&types->in[0]->shape, a);
+    levels *= c.kernel_height * c.kernel_width;
     if (levels < 1 << 20) tern_infer_levels(types, (int)levels); /* beyond, an f32 can't tell them apart */
     return TERN_OK;
 }
@@ -104,8 +106,9 @@ static void max_run(const tern_call *call)
 /* One operation for each element of each window. */
 static void pool_work(const tern_call *call, tern_work *work)
 {
-    const tern_pool_op *a = call->args;
-    work->elementwise += (double)tern_elements(&call->out[0].shape) * a->kernel * a->kernel;
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    work->elementwise +=
+        (double)tern_elements(&call->out[0].shape) * (double)(c.kernel_height * c.kernel_width);
 }
 
 static tern_status max_grad(tern_grad *c)
@@ -148,11 +151,29 @@ const tern_op tern_op_max_pool2d = {
     .fast = max_kernels,
 };
 
+/* Whether windows over x give y. */
+static tern_status check_fit(const tern_infer *types, const tern_shape *x, const tern_shape *y)
+{
+    const tern_pool_op *a = types->args;
+    int r = x->rank;
+    char tx[96], ty[96];
+    bool fits = a->kernel > 0 && a->stride > 0 && r >= 3 && y->rank == r;
+    for (int d = 0; fits && d < r - 2; d++) fits = x->dim[d] == y->dim[d];
+    if (fits) {
+        tern_conv c = geometry(x, a);
+        fits = y->dim[r - 2] == c.out_height && y->dim[r - 1] == c.out_width;
+    }
+    if (fits) return TERN_OK;
+    return tern_infer_fail(types, "no windows of %d, %d apart, over x %s give %s", a->kernel, a->stride,
+                           tern_shape_text(tx, x), tern_shape_text(ty, y));
+}
+
 static tern_status like_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_type *dy = types->in[1];
-    tern_infer_out(types, dy->dtype, ((const tern_pool_op *)types->args)->like);
+    TERN_TRY(check_fit(types, &types->in[0]->shape, &dy->shape));
+    tern_infer_out(types, dy->dtype, types->in[0]->shape);
     return TERN_OK;
 }
 
@@ -172,8 +193,9 @@ static void max_grad_run(const tern_call *call)
 
 static void grad_work(const tern_call *call, tern_work *work)
 {
-    const tern_pool_op *a = call->args;
-    work->elementwise += (double)tern_elements(&call->in[call->nin - 1].shape) * a->kernel * a->kernel;
+    tern_conv c = geometry(&call->out[0].shape, call->args);
+    work->elementwise +=
+        (double)tern_elements(&call->in[call->nin - 1].shape) * (double)(c.kernel_height * c.kernel_width);
 }
 
 static bool max_grad_matches(const tern_call *call)
@@ -259,8 +281,10 @@ const tern_op tern_op_avg_pool2d = {
 
 static tern_status avg_grad_infer(tern_infer *types)
 {
+    const tern_shape *like = &((const tern_pool_op *)types->args)->like;
     TERN_TRY(tern_infer_inputs(types, 1, 1));
-    tern_infer_out(types, types->in[0]->dtype, ((const tern_pool_op *)types->args)->like);
+    TERN_TRY(check_fit(types, like, &types->in[0]->shape));
+    tern_infer_out(types, types->in[0]->dtype, *like);
     return TERN_OK;
 }
 

@@ -13,34 +13,36 @@ static const tern_arg reduce_args[] = {
     {0},
 };
 
-static tern_status reduce_infer(tern_infer *types)
+tern_status tern_reduced_shape(tern_infer *types, tern_shape *shape)
 {
-    TERN_TRY(tern_infer_inputs(types, 1, 1));
     const tern_reduce_args *a = types->args;
     const tern_shape *x = &types->in[0]->shape;
     char text[96];
     if (a->axis < 0 || a->axes < 1 || a->axis + a->axes > x->rank)
         return tern_infer_fail(types, "axes %d to %d are not in %s", a->axis, a->axis + a->axes - 1,
                                tern_shape_text(text, x));
-    tern_shape y = {0};
+    *shape = (tern_shape){0};
     for (int i = 0; i < x->rank; i++) {
         bool reduced = i >= a->axis && i < a->axis + a->axes;
         if (!reduced)
-            y.dim[y.rank++] = x->dim[i];
+            shape->dim[shape->rank++] = x->dim[i];
         else if (a->keep)
-            y.dim[y.rank++] = 1;
+            shape->dim[shape->rank++] = 1;
     }
-    if (y.rank == 0) y = TERN_SHAPE(1);
+    if (shape->rank == 0) *shape = TERN_SHAPE(1);
+    return TERN_OK;
+}
+
+static tern_status reduce_infer(tern_infer *types)
+{
+    tern_shape y;
+    TERN_TRY(tern_infer_inputs(types, 1, 1));
+    TERN_TRY(tern_reduced_shape(types, &y));
     tern_infer_out(types, types->in[0]->dtype == TERN_F64 ? TERN_F64 : TERN_F32, y);
     return TERN_OK;
 }
 
-/* x as [outer, length, inner] */
-typedef struct tern_reduce_view {
-    int64_t outer, length, inner;
-} tern_reduce_view;
-
-static tern_reduce_view reduce_view(const tern_shape *x, const tern_reduce_args *a)
+tern_reduce_view tern_reduce_view_of(const tern_shape *x, const tern_reduce_args *a)
 {
     int64_t inner = tern_elements_from(x, a->axis + a->axes);
     int64_t outer = tern_elements_upto(x, a->axis);
@@ -50,7 +52,7 @@ static tern_reduce_view reduce_view(const tern_shape *x, const tern_reduce_args 
 
 static void reduce_run(const tern_call *call, bool mean)
 {
-    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    tern_reduce_view v = tern_reduce_view_of(&call->in[0].shape, call->args);
     for (int64_t o = 0; o < v.outer; o++) {
         for (int64_t i = 0; i < v.inner; i++) {
             double sum = 0;
@@ -92,13 +94,13 @@ static const float *floats_of(const tern_call *call)
 
 static void sum_fast(const tern_call *call)
 {
-    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    tern_reduce_view v = tern_reduce_view_of(&call->in[0].shape, call->args);
     tern_sum_loop(call->pool, v.outer, v.length, v.inner, floats_of(call), 1, call->out[0].data);
 }
 
 static void mean_fast(const tern_call *call)
 {
-    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    tern_reduce_view v = tern_reduce_view_of(&call->in[0].shape, call->args);
     float share = 1 / (float)v.length;
     tern_sum_loop(call->pool, v.outer, v.length, v.inner, floats_of(call), share, call->out[0].data);
 }
@@ -131,7 +133,7 @@ static tern_status sum_grad(tern_grad *c)
 static tern_status mean_grad(tern_grad *c)
 {
     tern_shape x = tern_shape_of(c->graph, c->node->in[0]);
-    c->din[0] = spread(c, 1.0 / (double)reduce_view(&x, c->node->args).length);
+    c->din[0] = spread(c, 1.0 / (double)tern_reduce_view_of(&x, c->node->args).length);
     return TERN_OK;
 }
 

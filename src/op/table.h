@@ -11,18 +11,24 @@
     X(exp) X(exp_grad) X(log) X(log_grad) X(sqrt) X(sqrt_grad) X(square) X(square_grad)                                \
     X(absolute) X(absolute_grad) X(clip) X(clip_grad) X(elu) X(elu_grad) X(leaky_relu) X(leaky_relu_grad)              \
     X(hard_sigmoid) X(hard_sigmoid_grad) X(hard_swish) X(hard_swish_grad) X(power) X(power_grad)                       \
-    X(negate) X(heaviside) X(round) X(floor)                                                                                \
+    X(negate) X(heaviside) X(round) X(floor)                                                                           \
+    X(fused)                                                     /* fused.c: element-wise operators in one pass */     \
     X(dropout) X(dropout_grad)                                   /* dropout.c */                                       \
     X(matmul)                                                    /* matmul.c: batched products */                      \
-    X(softmax) X(softmax_grad) X(normalise) X(normalise_grad)    /* rows.c: along the last axis */                     \
+    X(softmax) X(softmax_grad) X(log_softmax) X(log_softmax_grad) /* rows.c: along the last axis */                    \
+    X(normalise) X(normalise_grad)                                                                                     \
     X(permute) X(slice) X(pad) X(concat)                         /* move.c: elements in other places */                \
+    X(gather) X(gather_grad) X(cumulative_sum)                   /* gather.c: by index, and up to each */              \
+    X(cast)                                                      /* cast.c: in another format */                       \
     X(embedding) X(embedding_grad)                                                                                     \
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
+    X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
     X(avg_pool2d) X(avg_pool2d_grad)                                                                                   \
     X(batch_norm) X(batch_norm_grad)                             /* norm.c */                                          \
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
+    X(max) X(min) X(extreme_grad)                                /* extreme.c: over axes */                            \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
     X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \
     X(alif) X(alif_grad)                                         /* alif.c: neurons whose threshold adapts */          \

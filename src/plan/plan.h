@@ -105,9 +105,6 @@ typedef struct tern_block {
     int first, last;
 } tern_block;
 
-/* fixed[graph->value_count]: whether each value is the same in every run for as long as the parameters are. */
-void tern_mark_prepared(const tern_graph *graph, bool *fixed);
-
 /* Offsets for blocks so that blocks alive together do not overlap: several orders are tried, best wins.  Returns the
  * arena's size; multiples of 64 bytes. */
 tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes);

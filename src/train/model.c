@@ -103,6 +103,7 @@ tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void
     *graph = NULL;
     tern_status status =
         forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, NULL);
+    if (status == TERN_OK) status = pass(graph, tern_pass_fuse);
     if (status == TERN_OK) return TERN_OK;
     tern_graph_close(*graph);
     *graph = NULL;
@@ -168,7 +169,7 @@ static void update(tern_graph *g, const tern_recipe *r, tern_value p, tern_value
         moments[i] = tern_state(g, label ? label : "", TERN_F32, shape, (tern_init){0}, true);
     }
     if (r->optimiser == TERN_SGD) {
-        tern_sgd_op sgd = {.momentum = r->momentum, .decay = decay};
+        tern_sgd_op sgd = {.momentum = r->momentum, .decay = decay, .nesterov = r->nesterov};
         tern_apply(g, &tern_op_sgd, &sgd, (tern_value[]){p, d, moments[0], rate}, 4, out);
     } else {
         tern_adam_op adam = {0.9, 0.999, 1e-8, decay, r->optimiser == TERN_ADAMW, count > 2};
@@ -231,6 +232,7 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
                                : learn_by_step(graph, net, parameters, sample, batch, recipe);
     if (status == TERN_OK && whole) status = learn(*graph, recipe);
     if (status == TERN_OK) status = pass(graph, tern_pass_common);
+    if (status == TERN_OK) status = pass(graph, tern_pass_fuse);
     if (status == TERN_OK) return TERN_OK;
     tern_graph_close(*graph);
     *graph = NULL;

@@ -60,6 +60,7 @@ typedef struct tern_recipe {
     int chosen;    /* SLTT_K: steps of a batch that learn */
     double square; /* SLTT, SLTT_K: share of the squared distance of the logits to 1 in the loss */
     tern_optimiser optimiser;
+    bool nesterov;                /* of sgd: look ahead along the velocity */
     double rate, momentum, decay; /* decay acts on weights of rank >= 2 only, not on biases and norms */
     tern_schedule schedule;
     double warmup;      /* epochs of linear growth from 0 */

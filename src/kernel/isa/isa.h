@@ -155,7 +155,7 @@ int64_t TERN_FOR_ISA(tern_list_positions)(const uint64_t *words, int64_t at, int
                                           const uint64_t *mask, int64_t mask_at, const uint16_t *positions,
                                           uint16_t shift, uint16_t *list);
 extern tern_spread *const TERN_FOR_ISA(tern_spreads)[];
-extern tern_gather *const TERN_FOR_ISA(tern_gathers)[];
+extern tern_gather_rows *const TERN_FOR_ISA(tern_gathers)[];
 void TERN_FOR_ISA(tern_winograd_weights)(int64_t count, const float *taps, int64_t tap_step, float *u,
                                          int64_t position_step);
 void TERN_FOR_ISA(tern_winograd_input)(int64_t tiles, const float *x, int64_t pitch, float *to,

@@ -6,11 +6,15 @@
 
 extern const tern_kernels TERN_FOR_ISA(tern_table);
 extern const struct tern_loops TERN_FOR_ISA(tern_loops);
+extern const struct tern_rows TERN_FOR_ISA(tern_rows);
+extern const struct tern_casts TERN_FOR_ISA(tern_casts);
 extern const struct tern_peak TERN_FOR_ISA(tern_peak);
 
 const tern_kernels TERN_FOR_ISA(tern_table) = {
     .name = TEXT(TERN_ISA),
     .loops = &TERN_FOR_ISA(tern_loops),
+    .rows = &TERN_FOR_ISA(tern_rows),
+    .casts = &TERN_FOR_ISA(tern_casts),
     .peak = &TERN_FOR_ISA(tern_peak),
     .tile_rows = TERN_TILE_ROWS,
     .tile_columns = 2 * TERN_LANES,

@@ -89,4 +89,4 @@ TERN_EACH_TAPS(TAPS)
 #define SPREAD_NAME(taps) spread_##taps,
 #define GATHER_NAME(taps) gather_##taps,
 tern_spread *const TERN_FOR_ISA(tern_spreads)[] = {TERN_EACH_TAPS(SPREAD_NAME)};
-tern_gather *const TERN_FOR_ISA(tern_gathers)[] = {TERN_EACH_TAPS(GATHER_NAME)};
+tern_gather_rows *const TERN_FOR_ISA(tern_gathers)[] = {TERN_EACH_TAPS(GATHER_NAME)};

@@ -76,12 +76,12 @@ void TERN_FOR_ISA(tern_adam)(int64_t first, int64_t last, const tern_adam_step *
 }
 
 /* p_out may be p and v_out v: of one element all is read before anything is written. */
-void TERN_FOR_ISA(tern_sgd)(int64_t n, float rate, float momentum, float decay, const float *p,
+void TERN_FOR_ISA(tern_sgd)(int64_t n, float rate, float momentum, float decay, bool nesterov, const float *p,
                             const float *g, const float *v, float *p_out, float *v_out)
 {
     for (int64_t i = 0; i < n; i++) {
-        float velocity = momentum * v[i] + g[i] + decay * p[i];
-        p_out[i] = p[i] - rate * velocity;
+        float d = g[i] + decay * p[i], velocity = momentum * v[i] + d;
+        p_out[i] = p[i] - rate * (nesterov ? d + momentum * velocity : velocity);
         v_out[i] = velocity;
     }
 }

@@ -104,9 +104,45 @@ def attention(cases):
              q=normal(2, 2, 6, 8), k=normal(2, 2, 6, 8), v=normal(2, 2, 6, 8))
 
 
+def more(cases):
+    """Operators that came later: drawn last, so that the files above stay as they are."""
+    functions = {"elu": ("alpha 0.7", lambda x: F.elu(x, 0.7)), "leaky-relu": ("slope 0.1", lambda x: F.leaky_relu(x, 0.1)),
+                 "hard-swish": ("x hard_sigmoid(x)", F.hardswish), "hard-sigmoid": ("x/6 + 1/2 in 0..1", F.hardsigmoid)}
+    x = torch.cat([torch.linspace(-12, 12, 97) + 0.0625, torch.tensor([-80.0, -30.0, 30.0, 80.0, 1e-4, -1e-4])]).double()
+    for name, (equation, function) in functions.items():
+        case(cases, name, equation, function, x=x.clone().requires_grad_())
+    positive = (torch.linspace(0.03125, 6, 80)).double().requires_grad_()
+    case(cases, "power", "x^2.5", lambda x: x**2.5, {"exponent": 2.5}, x=positive)
+    case(cases, "log-softmax", "over the last axis", lambda x: F.log_softmax(x, -1), x=normal(3, 4, 11, scale=3))
+    other = torch.randint(-2, 3, (4, 7), generator=r).double().requires_grad_()
+    for name, function in (("maximum", torch.maximum), ("minimum", torch.minimum)):
+        case(cases, name, "with ties", function, x=torch.randint(-2, 3, (4, 7), generator=r).double().requires_grad_(), other=other)
+    case(cases, "max", "over axis 1", lambda x: x.max(1).values, x=normal(3, 7, 5))
+    case(cases, "min", "over axis 2", lambda x: x.min(2).values, x=normal(3, 7, 5))
+    case(cases, "gather", "along axis 1", lambda x, index: torch.gather(x, 1, index),
+         x=normal(3, 5, 4), index=torch.randint(0, 5, (3, 8, 4), generator=r))
+    case(cases, "cumulative-sum", "along axis 1", lambda x: x.cumsum(1), x=normal(3, 7, 5))
+    case(cases, "upsample2d", "nearest, factor 2", lambda x: F.interpolate(x, scale_factor=2, mode="nearest"), x=normal(2, 3, 4, 5))
+    case(cases, "adaptive-avg-pool2d", "to 1 x 1", lambda x: F.adaptive_avg_pool2d(x, 1), {"size": 1}, x=normal(2, 3, 4, 5))
+    case(cases, "adaptive-avg-pool2d-3", "to 3 x 3", lambda x: F.adaptive_avg_pool2d(x, 3), {"size": 3}, x=normal(2, 3, 6, 6))
+    case(cases, "max-pool1d", "kernel 3, stride 2", lambda x: F.max_pool1d(x, 3, 2), {"kernel": 3, "stride": 2}, x=normal(2, 3, 11))
+    case(cases, "avg-pool1d", "kernel 3, stride 2", lambda x: F.avg_pool1d(x, 3, 2), {"kernel": 3, "stride": 2}, x=normal(2, 3, 11))
+    case(cases, "conv1d", "x [B,C,L]", lambda x, weight, bias: F.conv1d(x, weight[:, :, 0], bias, 2, 2, 2, 2),
+         {"kernel": 3, "stride": 2, "pad": 2, "dilation": 2, "groups": 2, "bias": True},
+         x=normal(2, 4, 13), weight=normal(6, 2, 1, 3, scale=0.4), bias=normal(6))
+    for name, k, stride, pad, out_pad, dilation, groups in (("2", 2, 2, 0, 0, 1, 1), ("3", 3, 2, 1, 1, 1, 2), ("dilation", 3, 1, 2, 0, 2, 1)):
+        case(cases, f"conv-transpose2d-{name}", "x [B,C,H,W], weight [C,out/groups,k,k]",
+             lambda x, weight, bias: F.conv_transpose2d(x, weight, bias, stride, pad, out_pad, groups, dilation),
+             {"out": 6, "kernel": k, "stride": stride, "pad": pad, "out_pad": out_pad, "dilation": dilation, "groups": groups},
+             x=normal(2, 4, 5, 6), weight=normal(4, 6 // groups, k, k, scale=0.4), bias=normal(6))
+    case(cases, "attention-grouped", "4 query heads share 2 of k and v, other lengths, a mask added to the scores; as scaled_dot_product_attention",
+         lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True),
+         q=normal(2, 4, 5, 8), k=normal(2, 2, 6, 8), v=normal(2, 2, 6, 8), mask=normal(5, 6))
+
+
 def main():
     cases = Cases(__file__, __doc__.split("\n\n", 1)[0].strip(), {"names": __doc__.split("\n\n", 1)[1].strip()})
-    for part in (convolutions, norms, pools, rows, curves, attention):
+    for part in (convolutions, norms, pools, rows, curves, attention, more):
         part(cases)
     cases.close()
 

@@ -1,6 +1,6 @@
 /* What need not be computed in each run: results that follow from parameters which the program never changes, such as
  * weights with a norm folded into them.  They are computed when the parameters are new and kept beside them. */
-#include "plan/plan.h"
+#include "graph/graph.h"
 
 static double bytes_of(const tern_graph *g, int id)
 {
