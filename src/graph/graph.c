@@ -325,6 +325,18 @@ tern_status tern_infer_inputs(const tern_infer *types, int least, int most)
     return TERN_OK;
 }
 
+tern_status tern_infer_like(const tern_infer *types, int first, int last, tern_shape shape)
+{
+    char found[96], expected[96];
+    for (int i = first; i <= last && i < types->nin; i++) {
+        const tern_type *x = types->in[i];
+        if (x && tern_elements(&x->shape) != tern_elements(&shape))
+            return tern_infer_fail(types, "input %d is %s, expected %s", i, tern_shape_text(found, &x->shape),
+                                   tern_shape_text(expected, &shape));
+    }
+    return TERN_OK;
+}
+
 void tern_infer_out(tern_infer *types, tern_dtype dtype, tern_shape shape)
 {
     types->out[types->nout++] = (tern_type){.dtype = dtype, .shape = shape};

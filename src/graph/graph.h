@@ -225,6 +225,8 @@ void tern_limit(tern_graph *graph, tern_value param, double low, double high);
 tern_status tern_infer_fail(const tern_infer *types, const char *format, ...) TERN_PRINTF(2, 3);
 /* Between `least` and `most` inputs, the first `least` present. */
 tern_status tern_infer_inputs(const tern_infer *types, int least, int most);
+/* Inputs first .. last, where present, have as many elements as `shape`; the message shows both shapes. */
+tern_status tern_infer_like(const tern_infer *types, int first, int last, tern_shape shape);
 void tern_infer_out(tern_infer *types, tern_dtype dtype, tern_shape shape);
 /* The output that was appended last holds spikes in `levels` steps (tern_type); 0 leaves it as it is. */
 void tern_infer_levels(tern_infer *types, int levels);

@@ -47,15 +47,12 @@ static tern_status alif_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 3));
     const tern_type *x = types->in[0];
-    char text[96], other[96];
+    char text[96];
     if (x->shape.rank < 2)
         return tern_infer_fail(types, "x is %s, expected [T,B,..]: time first",
                                tern_shape_text(text, &x->shape));
     tern_shape one = without_time(&x->shape);
-    for (int i = 1; i < types->nin; i++)
-        if (types->in[i] && tern_elements(&types->in[i]->shape) != tern_elements(&one))
-            return tern_infer_fail(types, "%s is %s, expected %s", i == 1 ? "v0" : "a0",
-                                   tern_shape_text(other, &types->in[i]->shape), tern_shape_text(text, &one));
+    TERN_TRY(tern_infer_like(types, 1, 2, one));
     tern_dtype real = x->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
     tern_infer_out(types, TERN_BIT, x->shape);
     for (int i = 0; i < 2; i++) tern_infer_out(types, real, x->shape);
@@ -164,7 +161,12 @@ const tern_op tern_op_alif = {
 static tern_status alif_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 0, 6));
-    const tern_type *u = types->in[4];
+    const tern_type *u = types->nin > 4 ? types->in[4] : NULL;
+    if (!u || u->shape.rank < 2)
+        return tern_infer_fail(types, "input 4, u, is missing or has no time: expected [T,B,..]");
+    TERN_TRY(tern_infer_like(types, 0, 1, u->shape));
+    TERN_TRY(tern_infer_like(types, 2, 3, without_time(&u->shape)));
+    TERN_TRY(tern_infer_like(types, 5, 5, u->shape));
     tern_infer_out(types, u->dtype, u->shape);
     for (int i = 0; i < 2; i++) tern_infer_out(types, u->dtype, without_time(&u->shape));
     return TERN_OK;

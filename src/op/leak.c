@@ -47,16 +47,15 @@ static tern_status leak_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 3));
     const tern_leak_op *op = types->args;
-    const tern_type *x = types->in[0], *y0 = types->nin > 1 ? types->in[1] : NULL;
-    char text[96], other[96];
+    const tern_type *x = types->in[0];
+    char text[96];
     if (x->shape.rank < 2 || (op->timesteps > 0 && x->shape.dim[0] != 1 && x->shape.dim[0] != op->timesteps))
         return tern_infer_fail(types, "x is %s, expected [T,B,..]: time first",
                                tern_shape_text(text, &x->shape));
     tern_shape y = x->shape, last = without_time(&y);
     if (op->timesteps > 0) y.dim[0] = op->timesteps;
-    if (y0 && tern_elements(&y0->shape) != tern_elements(&last))
-        return tern_infer_fail(types, "y0 is %s, expected %s", tern_shape_text(other, &y0->shape),
-                               tern_shape_text(text, &last));
+    TERN_TRY(tern_infer_like(types, 1, 1, last));
+    TERN_TRY(tern_infer_like(types, 2, 2, TERN_SHAPE(1)));
     tern_dtype dtype = x->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
     tern_infer_out(types, dtype, y);
     tern_infer_out(types, dtype, last);
@@ -155,7 +154,18 @@ static const tern_shape *shape_of_x(const tern_call *call)
 static tern_status leak_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 0, 6));
-    const tern_type *y = types->in[2], *x = types->in[3] ? types->in[3] : y;
+    const tern_type *y = types->nin > 2 ? types->in[2] : NULL,
+                    *x = types->nin > 3 && types->in[3] ? types->in[3] : y;
+    if (!y || y->shape.rank < 2)
+        return tern_infer_fail(types, "input 2, y, is missing or has no time: expected [T,B,..]");
+    tern_shape slice = x->shape, last = without_time(&y->shape);
+    if (slice.rank == y->shape.rank && slice.dim[0] == 1)
+        slice.dim[0] = y->shape.dim[0]; /* the same at each step */
+    TERN_TRY(tern_infer_like(types, 0, 0, y->shape));
+    TERN_TRY(tern_infer_like(types, 1, 1, last));
+    if (tern_elements(&slice) != tern_elements(&y->shape)) TERN_TRY(tern_infer_like(types, 3, 3, y->shape));
+    TERN_TRY(tern_infer_like(types, 4, 4, last));
+    TERN_TRY(tern_infer_like(types, 5, 5, TERN_SHAPE(1)));
     tern_infer_out(types, y->dtype, x->shape);
     tern_infer_out(types, y->dtype, without_time(&y->shape));
     tern_infer_out(types, y->dtype, TERN_SHAPE(1));

@@ -16,9 +16,11 @@ static const tern_arg levels_args[] = {
 
 static tern_status levels_infer(tern_infer *types)
 {
-    TERN_TRY(tern_infer_inputs(types, 1, 2));
+    int inputs = types->op == &tern_op_levels ? 1 : 2;
+    TERN_TRY(tern_infer_inputs(types, inputs, inputs));
     const tern_levels_args *a = types->args;
     if (a->levels < 1) return tern_infer_fail(types, "levels is %d, expected at least 1", a->levels);
+    TERN_TRY(tern_infer_like(types, 1, 1, types->in[0]->shape)); /* dy, of the gradient */
     const tern_type *last = types->in[types->nin - 1];
     tern_infer_out(types, last->dtype == TERN_F64 ? TERN_F64 : TERN_F32, types->in[0]->shape);
     if (types->op == &tern_op_levels) tern_infer_levels(types, a->counts ? 1 : a->levels);

@@ -120,8 +120,8 @@ static tern_status lif_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 5));
     const tern_lif_op *op = types->args;
-    const tern_type *x = types->in[0], *v0 = types->nin > 1 ? types->in[1] : NULL;
-    char text[96], other[96];
+    const tern_type *x = types->in[0];
+    char text[96];
     if (x->shape.rank < 2)
         return tern_infer_fail(types, "x is %s, expected [T,B,..]: time first",
                                tern_shape_text(text, &x->shape));
@@ -131,9 +131,8 @@ static tern_status lif_infer(tern_infer *types)
     tern_shape s = x->shape, v = {.rank = s.rank - 1};
     if (op->timesteps > 0) s.dim[0] = op->timesteps;
     for (int i = 1; i < s.rank; i++) v.dim[i - 1] = s.dim[i];
-    if (v0 && tern_elements(&v0->shape) != tern_elements(&v))
-        return tern_infer_fail(types, "v0 is %s, expected %s", tern_shape_text(other, &v0->shape),
-                               tern_shape_text(text, &v));
+    TERN_TRY(tern_infer_like(types, 1, 1, v));
+    TERN_TRY(tern_infer_like(types, 2, 4, TERN_SHAPE(1)));
     tern_infer_out(types, TERN_BIT, s);
     tern_infer_out(types, x->dtype == TERN_F64 ? TERN_F64 : TERN_F32, s);
     tern_infer_out(types, x->dtype == TERN_F64 ? TERN_F64 : TERN_F32, v);
@@ -258,9 +257,19 @@ const tern_op tern_op_lif = {
 static tern_status lif_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 0, 9));
-    const tern_type *u = types->in[3], *x = types->in[4] ? types->in[4] : u;
-    tern_shape v = {.rank = u->shape.rank - 1};
+    const tern_type *u = types->nin > 3 ? types->in[3] : NULL,
+                    *x = types->nin > 4 && types->in[4] ? types->in[4] : u;
+    if (!u || u->shape.rank < 2)
+        return tern_infer_fail(types, "input 3, u, is missing or has no time: expected [T,B,..]");
+    tern_shape v = {.rank = u->shape.rank - 1}, slice = x->shape;
     for (int i = 1; i < u->shape.rank; i++) v.dim[i - 1] = u->shape.dim[i];
+    TERN_TRY(tern_infer_like(types, 0, 1, u->shape));
+    TERN_TRY(tern_infer_like(types, 2, 2, v));
+    if (slice.rank == u->shape.rank && slice.dim[0] == 1)
+        slice.dim[0] = u->shape.dim[0]; /* the same at each step */
+    if (tern_elements(&slice) != tern_elements(&u->shape)) TERN_TRY(tern_infer_like(types, 4, 4, u->shape));
+    TERN_TRY(tern_infer_like(types, 5, 5, v));
+    TERN_TRY(tern_infer_like(types, 6, 8, TERN_SHAPE(1)));
     tern_infer_out(types, u->dtype, x->shape);
     tern_infer_out(types, u->dtype, v);
     for (int i = 0; i < 3; i++) tern_infer_out(types, u->dtype, TERN_SHAPE(1));

@@ -160,6 +160,11 @@ static tern_status grad_input_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     tern_shape dx = types->in[0]->shape;
+    const tern_shape *w = &types->in[1]->shape;
+    char a[96], b[96];
+    if (dx.rank < 1 || w->rank != 2 || dx.dim[dx.rank - 1] != w->dim[0])
+        return tern_infer_fail(types, "dy %s and W %s do not match: expected dy [..,N] and W [N,K]",
+                               tern_shape_text(a, &dx), tern_shape_text(b, w));
     dx.dim[dx.rank - 1] = types->in[1]->shape.dim[1];
     tern_infer_out(types, types->in[0]->dtype, dx);
     return TERN_OK;
@@ -247,6 +252,12 @@ static tern_status grad_weight_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_shape *x = &types->in[0]->shape, *dy = &types->in[1]->shape;
+    char a[96], b[96];
+    bool match = x->rank >= 1 && dy->rank == x->rank;
+    for (int d = 0; match && d < x->rank - 1; d++) match = x->dim[d] == dy->dim[d];
+    if (!match)
+        return tern_infer_fail(types, "x %s and dy %s do not match: expected x [rows..,K] and dy [rows..,N]",
+                               tern_shape_text(a, x), tern_shape_text(b, dy));
     int64_t outputs = dy->dim[dy->rank - 1];
     tern_infer_out(types, types->in[1]->dtype, TERN_SHAPE(outputs, x->dim[x->rank - 1]));
     if (TERN_ARGS(tern_linear_grad_weight_op, types)->bias)

@@ -80,6 +80,12 @@ const tern_op tern_op_cross_entropy = {
 static tern_status cross_entropy_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 3, 3));
+    const tern_shape *p = &types->in[0]->shape;
+    char text[96];
+    if (p->rank != 2)
+        return tern_infer_fail(types, "probabilities are %s, expected [B,C]", tern_shape_text(text, p));
+    TERN_TRY(tern_infer_like(types, 1, 1, TERN_SHAPE(p->dim[0])));
+    TERN_TRY(tern_infer_like(types, 2, 2, TERN_SHAPE(1)));
     tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
     return TERN_OK;
 }

@@ -320,6 +320,14 @@ const tern_op tern_op_embedding = {
 static tern_status embedding_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 3, 3));
+    tern_shape dy = types->in[0]->shape;
+    char text[96];
+    if (types->in[0]->dtype != TERN_I32 || types->in[1]->shape.rank != 2 || dy.rank >= TERN_MAX_RANK)
+        return tern_infer_fail(types, "expected an index of i32 and a table [V,D], found %s and %s",
+                               tern_dtype_of(types->in[0]->dtype)->name,
+                               tern_shape_text(text, &types->in[1]->shape));
+    dy.dim[dy.rank++] = types->in[1]->shape.dim[1];
+    TERN_TRY(tern_infer_like(types, 2, 2, dy));
     tern_infer_out(types, types->in[2]->dtype, types->in[1]->shape);
     return TERN_OK;
 }

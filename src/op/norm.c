@@ -36,6 +36,7 @@ static tern_status norm_infer(tern_infer *types)
     if (x->shape.rank < 2 || a->inner < 1 || tern_elements(&x->shape) % (channels * a->inner))
         return tern_infer_fail(types, "x is %s, expected [..,C,H,W] or [..,C] with C = %lld",
                                tern_shape_text(text, &x->shape), (long long)channels);
+    TERN_TRY(tern_infer_like(types, 2, 4, types->in[1]->shape));
     tern_norm_view v = view_of(&x->shape, channels, a);
     tern_dtype real = types->in[1]->dtype;
     tern_infer_out(types, real, x->shape);
@@ -162,6 +163,15 @@ const tern_op tern_op_batch_norm = {
 static tern_status norm_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 5, 5));
+    const tern_norm_op *a = types->args;
+    const tern_shape *x = &types->in[0]->shape;
+    int64_t channels = tern_elements(&types->in[1]->shape);
+    char text[96];
+    if (x->rank < 2 || a->inner < 1 || channels < 1 || tern_elements(x) % (channels * a->inner))
+        return tern_infer_fail(types, "x is %s, expected [..,C,H,W] or [..,C] with C = %lld",
+                               tern_shape_text(text, x), (long long)channels);
+    TERN_TRY(tern_infer_like(types, 2, 3, TERN_SHAPE(view_of(x, channels, a).steps, channels)));
+    TERN_TRY(tern_infer_like(types, 4, 4, *x));
     tern_infer_out(types, types->in[4]->dtype, types->in[0]->shape);
     for (int i = 0; i < 2; i++) tern_infer_out(types, types->in[4]->dtype, types->in[1]->shape);
     return TERN_OK;

@@ -20,11 +20,9 @@ static tern_status adam_infer(tern_infer *types)
 {
     bool highest = ((const tern_adam_op *)types->args)->highest;
     TERN_TRY(tern_infer_inputs(types, highest ? 7 : 6, highest ? 7 : 6));
-    for (int i = 1; i < types->nin; i++) {
-        bool scalar = i == 4 || i == 5;
-        if (!scalar && tern_elements(&types->in[i]->shape) != tern_elements(&types->in[0]->shape))
-            return tern_infer_fail(types, "input %d has another size than the parameter", i);
-    }
+    TERN_TRY(tern_infer_like(types, 1, 3, types->in[0]->shape));
+    TERN_TRY(tern_infer_like(types, 4, 5, TERN_SHAPE(1)));
+    TERN_TRY(tern_infer_like(types, 6, 6, types->in[0]->shape));
     for (int i = 0; i < (highest ? 4 : 3); i++)
         tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
     return TERN_OK;
@@ -118,6 +116,8 @@ static const tern_arg sgd_args[] = {
 static tern_status sgd_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 4, 4));
+    TERN_TRY(tern_infer_like(types, 1, 2, types->in[0]->shape));
+    TERN_TRY(tern_infer_like(types, 3, 3, TERN_SHAPE(1)));
     for (int i = 0; i < 2; i++) tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
     return TERN_OK;
 }

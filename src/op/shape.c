@@ -14,9 +14,9 @@ static tern_status reshape_infer(tern_infer *types)
     const tern_shape *to = &((const tern_reshape_op *)types->args)->shape, *from = &types->in[0]->shape;
     char a[96], b[96];
     if (tern_elements(from) != tern_elements(to))
-        return tern_infer_fail(types, "%s has %lld elements, %s has %lld", tern_shape_text(a, from),
-                               (long long)tern_elements(from), tern_shape_text(b, to),
-                               (long long)tern_elements(to));
+        return tern_infer_fail(types, "%s has %lld elements, expected those of %s: %lld",
+                               tern_shape_text(a, from), (long long)tern_elements(from),
+                               tern_shape_text(b, to), (long long)tern_elements(to));
     tern_infer_out(types, types->in[0]->dtype, *to);
     tern_infer_levels(types, types->in[0]->levels);
     return TERN_OK;
