@@ -64,8 +64,9 @@ static void adam(void *context, int times)
 {
     const elements *e = context;
     tern_adam_step s = {1e-3f, 0.9f, 0.999f, 1e-8f, 0, 1, 1, false};
-    for (int i = 0; i < times; i++)
-        tern_adam_loop(e->pool, e->count, &s, e->x, e->y, e->m, e->v, e->x, e->m, e->v);
+    tern_adam_operands o = {
+        .p = e->x, .g = e->y, .m = e->m, .v = e->v, .p_out = e->x, .m_out = e->m, .v_out = e->v};
+    for (int i = 0; i < times; i++) tern_adam_loop(e->pool, e->count, &s, &o);
 }
 
 static void bench_loop(const char *name, elements *e, double bytes, bench_side *loop)

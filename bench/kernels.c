@@ -2,7 +2,7 @@
  * kernels of SkylakeX, which OpenBLAS 0.3.21 does not choose by itself on newer AMD processors. */
 #define _GNU_SOURCE
 #include "bench.h"
-#include "elements.h"
+#include "curves.h"
 #include "kernel/table.h"
 
 #include <cblas.h>
@@ -437,6 +437,10 @@ int main(int argc, char **argv)
     if (!*only || !strcmp(only, "elements")) {
         bench_elements(pool, 25, 128 * 512, numbers);
         bench_elements(pool, 100, 128 * 512, numbers);
+    }
+    if (!*only || !strcmp(only, "curves")) {
+        bench_curves(pool, 512, 1024, numbers);
+        bench_curves(pool, 16384, 1024, numbers);
     }
     if (!*only || !strcmp(only, "spike")) bench_all_spikes(argc > 2);
     if (!*only || !strcmp(only, "conv")) bench_convolutions();
