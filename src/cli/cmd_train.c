@@ -153,12 +153,9 @@ static tern_status check_recipe(const tern_cli *cli)
 {
     static const struct {
         const char *option, *needs, *value;
-    } pairs[] = {{"momentum", "optimiser", "sgd"},
-                 {"nesterov", "optimiser", "sgd"},
-                 {"step-epochs", "schedule", "step"},
-                 {"step-factor", "schedule", "step|milestones"},
-                 {"milestones", "schedule", "milestones"},
-                 {"K", "rule", "sltt-k"},
+    } pairs[] = {{"momentum", "optimiser", "sgd"},         {"nesterov", "optimiser", "sgd"},
+                 {"step-epochs", "schedule", "step"},      {"step-factor", "schedule", "step|milestones"},
+                 {"milestones", "schedule", "milestones"}, {"K", "rule", "sltt-k"},
                  {"square", "rule", "sltt|sltt-k"}};
     for (size_t i = 0; i < TERN_COUNT(pairs); i++) {
         const char *found = tern_cli_text(cli, pairs[i].needs);
