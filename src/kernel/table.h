@@ -24,7 +24,7 @@ typedef void tern_word_pack(const void *rows, int64_t at, int64_t k, int64_t cou
 typedef void tern_spread(int64_t count, const uint16_t *list, const int64_t *offsets, const float *w,
                          float *y);
 typedef void tern_gather_rows(int64_t count, const uint16_t *list, const int64_t *offsets, const float *dy,
-                         float *sums, bool add);
+                              float *sums, bool add);
 
 /* m[row] = the sum over k of element k of row `row` of v times u[k].  Rows are tile_columns floats; a row of v longer than
  * that goes on panel_step floats behind. */
