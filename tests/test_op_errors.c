@@ -78,6 +78,11 @@ static void test_missing_input(void **state)
         spec s;
         const tern_type *in[10];
         make(c, &s, in);
+        static const char *const optional[] = {"lif_grad", "alif_grad",
+                                               "leak_grad"}; /* not every output is read */
+        bool may_lack = false;
+        for (size_t i = 0; i < TERN_COUNT(optional); i++) may_lack |= strcmp(optional[i], s.op->name) == 0;
+        if (may_lack) continue;
         in[0] = NULL;
         check_message(&s, message_of(&s, in, s.nin), "a missing first input");
     }

@@ -32,15 +32,21 @@ static const tern_arg quantise_args[] = {
     {0},
 };
 
-static tern_status quantise_infer(tern_infer *types)
+static tern_status check_steps(const tern_infer *types)
 {
-    TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_type *x = types->in[0], *raw = types->in[1];
     tern_steps_view view;
     char a[96], b[96];
-    if (!tern_steps_over(&x->shape, &raw->shape, &view))
-        return tern_infer_fail(types, "steps %s do not repeat over x %s: expected [1], [C,1,1] or [C,H,W]",
-                               tern_shape_text(a, &raw->shape), tern_shape_text(b, &x->shape));
+    if (tern_steps_over(&x->shape, &raw->shape, &view)) return TERN_OK;
+    return tern_infer_fail(types, "steps %s do not repeat over x %s: expected [1], [C,1,1] or [C,H,W]",
+                           tern_shape_text(a, &raw->shape), tern_shape_text(b, &x->shape));
+}
+
+static tern_status quantise_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, 2, 2));
+    const tern_type *x = types->in[0];
+    TERN_TRY(check_steps(types));
     tern_infer_out(types, x->dtype == TERN_F64 ? TERN_F64 : TERN_F32, x->shape);
     return TERN_OK;
 }
@@ -138,6 +144,8 @@ const tern_op tern_op_quantise = {
 static tern_status quantise_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 3, 3));
+    TERN_TRY(check_steps(types));
+    TERN_TRY(tern_infer_like(types, 2, 2, types->in[0]->shape));
     tern_infer_out(types, types->in[2]->dtype, types->in[1]->shape);
     return TERN_OK;
 }

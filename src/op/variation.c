@@ -135,6 +135,7 @@ static tern_status variation_grad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     TERN_TRY(check(types));
+    TERN_TRY(tern_infer_like(types, 1, 1, TERN_SHAPE(1)));
     tern_infer_out(types, types->in[1]->dtype, types->in[0]->shape);
     return TERN_OK;
 }
