@@ -33,6 +33,7 @@ static tern_status levels_infer(tern_infer *types)
     if (!tern_steps_over(&a->shape, &types->in[1]->shape, &view) ||
         tern_elements(&a->shape) != tern_elements(&old->shape) || old->dtype != TERN_I16)
         return tern_infer_fail(types, "steps and old levels (i16) must go with the activations");
+    TERN_TRY(tern_infer_like(types, 3, 3, TERN_SHAPE(1)));
     tern_infer_out(types, TERN_I16, a->shape);
     tern_infer_out(types, TERN_I32, a->shape);
     tern_infer_out(types, TERN_F32, a->shape);
@@ -226,6 +227,9 @@ static tern_status product_infer(tern_infer *types)
     if (c.out_height < 1 || c.out_width < 1 || tern_elements(&z->shape) != tern_elements(&sums) ||
         z->dtype != types->in[3]->dtype)
         return tern_infer_fail(types, "sums and bias do not go with the weights");
+    TERN_TRY(tern_infer_like(types, 3, 3, TERN_SHAPE(c.out_channels)));
+    TERN_TRY(tern_infer_like(types, 4, 4, TERN_SHAPE(1)));
+    TERN_TRY(tern_infer_like(types, 5, 5, TERN_SHAPE(c.out_channels)));
     tern_infer_out(types, z->dtype, sums);
     tern_infer_out(types, TERN_F32, y);
     tern_infer_out(types, TERN_F64, TERN_SHAPE(1));
