@@ -40,11 +40,17 @@ def events():
     yield bytes([1, 2, 0x80, 0, 10, 33, 33, 0, 0, 20, 0, 240, 0, 0, 0, 5, 6, 0x80, 0, 30])
 
 
+def template():
+    with open(os.path.join(HERE, "..", "tests", "golden", "llm", "templates.json"), encoding="utf-8") as file:
+        for t in json.load(file)["templates"]:
+            yield t["source"].encode()
+
+
 def encode():
     yield b"\0Hello  world, I'll say caf\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x98\x80 42 </s>\xff\n"
 
 
-MADE = {"encode": encode, "csv": csv, "safetensors": checkpoint, "events": events}
+MADE = {"encode": encode, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
 
 if __name__ == "__main__":
     name, folder = sys.argv[1:]

@@ -161,6 +161,17 @@ void tern_put_lower(tern_text *out, uint32_t code)
     if (code == 0x130) tern_utf8_put(out, 0x307);
 }
 
+void tern_put_upper(tern_text *out, uint32_t code)
+{
+    uint32_t upper = code >= 'a' && code <= 'z' ? code - 32 : code;
+    for (size_t i = 0; code >= 0x80 && i < TERN_COUNT(lower_pairs) && upper == code; i += 2)
+        if (lower_pairs[i + 1] == code && tern_category_of(lower_pairs[i]) != TERN_LT) upper = lower_pairs[i];
+    if (code == 0xDF)
+        tern_text_put(out, "SS");
+    else
+        tern_utf8_put(out, upper);
+}
+
 /* ---- canonical normalisation ------------------------------------------------------------------------------- */
 
 enum {

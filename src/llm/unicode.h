@@ -62,6 +62,8 @@ bool tern_is_word(uint32_t code); /* letters, marks, digits and connectors */
 
 /* Adds the lower case of a character, which may be two (of U+0130). */
 void tern_put_lower(tern_text *out, uint32_t code);
+/* Adds the upper case: the character of whose lower case this is (one of them; U+00DF becomes SS). */
+void tern_put_upper(tern_text *out, uint32_t code);
 
 /* Adds the canonical decomposition of UTF-8 (NFD), or with `compose` its composition (NFC). */
 void tern_normalise_canonical(tern_text *out, const char *bytes, size_t count, bool compose);
