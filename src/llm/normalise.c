@@ -186,8 +186,7 @@ static void put_escaped(tern_text *out, const char *text, size_t size, bool esca
     }
 }
 
-static void sentencepiece(const tern_tokenizer *t, const tern_step *s, bool first, const tern_text *in,
-                          tern_text *out)
+static void sentencepiece(const tern_tokenizer *t, const tern_step *s, const tern_text *in, tern_text *out)
 {
     tern_charsmap map = charsmap(s);
     const char *space = s->escape ? "\xE2\x96\x81" : " ", *unit;
@@ -198,7 +197,7 @@ static void sentencepiece(const tern_tokenizer *t, const tern_step *s, bool firs
         at += taken;
     }
     if (at == in->size) return;
-    if (s->add_prefix && first) tern_text_add(out, space, space_size);
+    if (s->add_prefix) tern_text_add(out, space, space_size);
     bool after_space = s->remove_extra;
     while (at < in->size) {
         at += next_unit(t, &map, in->data + at, in->size - at, &unit, &size);
@@ -261,7 +260,7 @@ static tern_status apply(const tern_tokenizer *t, tern_encoding *e, int i, const
         map_only(t, s, in, out);
         break;
     case TERN_STEP_SENTENCEPIECE:
-        sentencepiece(t, s, e->first, in, out);
+        sentencepiece(t, s, in, out);
         break;
     default:
         tern_text_add(out, in->data, in->size);

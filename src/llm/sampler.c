@@ -505,7 +505,7 @@ static double log_sum(const float *logits, int n)
     for (int i = 0; i < n; i++)
         if (logits[i] > most) most = logits[i];
     for (int i = 0; i < n; i++) sum += exp(logits[i] - most);
-    return most + log(sum);
+    return sum > 0 ? most + log(sum) : most;
 }
 
 double tern_log_probability_of(const float *logits, int n, int32_t id)

@@ -228,6 +228,19 @@ static tern_status joined(tern_render *r, const tern_var *a, const tern_var *b, 
     return tern_var_copy_text(r, &text, out);
 }
 
+/* In Python what the filter safe made escapes HTML in what is added to it. */
+static tern_status sum_of_texts(tern_render *r, const tern_var *a, const tern_var *b, tern_var *out)
+{
+    const tern_var *plain = a->self && !b->self ? b : b->self && !a->self ? a : NULL;
+    for (size_t i = 0; plain && i < plain->size; i++)
+        if (plain->text[i] && strchr("&<>'\"", plain->text[i]))
+            return tern_render_fail(
+                r, "+ with what the filter \"safe\" made would escape HTML, which is not supported");
+    TERN_TRY(joined(r, a, b, out));
+    out->self = a->self ? a->self : b->self;
+    return TERN_OK;
+}
+
 static tern_status repeated(tern_render *r, const tern_var *v, int64_t times, tern_var *out)
 {
     tern_text text = {0};
@@ -246,10 +259,7 @@ static tern_status binary(tern_render *r, char op, const tern_var *a, const tern
         if (is_real(a) || is_real(b)) return real_operation(r, op, real_of(a), real_of(b), out);
         return whole_operation(r, op, whole_of(a), whole_of(b), out);
     }
-    if (op == '+' && a->kind == TERN_VAR_TEXT && b->kind == TERN_VAR_TEXT && (a->self || b->self))
-        return tern_render_fail(
-            r, "+ with what the filter \"safe\" made would escape HTML, which is not supported");
-    if (op == '+' && a->kind == TERN_VAR_TEXT && b->kind == TERN_VAR_TEXT) return joined(r, a, b, out);
+    if (op == '+' && a->kind == TERN_VAR_TEXT && b->kind == TERN_VAR_TEXT) return sum_of_texts(r, a, b, out);
     if (op == '*' && a->kind == TERN_VAR_TEXT && b->kind == TERN_VAR_INT)
         return repeated(r, a, b->whole, out);
     if (op == '*' && b->kind == TERN_VAR_TEXT && a->kind == TERN_VAR_INT)

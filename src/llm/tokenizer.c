@@ -1,6 +1,7 @@
 /* A tokenizer from its description, and a text through it. */
 #include "llm/tokenizer_parts.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
@@ -60,43 +61,52 @@ static uint32_t hash_of(const char *text, size_t size)
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static tern_status index_texts(tern_tokenizer *t)
+tern_status tern_text_index_open(tern_text_index *index, const tern_token *tokens, int32_t count)
 {
-    uint32_t size = power_of_two((size_t)t->v.count);
-    t->by_text = tern_take_array(size, sizeof *t->by_text);
-    if (!t->by_text) return tern_no_memory(size * sizeof *t->by_text, "a tokenizer");
-    memset(t->by_text, 0xFF, size * sizeof *t->by_text);
-    t->text_mask = size - 1;
-    for (int32_t id = 0; id < t->v.count; id++) {
-        const tern_token *token = &t->v.tokens[id];
-        if (!token->size) continue;
-        uint32_t slot = hash_of(token->text, token->size) & t->text_mask;
-        while (t->by_text[slot] >= 0) slot = (slot + 1) & t->text_mask;
-        t->by_text[slot] = id;
-        if (token->size > t->longest) t->longest = token->size;
+    uint32_t size = power_of_two((size_t)count);
+    *index = (tern_text_index){
+        .slots = tern_take_array(size, sizeof *index->slots), .mask = size - 1, .tokens = tokens};
+    if (!index->slots) return tern_no_memory(size * sizeof *index->slots, "a tokenizer");
+    memset(index->slots, 0xFF, size * sizeof *index->slots);
+    for (int32_t id = 0; id < count; id++) {
+        if (!tokens[id].size) continue;
+        uint32_t slot = hash_of(tokens[id].text, tokens[id].size) & index->mask;
+        while (index->slots[slot] >= 0) slot = (slot + 1) & index->mask;
+        index->slots[slot] = id;
     }
     return TERN_OK;
 }
 
-static int32_t find(const tern_tokenizer *t, const char *text, size_t size, bool plain)
+void tern_text_index_close(tern_text_index *index)
 {
-    for (uint32_t slot = hash_of(text, size) & t->text_mask; t->by_text[slot] >= 0;
-         slot = (slot + 1) & t->text_mask) {
-        const tern_token *token = &t->v.tokens[t->by_text[slot]];
+    tern_release(index->slots);
+    *index = (tern_text_index){0};
+}
+
+static int32_t find(const tern_text_index *index, const char *text, size_t size, bool plain)
+{
+    uint32_t slot = hash_of(text, size) & index->mask;
+    for (; index->slots[slot] >= 0; slot = (slot + 1) & index->mask) {
+        const tern_token *token = &index->tokens[index->slots[slot]];
         if (token->size == size && memcmp(token->text, text, size) == 0 && (!plain || is_plain(token)))
-            return t->by_text[slot];
+            return index->slots[slot];
     }
     return -1;
 }
 
+int32_t tern_text_find(const tern_text_index *index, const char *text, size_t size)
+{
+    return find(index, text, size, false);
+}
+
 int32_t tern_token_find(const tern_tokenizer *t, const char *text, size_t size)
 {
-    return find(t, text, size, false);
+    return find(&t->texts, text, size, false);
 }
 
 int32_t tern_plain_find(const tern_tokenizer *t, const char *text, size_t size)
 {
-    return find(t, text, size, true);
+    return find(&t->texts, text, size, true);
 }
 
 /* The value of "<0x0A>", or -1. */
@@ -264,7 +274,9 @@ static tern_status check_ids(const tern_vocabulary *v)
 static tern_status prepare(tern_tokenizer *t)
 {
     TERN_TRY(check_ids(&t->v));
-    TERN_TRY(index_texts(t));
+    TERN_TRY(tern_text_index_open(&t->texts, t->v.tokens, t->v.count));
+    for (int32_t id = 0; id < t->v.count; id++)
+        if (t->v.tokens[id].size > t->longest) t->longest = t->v.tokens[id].size;
     index_bytes(t);
     score_range(t);
     if (t->v.merges) TERN_TRY(index_merges(t));
@@ -303,7 +315,7 @@ void tern_tokenizer_close(tern_tokenizer *t)
     }
     tern_prefixes *const sets[] = {&t->pieces, &t->inside, &t->user, &t->added[0], &t->added[1]};
     for (size_t i = 0; i < TERN_COUNT(sets); i++) tern_prefixes_close(sets[i]);
-    tern_release(t->by_text);
+    tern_text_index_close(&t->texts);
     tern_release(t->pairs);
     tern_release(t->spelled);
     tern_release(t->spelled_at);
@@ -316,19 +328,41 @@ const tern_vocabulary *tern_tokenizer_vocabulary(const tern_tokenizer *t)
     return &t->v;
 }
 
-tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path)
+static bool is_gguf(const char *bytes, size_t count)
+{
+    return count >= 4 && memcmp(bytes, "GGUF", 4) == 0;
+}
+
+static tern_status read_bytes(tern_vocabulary *v, const char *path)
 {
     char *bytes;
     size_t count, length = strlen(path);
-    tern_vocabulary v = {0};
     TERN_TRY(tern_read_file(path, &bytes, &count));
     bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
     tern_status status =
-        json ? tern_vocabulary_json(&v, bytes, count, path) : tern_vocabulary_model(&v, bytes, count, path);
+        json ? tern_vocabulary_json(v, bytes, count, path) : tern_vocabulary_model(v, bytes, count, path);
     tern_release(bytes);
-    if (status == TERN_OK) {
-        status = tern_tokenizer_open(tokenizer, &v);
-        if (status != TERN_OK) tern_in(status, "%s", path);
-    }
     return status;
+}
+
+static tern_status read_weights(tern_vocabulary *v, const char *path)
+{
+    tern_weights weights = {0};
+    TERN_TRY(tern_weights_open(&weights, path));
+    tern_status status = tern_vocabulary_gguf(v, &weights, path);
+    tern_weights_close(&weights);
+    return status;
+}
+
+tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path)
+{
+    char begin[4] = "";
+    tern_vocabulary v = {0};
+    FILE *file = fopen(path, "rb");
+    if (!file) return tern_fail(TERN_FAILED, "cannot open %s: %s", path, strerror(errno));
+    size_t count = fread(begin, 1, sizeof begin, file);
+    fclose(file);
+    TERN_TRY(is_gguf(begin, count) ? read_weights(&v, path) : read_bytes(&v, path));
+    tern_status status = tern_tokenizer_open(tokenizer, &v);
+    return status == TERN_OK ? status : tern_in(status, "%s", path);
 }

@@ -7,6 +7,7 @@
 #define TERN_LLM_TOKENIZER_H
 
 #include "base/base.h"
+#include "io/io.h"
 
 /* ---- the description ------------------------------------------------------------------------------------------ */
 
@@ -122,6 +123,9 @@ tern_status tern_vocabulary_json(tern_vocabulary *vocabulary, const char *bytes,
 tern_status tern_vocabulary_model(tern_vocabulary *vocabulary, const char *bytes, size_t count,
                                   const char *name);
 
+/* The tokenizer.ggml.* entries of a GGUF file; nothing of `weights` is kept. */
+tern_status tern_vocabulary_gguf(tern_vocabulary *vocabulary, const tern_weights *weights, const char *name);
+
 /* GPT-2's spelling of bytes as printable characters, undone: UTF-8 in, bytes out (at most `size`).  False when a
  * character is not of that alphabet. */
 bool tern_unspell_bytes(const char *spelled, size_t size, char *out, size_t *out_size);
@@ -132,7 +136,7 @@ typedef struct tern_tokenizer tern_tokenizer;
 
 /* Takes the vocabulary over, also when this fails. */
 tern_status tern_tokenizer_open(tern_tokenizer **tokenizer, tern_vocabulary *vocabulary);
-/* From a file: *.json, or a SentencePiece model. */
+/* From a file: GGUF, *.json, or a SentencePiece model. */
 tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path);
 void tern_tokenizer_close(tern_tokenizer *tokenizer);
 const tern_vocabulary *tern_tokenizer_vocabulary(const tern_tokenizer *tokenizer);

@@ -37,6 +37,16 @@ static inline const tern_span *tern_prefixes_here(const tern_prefixes *set, cons
 /* The longest that the text begins with, or NULL. */
 const tern_span *tern_prefixes_longest(const tern_prefixes *set, const char *text, size_t left);
 
+/* Texts of tokens by hash; of equal ones the first is found first. */
+typedef struct tern_text_index {
+    int32_t *slots; /* ids, -1 empty */
+    uint32_t mask;
+    const tern_token *tokens;
+} tern_text_index;
+tern_status tern_text_index_open(tern_text_index *index, const tern_token *tokens, int32_t count);
+void tern_text_index_close(tern_text_index *index);
+int32_t tern_text_find(const tern_text_index *index, const char *text, size_t size); /* -1: none */
+
 /* ---- regular expressions ------------------------------------------------------------------------------------ */
 
 typedef struct tern_regex tern_regex;
@@ -60,8 +70,8 @@ typedef struct tern_pair {
 
 struct tern_tokenizer {
     tern_vocabulary v;
-    int32_t *by_text; /* hash table: ids by their text, -1 empty */
-    uint32_t text_mask, longest;
+    tern_text_index texts;
+    uint32_t longest; /* text of a token */
     tern_pair *pairs; /* hash table: merges; rank -1 empty */
     uint32_t pair_mask;
     int32_t byte_token[256];
