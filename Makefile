@@ -38,6 +38,7 @@ bench: all
 	@scripts/bench $(BUILD) $(NAME)
 
 proof: all
+	@scripts/setup --proof
 	@scripts/proof $(BUILD) $(ROW)
 
 fuzz:

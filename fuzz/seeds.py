@@ -52,6 +52,21 @@ def encode():
 
 MADE = {"encode": encode, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
 
+def video():
+    yield b"YUV4MPEG2 W4 H2 F25:1 C420jpeg\n" + 2 * (b"FRAME\n" + bytes(range(12)))
+    yield b"YUV4MPEG2 W3 H1 Cmono\nFRAME\nabc"
+    with open(os.path.join(GOLDEN, "grey.jpg"), "rb") as file:
+        jpeg = file.read()
+
+    def chunk(code, data):
+        return code + struct.pack("<I", len(data)) + data + bytes(len(data) & 1)
+
+    streams = chunk(b"strh", b"vids" + bytes(52)) + chunk(b"strf", bytes(16) + b"MJPG" + bytes(20))
+    yield chunk(b"RIFF", b"AVI " + chunk(b"LIST", b"hdrl" + streams) + chunk(b"LIST", b"movi" + 2 * chunk(b"00dc", jpeg)))
+
+
+MADE["video"] = video
+
 if __name__ == "__main__":
     name, folder = sys.argv[1:]
     for pattern in FILES.get(name, []):

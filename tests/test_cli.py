@@ -312,6 +312,51 @@ def png_pixels(data):
     return [list(raw[y * (width + 1) + 1:(y + 1) * (width + 1)]) for y in range(height)]
 
 
+def npy(kind, dims, data):
+    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {tuple(dims)}, }}".encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + data
+
+
+def make_dots(path, train=24, test=8, frames=4, side=8):
+    """Grey clips: a bright dot that moves over a ground whose brightness is the class."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, count in (("train", train), ("test", test)):
+            pixels = bytearray()
+            for i in range(count):
+                for t in range(frames):
+                    frame = bytearray(COLOURS[i % 3] // 2 + k % 5 for k in range(side * side))
+                    frame[side * (i % side) + t] = 255
+                    pixels += frame
+            file.writestr(f"x_{name}.npy", npy("|u1", (count, frames, 1, side, side), bytes(pixels)))
+            file.writestr(f"y_{name}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *(i % 3 for i in range(count)))))
+
+
+def temporal():
+    """Delta layers: training on clips, and inference that multiplies changes only."""
+    clips, out = work / "dots.npz", work / "changes"
+    make_dots(clips)
+    d = document("train", "cnn", "--insert", "delta", "--data", clips, "--delta-rate", "0.001", "--width", "4", "--hidden", "8",
+                 "--batch", "8", "--epochs", "2", "--crop", "0", "-o", out)
+    check("train with delta layers", json.loads((out / "config.json").read_text())["net"] == "cnn-delta", d)
+    changes, dense = document("eval", out, "--delta"), document("eval", out, "--dense")
+    check("changes are all", changes["accuracy"] == dense["accuracy"] and changes["frames"] == dense["frames"] == 32, changes)
+    check("changes cost less", changes["all"]["multiplications"] == changes["all"]["temporal"] < dense["all"]["multiplications"] == dense["all"]["dense"])
+    check("two states", all(l["state_bytes"] > 0 for l in changes["layers"]) and len(changes["layers"]) == 4)
+    still = work / "still.y4m"
+    still.write_bytes(b"YUV4MPEG2 W16 H16 F10:1 Cmono\n" + 5 * (b"FRAME\n" + bytes(range(256))))
+    one, five = (document("eval", out, "--delta", "--video", still, "--frames", n)["all"] for n in ("1", "5"))
+    check("a still video costs its first frame", abs(five["multiplications"] * 5 - one["multiplications"]) < 1e-6 and one["multiplications"] > 0)
+    check("in words", "of dense" in good("eval", out, "--delta", "--weights", "f32", "--resync", "2").stdout)
+    bad(2, "no net spiking-cnn-delta", "train", "spiking-cnn", "--insert", "delta")
+    bad(2, "needs clips", "train", "cnn-delta", "--data", work / "data", "--delta-rate", "0.1", "-o", work / "none")
+    bad(2, "no delta layers", "train", "cnn", "--data", clips, "--delta-rate", "0.1", "--batch", "8", "-o", work / "none", "-q")
+    bad(2, "no effect without --delta", "eval", out, "--resync", "3")
+    bad(2, "takes the place of data", "eval", out, "--delta", "--video", still, "--limit", "3")
+    bad(2, "contradict each other", "eval", out, "--delta", "--dense")
+    bad(1, "neither Y4M nor AVI", "eval", out, "--delta", "--video", clips)
+
+
 def reports(run):
     page = work / "page.html"
     d = document("report", run, "-o", page)
@@ -472,6 +517,7 @@ try:
     documents()
     trained = runs()
     rules()
+    temporal()
     reports(trained)
     conversion()
     damage_in_runs(trained)

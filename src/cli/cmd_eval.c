@@ -1,5 +1,5 @@
 /* tern eval: a trained net on the test split, with its activity and work measured. */
-#include "cli/cli.h"
+#include "cli/eval.h"
 
 #include <string.h>
 
@@ -7,6 +7,18 @@ static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set (default: that of the run)", NULL},
     {"batch", 'b', TERN_WHOLE, "N", "100", "samples of a batch", "1..65536"},
     {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples only; 0: all", NULL},
+    {"delta", 0, TERN_FLAG, NULL, NULL,
+     "frame by frame, a net with delta layers multiplying only what has changed; prints what that saves",
+     NULL},
+    {"dense", 0, TERN_FLAG, NULL, NULL, "the same, multiplying everything: the reference", NULL},
+    {"weights", 0, TERN_PICK, "FORMAT", "i8",
+     "of --delta and --dense: i8 with sums of 32 bits, exact for ever, or f32", "i8|f32"},
+    {"resync", 0, TERN_WHOLE, "N", "256",
+     "--delta begins anew every N frames, which ends the drift of f32; 0: never", NULL},
+    {"video", 0, TERN_TEXT, "PATH", NULL,
+     "a clip instead of the test split: a folder of frames, .y4m, or .avi with MJPEG frames", NULL},
+    {"frames", 0, TERN_WHOLE, "N", "0",
+     "frames of a clip, or of the video; 0: as many as in training, or there are", "0..4096"},
     {0},
 };
 
@@ -35,10 +47,33 @@ static tern_status print(const tern_evaluation *e)
     return tern_grid_print(&t, stdout);
 }
 
+static const tern_exclusion exclusions[] = {
+    {"delta", "dense", "one multiplies changes only, the other everything"},
+    {0},
+};
+
+static bool by_frames(const tern_cli *cli)
+{
+    return tern_cli_has(cli, "delta") || tern_cli_has(cli, "dense");
+}
+
+/* Options that say how frames are seen one by one, without the option that asks for it, are a misunderstanding. */
+static tern_status check_options(const tern_cli *cli)
+{
+    static const char *const of_delta[] = {"weights", "resync", "video", "frames"};
+    for (size_t i = 0; !by_frames(cli) && i < TERN_COUNT(of_delta); i++)
+        if (tern_cli_has(cli, of_delta[i]))
+            return tern_fail(TERN_USAGE, "--%s has no effect without --delta or --dense", of_delta[i]);
+    if (tern_cli_has(cli, "video") && (tern_cli_has(cli, "data") || tern_cli_has(cli, "limit")))
+        return tern_fail(TERN_USAGE, "--video takes the place of data: leave out --data and --limit");
+    return TERN_OK;
+}
+
 static tern_status evaluate(tern_cli *cli, tern_subject *s, const tern_dataset *d)
 {
     tern_samples test = tern_samples_of(d, false);
     tern_samples_normalise_as(&test, s->config);
+    if (by_frames(cli)) return tern_eval_delta(cli, s, &test);
     tern_evaluation e;
     char path[4096];
     TERN_TRY(tern_evaluate(&e, s->net, s->parameters, &test, tern_cli_whole(cli, "batch"),
@@ -52,27 +87,52 @@ static tern_status evaluate(tern_cli *cli, tern_subject *s, const tern_dataset *
     return status;
 }
 
+/* Whether samples of the data are of the net's shape; frame by frame, clips may have any number of frames. */
+static bool fits(const tern_cli *cli, const tern_dataset *d, const tern_subject *s)
+{
+    tern_shape a = d->sample, b = s->sample;
+    if (by_frames(cli) && a.rank == 4 && b.rank == 4) a.dim[0] = b.dim[0];
+    return tern_shape_equal(&a, &b);
+}
+
+static tern_status on_data(tern_cli *cli, tern_subject *s)
+{
+    tern_dataset d = {0};
+    const char *data = tern_cli_text(cli, "data");
+    if (!data) data = json_string_value(json_object_get(s->config, "data"));
+    json_t *frames = json_object_get(json_object_get(s->config, "recipe"), "frames");
+    tern_dataset_options limits = {.train_limit = 1,
+                                   .test_limit = tern_cli_whole(cli, "limit"),
+                                   .timesteps = tern_cli_has(cli, "frames") ? tern_cli_whole(cli, "frames")
+                                                                            : (int)json_number_value(frames)};
+    tern_status status = tern_open_data(&d, data ? data : "", limits, cli, s);
+    if (status == TERN_OK && !fits(cli, &d, s)) {
+        char a[96], b[96];
+        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
+                           tern_shape_text(a, &d.sample), tern_shape_text(b, &s->sample));
+    }
+    if (status == TERN_OK) status = evaluate(cli, s, &d);
+    tern_dataset_close(&d);
+    return status;
+}
+
 static tern_status run_eval(tern_cli *cli)
 {
     tern_subject s;
-    tern_dataset d = {0};
+    TERN_TRY(check_options(cli));
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_status status = TERN_OK;
-    const char *data = tern_cli_text(cli, "data");
-    if (!s.folder)
+    tern_catch_interrupts();
+    if (!s.folder) {
         status =
             tern_fail(TERN_USAGE, "eval needs a run folder of tern train, found the net %s", s.net->name);
-    if (!data && s.config) data = json_string_value(json_object_get(s.config, "data"));
-    tern_dataset_options limits = {.train_limit = 1, .test_limit = tern_cli_whole(cli, "limit")};
-    tern_catch_interrupts();
-    if (status == TERN_OK) status = tern_open_data(&d, data ? data : "", limits, cli, &s);
-    if (status == TERN_OK && !tern_shape_equal(&d.sample, &s.sample)) {
-        char a[96], b[96];
-        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
-                           tern_shape_text(a, &d.sample), tern_shape_text(b, &s.sample));
+    } else if (tern_cli_has(cli, "video")) {
+        tern_samples like = {0};
+        tern_samples_normalise_as(&like, s.config);
+        status = tern_eval_delta(cli, &s, &like);
+    } else {
+        status = on_data(cli, &s);
     }
-    if (status == TERN_OK) status = evaluate(cli, &s, &d);
-    tern_dataset_close(&d);
     tern_subject_close(&s);
     return status;
 }
@@ -81,8 +141,12 @@ const tern_command tern_command_eval = {
     .name = "eval",
     .about = "evaluate a trained net on the test split, counting what it does",
     .usage = "RUN",
-    .more = "tern eval run/spiking-cnn",
+    .more =
+        "tern eval run/spiking-cnn\n"
+        "tern eval run/mobilenet-delta --delta                 # multiplications and states of each layer\n"
+        "tern eval run/mobilenet-delta --delta --video hall.y4m",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .run = run_eval,

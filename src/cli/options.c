@@ -228,6 +228,10 @@ tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc,
     cli->quiet = tern_cli_has(cli, "quiet");
     cli->seed = (uint64_t)tern_cli_number(cli, "seed");
     cli->threads = tern_cli_whole(cli, "threads");
+    if (cli->net && tern_cli_has(cli, "insert") && !cli->net->delta)
+        return tern_fail(TERN_USAGE,
+                         "--insert %s: there is no net %s-%s: a net with spikes cannot have these layers",
+                         tern_cli_text(cli, "insert"), cli->net->name, tern_cli_text(cli, "insert"));
     if (tern_cli_has(cli, "help")) return TERN_OK;
     if (cli->count < command->least)
         return tern_fail(TERN_USAGE, "%s: an argument is missing; usage: tern %s %s", command->name,

@@ -186,6 +186,17 @@ tern_status tern_image_resize(const tern_tensor *image, int height, int width, t
 /* u8 [3,H,W] -> u8 [1,H,W] by luma (ITU-R BT.601); grey images are copied. */
 tern_status tern_image_grey(const tern_tensor *image, tern_tensor *out);
 
+/* ---- video ------------------------------------------------------------------------------------------------------ */
+
+/* A folder of PNG or JPEG frames (in the order of their names' bytes), Y4M with 8 bits, or AVI with MJPEG frames.  Bytes stay
+ * the caller's and must outlive the video. */
+typedef struct tern_video tern_video;
+tern_status tern_video_open(tern_video **video, const char *path);
+tern_status tern_video_parse(tern_video **video, const void *bytes, size_t count, const char *name);
+void tern_video_close(tern_video *video);
+/* The next frame, u8 [C,H,W], C 1 or 3 (grey: 1); the caller frees it.  *more false: there was none. */
+tern_status tern_video_next(tern_video *video, bool grey, tern_tensor *frame, bool *more);
+
 /* ---- data sets ---------------------------------------------------------------------------------------------- */
 
 /* Samples [N,..] (u8 or f32; images are [N,C,H,W], clips and event frames [N,T,C,H,W]) and their labels i32 [N]. */

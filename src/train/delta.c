@@ -3,6 +3,7 @@
 
 #include "op/delta.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A product with the state of what it reads. */
@@ -232,4 +233,78 @@ const tern_program *tern_delta_program(const tern_delta_net *delta)
 tern_session *tern_delta_session(tern_delta_net *delta)
 {
     return delta->session;
+}
+
+/* ---- whole clips --------------------------------------------------------------------------------------------------- */
+
+int tern_delta_batch(int64_t samples)
+{
+    int batch = 16;
+    while (samples % batch) batch--;
+    return batch;
+}
+
+void tern_normalise_frame(const tern_tensor *images, int64_t first, const tern_samples *like, float *out)
+{
+    const tern_shape *s = &images->shape;
+    int64_t plane = tern_elements_from(s, s->rank - 2), channels = s->dim[s->rank - 3];
+    double scale = images->dtype == TERN_U8 ? 255 : 1;
+    for (int64_t i = 0; i < channels * plane; i++) {
+        double std = like->std[i / plane & 7], x = tern_get(images, first + i) / scale;
+        out[i] = (float)((x - like->mean[i / plane & 7]) * (1 / (std > 0 ? std : 1)));
+    }
+}
+
+void tern_add_softmax(const float *logits, int classes, double *sums)
+{
+    double most = (double)logits[0], total = 0;
+    for (int c = 1; c < classes; c++) most = fmax(most, (double)logits[c]);
+    for (int c = 0; c < classes; c++) total += exp((double)logits[c] - most);
+    for (int c = 0; c < classes; c++) sums[c] += exp((double)logits[c] - most) / total;
+}
+
+/* Frames of the clips first..first+batch-1 through the net, and what it sees in each. */
+static tern_status see_clips(tern_delta_net *d, const tern_samples *s, int64_t first, float *frame,
+                             double *sums, int *correct)
+{
+    const tern_shape *shape = &s->images.shape;
+    int batch = d->options.batch, classes = 0;
+    int64_t frames = shape->rank == 5 ? shape->dim[1] : 1, size = tern_elements_from(shape, shape->rank - 3);
+    const float *logits;
+    tern_delta_restart(d);
+    for (int64_t t = 0; t < frames; t++) {
+        for (int b = 0; b < batch; b++)
+            tern_normalise_frame(&s->images, ((first + b) * frames + t) * size, s, frame + b * size);
+        TERN_TRY(tern_delta_frame(d, frame, &logits, &classes));
+        if (t == 0) memset(sums, 0, (size_t)(batch * classes) * sizeof *sums);
+        for (int b = 0; b < batch; b++) tern_add_softmax(logits + b * classes, classes, sums + b * classes);
+    }
+    for (int b = 0; b < batch; b++) {
+        int best = 0;
+        for (int c = 1; c < classes; c++)
+            if (sums[b * classes + c] > sums[b * classes + best]) best = c;
+        *correct += best == ((const int32_t *)s->labels.data)[first + b];
+    }
+    return tern_interrupted() ? tern_fail(TERN_INTERRUPTED, "interrupted") : TERN_OK;
+}
+
+tern_status tern_delta_evaluate(tern_delta_net *delta, const tern_samples *samples, double *accuracy)
+{
+    const tern_shape *shape = &samples->images.shape;
+    int64_t batch = delta->options.batch, count = shape->dim[0];
+    int correct = 0;
+    if (shape->rank < 4 || count < 1 || count % batch)
+        return tern_fail(TERN_USAGE, "%lld samples do not fit batches of %lld", (long long)count,
+                         (long long)batch);
+    int64_t classes = tern_shape_of(delta->graph, tern_find_output(delta->graph, "logits")).dim[1];
+    float *frame =
+        tern_take_array((size_t)(batch * tern_elements_from(shape, shape->rank - 3)), sizeof *frame);
+    double *sums = tern_take_array((size_t)(batch * classes), sizeof *sums);
+    tern_status status = frame && sums ? TERN_OK : tern_no_memory(64, "frames");
+    for (int64_t first = 0; status == TERN_OK && first < count; first += batch)
+        status = see_clips(delta, samples, first, frame, sums, &correct);
+    *accuracy = (double)correct / (double)count;
+    tern_release(frame);
+    tern_release(sums);
+    return status;
 }

@@ -46,4 +46,15 @@ tern_session *tern_delta_session(tern_delta_net *delta);
 tern_status tern_delta_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *frame, int batch, const tern_delta_form *form);
 
+/* ---- whole clips --------------------------------------------------------------------------------------------------- */
+
+/* The largest batch up to 16 that divides a number of samples. */
+int tern_delta_batch(int64_t samples);
+/* Images [N,C,H,W] or clips [N,T,C,H,W] frame by frame, as many as a multiple of the batch; a clip's class is that of the
+ * highest mean softmax over its frames. */
+tern_status tern_delta_evaluate(tern_delta_net *delta, const tern_samples *samples, double *accuracy);
+/* Pixels first.. of one frame [C,H,W] of `images` as the net takes them: u8 as x/255, less the mean, over the deviation. */
+void tern_normalise_frame(const tern_tensor *images, int64_t first, const tern_samples *like, float *out);
+void tern_add_softmax(const float *logits, int classes, double *sums); /* sums += softmax(logits) */
+
 #endif

@@ -1,0 +1,11 @@
+/* What tern eval consists of. */
+#ifndef TERN_CLI_EVAL_H
+#define TERN_CLI_EVAL_H
+
+#include "cli/cli.h"
+#include "train/delta.h"
+
+/* --delta and --dense, on test samples (their mean and std are those of training), or on --video, which needs those only. */
+tern_status tern_eval_delta(tern_cli *cli, tern_subject *subject, const tern_samples *test);
+
+#endif
