@@ -61,13 +61,13 @@ typedef struct pool_args {
     tern_shape like;
 } pool_args;
 
-/* Often the 2x2 windows over even images that have a kernel of their own. */
+/* Often the 2x2 windows that have a kernel of their own. */
 static tern_shape some_pool(pool_args *a)
 {
     bool halves = below(2);
     *a = (pool_args){halves ? 2 : between(1, 3), halves ? 2 : between(1, 3), {0}};
     if (below(4) == 0) return TERN_SHAPE(between(1, 3), between(1, 5), 1, between(3, 40)); /* sequences */
-    return halves ? TERN_SHAPE(between(1, 5), between(1, 70), 2 * between(1, 8), 2 * between(1, 31))
+    return halves ? TERN_SHAPE(between(1, 5), between(1, 70), between(2, 17), between(2, 64))
                   : TERN_SHAPE(between(1, 2), between(1, 3), between(3, 8), between(3, 20));
 }
 

@@ -91,7 +91,7 @@ static void max_grad_plane(const pool_job *job, int64_t plane)
         }
 }
 
-/* 2x2 windows of spikes, whole and narrow rows: two rows at a time. */
+/* 2x2 windows of spikes, narrow rows: two rows at a time; an odd last row is in no window. */
 static void spike_grad_plane(const pool_job *job, int64_t plane)
 {
     const tern_conv *c = job->c;
@@ -101,6 +101,9 @@ static void spike_grad_plane(const pool_job *job, int64_t plane)
         loops->spike_pool_grad(job->x, at, c->width, job->dy + (plane * c->out_height + oy) * c->out_width,
                                job->out + at);
     }
+    int64_t rest = c->height - 2 * c->out_height;
+    memset(job->out + (plane + 1) * c->height * c->width - rest * c->width, 0,
+           (size_t)(rest * c->width) * sizeof *job->out);
 }
 
 void tern_max_pool_grad(tern_pool *pool, const tern_conv *window, const void *x, bool bits, const float *dy,
@@ -108,7 +111,7 @@ void tern_max_pool_grad(tern_pool *pool, const tern_conv *window, const void *x,
 {
     const tern_conv *c = window;
     bool halves = c->kernel_height == 2 && c->kernel_width == 2 && c->stride_y == 2 && c->stride_x == 2 &&
-                  c->height % 2 == 0 && c->width % 2 == 0 && c->width <= 64;
+                  c->width <= 64;
     pool_job job = {.c = c,
                     .x = x,
                     .bits = bits,

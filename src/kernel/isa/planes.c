@@ -109,20 +109,21 @@ static void column_mix(const float *x, const float *dy, int64_t rows, int64_t st
             dx[r * stride + c] = a[c] * dy[r * stride + c] + b[c] * x[r * stride + c] + shift[c];
 }
 
-/* Each float of `from` twice. */
-TERN_INLINE void twice(const float *from, int64_t count, float *to)
+/* out[i] = dy[i/2] where bit i is one, i < width; no bit stands behind the last whole pair. */
+TERN_INLINE void keep_pairs(const float *dy, uint64_t bits, int64_t width, float *out)
 {
-    for (int64_t i = 0; i < count; i++) to[2 * i] = to[2 * i + 1] = from[i];
-}
-
-/* Lanes of `v` where `bits` has a one, through memory of `count` floats. */
-TERN_INLINE void keep_bits(const float *v, uint64_t bits, int64_t count, float *out)
-{
-    int64_t i = 0;
-    for (; i + TERN_LANES <= count; i += TERN_LANES, bits >>= TERN_LANES % 64)
-        tern_store(out + i,
-                   tern_load(v + i) * tern_expand_bits((uint32_t)(bits & ((1ull << TERN_LANES) - 1))));
-    for (; i < count; i++, bits >>= 1) out[i] = bits & 1 ? v[i] : 0;
+#if defined(__AVX512F__)
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    for (int64_t i = 0; i < width; i += TERN_LANES, bits >>= TERN_LANES) {
+        int64_t left = width - i < TERN_LANES ? width - i : TERN_LANES;
+        __m256 some = _mm256_maskz_loadu_ps((__mmask8)((1u << left / 2) - 1), dy + i / 2);
+        __m512 pairs = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(some));
+        _mm512_mask_storeu_ps(out + i, (__mmask16)((1u << left) - 1),
+                              _mm512_maskz_mov_ps((__mmask16)bits, pairs));
+    }
+#else
+    for (int64_t i = 0; i < width; i++) out[i] = bits >> i & 1 ? dy[i / 2] : 0;
+#endif
 }
 
 static uint64_t row_bits(const uint64_t *words, int64_t at, int64_t count)
@@ -131,19 +132,17 @@ static uint64_t row_bits(const uint64_t *words, int64_t at, int64_t count)
     return count > 32 ? low | (uint64_t)tern_bits_at(words, at + 32, (int)(count - 32)) << 32 : low;
 }
 
-/* Gradient of the 2x2 maximum of spikes, two rows of `width` <= 64 (even) at once: dy [width/2] goes to the first spike
- * of each window, or to its first element when there is none. */
+/* Gradient of the 2x2 maximum of spikes, two rows of `width` <= 64 at once: dy [width/2] goes to the first spike of each
+ * window, or to its first element when there is none.  An odd last column is in no window. */
 static void spike_pool_grad(const uint64_t *x, int64_t at, int64_t width, const float *dy, float *dx)
 {
-    const uint64_t even = 0x5555555555555555u;
+    const uint64_t even = 0x5555555555555555u >> (64 - width / 2 * 2);
     uint64_t top = row_bits(x, at, width), bottom = row_bits(x, at + width, width);
     uint64_t a = top & even, b = top >> 1 & even, c = bottom & even, d = bottom >> 1 & even;
     uint64_t first = (a | ~(b | c | d)) & even, second = b & ~a, third = c & ~(a | b),
              fourth = d & ~(a | b | c);
-    float spread[64];
-    twice(dy, width / 2, spread);
-    keep_bits(spread, first | second << 1, width, dx);
-    keep_bits(spread, third | fourth << 1, width, dx + width);
+    keep_pairs(dy, first | second << 1, width, dx);
+    keep_pairs(dy, third | fourth << 1, width, dx + width);
 }
 
 /* y[i] (+)= x[i] */
