@@ -108,6 +108,27 @@ void tern_bits_max_pool(tern_pool *pool, const tern_conv *window, const void *x,
     tern_pool_run(pool, ceil_div(window->images * window->in_channels, TASK_PLANES), max_pool_task, &p);
 }
 
+/* The means of a row of 2x2 windows: ones of neighbouring columns are counted in pairs of bits, all at once. */
+static void mean_of_pairs(const pooling *p, int64_t plane, int64_t oy, float *to)
+{
+    const uint64_t even = 0x5555555555555555ull;
+    static const float share[5] = {0, 0.25f, 0.5f, 0.75f, 1};
+    for (int64_t ox = 0; ox < p->window->out_width; ox += 32) {
+        int64_t count = min(32, p->window->out_width - ox);
+        uint64_t top = row_at(p, plane, 2 * oy, 2 * ox, 2 * count),
+                 bottom = row_at(p, plane, 2 * oy + 1, 2 * ox, 2 * count);
+        top = (top & even) + (top >> 1 & even);
+        bottom = (bottom & even) + (bottom >> 1 & even);
+        for (int64_t i = 0; i < count; i++, top >>= 2, bottom >>= 2) *to++ = share[(top & 3) + (bottom & 3)];
+    }
+}
+
+static bool is_halving(const tern_conv *w)
+{
+    return w->kernel_height == 2 && w->kernel_width == 2 && w->stride_y == 2 && w->stride_x == 2 &&
+           w->dilation_y == 1 && w->dilation_x == 1 && w->pad_y == 0 && w->pad_x == 0;
+}
+
 static void avg_pool_task(void *context, int64_t task, int thread)
 {
     const pooling *p = context;
@@ -116,7 +137,9 @@ static void avg_pool_task(void *context, int64_t task, int thread)
     float *to = p->means + plane0 * w->out_height * w->out_width;
     float share = 1.0f / (float)(w->kernel_height * w->kernel_width);
     (void)thread;
-    for (int64_t row = 0; row < planes * w->out_height; row++)
+    for (int64_t row = 0; is_halving(w) && row < planes * w->out_height; row++)
+        mean_of_pairs(p, plane0 + row / w->out_height, row % w->out_height, to + row * w->out_width);
+    for (int64_t row = 0; !is_halving(w) && row < planes * w->out_height; row++)
         for (int64_t ox = 0; ox < w->out_width; ox++)
             *to++ = (float)ones_under(p, plane0 + row / w->out_height, row % w->out_height, ox) * share;
 }

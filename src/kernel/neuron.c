@@ -76,7 +76,8 @@ static void forward_block(void *context, int64_t block, int thread)
     int64_t first = block * BLOCK, count = n->neurons - first < BLOCK ? n->neurons - first : BLOCK;
     _Alignas(64) float v[BLOCK], u[BLOCK];
     uint64_t bits[BLOCK / 64 + 1] = {0};
-    for (int64_t i = 0; i < BLOCK; i++) v[i] = o->v0 && i < count ? o->v0[first + i] : n->v_reset;
+    if (o->v0) memcpy(v, o->v0 + first, (size_t)count * sizeof *v);
+    for (int64_t i = o->v0 ? count : 0; i < (count + 63) / 64 * 64; i++) v[i] = n->v_reset;
     for (int64_t t = 0; t < n->steps; t++) {
         int64_t at = t * n->neurons + first;
         const float *x = o->x + (n->is_static ? first : at);

@@ -106,18 +106,18 @@ static void spike_grad_plane(const pool_job *job, int64_t plane)
            (size_t)(rest * c->width) * sizeof *job->out);
 }
 
+static bool halves(const tern_conv *c)
+{
+    return c->kernel_height == 2 && c->kernel_width == 2 && c->stride_y == 2 && c->stride_x == 2;
+}
+
 void tern_max_pool_grad(tern_pool *pool, const tern_conv *window, const void *x, bool bits, const float *dy,
                         float *dx)
 {
     const tern_conv *c = window;
-    bool halves = c->kernel_height == 2 && c->kernel_width == 2 && c->stride_y == 2 && c->stride_x == 2 &&
-                  c->width <= 64;
-    pool_job job = {.c = c,
-                    .x = x,
-                    .bits = bits,
-                    .dy = dy,
-                    .out = dx,
-                    .plane = bits && halves ? spike_grad_plane : max_grad_plane};
+    bool fits = bits && halves(c) && c->width <= 64;
+    pool_job job = {
+        .c = c, .x = x, .bits = bits, .dy = dy, .out = dx, .plane = fits ? spike_grad_plane : max_grad_plane};
     run(pool, &job);
 }
 
@@ -136,8 +136,21 @@ static void avg_grad_plane(const pool_job *job, int64_t plane)
         }
 }
 
+/* 2x2 windows over even images: each element belongs to one. */
+static void mean_grad_plane(const pool_job *job, int64_t plane)
+{
+    const tern_conv *c = job->c;
+    const float *dy = job->dy + plane * c->out_height * c->out_width;
+    float *dx = job->out + plane * c->height * c->width;
+    for (int64_t oy = 0; oy < c->out_height; oy++, dy += c->out_width, dx += 2 * c->width) {
+        for (int64_t ox = 0; ox < c->out_width; ox++) dx[2 * ox] = dx[2 * ox + 1] = dy[ox] * 0.25f;
+        memcpy(dx + c->width, dx, (size_t)c->width * sizeof *dx);
+    }
+}
+
 void tern_avg_pool_grad(tern_pool *pool, const tern_conv *window, const float *dy, float *dx)
 {
-    pool_job job = {.c = window, .dy = dy, .out = dx, .plane = avg_grad_plane};
+    bool even = halves(window) && window->height % 2 == 0 && window->width % 2 == 0;
+    pool_job job = {.c = window, .dy = dy, .out = dx, .plane = even ? mean_grad_plane : avg_grad_plane};
     run(pool, &job);
 }
