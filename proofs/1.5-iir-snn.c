@@ -295,7 +295,7 @@ static void membranes(const bench *b, int timesteps, double *kept, double *moved
     tern_memory_need need;
     tern_shape sample = TERN_SHAPE(1, 28, 28);
     void *p = parameters(b, timesteps);
-    PROOF_OK(tern_model_step_graph(&g, b->net, p, &sample, 1));
+    PROOF_OK(tern_model_step_graph(&g, b->net, p, &sample, 1, 0));
     PROOF_OK(tern_plan(&program, g, NULL));
     PROOF_OK(tern_program_memory(program, &need));
     tern_step_work *work = tern_take_array((size_t)program->step_count, sizeof *work);

@@ -286,7 +286,7 @@ static void test_memory(void **state)
         assert_ok(tern_net_set(net, p, "width", 64));
         assert_ok(tern_net_set(net, p, "hidden", 0));
         assert_ok(tern_net_set(net, p, "classes", 10));
-        assert_ok(tern_model_step_graph(&g, net, p, &sample, 1));
+        assert_ok(tern_model_step_graph(&g, net, p, &sample, 1, 0));
         assert_int_equal(tern_parameter_count(g), 39921472 + (timesteps > 1 ? 30 : 15));
         assert_ok(tern_plan(&program, g, NULL));
         assert_ok(tern_program_memory(program, &need));

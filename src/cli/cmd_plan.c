@@ -7,6 +7,8 @@ static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"memory", 'm', TERN_BYTES, "BYTES", NULL,
      "limit of the arena; forward values are computed again to keep it", NULL},
+    {"reference", 0, TERN_FLAG, NULL, NULL,
+     "the operators' definitions instead of fast kernels, as tern emit writes them", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
     {"stepping", 0, TERN_FLAG, NULL, NULL, "plan one time step, membranes being kept in memory between steps",
      NULL},
@@ -118,7 +120,7 @@ static tern_status graph_of(const tern_cli *cli, const tern_subject *s, int batc
     if (tern_cli_has(cli, "train"))
         return tern_model_training_graph(g, s->net, s->parameters, &s->sample, batch, recipe);
     if (tern_cli_has(cli, "stepping"))
-        return tern_model_step_graph(g, s->net, s->parameters, &s->sample, batch);
+        return tern_model_step_graph(g, s->net, s->parameters, &s->sample, batch, cli->seed);
     return tern_model_graph(g, s->net, s->parameters, &s->sample, batch, cli->seed);
 }
 
@@ -133,7 +135,8 @@ static tern_status run_plan(tern_cli *cli)
     tern_status status = recipe_of(cli, &recipe);
     if (status == TERN_OK) status = take_sample(cli, &s);
     if (status == TERN_OK) status = graph_of(cli, &s, batch, &recipe, &g);
-    tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory")};
+    tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory"),
+                                .reference = tern_cli_has(cli, "reference")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
     if (status == TERN_OK) status = print(cli, p);
     tern_program_close(p);

@@ -151,6 +151,16 @@ typedef struct tern_fast {
     void (*run)(const tern_call *call);
 } tern_fast;
 
+/* Where an operator writes itself as the body of a C99 function that does what `run` does, to the bit.  Its operands are
+ * called in0, in1, .. (const) and out0, out1, ..: pointers to float, or, for bits, to uint8_t (element i is bit i%8 of byte
+ * i/8).  Shapes and arguments become literals; data of the call are not NULL where an operand is there (and of nothing
+ * else).  Results may share the memory of operands as they may when they are executed.  The body may call get_bit(bits, i)
+ * and set_bit(bits, i), and, where it says so, the functions of math.h. */
+typedef struct tern_emit {
+    tern_text *text;
+    bool math; /* the body calls functions of math.h */
+} tern_emit;
+
 enum {
     TERN_OP_ELEMENTWISE = 1, /* out[i] depends on in[*][i] only (after broadcasting) */
     TERN_OP_ROWWISE =
@@ -181,7 +191,7 @@ struct tern_op {
     size_t (*scratch)(const tern_call *call);             /* bytes that run needs; NULL: none */
     const tern_fast *fast;                                /* best first, ended by name NULL; NULL: none */
     tern_status (*emit)(const tern_call *call,
-                        tern_text *out); /* body of a C function; NULL: not emitted yet */
+                        tern_emit *to); /* the definition as C; NULL: not emitted yet */
 };
 
 /* total += part */

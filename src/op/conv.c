@@ -126,21 +126,75 @@ static bool counts(const tern_call *call, const tern_tensor *x, int64_t in)
     return spikes > 0;
 }
 
+/* One output after the other, each summed in double from its bias on and rounded once. */
+typedef struct tern_conv_sum {
+    const tern_call *call;
+    const tern_tensor *bias;
+    int64_t taps, left, pixels, channels; /* taps of an output, and those that are still to come */
+    double sum;
+} tern_conv_sum;
+
 static void conv_tap(void *context, int64_t out, int64_t weight, int64_t in)
 {
-    tern_tap_sums *s = context;
-    if (counts(s->call, s->x, in)) add_to(s->result, out, tern_get(s->x, in) * tern_get(s->w, weight));
+    tern_conv_sum *s = context;
+    const tern_tensor *x = &s->call->in[0], *w = &s->call->in[1];
+    if (s->left == 0) {
+        s->left = s->taps;
+        s->sum = s->bias ? tern_get(s->bias, out / s->pixels % s->channels) : 0;
+    }
+    if (counts(s->call, x, in)) s->sum += tern_get(x, in) * tern_get(w, weight);
+    if (--s->left == 0) tern_set(&s->call->out[0], out, s->sum);
 }
 
 static void conv2d_run(const tern_call *call)
 {
     tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
-    int64_t n = tern_elements(&call->out[0].shape), pixels = c.out_height * c.out_width;
-    const tern_tensor *b = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL;
-    for (int64_t i = 0; i < n; i++)
-        tern_set(&call->out[0], i, b ? tern_get(b, i / pixels % c.out_channels) : 0);
-    tern_tap_sums sums = {call, &call->in[0], &call->in[1], NULL, &call->out[0]};
-    each_tap(&c, conv_tap, &sums);
+    tern_conv_sum sum = {.call = call,
+                         .bias = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL,
+                         .taps = c.in_channels / c.groups * c.kernel_height * c.kernel_width,
+                         .pixels = c.out_height * c.out_width,
+                         .channels = c.out_channels};
+    each_tap(&c, conv_tap, &sum);
+}
+
+static tern_status conv2d_emit(const tern_call *call, tern_emit *to)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups;
+    tern_text *t = to->text;
+    tern_text_put(t, "    int out = 0;\n");
+    tern_text_format(t,
+                     "    for (int n = 0; n < %lld; n++)\n"
+                     "    for (int o = 0; o < %lld; o++)\n"
+                     "    for (int oy = 0; oy < %lld; oy++)\n"
+                     "    for (int ox = 0; ox < %lld; ox++) {\n"
+                     "        double sum = %s;\n",
+                     (long long)c.images, (long long)c.out_channels, (long long)c.out_height,
+                     (long long)c.out_width, call->nin > 2 && call->in[2].data ? "in2[o]" : "0");
+    tern_text_format(t,
+                     "        for (int k = 0; k < %lld; k++)\n"
+                     "        for (int ky = 0; ky < %lld; ky++) {\n"
+                     "            int y = oy * %lld + ky * %lld - %lld;\n"
+                     "            if (y < 0 || y >= %lld) continue;\n"
+                     "            int row = ((n * %lld + o / %lld * %lld + k) * %lld + y) * %lld;\n",
+                     in_group, (long long)c.kernel_height, (long long)c.stride_y, (long long)c.dilation_y,
+                     (long long)c.pad_y, (long long)c.height, (long long)c.in_channels, out_group, in_group,
+                     (long long)c.height, (long long)c.width);
+    tern_text_format(t,
+                     "            for (int kx = 0; kx < %lld; kx++) {\n"
+                     "                int x = ox * %lld + kx * %lld - %lld;\n"
+                     "                if (x < 0 || x >= %lld%s) continue;\n"
+                     "                sum += %s(double)in1[((o * %lld + k) * %lld + ky) * %lld + kx];\n"
+                     "            }\n"
+                     "        }\n"
+                     "        out0[out++] = (float)sum;\n"
+                     "    }\n",
+                     (long long)c.kernel_width, (long long)c.stride_x, (long long)c.dilation_x,
+                     (long long)c.pad_x, (long long)c.width,
+                     call->in[0].dtype == TERN_BIT ? " || !get_bit(in0, row + x)" : "",
+                     call->in[0].dtype == TERN_BIT ? "" : "(double)in0[row + x] * ", in_group,
+                     (long long)c.kernel_height, (long long)c.kernel_width);
+    return TERN_OK;
 }
 
 /* Outputs that a spike at (y, x) reaches, both ways separately: how many o with o*stride + k*dilation - pad = at. */
@@ -278,6 +332,7 @@ const tern_op tern_op_conv2d = {
     .work = conv2d_work,
     .product = conv2d_shape,
     .run = conv2d_run,
+    .emit = conv2d_emit,
     .fast = conv2d_kernels,
 };
 

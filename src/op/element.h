@@ -33,6 +33,10 @@ void tern_element_fast(const tern_call *call);
     {                                                                                                        \
         tern_element_define(call, name_##_of);                                                               \
     }                                                                                                        \
+    static tern_status name_##_emit(const tern_call *call, tern_emit *to)                                    \
+    {                                                                                                        \
+        return tern_write_element(call, to, #expression);                                                    \
+    }                                                                                                        \
     const tern_op tern_op_##name_ = {                                                                        \
         .name = #name_,                                                                                      \
         .doc = doc_,                                                                                         \
@@ -47,6 +51,7 @@ void tern_element_fast(const tern_call *call);
         .work = tern_element_work,                                                                           \
         .run = name_##_run,                                                                                  \
         .fast = tern_element_kernels,                                                                        \
+        .emit = name_##_emit,                                                                                \
     };
 extern const tern_fast tern_element_kernels[];
 

@@ -145,6 +145,44 @@ static void fused_run(const tern_call *call)
     }
 }
 
+/* t holds the inputs and results of one element; each step writes itself for a tensor of one element. */
+static tern_status fused_emit(const tern_call *call, tern_emit *to)
+{
+    static char here;
+    const tern_fused_op *f = call->args;
+    tern_text *t = to->text;
+    tern_tensor one = {TERN_F32, TERN_SHAPE(1), &here}, in[3] = {one, one, one};
+    tern_write_loops(to, &f->shape);
+    tern_text_format(t, "        float t[%d];\n", f->inputs + f->steps);
+    for (int k = 0; k < f->inputs; k++) {
+        tern_written at = tern_write_place(&call->in[k].shape, &f->shape);
+        bool bits = call->in[k].dtype == TERN_BIT;
+        tern_text_format(t, bits ? "        t[%d] = get_bit(in%d, %s);\n" : "        t[%d] = in%d[%s];\n", k,
+                         k, at.text);
+    }
+    for (int s = 0; s < f->steps; s++) {
+        const tern_fused_step *step = &f->step[s];
+        tern_text_put(t, "        {\n");
+        for (int k = 0; k < step->op->inputs; k++)
+            tern_text_format(t, "        const float *in%d = t + %d;\n", k, step->in[k]);
+        tern_text_format(t, "        float *out0 = t + %d;\n", f->inputs + s);
+        TERN_TRY(step->op->emit(&(tern_call){.op = step->op,
+                                             .args = &step->constants,
+                                             .nin = step->op->inputs,
+                                             .nout = 1,
+                                             .in = in,
+                                             .out = &one},
+                                to));
+        tern_text_put(t, "        }\n");
+    }
+    for (int s = 0; s < f->steps; s++)
+        if (f->step[s].out >= 0 && call->out[f->step[s].out].data)
+            tern_text_format(t, "        out%d[%s] = t[%d];\n", f->step[s].out,
+                             tern_write_place(&f->shape, &f->shape).text, f->inputs + s);
+    tern_write_end(to);
+    return TERN_OK;
+}
+
 static void fused_fast(const tern_call *call)
 {
     const tern_fused_op *f = call->args;
@@ -175,5 +213,6 @@ const tern_op tern_op_fused = {
     .infer = fused_infer,
     .work = fused_work,
     .run = fused_run,
+    .emit = fused_emit,
     .fast = fused_kernels,
 };

@@ -8,6 +8,8 @@
 #include "kernel/loops.h"
 #include "op/op.h"
 
+#include <stdio.h>
+
 typedef struct tern_leak_op {
     double decay;
     int timesteps;
@@ -78,6 +80,31 @@ static void leak_run(const tern_call *call)
     }
 }
 
+static tern_status leak_emit(const tern_call *call, tern_emit *to)
+{
+    tern_leak_view v = view_of(call, &call->in[0].shape, 3, TERN_F32); /* the decay is written, not read */
+    long long neurons = v.neurons;
+    char x[64];
+    snprintf(x, sizeof x, v.is_static ? "n" : "t * %lld + n", neurons);
+    if (call->nin > 2 && call->in[2].data)
+        tern_text_put(to->text, "    const double decay = (double)in2[0];\n");
+    else
+        tern_text_format(to->text, "    const double decay = %.17g;\n", v.decay);
+    tern_text_format(to->text,
+                     "    for (int n = 0; n < %lld; n++) {\n"
+                     "        double y = %s;\n"
+                     "        for (int t = 0; t < %lld; t++) {\n"
+                     "            y = (double)(float)(decay * y + %s);\n",
+                     neurons, call->nin > 1 && call->in[1].data ? "in1[n]" : "0", (long long)v.steps,
+                     tern_write_read(call, 0, x).text);
+    if (call->out[0].data)
+        tern_text_format(to->text, "            out0[t * %lld + n] = (float)y;\n", neurons);
+    tern_text_put(to->text, "        }\n");
+    if (call->out[1].data) tern_text_put(to->text, "        out1[n] = (float)y;\n");
+    tern_text_put(to->text, "    }\n");
+    return TERN_OK;
+}
+
 static void leak_work(const tern_call *call, tern_work *work)
 {
     work->elementwise += (double)tern_elements(&call->out[0].shape);
@@ -141,6 +168,7 @@ const tern_op tern_op_leak = {
     .grad = leak_grad,
     .work = leak_work,
     .run = leak_run,
+    .emit = leak_emit,
     .fast = leak_kernels,
 };
 

@@ -39,6 +39,21 @@ static void levels_run(const tern_call *call)
     }
 }
 
+static tern_status levels_emit(const tern_call *call, tern_emit *to)
+{
+    const tern_levels_args *a = call->args;
+    double most = a->levels, scale = a->counts ? 1 : most;
+    to->math = true;
+    tern_text_format(to->text,
+                     "    for (int i = 0; i < %lld; i++) {\n"
+                     "        double k = floor(fmin(fmax(%.17g * %s, 0), %.17g) + 0.5);\n"
+                     "        out0[i] = (float)(k / %.17g);\n"
+                     "    }\n",
+                     (long long)tern_elements(&call->out[0].shape), scale, tern_write_read(call, 0, "i").text,
+                     most, scale);
+    return TERN_OK;
+}
+
 static void levels_grad_run(const tern_call *call)
 {
     const tern_levels_args *a = call->args;
@@ -114,6 +129,7 @@ const tern_op tern_op_levels = {
     .grad = levels_grad,
     .work = levels_work,
     .run = levels_run,
+    .emit = levels_emit,
     .fast = levels_kernels,
 };
 

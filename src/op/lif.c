@@ -16,6 +16,7 @@
 #include "op/op.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *const tern_reset_names[] = {"soft", "hard", "none", NULL};
@@ -162,6 +163,55 @@ static void lif_run(const tern_call *call)
     }
 }
 
+/* A scalar operand, or the argument that stands in for it, as C. */
+static tern_written scalar_text(const tern_call *call, int i, double otherwise)
+{
+    tern_written w;
+    if (i < call->nin && call->in[i].data)
+        snprintf(w.text, sizeof w.text, "(double)in%d[0]", i);
+    else
+        snprintf(w.text, sizeof w.text, "%.17g", otherwise);
+    return w;
+}
+
+static tern_status lif_emit(const tern_call *call, tern_emit *to)
+{
+    tern_lif_view v = view_of(call, &call->in[0].shape, 5, TERN_F32); /* scalars are written, not read */
+    bool has_v0 = call->nin > 1 && call->in[1].data, spikes = call->out[0].data != NULL;
+    const tern_lif_op *op = v.op;
+    long long neurons = v.neurons;
+    double rest = (double)(float)op->v_reset;
+    tern_text *t = to->text;
+    char x[64], next[96] = "u";
+    snprintf(x, sizeof x, v.is_static ? "n" : "t * %lld + n", neurons);
+    if (op->reset == TERN_RESET_SOFT)
+        snprintf(next, sizeof next, "fires ? (double)(float)(u - threshold) : u");
+    if (op->reset == TERN_RESET_HARD) snprintf(next, sizeof next, "fires ? %.17g : u", rest);
+    if (spikes) tern_write_clear(to, call, 0);
+    tern_text_format(
+        t, "    const double decay = %s, gain = %s;\n    const double threshold = (double)(float)%s;\n",
+        scalar_text(call, 2, op->decay).text, scalar_text(call, 3, op->gain).text,
+        scalar_text(call, 4, op->threshold).text);
+    tern_text_format(t, "    for (int n = 0; n < %lld; n++) {\n", neurons);
+    if (has_v0)
+        tern_text_put(t, "        double v = in1[n];\n");
+    else
+        tern_text_format(t, "        double v = %.17g;\n", rest);
+    tern_text_format(t,
+                     "        for (int t = 0; t < %lld; t++) {\n"
+                     "            double u = (double)(float)(%.17g + decay * (v - %.17g) + gain * %s);\n"
+                     "            int fires = u %s threshold;\n"
+                     "            v = %s;\n",
+                     (long long)v.steps, rest, rest, tern_write_read(call, 0, x).text,
+                     op->strict ? ">" : ">=", next);
+    if (spikes) tern_text_format(t, "            if (fires) set_bit(out0, t * %lld + n);\n", neurons);
+    if (call->out[1].data) tern_text_format(t, "            out1[t * %lld + n] = (float)u;\n", neurons);
+    tern_text_put(t, "        }\n");
+    if (call->out[2].data) tern_text_put(t, "        out2[n] = (float)v;\n");
+    tern_text_put(t, "    }\n");
+    return TERN_OK;
+}
+
 /* One neuron update is counted as one element operation. */
 static void lif_work(const tern_call *call, tern_work *work)
 {
@@ -242,6 +292,7 @@ const tern_op tern_op_lif = {
     .grad = lif_grad,
     .work = lif_work,
     .run = lif_run,
+    .emit = lif_emit,
     .fast = lif_fast,
 };
 

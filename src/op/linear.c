@@ -124,6 +124,39 @@ typedef struct tern_linear_grad_weight_op {
     bool bias; /* the gradient of the bias too */
 } tern_linear_grad_weight_op;
 
+/* Rows of spikes that fill bytes are read by the byte: where nothing fires, nothing is done. */
+static tern_status linear_emit(const tern_call *call, tern_emit *to)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
+    long long rows = s.rows, inputs = s.inputs, outputs = s.outputs;
+    tern_text *t = to->text;
+    tern_text_format(t,
+                     "    for (int r = 0; r < %lld; r++) {\n"
+                     "        for (int n = 0; n < %lld; n++) {\n"
+                     "            double sum = %s;\n",
+                     rows, outputs, call->nin > 2 && call->in[2].data ? "in2[n]" : "0");
+    if (call->in[0].dtype == TERN_BIT && inputs % 8 == 0)
+        tern_text_format(t,
+                         "            for (int b = 0; b < %lld; b++) {\n"
+                         "                unsigned spikes = in0[r * %lld + b];\n"
+                         "                for (int k = 8 * b; spikes; k++, spikes >>= 1)\n"
+                         "                    if (spikes & 1) sum += in1[n * %lld + k];\n"
+                         "            }\n",
+                         inputs / 8, inputs / 8, inputs);
+    else if (call->in[0].dtype == TERN_BIT)
+        tern_text_format(t,
+                         "            for (int k = 0; k < %lld; k++)\n"
+                         "                if (get_bit(in0, r * %lld + k)) sum += in1[n * %lld + k];\n",
+                         inputs, inputs, inputs);
+    else
+        tern_text_format(t,
+                         "            for (int k = 0; k < %lld; k++)\n"
+                         "                sum += (double)in0[r * %lld + k] * (double)in1[n * %lld + k];\n",
+                         inputs, inputs, inputs);
+    tern_text_format(t, "            out0[r * %lld + n] = (float)sum;\n        }\n    }\n", outputs);
+    return TERN_OK;
+}
+
 static tern_status linear_grad(tern_grad *c)
 {
     tern_graph *g = c->graph;
@@ -152,6 +185,7 @@ const tern_op tern_op_linear = {
     .product = linear_shape,
     .run = linear_run,
     .fast = linear_kernels,
+    .emit = linear_emit,
 };
 
 /* ---- dx = dy W: dy [rows.., N], W [N, K] -> [rows.., K] ---------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Elements in other places: permute, slice, pad, concat, embedding.  Nothing is computed. */
 #include "op/op.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void copy_element(const tern_tensor *to, int64_t i, const tern_tensor *from, int64_t k)
@@ -62,6 +63,20 @@ static void permute_run(const tern_call *call)
     }
 }
 
+static tern_status permute_emit(const tern_call *call, tern_emit *to)
+{
+    const tern_shape *order = &TERN_ARGS(tern_permute_op, call)->order;
+    char from[160] = "0";
+    int length = 0;
+    for (int d = 0; d < order->rank; d++) {
+        long long stride = tern_elements_from(&call->in[0].shape, (int)order->dim[d] + 1);
+        length +=
+            snprintf(from + length, sizeof from - (size_t)length, "%si%d * %lld", d ? " + " : "", d, stride);
+    }
+    tern_write_copy(to, call, from);
+    return TERN_OK;
+}
+
 static tern_status permute_grad(tern_grad *c)
 {
     const tern_shape *order = &((const tern_permute_op *)c->node->args)->order;
@@ -80,6 +95,7 @@ const tern_op tern_op_permute = {
     .grad = permute_grad,
     .work = tern_no_work,
     .run = permute_run,
+    .emit = permute_emit,
 };
 
 tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order)

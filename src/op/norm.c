@@ -98,6 +98,28 @@ static void norm_run(const tern_call *call)
     }
 }
 
+static tern_status norm_emit(const tern_call *call, tern_emit *to)
+{
+    const tern_norm_op *a = call->args;
+    tern_norm_view v = view_of(&call->in[0].shape, tern_elements(&call->in[1].shape), a);
+    if (a->training)
+        return tern_fail(TERN_USAGE, "batch_norm with the statistics of the batch is not emitted");
+    to->math = true;
+    tern_text_format(
+        to->text,
+        "    for (int c = 0; c < %lld; c++) {\n"
+        "        double inverse = 1 / sqrt((double)in4[c] + %.17g);\n"
+        "        for (int r = 0; r < %lld; r++)\n"
+        "        for (int i = 0; i < %lld; i++) {\n"
+        "            int at = (r * %lld + c) * %lld + i;\n"
+        "            out0[at] = (float)((double)in1[c] * (%s - (double)in3[c]) * inverse + (double)in2[c]);\n"
+        "        }\n"
+        "    }\n",
+        (long long)v.channels, a->epsilon, (long long)(v.steps * v.rows), (long long)v.inner,
+        (long long)v.channels, (long long)v.inner, tern_write_read(call, 0, "at").text);
+    return TERN_OK;
+}
+
 static void norm_work(const tern_call *call, tern_work *work)
 {
     work->elementwise += (double)tern_elements(&call->in[0].shape);
@@ -155,6 +177,7 @@ const tern_op tern_op_batch_norm = {
     .grad = norm_grad,
     .work = norm_work,
     .run = norm_run,
+    .emit = norm_emit,
     .fast = norm_kernels,
 };
 

@@ -76,4 +76,24 @@ static inline double tern_spikes_of(int levels, double element)
  * several spikes an element (call->levels). */
 void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work);
 
+/* ---- what emit functions share (write.c) ------------------------------------------------------------------ */
+
+/* "(double)in2[<index>]", of bits "get_bit(in2, <index>)". */
+typedef struct tern_written {
+    char text[160];
+} tern_written;
+tern_written tern_write_read(const tern_call *call, int in, const char *index);
+
+/* Begins and ends the loops over a shape: i0 runs along its first axis. */
+void tern_write_loops(tern_emit *to, const tern_shape *shape);
+void tern_write_end(tern_emit *to);
+/* "i0 * 784 + i2": the element of a tensor of shape `from` (broadcast to the loops) at the loops' place. */
+tern_written tern_write_place(const tern_shape *from, const tern_shape *loops);
+/* Bits of an output to 0; floats are left alone. */
+void tern_write_clear(tern_emit *to, const tern_call *call, int out);
+/* out0 at each place is in0 at the element `from`, an expression over the loops. */
+void tern_write_copy(tern_emit *to, const tern_call *call, const char *from);
+/* Body of an operator that works element by element: `expression` over x[] and a->p, a->q is its definition. */
+tern_status tern_write_element(const tern_call *call, tern_emit *to, const char *expression);
+
 #endif

@@ -6,6 +6,8 @@
 #include "kernel/kernel.h"
 #include "kernel/loops.h"
 
+#include <stdio.h>
+
 typedef struct tern_pool_op {
     int kernel, stride;
     tern_shape like; /* gradients: shape of x */
@@ -103,6 +105,48 @@ static void max_run(const tern_call *call)
     }
 }
 
+/* Begins the loops over windows: `at` is a window's first element, k runs over the others' places. */
+static void write_windows(const tern_conv *c, tern_emit *to)
+{
+    tern_text_format(to->text,
+                     "    int out = 0;\n"
+                     "    for (int plane = 0; plane < %lld; plane++)\n"
+                     "    for (int oy = 0; oy < %lld; oy++)\n"
+                     "    for (int ox = 0; ox < %lld; ox++, out++) {\n"
+                     "        int at = (plane * %lld + oy * %lld) * %lld + ox * %lld;\n",
+                     (long long)c->images, (long long)c->out_height, (long long)c->out_width,
+                     (long long)c->height, (long long)c->stride_y, (long long)c->width,
+                     (long long)c->stride_x);
+}
+
+static tern_status max_emit(const tern_call *call, tern_emit *to)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    long long kernel = c.kernel_height, width = c.width;
+    bool bits = call->in[0].dtype == TERN_BIT;
+    tern_write_clear(to, call, 0);
+    write_windows(&c, to);
+    if (bits)
+        tern_text_format(to->text,
+                         "        int any = 0;\n"
+                         "        for (int k = 0; k < %lld; k++)\n"
+                         "            any |= get_bit(in0, at + k / %lld * %lld + k %% %lld);\n"
+                         "        if (any) set_bit(out0, out);\n"
+                         "    }\n",
+                         kernel * kernel, kernel, width, kernel);
+    else
+        tern_text_format(to->text,
+                         "        float highest = in0[at];\n"
+                         "        for (int k = 1; k < %lld; k++) {\n"
+                         "            float x = in0[at + k / %lld * %lld + k %% %lld];\n"
+                         "            if (x > highest) highest = x;\n"
+                         "        }\n"
+                         "        out0[out] = highest;\n"
+                         "    }\n",
+                         kernel * kernel, kernel, width, kernel);
+    return TERN_OK;
+}
+
 /* One operation for each element of each window. */
 static void pool_work(const tern_call *call, tern_work *work)
 {
@@ -148,6 +192,7 @@ const tern_op tern_op_max_pool2d = {
     .grad = max_grad,
     .work = pool_work,
     .run = max_run,
+    .emit = max_emit,
     .fast = max_kernels,
 };
 
@@ -242,6 +287,22 @@ static void avg_run(const tern_call *call)
     }
 }
 
+static tern_status avg_emit(const tern_call *call, tern_emit *to)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    long long kernel = c.kernel_height, width = c.width;
+    char index[96];
+    snprintf(index, sizeof index, "at + k / %lld * %lld + k %% %lld", kernel, width, kernel);
+    write_windows(&c, to);
+    tern_text_format(to->text,
+                     "        double sum = 0;\n"
+                     "        for (int k = 0; k < %lld; k++) sum += %s;\n"
+                     "        out0[out] = (float)(sum / %lld);\n"
+                     "    }\n",
+                     kernel * kernel, tern_write_read(call, 0, index).text, kernel * kernel);
+    return TERN_OK;
+}
+
 static tern_status avg_grad(tern_grad *c)
 {
     tern_pool_op args = *(const tern_pool_op *)c->node->args;
@@ -276,6 +337,7 @@ const tern_op tern_op_avg_pool2d = {
     .grad = avg_grad,
     .work = pool_work,
     .run = avg_run,
+    .emit = avg_emit,
     .fast = avg_kernels,
 };
 

@@ -3,6 +3,7 @@
 
 #include "kernel/loops.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define REDUCE_ARG(field, kind, doc) TERN_ARG(tern_reduce_args, field, kind, doc)
@@ -72,6 +73,34 @@ static void sum_run(const tern_call *call)
 static void mean_run(const tern_call *call)
 {
     reduce_run(call, true);
+}
+
+static tern_status reduce_emit(const tern_call *call, tern_emit *to, bool mean)
+{
+    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    long long length = v.length, inner = v.inner;
+    char index[96], share[32] = "";
+    snprintf(index, sizeof index, "(o * %lld + k) * %lld + i", length, inner);
+    if (mean) snprintf(share, sizeof share, " / %lld", length);
+    tern_text_format(to->text,
+                     "    for (int o = 0; o < %lld; o++)\n"
+                     "    for (int i = 0; i < %lld; i++) {\n"
+                     "        double sum = 0;\n"
+                     "        for (int k = 0; k < %lld; k++) sum += %s;\n"
+                     "        out0[o * %lld + i] = (float)(sum%s);\n"
+                     "    }\n",
+                     (long long)v.outer, inner, length, tern_write_read(call, 0, index).text, inner, share);
+    return TERN_OK;
+}
+
+static tern_status sum_emit(const tern_call *call, tern_emit *to)
+{
+    return reduce_emit(call, to, false);
+}
+
+static tern_status mean_emit(const tern_call *call, tern_emit *to)
+{
+    return reduce_emit(call, to, true);
 }
 
 static bool reduce_matches(const tern_call *call)
@@ -146,6 +175,7 @@ const tern_op tern_op_sum = {
     .grad = sum_grad,
     .work = reduce_work,
     .run = sum_run,
+    .emit = sum_emit,
     .fast = sum_kernels,
 };
 
@@ -158,6 +188,7 @@ const tern_op tern_op_mean = {
     .grad = mean_grad,
     .work = reduce_work,
     .run = mean_run,
+    .emit = mean_emit,
     .fast = mean_kernels,
 };
 
@@ -214,6 +245,12 @@ static void expand_run(const tern_call *call)
         tern_set(y, i, tern_get(x, tern_broadcast_index(&y->shape, &x->shape, i)));
 }
 
+static tern_status expand_emit(const tern_call *call, tern_emit *to)
+{
+    tern_write_copy(to, call, tern_write_place(&call->in[0].shape, &call->out[0].shape).text);
+    return TERN_OK;
+}
+
 static bool expand_matches(const tern_call *call)
 {
     return call->in[0].dtype == TERN_F32;
@@ -246,6 +283,7 @@ const tern_op tern_op_expand = {
     .grad = expand_grad,
     .work = tern_no_work,
     .run = expand_run,
+    .emit = expand_emit,
     .fast = expand_kernels,
 };
 

@@ -78,6 +78,22 @@ static void softmax_fast(const tern_call *call)
 
 static const tern_fast softmax_kernels[] = {{"rows", all_f32, NULL, softmax_fast}, {0}};
 
+static tern_status softmax_emit(const tern_call *call, tern_emit *to)
+{
+    long long length = row_length(&call->in[0]), n = tern_elements(&call->in[0].shape);
+    to->math = true;
+    tern_text_format(
+        to->text,
+        "    for (int at = 0; at < %lld; at += %lld) {\n"
+        "        double highest = in0[at], sum = 0;\n"
+        "        for (int i = 1; i < %lld; i++) highest = fmax(highest, in0[at + i]);\n"
+        "        for (int i = 0; i < %lld; i++) sum += exp(in0[at + i] - highest);\n"
+        "        for (int i = 0; i < %lld; i++) out0[at + i] = (float)(exp(in0[at + i] - highest) / sum);\n"
+        "    }\n",
+        n, length, length, length, length);
+    return TERN_OK;
+}
+
 static void softmax_work(const tern_call *call, tern_work *work)
 {
     work->specials += (double)tern_elements(&call->in[0].shape);
@@ -98,6 +114,7 @@ const tern_op tern_op_softmax = {
     .work = softmax_work,
     .run = softmax_run,
     .fast = softmax_kernels,
+    .emit = softmax_emit,
 };
 
 /* y, dy -> dx = y (dy - sum y dy) */

@@ -40,6 +40,8 @@ tern_status tern_session_run(tern_session *session, uint64_t run);
 tern_status tern_session_output(tern_session *session, const char *name, tern_tensor *out);
 /* A state as the last run left it. */
 tern_status tern_session_state(tern_session *session, const char *name, tern_tensor *out);
+/* Memory of a value of the program after a run: of those that are kept, their content.  NULL: nowhere. */
+const void *tern_session_memory(const tern_session *session, tern_value value);
 /* A new sequence: states that are not kept go back to their initial values. */
 void tern_session_reset(tern_session *session);
 

@@ -330,6 +330,11 @@ tern_status tern_session_state(tern_session *session, const char *name, tern_ten
     return TERN_OK;
 }
 
+const void *tern_session_memory(const tern_session *session, tern_value value)
+{
+    return memory_of(session, value.id);
+}
+
 void tern_session_reset(tern_session *session)
 {
     const tern_graph *g = session->program->graph;

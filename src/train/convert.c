@@ -120,7 +120,7 @@ static tern_status graph_up_to(tern_graph **graph, const tern_calibration *c, in
     tern_graph *g = NULL;
     int cut = 0, seen = 0;
     *graph = NULL;
-    TERN_TRY(tern_model_step_graph(&g, c->net, c->parameters, c->sample, c->images));
+    TERN_TRY(tern_model_step_graph(&g, c->net, c->parameters, c->sample, c->images, 0));
     for (; cut < g->node_count; cut++)
         if ((g->nodes[cut]->op->flags & TERN_OP_FIRES) && seen++ == layer) break;
     if (cut == g->node_count) {
@@ -239,7 +239,7 @@ static tern_status open_parameters(const tern_calibration *c, tern_store *to)
 {
     tern_graph *g;
     int index;
-    TERN_TRY(tern_model_step_graph(&g, c->net, c->parameters, c->sample, 1));
+    TERN_TRY(tern_model_step_graph(&g, c->net, c->parameters, c->sample, 1, 0));
     tern_status status = TERN_OK;
     for (int i = 1; status == TERN_OK && i < g->value_count; i++) {
         const tern_value_info *v = &g->values[i];

@@ -97,12 +97,11 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     return pass(graph, tern_pass_common);
 }
 
-tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
-                             const tern_shape *sample, int batch, uint64_t seed)
+static tern_status inference(tern_graph **graph, const tern_net *net, const void *parameters,
+                             const tern_shape *sample, int batch, const tern_graph_options *options)
 {
     *graph = NULL;
-    tern_status status =
-        forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, NULL);
+    tern_status status = forward(graph, net, parameters, sample, batch, options, NULL);
     if (status == TERN_OK) status = pass(graph, tern_pass_fuse);
     if (status == TERN_OK) return TERN_OK;
     tern_graph_close(*graph);
@@ -110,16 +109,17 @@ tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void
     return status;
 }
 
-tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
-                                  const tern_shape *sample, int batch)
+tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                             const tern_shape *sample, int batch, uint64_t seed)
 {
-    *graph = NULL;
-    tern_status status =
-        forward(graph, net, parameters, sample, batch, &(tern_graph_options){.stepping = true}, 0);
-    if (status == TERN_OK) return TERN_OK;
-    tern_graph_close(*graph);
-    *graph = NULL;
-    return status;
+    return inference(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed});
+}
+
+tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                  const tern_shape *frame, int batch, uint64_t seed)
+{
+    return inference(graph, net, parameters, frame, batch,
+                     &(tern_graph_options){.seed = seed, .stepping = true});
 }
 
 /* What the optimisers keep beside each parameter: <parameter>.<kind>. */

@@ -102,9 +102,9 @@ int tern_model_frames(const tern_net *net, const tern_shape *sample);
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed);
 
-/* The same for one time step: membranes are states. */
+/* One time step of it: frame [B,..] in, membranes kept as states, logits of this step out. */
 tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
-                                  const tern_shape *sample, int batch);
+                                  const tern_shape *frame, int batch, uint64_t seed);
 
 /* Steps T of a spiking net; 0: it has none.  And whether samples of this shape are clips [T,..] of its frames. */
 int tern_net_steps(const tern_net *net, const void *parameters);

@@ -1,0 +1,204 @@
+/* tern emit: a net as C that runs without this program. */
+#include "cli/cli.h"
+#include "emit/emit.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const tern_cli_option options[] = {
+    {"target", 't', TERN_PICK, "NAME", "c99",
+     "c99: freestanding C and a main that checks it; host: the same, whose main also reads images from a "
+     "file and "
+     "measures time",
+     "c99|host"},
+    {"out", 'o', TERN_TEXT, "DIR", NULL, "folder (default emit/NAME)", NULL},
+    {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
+    {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
+    {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..1000"},
+    {"data", 'd', TERN_TEXT, "DATA", NULL,
+     "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
+    {0},
+};
+
+/* What an emission is made of. */
+typedef struct tern_emission {
+    tern_cli *cli;
+    tern_subject subject;
+    tern_dataset dataset;
+    tern_graph *graph;
+    tern_program *program;
+    tern_session *session;
+    float *images;
+    double mean[8], std[8];
+    char name[64];
+    tern_text about;
+} tern_emission;
+
+static void close_emission(tern_emission *e)
+{
+    tern_session_close(e->session);
+    tern_program_close(e->program);
+    tern_graph_close(e->graph);
+    tern_dataset_close(&e->dataset);
+    tern_subject_close(&e->subject);
+    tern_release(e->images);
+    tern_text_free(&e->about);
+}
+
+static tern_status choose_name(tern_emission *e)
+{
+    const char *given = tern_cli_text(e->cli, "name"), *name = given ? given : e->subject.net->name;
+    size_t length = strlen(name);
+    bool good = length > 0 && length < 40 && !isdigit((unsigned char)*name);
+    for (size_t i = 0; i <= length && i < sizeof e->name; i++) {
+        e->name[i] = !given && name[i] == '-' ? '_' : name[i];
+        good = good && (i == length || isalnum((unsigned char)e->name[i]) || e->name[i] == '_');
+    }
+    return good ? TERN_OK
+                : tern_fail(TERN_USAGE, "--name %s is no name in C: letters, digits and _, fewer than 40",
+                            name);
+}
+
+/* The data of the samples: named on the command line, or that of the run. */
+static tern_status open_data(tern_emission *e)
+{
+    tern_subject *s = &e->subject;
+    const char *name = tern_cli_text(e->cli, "data");
+    if (!name && s->config) name = json_string_value(json_object_get(s->config, "data"));
+    if (!name) return TERN_OK;
+    tern_dataset_options few = {.train_limit = 8, .test_limit = tern_cli_whole(e->cli, "samples")};
+    TERN_TRY(tern_open_data(&e->dataset, name, few, e->cli, s));
+    char a[96], b[96];
+    if (s->config && !tern_shape_equal(&s->sample, &e->dataset.sample))
+        return tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", name,
+                         tern_shape_text(a, &e->dataset.sample), tern_shape_text(b, &s->sample));
+    s->sample = e->dataset.sample;
+    for (size_t i = 0; i < 8; i++) {
+        e->mean[i] = e->dataset.mean[i];
+        e->std[i] = e->dataset.std[i];
+        if (!s->config) continue; /* as in training */
+        e->mean[i] = json_number_value(json_array_get(json_object_get(s->config, "mean"), i));
+        e->std[i] = json_number_value(json_array_get(json_object_get(s->config, "std"), i));
+    }
+    return TERN_OK;
+}
+
+/* The program of one sample, or of one frame of it. */
+static tern_status plan(tern_emission *e)
+{
+    tern_subject *s = &e->subject;
+    bool step = tern_cli_has(e->cli, "stepping");
+    tern_shape sample = s->sample;
+    if (step && tern_net_steps(s->net, s->parameters) < 1)
+        return tern_fail(TERN_USAGE, "--stepping: net %s has no time steps", s->net->name);
+    if (step && tern_net_sees_clip(s->net, &sample))
+        memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
+    TERN_TRY((step ? tern_model_step_graph : tern_model_graph)(&e->graph, s->net, s->parameters, &sample, 1,
+                                                               e->cli->seed));
+    TERN_TRY(tern_plan(&e->program, e->graph, &(tern_plan_options){.reference = true}));
+    return tern_session_open(&e->session, e->program, &s->store, e->cli->pool);
+}
+
+/* Samples as the net takes them; with --stepping, first frames. */
+static tern_status take_samples(tern_emission *e, tern_emit_samples *samples)
+{
+    tern_value image = tern_find_value(e->graph, "image");
+    tern_shape shape = tern_shape_of(e->graph, image);
+    size_t size = (size_t)tern_elements(&shape), count = (size_t)tern_cli_whole(e->cli, "samples");
+    int64_t all = e->dataset.test.images.shape.dim[0];
+    if (e->dataset.test.images.data && (int64_t)count > all) count = (size_t)all;
+    e->images = tern_take_array(count * size, sizeof *e->images);
+    if (!e->images) return tern_no_memory(count * size * sizeof *e->images, "samples");
+    samples->images = e->images;
+    samples->count = (int)count;
+    samples->steps = tern_cli_has(e->cli, "stepping") ? tern_net_steps(e->subject.net, e->subject.parameters) : 1;
+    if (!e->dataset.test.images.data) {
+        for (size_t i = 0; i < count * size; i++)
+            e->images[i] = (float)tern_rng_normal((tern_rng){e->cli->seed, 77}, i);
+        return TERN_OK;
+    }
+    tern_samples test = tern_samples_of(&e->dataset, false);
+    memcpy(test.mean, e->mean, sizeof test.mean);
+    memcpy(test.std, e->std, sizeof test.std);
+    tern_loader *loader = NULL;
+    TERN_TRY(tern_loader_open(&loader, &test, &(tern_loader_options){.batch = 1}));
+    tern_loader_begin(loader, 0, 0);
+    for (size_t s = 0; s < count; s++)
+        memcpy(e->images + s * size, tern_loader_next(loader)->images, size * sizeof *e->images);
+    tern_loader_close(loader);
+    return TERN_OK;
+}
+
+static tern_status report(const tern_emission *e, const char *folder)
+{
+    tern_emit_sizes sizes;
+    char arena[24], weights[24];
+    tern_emit_sizes_of(e->program, &sizes);
+    if (e->cli->json)
+        return tern_print_json(json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "folder", folder, "name", e->name,
+                                         "target", tern_cli_text(e->cli, "target"), "arena_bytes",
+                                         (json_int_t)sizes.arena, "state_bytes", (json_int_t)sizes.state,
+                                         "weight_bytes", (json_int_t)sizes.weights));
+    printf(
+        "%s: %s.c, %s.h, main.c, Makefile; arena %zu bytes (%s), state %zu bytes, weights %zu bytes (%s)\n",
+        folder, e->name, e->name, sizes.arena, tern_human(arena, (double)sizes.arena, "B"), sizes.state,
+        sizes.weights, tern_human(weights, (double)sizes.weights, "B"));
+    printf("check it: make -C %s check\n", folder);
+    return TERN_OK;
+}
+
+static tern_status emit(tern_emission *e)
+{
+    tern_emit_samples samples = {0};
+    char path[128];
+    const char *folder = tern_cli_text(e->cli, "out");
+    TERN_TRY(tern_subject_open(&e->subject, e->cli, e->cli->arguments[0]));
+    TERN_TRY(choose_name(e));
+    TERN_TRY(open_data(e));
+    TERN_TRY(plan(e));
+    TERN_TRY(take_samples(e, &samples));
+    TERN_TRY(tern_session_bind(e->session, "image", samples.images));
+    TERN_TRY(tern_session_run(e->session, 0)); /* what is prepared */
+    const tern_shape *sample = &e->subject.sample;
+    tern_text_format(&e->about, "%s%s%s", e->subject.net->doc, e->subject.folder ? ", from " : "",
+                     e->subject.folder ? e->subject.folder : "");
+    TERN_TRY(tern_text_status(&e->about));
+    int64_t channels = sample->rank > 2 ? sample->dim[sample->rank - 3] : 1;
+    tern_emit_source source = {.program = e->program,
+                               .session = e->session,
+                               .name = e->name,
+                               .about = e->about.data,
+                               .mean = e->dataset.test.images.data ? e->mean : NULL,
+                               .std = e->std,
+                               .channels = (int)(channels < 8 ? channels : 8)};
+    snprintf(path, sizeof path, "emit/%s", e->name);
+    if (!folder) folder = path;
+    TERN_TRY(
+        tern_emit_folder(&source, &tern_emit_targets[tern_cli_pick(e->cli, "target")], &samples, folder));
+    return report(e, folder);
+}
+
+static tern_status run_emit(tern_cli *cli)
+{
+    tern_emission e = {.cli = cli};
+    tern_status status = emit(&e);
+    close_emission(&e);
+    return status;
+}
+
+const tern_command tern_command_emit = {
+    .name = "emit",
+    .about = "write a net as C without dynamic memory, with its weights",
+    .usage = "NET|RUN",
+    .more = "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
+            "tern emit spiking-mlp --stepping                     # one time step a call\n"
+            "\n"
+            "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "
+            "bits of the\n"
+            "operators' definitions, which sum in double.",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .net_options = true,
+    .run = run_emit,
+};

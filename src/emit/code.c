@@ -1,0 +1,339 @@
+/* <name>.c: weights, memory, a function for each step, and the run. */
+#include "emit/emit.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+char *tern_emit_capitals(char out[64], const char *name)
+{
+    int i = 0;
+    for (; name[i] && i < 63; i++)
+        out[i] = isalnum((unsigned char)name[i]) ? (char)toupper((unsigned char)name[i]) : '_';
+    out[i] = 0;
+    return out;
+}
+
+/* ---- what is stored ------------------------------------------------------------------------------------------ */
+
+bool tern_emit_is_state(const tern_program *p, int value)
+{
+    const tern_value_info *v = &p->graph->values[value];
+    return v->kind == TERN_VALUE_STATE && (!v->kept || v->next.id);
+}
+
+bool tern_emit_is_constant(const tern_program *p, int value)
+{
+    tern_space space = p->places[value].space;
+    if (space == TERN_SPACE_PREPARED || space == TERN_SPACE_CONSTANT) return true;
+    return space == TERN_SPACE_STORE && !tern_emit_is_state(p, p->places[value].root);
+}
+
+static bool is_written(const tern_program *p, int s)
+{
+    return s >= p->prepare_count && !(p->steps[s].node->op->flags & TERN_OP_VIEW);
+}
+
+/* The first step of each run that reads a root, and as which operand; -1: none. */
+static int reader_of(const tern_program *p, int root, int *operand)
+{
+    for (int s = 0; s < p->step_count; s++) {
+        const tern_node *node = p->steps[s].node;
+        for (int i = 0; is_written(p, s) && i < node->nin; i++) {
+            *operand = i;
+            if (node->in[i].id && p->places[node->in[i].id].root == root) return s;
+        }
+    }
+    return -1;
+}
+
+static bool is_stored(const tern_program *p, int root)
+{
+    int operand;
+    return p->places[root].root == root && tern_emit_is_constant(p, root) &&
+           reader_of(p, root, &operand) >= 0;
+}
+
+static int64_t elements_of(const tern_program *p, int value)
+{
+    return tern_elements(&p->graph->values[value].type.shape);
+}
+
+/* States stand one behind the other. */
+static size_t state_offset(const tern_program *p, int value)
+{
+    size_t at = 0;
+    for (int i = 1; i < value; i++)
+        if (tern_emit_is_state(p, i)) at += p->places[i].bytes;
+    return at;
+}
+
+void tern_emit_sizes_of(const tern_program *p, tern_emit_sizes *sizes)
+{
+    *sizes = (tern_emit_sizes){.arena = p->arena_bytes, .state = state_offset(p, p->graph->value_count)};
+    for (int i = 1; i < p->graph->value_count; i++)
+        if (is_stored(p, i)) sizes->weights += p->places[i].bytes;
+}
+
+/* "conv1_weight", or where a folded constant is read: "conv1_operand1". */
+static void constant_name(const tern_program *p, int root, char out[128])
+{
+    const tern_value_info *v = &p->graph->values[root];
+    int operand, reader = reader_of(p, root, &operand);
+    if (v->name)
+        snprintf(out, 128, "%.100s", v->name);
+    else
+        snprintf(out, 128, "%.80s_operand%d_%d", p->steps[reader].node->layer, operand, root);
+    for (char *c = out; *c; c++)
+        if (!isalnum((unsigned char)*c)) *c = '_';
+}
+
+static tern_status write_constant(const tern_emit_source *source, int root, tern_text *t)
+{
+    const tern_program *p = source->program;
+    const tern_value_info *v = &p->graph->values[root];
+    char name[128], shape[96];
+    constant_name(p, root, name);
+    if (v->type.dtype != TERN_F32)
+        return tern_fail(TERN_USAGE, "%s is %s; constants of C are f32", name,
+                         tern_dtype_of(v->type.dtype)->name);
+    const float *x = tern_session_memory(source->session, (tern_value){root});
+    int64_t n = elements_of(p, root);
+    tern_text_format(t, "static const float %s[%lld] = { /* %s */\n", name, (long long)n,
+                     tern_shape_text(shape, &v->type.shape));
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(x[i]))
+            return tern_fail(TERN_FAILED, "%s: element %lld is %g; C takes finite numbers", name,
+                             (long long)i, (double)x[i]);
+        tern_text_format(t, i % 8 == 7 || i == n - 1 ? "%af,\n" : "%af, ", (double)x[i]);
+    }
+    tern_text_put(t, "};\n\n");
+    return TERN_OK;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------- */
+
+/* Functions that bodies may call. */
+static const char bit_functions[] = "static inline uint8_t get_bit(const uint8_t *bits, int i)\n{\n"
+                                    "    return bits[i >> 3] >> (i & 7) & 1;\n}\n\n"
+                                    "static inline void set_bit(uint8_t *bits, int i)\n{\n"
+                                    "    bits[i >> 3] = (uint8_t)(bits[i >> 3] | 1u << (i & 7));\n}\n\n";
+static const char logistic_function[] = "static inline double logistic(double x)\n{\n"
+                                        "    double e = exp(-fabs(x));\n"
+                                        "    return x >= 0 ? 1 / (1 + e) : e / (1 + e);\n}\n\n";
+
+static tern_status check_operand(const tern_node *node, const tern_tensor *t)
+{
+    char shape[96];
+    bool known = t->dtype == TERN_F32 || t->dtype == TERN_BIT;
+    if (known && tern_elements(&t->shape) <= INT_MAX) return TERN_OK;
+    return tern_fail(
+        TERN_USAGE, "layer %s: %s of %s %s is not emitted: expected f32 or bits, fewer than 2^31",
+        node->layer, node->op->name, tern_dtype_of(t->dtype)->name, tern_shape_text(shape, &t->shape));
+}
+
+/* Marks the operands that are there, as emit functions expect it. */
+static tern_status open_call(const tern_program *p, const tern_node *node, tern_call *call,
+                             tern_tensor *tensors)
+{
+    static char here;
+    *call = tern_call_of(p->graph, node, tensors, tensors + node->nin);
+    for (int i = 0; i < node->nin; i++)
+        if (node->in[i].id) tensors[i].data = &here;
+    for (int i = 0; i < node->nout; i++)
+        if (p->places[node->out[i].id].space != TERN_SPACE_NONE) tensors[node->nin + i].data = &here;
+    for (int i = 0; i < node->nin + node->nout; i++)
+        if (tensors[i].data) TERN_TRY(check_operand(node, &tensors[i]));
+    return TERN_OK;
+}
+
+static void write_parameters(const tern_call *call, tern_text *t)
+{
+    const char *comma = "";
+    for (int i = 0; i < call->nin + call->nout; i++) {
+        bool in = i < call->nin;
+        const tern_tensor *operand = in ? &call->in[i] : &call->out[i - call->nin];
+        if (!operand->data) continue;
+        tern_text_format(t, "%s%s%s *%s%d", comma, in ? "const " : "",
+                         operand->dtype == TERN_BIT ? "uint8_t" : "float", in ? "in" : "out",
+                         in ? i : i - call->nin);
+        comma = ", ";
+    }
+}
+
+static tern_status write_step(const tern_program *p, int s, tern_emit *to)
+{
+    const tern_node *node = p->steps[s].node;
+    tern_call call;
+    char shape[96];
+    if (!node->op->emit)
+        return tern_fail(TERN_USAGE, "layer %s: the operator %s cannot be written as C yet", node->layer,
+                         node->op->name);
+    tern_tensor *tensors = tern_take_array((size_t)(node->nin + node->nout) + 1, sizeof *tensors);
+    if (!tensors) return tern_no_memory(64, "a step");
+    tern_status status = open_call(p, node, &call, tensors);
+    if (status == TERN_OK) {
+        tern_text_format(to->text, "/* %s: %s", node->layer, node->op->name);
+        for (int i = 0; i < node->nin; i++)
+            if (node->in[i].id) tern_text_format(to->text, " %s", tern_shape_text(shape, &call.in[i].shape));
+        tern_text_format(to->text, " -> %s */\nstatic void step%d_%s(",
+                         tern_shape_text(shape, &call.out[0].shape), s - p->prepare_count, node->op->name);
+        write_parameters(&call, to->text);
+        tern_text_put(to->text, ")\n{\n");
+        status = tern_in(node->op->emit(&call, to), "layer %s", node->layer);
+        tern_text_put(to->text, "}\n\n");
+    }
+    tern_release(tensors);
+    return status;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+/* A value as an expression: "arena + 32", "conv1_weight", "image". */
+static void write_value(const tern_program *p, int value, bool in, tern_text *t)
+{
+    const tern_place *place = &p->places[value];
+    const tern_value_info *root = &p->graph->values[place->root];
+    char name[128];
+    if (p->graph->values[value].type.dtype == TERN_BIT && !tern_emit_is_constant(p, value))
+        tern_text_put(t, in ? "(const uint8_t *)(" : "(uint8_t *)(");
+    if (place->space == TERN_SPACE_ARENA)
+        tern_text_format(t, "arena + %zu", place->offset / sizeof(float));
+    else if (tern_emit_is_constant(p, value))
+        constant_name(p, place->root, name), tern_text_put(t, name);
+    else if (place->space == TERN_SPACE_STORE)
+        tern_text_format(t, "state + %zu", state_offset(p, place->root) / sizeof(float));
+    else
+        tern_text_put(t, root->name);
+    if (p->graph->values[value].type.dtype == TERN_BIT && !tern_emit_is_constant(p, value))
+        tern_text_put(t, ")");
+}
+
+static void write_call(const tern_program *p, int s, tern_text *t)
+{
+    const tern_node *node = p->steps[s].node;
+    const char *comma = "";
+    tern_text_format(t, "    step%d_%s(", s - p->prepare_count, node->op->name);
+    for (int i = 0; i < node->nin + node->nout; i++) {
+        bool in = i < node->nin;
+        int value = in ? node->in[i].id : node->out[i - node->nin].id;
+        if (!value || p->places[value].space == TERN_SPACE_NONE) continue;
+        tern_text_put(t, comma);
+        write_value(p, value, in, t);
+        comma = ", ";
+    }
+    tern_text_format(t, "); /* %s */\n", node->layer);
+}
+
+void tern_emit_signature(const tern_emit_source *source, tern_text *t)
+{
+    const tern_graph *g = source->program->graph;
+    char upper[64], value[64];
+    const char *comma = "";
+    tern_emit_capitals(upper, source->name);
+    tern_text_format(t, "void %s_run(", source->name);
+    for (int i = 1; i < g->value_count; i++) {
+        if (g->values[i].kind != TERN_VALUE_INPUT) continue;
+        tern_text_format(t, "%sconst float %s[%s_%s_LENGTH]", comma, g->values[i].name, upper,
+                         tern_emit_capitals(value, g->values[i].name));
+        comma = ", ";
+    }
+    for (int i = 0; i < g->output_count; i++) {
+        tern_text_format(t, "%sfloat %s[%s_%s_LENGTH]", comma, g->outputs[i].name, upper,
+                         tern_emit_capitals(value, g->outputs[i].name));
+        comma = ", ";
+    }
+    tern_text_put(t, ")");
+}
+
+static void write_run(const tern_emit_source *source, tern_text *t)
+{
+    const tern_program *p = source->program;
+    const tern_graph *g = p->graph;
+    tern_emit_signature(source, t);
+    tern_text_put(t, "\n{\n");
+    for (int s = 0; s < p->step_count; s++)
+        if (is_written(p, s)) write_call(p, s, t);
+    for (int i = 0; i < g->output_count; i++) {
+        tern_text_format(t, "    memcpy(%s, ", g->outputs[i].name);
+        write_value(p, g->outputs[i].value.id, true, t);
+        tern_text_format(t, ", %lld * sizeof(float));\n", (long long)elements_of(p, g->outputs[i].value.id));
+    }
+    for (int c = 0; c < p->copy_count; c++) {
+        tern_text_put(t, "    memcpy(");
+        write_value(p, p->copies[c].state, false, t);
+        tern_text_put(t, ", ");
+        write_value(p, p->copies[c].next, true, t);
+        tern_text_format(t, ", %zu);\n", p->places[p->copies[c].state].bytes);
+    }
+    tern_text_put(t, "}\n");
+}
+
+/* States go back to their initial values. */
+static tern_status write_init(const tern_emit_source *source, tern_text *t)
+{
+    const tern_program *p = source->program;
+    tern_text_format(t, "void %s_init(void)\n{\n", source->name);
+    for (int i = 1; i < p->graph->value_count; i++) {
+        const tern_value_info *v = &p->graph->values[i];
+        if (!tern_emit_is_state(p, i)) continue;
+        bool plain = v->init.kind == TERN_INIT_ZERO || v->init.kind == TERN_INIT_CONSTANT;
+        if (!plain || v->kept || v->type.dtype != TERN_F32)
+            return tern_fail(TERN_USAGE,
+                             "state \"%s\" does not begin with one number everywhere: not emitted", v->name);
+        tern_text_format(t, "    for (int i = 0; i < %lld; i++) state[%zu + i] = %af; /* %s */\n",
+                         (long long)elements_of(p, i), state_offset(p, i) / sizeof(float),
+                         v->init.kind == TERN_INIT_ZERO ? 0.0 : (double)(float)v->init.scale, v->name);
+    }
+    tern_text_put(t, "}\n\n");
+    return TERN_OK;
+}
+
+/* Arena and states; the arena may be the caller's. */
+static void write_memory(const tern_emit_source *source, const tern_emit_sizes *sizes, tern_text *t)
+{
+    char upper[64];
+    tern_emit_capitals(upper, source->name);
+    tern_text_format(t,
+                     "/* Working memory; -D%s_ARENA=<array> puts it elsewhere. */\n"
+                     "#ifdef %s_ARENA\n"
+                     "extern float %s_ARENA[%s_ARENA_BYTES / sizeof(float)];\n"
+                     "#define arena %s_ARENA\n"
+                     "#else\n"
+                     "static float arena[%s_ARENA_BYTES / sizeof(float)];\n"
+                     "#endif\n\n",
+                     upper, upper, upper, upper, upper, upper);
+    if (sizes->state) tern_text_format(t, "static float state[%s_STATE_BYTES / sizeof(float)];\n\n", upper);
+}
+
+tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
+{
+    const tern_program *p = source->program;
+    tern_text steps = {0};
+    tern_emit to = {.text = &steps};
+    tern_emit_sizes sizes;
+    tern_status status = TERN_OK;
+    tern_emit_sizes_of(p, &sizes);
+    for (int s = 0; status == TERN_OK && s < p->step_count; s++)
+        if (is_written(p, s)) status = write_step(p, s, &to);
+    if (status == TERN_OK) status = tern_text_status(&steps);
+    if (status == TERN_OK) {
+        tern_text_format(
+            code, "/* %s: %s\n * Written by tern " TERN_VERSION "; compile with -ffp-contract=off. */\n",
+            source->name, source->about);
+        tern_text_format(code, "#include \"%s.h\"\n\n%s#include <string.h>\n\n", source->name,
+                         to.math ? "#include <math.h>\n" : "");
+        write_memory(source, &sizes, code);
+        for (int i = 1; status == TERN_OK && i < p->graph->value_count; i++)
+            if (is_stored(p, i)) status = write_constant(source, i, code);
+        if (strstr(steps.data, "_bit(")) tern_text_put(code, bit_functions);
+        if (strstr(steps.data, "logistic(")) tern_text_put(code, logistic_function);
+        tern_text_add(code, steps.data, steps.size);
+        if (status == TERN_OK) status = write_init(source, code);
+        write_run(source, code);
+    }
+    tern_text_free(&steps);
+    return status == TERN_OK ? tern_text_status(code) : status;
+}
