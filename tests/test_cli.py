@@ -4,7 +4,7 @@ import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struc
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-COMMANDS = ["train", "eval", "cost", "plan", "simulate", "data", "show", "list", "report", "probe"]
+COMMANDS = ["train", "eval", "cost", "plan", "emit", "simulate", "data", "show", "list", "report", "probe"]
 COLOURS = [0, 90, 200]  # brightness of the made images of each class
 passed = failed = 0
 work = pathlib.Path(tempfile.mkdtemp(prefix="tern-cli-"))

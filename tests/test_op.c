@@ -1,7 +1,7 @@
 /* Every operator of the table, on random shapes: its gradient against finite differences in double, its work against
  * what the reference counts, its fast kernels on each instruction set against the reference, and on one thread against
  * two.  An operator without a case fails the test. */
-#include "op_cases.h"
+#include "op_memory.h"
 
 /* Operators that have test files of their own. */
 static const char *const elsewhere[] = {"scan"};
@@ -22,86 +22,6 @@ static void test_every_operator_has_a_case(void **state)
             found = found || strcmp(cases[c].name, tern_operators[i]->name) == 0;
         if (!found) fail_msg("operator %s has no case", tern_operators[i]->name);
     }
-}
-
-static void make(size_t c, spec *s)
-{
-    memset(s, 0, sizeof *s);
-    s->op = tern_operator_find(cases[c].name);
-    assert_non_null(s->op);
-    s->tolerance = 1e-4;
-    s->density = uniform();
-    cases[c].make(s);
-}
-
-static void fill(const tern_tensor *t, values v, double density)
-{
-    int64_t n = tern_elements(&t->shape);
-    for (int64_t i = 0; i < n; i++) {
-        double x = tern_rng_normal(rng, drawn++);
-        if (v == POSITIVE) x = 0.5 + fabs(x);
-        if (v == LABELS) x = between(1, 2) - (below(8) == 0 ? 3 : 0) * (t->dtype == TERN_I32);
-        if (v == SPIKES) x = uniform() < density;
-        if (v == COUNTS) x = uniform() < density ? round(3 * x) : 0;
-        if (v == RATE) x = 0.01;
-        if (v == QUARTERS) x = uniform() < density ? between(1, 4) / 4.0 : 0;
-        if (t->dtype == TERN_I8) x = between(-128, 127);
-        if (v == NORMAL && fabs(x) < 0.02) x = 0.05; /* finite differences stay on one side of kinks */
-        tern_set(t, i, x);
-    }
-}
-
-/* Outputs of a spec, as tensors of their own. */
-static int infer(const spec *s, tern_type *out)
-{
-    const tern_type *in[10] = {0};
-    for (int i = 0; i < s->nin; i++) in[i] = s->absent[i] ? NULL : &s->in[i];
-    tern_infer types = {.op = s->op, .args = s->args, .nin = s->nin, .in = in, .out = out};
-    assert_ok(s->op->infer(&types));
-    return types.nout;
-}
-
-typedef struct memory {
-    tern_tensor in[10], out[8];
-    int nin, nout;
-} memory;
-
-static void open_memory(memory *m, const spec *s)
-{
-    tern_type out[8];
-    *m = (memory){.nin = s->nin, .nout = infer(s, out)};
-    for (int i = 0; i < s->nin; i++) {
-        if (s->absent[i]) continue;
-        assert_ok(tern_tensor_new(&m->in[i], s->in[i].dtype, &s->in[i].shape));
-        fill(&m->in[i], s->values[i], s->density);
-    }
-    for (int i = 0; i < m->nout; i++) assert_ok(tern_tensor_new(&m->out[i], out[i].dtype, &out[i].shape));
-}
-
-static void close_memory(memory *m)
-{
-    for (int i = 0; i < m->nin; i++) tern_tensor_free(&m->in[i]);
-    for (int i = 0; i < m->nout; i++) tern_tensor_free(&m->out[i]);
-}
-
-static tern_call call_of(const spec *s, memory *m)
-{
-    return (tern_call){.op = s->op,
-                       .args = s->args,
-                       .nin = m->nin,
-                       .nout = m->nout,
-                       .in = m->in,
-                       .out = m->out,
-                       .levels = s->in[0].levels,
-                       .seed = 5};
-}
-
-static void run_with(void (*run)(const tern_call *), size_t (*scratch)(const tern_call *), tern_call *call)
-{
-    void *memory = scratch ? tern_take(scratch(call) + 64) : NULL;
-    call->scratch = memory;
-    run(call);
-    tern_release(memory);
 }
 
 static void test_work_is_what_is_done(void **state)

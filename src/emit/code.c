@@ -149,9 +149,11 @@ static tern_status open_call(const tern_program *p, const tern_node *node, tern_
     return TERN_OK;
 }
 
-static void write_parameters(const tern_call *call, tern_text *t)
+tern_status tern_emit_function(const tern_call *call, const char *name, tern_emit *to)
 {
+    tern_text *t = to->text;
     const char *comma = "";
+    tern_text_format(t, "static void %s(", name);
     for (int i = 0; i < call->nin + call->nout; i++) {
         bool in = i < call->nin;
         const tern_tensor *operand = in ? &call->in[i] : &call->out[i - call->nin];
@@ -161,6 +163,16 @@ static void write_parameters(const tern_call *call, tern_text *t)
                          in ? i : i - call->nin);
         comma = ", ";
     }
+    tern_text_put(t, ")\n{\n");
+    tern_status status = call->op->emit(call, to);
+    tern_text_put(t, "}\n\n");
+    return status;
+}
+
+void tern_emit_prelude(const tern_text *functions, tern_text *code)
+{
+    if (strstr(functions->data, "_bit(")) tern_text_put(code, bit_functions);
+    if (strstr(functions->data, "logistic(")) tern_text_put(code, logistic_function);
 }
 
 static tern_status write_step(const tern_program *p, int s, tern_emit *to)
@@ -175,15 +187,14 @@ static tern_status write_step(const tern_program *p, int s, tern_emit *to)
     if (!tensors) return tern_no_memory(64, "a step");
     tern_status status = open_call(p, node, &call, tensors);
     if (status == TERN_OK) {
+        char name[96];
+        snprintf(name, sizeof name, "step%d_%.64s", s - p->prepare_count, node->op->name);
         tern_text_format(to->text, "/* %s: %s", node->layer, node->op->name);
         for (int i = 0; i < node->nin; i++)
             if (node->in[i].id) tern_text_format(to->text, " %s", tern_shape_text(shape, &call.in[i].shape));
-        tern_text_format(to->text, " -> %s */\nstatic void step%d_%s(",
-                         tern_shape_text(shape, &call.out[0].shape), s - p->prepare_count, node->op->name);
-        write_parameters(&call, to->text);
-        tern_text_put(to->text, ")\n{\n");
-        status = tern_in(node->op->emit(&call, to), "layer %s", node->layer);
-        tern_text_put(to->text, "}\n\n");
+        tern_text_format(to->text, " -> %s */\n", tern_shape_text(shape, &call.out[0].shape));
+        status = tern_emit_function(&call, name, to);
+        if (status != TERN_OK) status = tern_in(status, "layer %s", node->layer);
     }
     tern_release(tensors);
     return status;
@@ -328,8 +339,7 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
         write_memory(source, &sizes, code);
         for (int i = 1; status == TERN_OK && i < p->graph->value_count; i++)
             if (is_stored(p, i)) status = write_constant(source, i, code);
-        if (strstr(steps.data, "_bit(")) tern_text_put(code, bit_functions);
-        if (strstr(steps.data, "logistic(")) tern_text_put(code, logistic_function);
+        tern_emit_prelude(&steps, code);
         tern_text_add(code, steps.data, steps.size);
         if (status == TERN_OK) status = write_init(source, code);
         write_run(source, code);

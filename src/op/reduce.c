@@ -77,7 +77,7 @@ static void mean_run(const tern_call *call)
 
 static tern_status reduce_emit(const tern_call *call, tern_emit *to, bool mean)
 {
-    tern_reduce_view v = reduce_view(&call->in[0].shape, call->args);
+    tern_reduce_view v = tern_reduce_view_of(&call->in[0].shape, call->args);
     long long length = v.length, inner = v.inner;
     char index[96], share[32] = "";
     snprintf(index, sizeof index, "(o * %lld + k) * %lld + i", length, inner);

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""tern emit: nets as C, compiled by each compiler that is here, against what tern computes, bit by bit, inside exactly the
+planned bytes; a trained net on real images; wrong use."""
+import json, os, pathlib, shutil, struct, subprocess, sys, tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-ffp-contract=off"]
+SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
+NETS = {  # every net of the zoo that the microcontroller is for, made small
+    "mlp": ["--hidden", "37"], "lenet": [], "cnn": ["--width", "4", "--hidden", "20"],
+    "spiking-mlp": ["--hidden", "44", "--timesteps", "5"], "spiking-cnn": ["--width", "3", "--hidden", "19"],
+    "spiking-vgg": ["--depth", "5", "--width", "4", "--hidden", "16"], "spiking-resnet": ["--width", "3"],
+    "vgg11-snn": ["--width", "2", "--timesteps", "3"],
+}
+passed = failed = 0
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-emit-"))
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print(f"FAILED {what}: {detail}")
+
+
+def run(*command, **kw):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, **kw)
+
+
+def tern(*args):
+    r = run(TERN, *args, "--json", env=dict(os.environ, TERN_THREADS="2"))
+    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
+    return json.loads(r.stdout) if r.returncode == 0 else {}
+
+
+def bad(status, text, *args):
+    r = run(TERN, "emit", *args)
+    check("tern emit " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout,
+          f"status {r.returncode}, {r.stderr}")
+
+
+def build(folder, name, compiler, flags, what):
+    """Compile and run the check of main.c; every warning is an error."""
+    exe = folder / f"check-{compiler}"
+    r = run(compiler, *FLAGS, *flags, folder / f"{name}.c", *folder.glob("main.c"), *folder.glob("memory.c"), "-o", exe, "-lm")
+    check(f"{what}: {compiler} {' '.join(flags)}", r.returncode == 0, r.stderr[:2000])
+    if r.returncode == 0:
+        r = run(exe)
+        check(f"{what}: bits, {compiler}", r.returncode == 0, r.stdout + r.stderr[:2000])
+
+
+def whole_net(net, options, step):
+    what, folder, name = " ".join([net, *step]), work / (net + "".join(step)), net.replace("-", "_")
+    upper = name.upper()
+    d = tern("emit", net, *options, *step, "-o", folder, "--seed", "3", "--samples", "3")
+    if not d:
+        return
+    if not step:
+        p = tern("plan", net, *options, "--reference")
+        check(f"{what}: arena", d["arena_bytes"] == p["arena_bytes"], (d, p["arena_bytes"]))
+    check(f"{what}: macro", f"_ARENA_BYTES {d['arena_bytes']} " in (folder / f"{name}.h").read_text())
+    check(f"{what}: state", (d["state_bytes"] > 0) == bool(step), d)
+    build(folder, name, COMPILERS[0], ["-O2"], what)
+    needs = {line.split()[-1].split("@")[0] for line in run("nm", "-u", folder / f"check-{COMPILERS[0]}").stdout.splitlines()}
+    check(f"{what}: takes no memory at run time", not needs & {"malloc", "calloc", "realloc", "free"}, needs)
+    # the arena is an array of the test's, of exactly the planned bytes, whose ends the sanitizer guards
+    (folder / "memory.c").write_text(f'#include "{name}.h"\nextern float memory[];\n'
+                                     f"float memory[{upper}_ARENA_BYTES / sizeof(float)];\n")
+    build(folder, name, COMPILERS[-1], [*SANITIZE, f"-D{upper}_ARENA=memory"], what)
+
+
+def whole_nets():
+    for net, options in NETS.items():
+        whole_net(net, options, [])
+    for net in ("spiking-mlp", "spiking-cnn", "vgg11-snn"):
+        whole_net(net, NETS[net], ["--stepping"])
+    folder = work / "lenet"
+    code = (folder / "lenet.c").read_text()
+    head, tail = code.split("conv1_bias[6] = {", 1)
+    first = tail.index("0x")
+    (folder / "lenet.c").write_text(f"{head}conv1_bias[6] = {{{tail[:first]}0x1.8p-1f + {tail[first:]}")
+    run("make", "-C", folder, "-s", "lenet")
+    check("another bias gives other bits", run(folder / "lenet").returncode == 1)
+
+
+def trained_on_images():
+    if not any(d["name"] == "fashion-mnist" and d.get("found") for d in tern("data")):
+        print("skipped: a trained net, Fashion-MNIST is not here")
+        return
+    out, folder = work / "run", work / "trained"
+    tern("train", "spiking-cnn", "--width", "6", "--hidden", "32", "--limit", "2000", "--epochs", "1", "-q", "-o", out)
+    d = tern("emit", out, "--target", "host", "-o", folder, "--samples", "100")
+    r = run("make", "-C", folder, "-s", "check")
+    check("100 images bit for bit", r.returncode == 0 and "100 of 100" in r.stdout, r.stdout + r.stderr)
+    check("normalisation is written", "SPIKING_CNN_MEAN {0.2" in (folder / "spiking_cnn.h").read_text())
+    source = (folder / "main.c").read_text()
+    rows = source.split("images[SAMPLES][784] = {", 1)[1].split("};", 1)[0]
+    floats = [float.fromhex(v.strip().rstrip("f")) for v in rows.replace("{", "").replace("}", "").split(",") if v.strip()]
+    stream = subprocess.run([folder / "spiking_cnn", "-"], input=struct.pack(f"<{len(floats)}f", *floats), capture_output=True)
+    expected = source.split("expected[SAMPLES][10] = {", 1)[1].split("};", 1)[0]
+    bits = [int(v.strip().rstrip("u"), 16) for v in expected.replace("{", "").replace("}", "").split(",") if v.strip()]
+    check("images from a file", list(struct.unpack(f"<{len(bits)}I", stream.stdout)) == bits, len(stream.stdout))
+    check("arena", d["arena_bytes"] == tern("plan", out, "--reference")["arena_bytes"], d)
+
+
+def wrong_use():
+    bad(2, "expected one of c99|host", "mlp", "--target", "arm")
+    bad(2, 'did you mean "lenet"', "lent")
+    bad(2, "no name in C", "mlp", "--name", "9mlp")
+    bad(2, "no name in C", "mlp", "--name", "")
+    bad(2, "has no time steps", "mlp", "--stepping")
+    bad(2, "neither a known data set", "mlp", "--data", work / "nothing.npz")
+    (work / "file").write_text("")
+    bad(1, "file", "mlp", "--hidden", "3", "-o", work / "file" / "x")
+    check("nothing is left", (work / "file").read_text() == "")
+
+
+try:
+    if not COMPILERS:
+        print("skipped: no compiler is here")
+    else:
+        whole_nets()
+        trained_on_images()
+    wrong_use()
+finally:
+    shutil.rmtree(work, ignore_errors=True)
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)
