@@ -228,7 +228,7 @@ static void test_operators_that_cannot(void **state)
     assert_ok(tern_graph_open(&g, NULL));
     tern_layer(g, "middle", NULL);
     tern_value image = tern_input(g, "image", TERN_F32, TERN_SHAPE(2, 2));
-    tern_output(g, "logits", tern_apply2(g, &tern_op_matmul, image, image));
+    tern_output(g, "logits", tern_matmul(g, image, image));
     assert_ok(tern_plan(&p, g, &(tern_plan_options){.reference = true}));
     tern_emit_source source = {.program = p, .name = "small", .about = "a test"};
     assert_error(tern_emit_code(&source, &code), TERN_USAGE, "layer middle1: the operator");

@@ -47,8 +47,8 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code); /* 
  * the bodies of such functions call. */
 tern_status tern_emit_function(const tern_call *call, const char *name, tern_emit *to);
 void tern_emit_prelude(const tern_text *functions, tern_text *code);
-void tern_emit_signature(const tern_emit_source *source, tern_text *text);   /* of <name>_run, without ; */
-char *tern_emit_capitals(char out[64], const char *name);                    /* prefix of macros */
+void tern_emit_signature(const tern_emit_source *source, tern_text *text); /* of <name>_run, without ; */
+char *tern_emit_capitals(char out[64], const char *name);                  /* prefix of macros */
 tern_status tern_emit_main(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_samples *samples, tern_text *code); /* main.c */
 

@@ -122,7 +122,7 @@ static void write_windows(const tern_conv *c, tern_emit *to)
 static tern_status max_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(&call->in[0].shape, call->args);
-    long long kernel = c.kernel_height, width = c.width;
+    long long kernel = c.kernel_width, taps = c.kernel_height * kernel, width = c.width;
     bool bits = call->in[0].dtype == TERN_BIT;
     tern_write_clear(to, call, 0);
     write_windows(&c, to);
@@ -133,7 +133,7 @@ static tern_status max_emit(const tern_call *call, tern_emit *to)
                          "            any |= get_bit(in0, at + k / %lld * %lld + k %% %lld);\n"
                          "        if (any) set_bit(out0, out);\n"
                          "    }\n",
-                         kernel * kernel, kernel, width, kernel);
+                         taps, kernel, width, kernel);
     else
         tern_text_format(to->text,
                          "        float highest = in0[at];\n"
@@ -143,7 +143,7 @@ static tern_status max_emit(const tern_call *call, tern_emit *to)
                          "        }\n"
                          "        out0[out] = highest;\n"
                          "    }\n",
-                         kernel * kernel, kernel, width, kernel);
+                         taps, kernel, width, kernel);
     return TERN_OK;
 }
 
@@ -290,7 +290,7 @@ static void avg_run(const tern_call *call)
 static tern_status avg_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(&call->in[0].shape, call->args);
-    long long kernel = c.kernel_height, width = c.width;
+    long long kernel = c.kernel_width, taps = c.kernel_height * kernel, width = c.width;
     char index[96];
     snprintf(index, sizeof index, "at + k / %lld * %lld + k %% %lld", kernel, width, kernel);
     write_windows(&c, to);
@@ -299,7 +299,7 @@ static tern_status avg_emit(const tern_call *call, tern_emit *to)
                      "        for (int k = 0; k < %lld; k++) sum += %s;\n"
                      "        out0[out] = (float)(sum / %lld);\n"
                      "    }\n",
-                     kernel * kernel, tern_write_read(call, 0, index).text, kernel * kernel);
+                     taps, tern_write_read(call, 0, index).text, taps);
     return TERN_OK;
 }
 
