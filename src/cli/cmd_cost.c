@@ -259,8 +259,9 @@ static tern_status run_cost(tern_cli *cli)
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     bool stepping = tern_cli_has(cli, "stepping");
     int steps = stepping ? tern_net_steps(s.net, s.parameters) : 1;
-    tern_status status = stepping ? tern_model_step_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed)
-                                  : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
+    tern_status status = stepping
+                             ? tern_model_step_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed)
+                             : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     tern_plan_options portable = {
         .reference = true}; /* the scratch of this computer's kernels is no need of the net */
     if (status == TERN_OK) status = tern_plan(&job.program, g, &portable);

@@ -111,7 +111,8 @@ static tern_status take_samples(tern_emission *e, tern_emit_samples *samples)
     if (!e->images) return tern_no_memory(count * size * sizeof *e->images, "samples");
     samples->images = e->images;
     samples->count = (int)count;
-    samples->steps = tern_cli_has(e->cli, "stepping") ? tern_net_steps(e->subject.net, e->subject.parameters) : 1;
+    samples->steps =
+        tern_cli_has(e->cli, "stepping") ? tern_net_steps(e->subject.net, e->subject.parameters) : 1;
     if (!e->dataset.test.images.data) {
         for (size_t i = 0; i < count * size; i++)
             e->images[i] = (float)tern_rng_normal((tern_rng){e->cli->seed, 77}, i);
