@@ -182,6 +182,7 @@ def documents():
     bad(2, "no systolic unit", "simulate", "lenet", "--machine", "loihi2")
     wide = document("show", "cnn", "--input", "3x32x48")["layers"]
     check("--input", next(l for l in wide if l["operator"] == "conv2d")["shape"] == "[1,32,32,48]")
+    bad(2, "both say what a sample looks like", "plan", "cnn", "--input", "1x8x8", "--data", "mnist")
     for wrong in ("3x", "x3", "0x3x3", "3x32x32x1x1x1", "a"):
         bad(2, "--input is", "cost", "cnn", "--input", wrong)
     bad(3, "activations need", "simulate", "spiking-vgg", "--depth", "16", "--batch", "30000")

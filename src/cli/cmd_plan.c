@@ -147,6 +147,7 @@ static tern_status run_plan(tern_cli *cli)
 
 static const tern_exclusion exclusions[] = {
     {"train", "stepping", "training takes all time steps at once"},
+    {"input", "data", "both say what a sample looks like"},
     {0},
 };
 
