@@ -1,4 +1,6 @@
-/* Convolution as a product: the packers read the images through a window, so no unfolded copy of them exists. */
+/* Convolution as a product: the packers read the images through a window, so no unfolded copy of them exists.  Here it is
+ * also chosen who is faster: spikes that are added (sparse_conv.c), 3x3 kernels by tiles (winograd.c), planes by
+ * themselves where each channel has a group of its own. */
 #include "kernel/sparse_conv.h"
 #include "kernel/winograd.h"
 #include "tensor/tensor.h"

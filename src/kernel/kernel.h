@@ -110,7 +110,8 @@ typedef enum tern_spike_path { TERN_SPIKE_AUTO, TERN_SPIKE_DENSE, TERN_SPIKE_SPA
 /* Scratch that serves all of the functions below. */
 size_t tern_conv_scratch(const tern_conv *conv);
 
-/* bias may be NULL.  x is f32, or bits whose first element is bit `first`. */
+/* bias may be NULL.  x is f32, or bits whose first element is bit `first`.  Of numbers through 3x3 kernels between 16 channels
+ * or more, outputs and input gradients round relative to the largest sums near them (about 1e-6), not to their own. */
 void tern_conv_forward(tern_pool *pool, const tern_conv *conv, const float *x, const float *w,
                        const float *bias, float *y, void *scratch);
 void tern_conv_forward_bits(tern_pool *pool, const tern_conv *conv, const void *x, int64_t first,
