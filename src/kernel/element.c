@@ -11,7 +11,7 @@
 /* An operand with neighbouring axes joined where memory allows. */
 typedef struct joined {
     const void *data;
-    bool bits, flat, single; /* flat: element i of the pass; single: one element for all */
+    bool bits, single; /* single: one element for all */
     int rank;
     int64_t dim[6], stride[6];
 } joined;
@@ -40,7 +40,6 @@ static joined join(const tern_element_pass *p, const tern_element_operand *o)
         }
     }
     j.single = j.rank == 0 || (j.rank == 1 && j.stride[0] == 0);
-    j.flat = j.rank == 1 && j.stride[0] == 1;
     return j;
 }
 
@@ -63,22 +62,38 @@ static void load_run(const joined *j, int64_t at, int64_t count, float *out)
         tern_bits_to_f32(NULL, j->data, at, count, out);
 }
 
+/* Where element `at` of the pass stands in an operand, and how many elements from it on have one stride. */
+static int64_t place_of(const joined *j, int64_t at, int64_t count, int64_t *run)
+{
+    int64_t inner = j->rank ? j->dim[0] : count, offset = at % inner, rest = at / inner;
+    int64_t from = j->rank ? offset * j->stride[0] : 0;
+    *run = inner - offset < count ? inner - offset : count;
+    for (int i = 1; i < j->rank; i++) {
+        from += rest % j->dim[i] * j->stride[i];
+        rest /= j->dim[i];
+    }
+    return from;
+}
+
 /* Elements at .. at + count of the pass. */
 static void load(const joined *j, int64_t at, int64_t count, float *out)
 {
     while (count > 0) {
-        int64_t inner = j->rank ? j->dim[0] : count, offset = at % inner, rest = at / inner;
-        int64_t run = inner - offset < count ? inner - offset : count;
-        int64_t from = j->rank ? offset * j->stride[0] : 0;
-        for (int i = 1; i < j->rank; i++) {
-            from += rest % j->dim[i] * j->stride[i];
-            rest /= j->dim[i];
-        }
+        int64_t run, from = place_of(j, at, count, &run);
         load_run(j, from, run, out);
         out += run;
         at += run;
         count -= run;
     }
+}
+
+/* The same, where they stand if they stand together, else in `out`. */
+static const float *reach(const joined *j, int64_t at, int64_t count, float *out)
+{
+    int64_t run, from = place_of(j, at, count, &run);
+    if (run == count && !j->bits && j->stride[0] == 1) return (const float *)j->data + from;
+    load(j, at, count, out);
+    return out;
 }
 
 static void element_task(void *context, int64_t task, int thread)
@@ -98,10 +113,7 @@ static void element_task(void *context, int64_t task, int thread)
         int64_t count = last - at < BLOCK ? last - at : BLOCK;
         for (int i = 0; i < p->inputs; i++) {
             const joined *j = &job->in[i];
-            if (j->flat && !j->bits)
-                at_hand[i] = (const float *)j->data + at;
-            else if (!j->single)
-                load(j, at, count, loaded[i]);
+            if (!j->single) at_hand[i] = reach(j, at, count, loaded[i]);
         }
         for (int s = 0; s < p->steps; s++) {
             const tern_element_step *step = &p->step[s];

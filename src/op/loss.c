@@ -1,4 +1,5 @@
 /* Losses: one number from predictions and targets. */
+#include "kernel/rows.h"
 #include "op/op.h"
 
 #include <math.h>
@@ -52,6 +53,38 @@ static void cross_entropy_run(const tern_call *call)
     if (call->out[0].data) tern_set(&call->out[0], 0, used ? loss / (double)used : 0);
 }
 
+static bool cross_entropy_matches(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_F32;
+}
+
+static size_t cross_entropy_scratch(const tern_call *call)
+{
+    return (size_t)call->in[0].shape.dim[0] * sizeof(float);
+}
+
+/* Probabilities and the logarithms of the sums row by row, then the loss in the order of the rows. */
+static void cross_entropy_fast(const tern_call *call)
+{
+    int64_t rows = call->in[0].shape.dim[0], classes = call->in[0].shape.dim[1], used = 0;
+    double smoothing = TERN_ARGS(tern_cross_entropy_args, call)->smoothing, loss = 0;
+    const float *x = call->in[0].data, *log_sums = call->scratch;
+    const int32_t *labels = call->in[1].data;
+    tern_softmax_rows(call->pool, rows, classes, x, call->out[1].data, call->scratch);
+    for (int64_t r = 0; r < rows; r++, x += classes) {
+        double mean = 0;
+        if (labels[r] < 0 || labels[r] >= classes) continue;
+        for (int64_t c = 0; smoothing > 0 && c < classes; c++) mean += (double)x[c];
+        loss +=
+            (double)log_sums[r] - (1 - smoothing) * (double)x[labels[r]] - smoothing * mean / (double)classes;
+        used++;
+    }
+    if (call->out[0].data) *(float *)call->out[0].data = (float)(used ? loss / (double)used : 0);
+}
+
+static const tern_fast cross_entropy_kernels[] = {
+    {"rows", cross_entropy_matches, cross_entropy_scratch, cross_entropy_fast}, {0}};
+
 /* One exponential a logit. */
 static void cross_entropy_work(const tern_call *call, tern_work *work)
 {
@@ -74,6 +107,7 @@ const tern_op tern_op_cross_entropy = {
     .grad = cross_entropy_grad,
     .work = cross_entropy_work,
     .run = cross_entropy_run,
+    .fast = cross_entropy_kernels,
 };
 
 /* dlogits = dloss (p - target) / rows:  p [B,C], labels [B], dloss [1] */

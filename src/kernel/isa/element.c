@@ -3,8 +3,6 @@
 #include "kernel/element.h"
 #include "kernel/isa/math.h"
 
-typedef vf element_of(vf a, vf b, vf c, vf p, vf q);
-
 TERN_INLINE vf zero_unless(vi mask, vf x)
 {
     return (vf)(mask & (vi)x);
@@ -88,19 +86,31 @@ TERN_INLINE vf hard_swish_slope(vf x)
     return zero_unless(x > tern_all(-3), inside);
 }
 
-/* A loop over one function of `inputs` vectors. */
+#define AHEAD 512 /* floats: operands are asked for before the arithmetic on those in between is done */
+
+/* A loop over one function of `inputs` vectors: whole ones, then what is left. */
 #define ELEMENT(name, inputs, expression)                                                                    \
+    TERN_INLINE vf name##_vector(vf a, vf b, vf c, vf p, vf q)                                               \
+    {                                                                                                        \
+        const vf one = tern_all(1), zero = {0};                                                              \
+        (void)a, (void)b, (void)c, (void)p, (void)q, (void)one, (void)zero;                                  \
+        return expression;                                                                                   \
+    }                                                                                                        \
     static void name##_loop(int64_t n, const float *const *in, const float *constants, float *y)             \
     {                                                                                                        \
         const float *pa = in[0], *pb = in[(inputs) > 1 ? 1 : 0], *pc = in[(inputs) > 2 ? 2 : 0];             \
-        const vf p = tern_all(constants[0]), q = tern_all(constants[1]), one = tern_all(1), zero = {0};      \
-        for (int64_t i = 0; i < n; i += TERN_LANES) {                                                        \
-            vf a = tern_load_some(pa + i, n - i, one),                                                       \
-               b = (inputs) > 1 ? tern_load_some(pb + i, n - i, one) : one,                                  \
-               c = (inputs) > 2 ? tern_load_some(pc + i, n - i, one) : one;                                  \
-            (void)b, (void)c, (void)p, (void)q, (void)zero;                                                  \
-            tern_store_some(y + i, expression, n - i);                                                       \
+        const vf p = tern_all(constants[0]), q = tern_all(constants[1]), one = tern_all(1);                  \
+        int64_t i = 0;                                                                                       \
+        for (; i + TERN_LANES <= n; i += TERN_LANES) {                                                       \
+            __builtin_prefetch(pa + i + AHEAD);                                                              \
+            if ((inputs) > 1) __builtin_prefetch(pb + i + AHEAD);                                            \
+            vf b = (inputs) > 1 ? tern_load(pb + i) : one, c = (inputs) > 2 ? tern_load(pc + i) : one;       \
+            tern_store(y + i, name##_vector(tern_load(pa + i), b, c, p, q));                                 \
         }                                                                                                    \
+        if (i == n) return;                                                                                  \
+        vf a = tern_load_some(pa + i, n - i, one), b = tern_load_some(pb + i, n - i, one),                   \
+           c = tern_load_some(pc + i, n - i, one);                                                           \
+        tern_store_some(y + i, name##_vector(a, b, c, p, q), n - i);                                         \
     }
 
 ELEMENT(add, 2, a + b)

@@ -39,7 +39,25 @@ TERN_INLINE vf tern_all(float x)
 
 TERN_INLINE vf tern_choose(vi mask, vf yes, vf no)
 {
+#if defined(__AVX512DQ__)
+    return (vf)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)no, (__m512)yes);
+#elif defined(__AVX2__)
+    return (vf)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+#else
     return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+#endif
+}
+
+/* The higher of each two; b where a is NaN. */
+TERN_INLINE vf tern_higher(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return tern_choose(a > b, a, b);
+#endif
 }
 
 TERN_INLINE vf tern_magnitude(vf x)
@@ -52,10 +70,19 @@ TERN_INLINE vf tern_with_sign_of(vf magnitude, vf x)
     return (vf)((vi)magnitude | ((vi)x & (int32_t)0x80000000));
 }
 
-TERN_INLINE vf tern_between(vf x, float low, float high) /* NaN stays */
+/* Between two limits; NaN stays, which these instructions give where it is the second operand. */
+TERN_INLINE vf tern_between(vf x, float low, float high)
 {
+#if defined(__AVX512F__)
+    x = (vf)_mm512_max_ps((__m512)tern_all(low), (__m512)x);
+    return (vf)_mm512_min_ps((__m512)tern_all(high), (__m512)x);
+#elif defined(__AVX2__)
+    x = (vf)_mm256_max_ps((__m256)tern_all(low), (__m256)x);
+    return (vf)_mm256_min_ps((__m256)tern_all(high), (__m256)x);
+#else
     x = tern_choose(x < tern_all(low), tern_all(low), x);
     return tern_choose(x > tern_all(high), tern_all(high), x);
+#endif
 }
 
 /* The nearest whole number (ties to even) of |x| < 2^22. */
@@ -74,13 +101,14 @@ TERN_INLINE vf tern_power_of_two(vi k) /* -126 <= k <= 127 */
 #define TERN_LN2_HIGH 0x1.62e4p-1f    /* 16 bits of ln 2: times a small whole number it is exact */
 #define TERN_LN2_LOW  0x1.7f7d1cp-20f /* the rest */
 
-/* x = k ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1 by its Taylor series, whose next term is below 2^-27 of the sum. */
-TERN_INLINE vf tern_reduced_exp(vf x, vi *k)
+/* x = k ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1 by its Taylor series, whose next term is below 2^-27 of the sum, and
+ * k as a float. */
+TERN_INLINE vf tern_reduced_exp(vf x, vf *k)
 {
     vf whole = tern_nearest_whole(x * tern_all(0x1.715476p0f));
     vf r = tern_fma(whole, tern_all(-TERN_LN2_HIGH), x);
     r = tern_fma(whole, tern_all(-TERN_LN2_LOW), r);
-    *k = __builtin_convertvector(whole, vi);
+    *k = whole;
     vf p = tern_all(1.0f / 5040);
     p = tern_fma(p, r, tern_all(1.0f / 720));
     p = tern_fma(p, r, tern_all(1.0f / 120));
@@ -92,17 +120,22 @@ TERN_INLINE vf tern_reduced_exp(vf x, vi *k)
 
 TERN_INLINE vf tern_exp_of(vf x)
 {
-    vi k;
-    vf y = tern_reduced_exp(tern_between(x, -104, 89), &k) + tern_all(1);
-    vi half = k >> 1; /* in two steps: the result may be subnormal, and 2^k alone above all floats */
-    return y * tern_power_of_two(half) * tern_power_of_two(k - half);
+    vf k, y = tern_reduced_exp(tern_between(x, -104, 89), &k) + tern_all(1);
+#if defined(__AVX512F__)
+    return (vf)_mm512_scalef_ps((__m512)y, (__m512)k);
+#else
+    vi whole = __builtin_convertvector(k, vi),
+       half = whole >> 1; /* in two steps: the result may be subnormal, and 2^k
+                                                                   * alone above all floats */
+    return y * tern_power_of_two(half) * tern_power_of_two(whole - half);
+#endif
 }
 
 /* e^x - 1 without loss near 0, for x <= 88. */
 TERN_INLINE vf tern_expm1_of(vf x)
 {
-    vi k;
-    vf p = tern_reduced_exp(tern_between(x, -20, 88), &k), scale = tern_power_of_two(k);
+    vf k, p = tern_reduced_exp(tern_between(x, -20, 88), &k);
+    vf scale = tern_power_of_two(__builtin_convertvector(k, vi));
     return tern_fma(scale, p, scale - tern_all(1));
 }
 
@@ -110,7 +143,7 @@ TERN_INLINE vf tern_expm1_of(vf x)
  * f - s f, so that f itself is added exactly. */
 TERN_INLINE vf tern_log_tail(vf f, vf *half_square)
 {
-    vf s = f / (tern_all(2) + f), z = s * s, p = tern_all(2.0f / 11);
+    vf s = f * tern_inverse(tern_all(2) + f), z = s * s, p = tern_all(2.0f / 11);
     p = tern_fma(p, z, tern_all(2.0f / 9));
     p = tern_fma(p, z, tern_all(2.0f / 7));
     p = tern_fma(p, z, tern_all(2.0f / 5));
@@ -171,7 +204,7 @@ TERN_INLINE vf tern_normal_tail(vf a, vf *bell)
     vf square = a * a, lost = tern_square_error(a, square);
     *bell = tern_exp_of(square * tern_all(-0.5f));
     *bell = tern_fma(*bell, lost * tern_all(-0.5f), *bell);
-    vf w = tern_all(1) / tern_fma(a, tern_all(0.3f), tern_all(1)), p = tern_all(-0.020628970637476287f);
+    vf w = tern_inverse(tern_fma(a, tern_all(0.3f), tern_all(1))), p = tern_all(-0.020628970637476287f);
     p = tern_fma(p, w, tern_all(0.11246636754393523f));
     p = tern_fma(p, w, tern_all(-0.22828824033536466f));
     p = tern_fma(p, w, tern_all(0.19188756324183015f));

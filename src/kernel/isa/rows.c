@@ -2,16 +2,18 @@
 #include "kernel/rows.h"
 #include "kernel/isa/math.h"
 
+/* Four vectors at a time: a maximum takes longer than its operands do to arrive. */
 static float highest(int64_t n, const float *x)
 {
     const vf lowest = tern_all(-INFINITY);
-    vf best = lowest;
-    for (int64_t i = 0; i < n; i += TERN_LANES) {
-        vf v = tern_load_some(x + i, n - i, lowest);
-        best = tern_choose(v > best, v, best);
-    }
-    float y = best[0];
-    for (int l = 1; l < TERN_LANES; l++) y = best[l] > y ? best[l] : y;
+    vf best[4] = {lowest, lowest, lowest, lowest};
+    int64_t i = 0;
+    for (; i + 4 * TERN_LANES <= n; i += 4 * TERN_LANES)
+        for (int k = 0; k < 4; k++) best[k] = tern_higher(tern_load(x + i + k * TERN_LANES), best[k]);
+    for (; i < n; i += TERN_LANES) best[0] = tern_higher(tern_load_some(x + i, n - i, lowest), best[0]);
+    best[0] = tern_higher(tern_higher(best[0], best[1]), tern_higher(best[2], best[3]));
+    float y = best[0][0];
+    for (int l = 1; l < TERN_LANES; l++) y = best[0][l] > y ? best[0][l] : y;
     return y;
 }
 
@@ -21,15 +23,20 @@ static double exp_sum(int64_t n, const float *x, float shift, float *y)
 {
     double total = 0;
     for (int64_t from = 0; from < n; from += CHUNK) {
-        int64_t to = from + CHUNK < n ? from + CHUNK : n;
+        int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
         vf sum = {0};
-        for (int64_t i = from; i < to; i += TERN_LANES) {
-            vf e = tern_exp_of(tern_load_some(x + i, to - i, tern_all(-INFINITY)) - tern_all(shift));
-            if (y) tern_store_some(y + i, e, to - i);
+        for (; i + TERN_LANES <= to; i += TERN_LANES) {
+            vf e = tern_exp_of(tern_load(x + i) - tern_all(shift));
+            if (y) tern_store(y + i, e);
             sum += e;
         }
+        if (i < to) {
+            vf e = tern_exp_of(tern_load_some(x + i, to - i, tern_all(-INFINITY)) - tern_all(shift));
+            if (y) tern_store_some(y + i, e, to - i);
+            for (int l = 0; l < to - i; l++) total += e[l];
+        }
         float part = 0;
-        for (int l = 0; l < TERN_LANES && l < to - from; l++) part += sum[l];
+        for (int l = 0; l < TERN_LANES; l++) part += sum[l];
         total += part;
     }
     return total;
