@@ -148,7 +148,10 @@ static void make_permute(spec *s)
     static const int64_t orders[][3] = {{0, 2, 1}, {2, 1, 0}, {1, 2, 0}, {2, 0, 1}};
     const int64_t *o = orders[below(4)];
     ARGS(s, tern_shape, .rank = 3, .dim = {o[0], o[1], o[2]});
-    input(s, TERN_SHAPE(between(1, 4), between(1, 5), between(1, 6)), NORMAL, true);
+    input(s,
+          below(8) ? TERN_SHAPE(between(1, 4), between(1, 5), between(1, 6))
+                   : TERN_SHAPE(3, between(60, 140), between(60, 140)),
+          NORMAL, true);
 }
 
 typedef struct slice_args {

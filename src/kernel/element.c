@@ -48,11 +48,13 @@ static void fill(float value, int64_t count, float *out)
     for (int64_t i = 0; i < count; i++) out[i] = value;
 }
 
-/* `count` elements from element `at` of an operand on, along which the stride is 0 or 1. */
+/* `count` elements from element `at` of an operand on, along which the stride is one (of bits 0 or 1). */
 static void load_run(const joined *j, int64_t at, int64_t count, float *out)
 {
     bool repeated = j->rank == 0 || j->stride[0] == 0;
-    if (!j->bits && repeated)
+    if (!repeated && j->stride[0] != 1)
+        for (int64_t i = 0; i < count; i++) out[i] = ((const float *)j->data)[at + i * j->stride[0]];
+    else if (!j->bits && repeated)
         fill(((const float *)j->data)[at], count, out);
     else if (!j->bits)
         memcpy(out, (const float *)j->data + at, (size_t)count * sizeof *out);

@@ -36,7 +36,7 @@ typedef enum tern_element {
 typedef struct tern_element_operand {
     const void *data; /* f32, or bits */
     bool bits;
-    int64_t stride[6];
+    int64_t stride[6]; /* of bits the innermost is 0 or 1 */
 } tern_element_operand;
 
 /* kind(in..) with constants; in[i] is operand in[i], or the result of step in[i] - inputs. */

@@ -1,5 +1,6 @@
 /* Elements in other places: permute, slice, pad, concat, embedding.  Nothing is computed. */
-#include "op/op.h"
+#include "kernel/move.h"
+#include "op/element.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +78,44 @@ static tern_status permute_emit(const tern_call *call, tern_emit *to)
     return TERN_OK;
 }
 
+static bool permute_matches(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_F32;
+}
+
+/* Whether only the last two axes are exchanged. */
+static bool is_transpose(const tern_shape *order)
+{
+    int r = order->rank;
+    if (r < 2 || order->dim[r - 1] != r - 2 || order->dim[r - 2] != r - 1) return false;
+    for (int d = 0; d < r - 2; d++)
+        if (order->dim[d] != d) return false;
+    return true;
+}
+
+/* Transposed in tiles, or read along the strides of the new order. */
+static void permute_fast(const tern_call *call)
+{
+    const tern_shape *order = &TERN_ARGS(tern_permute_op, call)->order, *x = &call->in[0].shape,
+                     *y = &call->out[0].shape;
+    int r = x->rank;
+    if (is_transpose(order)) {
+        tern_transpose(call->pool, tern_elements_upto(x, r - 2), x->dim[r - 2], x->dim[r - 1],
+                       call->in[0].data, call->out[0].data);
+        return;
+    }
+    tern_element_pass pass = {.rank = r, .inputs = 1, .steps = 1};
+    pass.in[0].data = call->in[0].data;
+    for (int d = 0; d < r; d++) {
+        pass.dim[d] = y->dim[d];
+        pass.in[0].stride[d] = tern_elements_from(x, (int)order->dim[d] + 1);
+    }
+    pass.step[0] = (tern_element_step){.kind = TERN_ELEMENT_COPY, .out = call->out[0].data};
+    tern_element_run(call->pool, &pass);
+}
+
+static const tern_fast permute_kernels[] = {{"strided", permute_matches, NULL, permute_fast}, {0}};
+
 static tern_status permute_grad(tern_grad *c)
 {
     const tern_shape *order = &((const tern_permute_op *)c->node->args)->order;
@@ -96,6 +135,7 @@ const tern_op tern_op_permute = {
     .work = tern_no_work,
     .run = permute_run,
     .emit = permute_emit,
+    .fast = permute_kernels,
 };
 
 tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order)
@@ -142,6 +182,43 @@ static tern_status pad_infer(tern_infer *types)
     tern_infer_out(types, types->in[0]->dtype, y);
     return TERN_OK;
 }
+
+/* Formats whose elements are whole bytes: everything but bits and packed blocks. */
+static bool bytes_match(const tern_call *call)
+{
+    const tern_dtype_info *info = tern_dtype_of(call->out[0].dtype);
+    for (int i = 0; i < call->nin; i++)
+        if (call->in[i].dtype != call->out[0].dtype) return false;
+    return info->block == 1;
+}
+
+/* Bytes of the elements behind one element of an axis, the axis included. */
+static int64_t row_bytes(const tern_tensor *t, int axis)
+{
+    return tern_elements_from(&t->shape, axis) * tern_dtype_of(t->dtype)->bytes;
+}
+
+static void slice_fast(const tern_call *call)
+{
+    const tern_slice_op *a = call->args;
+    const tern_tensor *x = &call->in[0], *y = &call->out[0];
+    const char *from = (const char *)x->data + a->first * row_bytes(x, a->axis + 1);
+    tern_copy_rows(call->pool, tern_elements_upto(&y->shape, a->axis), row_bytes(y, a->axis), from,
+                   row_bytes(x, a->axis), y->data, row_bytes(y, a->axis));
+}
+
+static void pad_fast(const tern_call *call)
+{
+    const tern_slice_op *a = call->args;
+    const tern_tensor *x = &call->in[0], *y = &call->out[0];
+    memset(y->data, 0, (size_t)row_bytes(y, 0));
+    tern_copy_rows(call->pool, tern_elements_upto(&y->shape, a->axis), row_bytes(x, a->axis), x->data,
+                   row_bytes(x, a->axis), (char *)y->data + a->first * row_bytes(y, a->axis + 1),
+                   row_bytes(y, a->axis));
+}
+
+static const tern_fast slice_kernels[] = {{"rows", bytes_match, NULL, slice_fast}, {0}};
+static const tern_fast pad_kernels[] = {{"rows", bytes_match, NULL, pad_fast}, {0}};
 
 static void slice_run(const tern_call *call)
 {
@@ -195,6 +272,7 @@ const tern_op tern_op_slice = {
     .grad = slice_grad,
     .work = tern_no_work,
     .run = slice_run,
+    .fast = slice_kernels,
 };
 
 const tern_op tern_op_pad = {
@@ -206,6 +284,7 @@ const tern_op tern_op_pad = {
     .grad = pad_grad,
     .work = tern_no_work,
     .run = pad_run,
+    .fast = pad_kernels,
 };
 
 tern_value tern_slice(tern_graph *graph, tern_value x, int axis, int first, int count)
@@ -261,6 +340,21 @@ static void concat_run(const tern_call *call)
     }
 }
 
+static void concat_fast(const tern_call *call)
+{
+    int axis = TERN_ARGS(tern_concat_op, call)->axis;
+    const tern_tensor *y = &call->out[0];
+    char *to = y->data;
+    for (int k = 0; k < call->nin; k++) {
+        int64_t bytes = row_bytes(&call->in[k], axis);
+        tern_copy_rows(call->pool, tern_elements_upto(&y->shape, axis), bytes, call->in[k].data, bytes, to,
+                       row_bytes(y, axis));
+        to += bytes;
+    }
+}
+
+static const tern_fast concat_kernels[] = {{"rows", bytes_match, NULL, concat_fast}, {0}};
+
 static tern_status concat_grad(tern_grad *c)
 {
     int axis = ((const tern_concat_op *)c->node->args)->axis, at = 0;
@@ -281,6 +375,7 @@ const tern_op tern_op_concat = {
     .grad = concat_grad,
     .work = tern_no_work,
     .run = concat_run,
+    .fast = concat_kernels,
 };
 
 tern_value tern_concat(tern_graph *graph, const tern_value *x, int count, int axis)
@@ -316,6 +411,20 @@ static void embedding_run(const tern_call *call)
     }
 }
 
+static bool embedding_matches(const tern_call *call)
+{
+    return tern_dtype_of(call->in[1].dtype)->block == 1;
+}
+
+static void embedding_fast(const tern_call *call)
+{
+    const tern_tensor *table = &call->in[1];
+    tern_pick_rows(call->pool, tern_elements(&call->in[0].shape), call->in[0].data, table->data,
+                   table->shape.dim[0], row_bytes(table, 1), call->out[0].data);
+}
+
+static const tern_fast embedding_kernels[] = {{"rows", embedding_matches, NULL, embedding_fast}, {0}};
+
 static tern_status embedding_grad(tern_grad *c)
 {
     tern_value in[] = {c->node->in[0], c->node->in[1], c->dout[0]};
@@ -330,6 +439,7 @@ const tern_op tern_op_embedding = {
     .grad = embedding_grad,
     .work = tern_no_work,
     .run = embedding_run,
+    .fast = embedding_kernels,
 };
 
 /* index, table (for its shape), dy -> dtable: rows of dy added where they came from */
