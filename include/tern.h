@@ -132,6 +132,8 @@ typedef struct tern_init {
  * statistics, optimiser moments); otherwise (membranes) it is set back to its initial value by tern_session_reset. */
 tern_value tern_input(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape);
 tern_value tern_param(tern_graph *graph, const char *name, tern_shape shape, tern_init init);
+/* A parameter in a format of the caller's, f16 or packed say: it is read from a file, and not trained. */
+tern_value tern_weight(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape);
 tern_value tern_state(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape, tern_init init,
                       bool kept);
 tern_value tern_constant(tern_graph *graph, const tern_tensor *content); /* copied */
@@ -166,6 +168,9 @@ typedef struct tern_linear_args {
 tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args);
 #define tern_linear(...)        TERN_LINEAR_(__VA_ARGS__, )
 #define TERN_LINEAR_(g, x, ...) tern_linear_with(g, x, (tern_linear_args){.bias = true, __VA_ARGS__})
+
+/* The same with the caller's weight [out,K] and bias [out] (or the empty value). */
+tern_value tern_multiply_weight(tern_graph *graph, tern_value x, tern_value weight, tern_value bias);
 
 /* y = W * x + b over images.  x [..,C,H,W] -> [..,out,OH,OW]; parameters <name>.weight [out,C/groups,K,K] (K along H is 1
  * where H is 1), <name>.bias [out], uniform in +-1/sqrt(fan-in); deviation > 0: weights normal with that standard

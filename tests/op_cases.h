@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include "kernel/kernel.h"
+#include "op/cache.h"
 #include "op/fuse.h"
 #include "op/lif.h"
 #include "op/op.h"
@@ -197,6 +198,52 @@ static void make_embedding_grad(spec *s)
     s->smooth[1] = false;
     tern_shape i = s->in[0].shape;
     input(s, TERN_SHAPE(i.dim[0], i.dim[1], s->in[1].shape.dim[1]), NORMAL, false);
+}
+
+static void make_angles(spec *s)
+{
+    tern_angles_args a = {.dims = 2 * between(1, 5),
+                          .base = 1e4,
+                          .scale = 0.25,
+                          .mix = below(2),
+                          .fast = 32,
+                          .slow = 1,
+                          .context = 64,
+                          .magnitude = 1.5};
+    memcpy(s->args, &a, sizeof a);
+    input(s, TERN_SHAPE(between(1, 6)), LABELS, false);
+    if (below(2)) input(s, TERN_SHAPE(a.dims / 2), POSITIVE, false);
+}
+
+static void make_rotate(spec *s)
+{
+    typedef struct rotate_args {
+        bool adjacent, back;
+    } rotate_args;
+    int pairs = between(1, 5), rows = between(1, 5);
+    ARGS(s, rotate_args, below(2), below(2));
+    input(s, TERN_SHAPE(rows, between(1, 4), 2 * pairs + below(3)), NORMAL, true);
+    input(s, TERN_SHAPE(rows, pairs, 2), NORMAL, false);
+}
+
+static void make_put_rows(spec *s)
+{
+    int width = between(1, 7), rows = between(1, 5);
+    input(s, TERN_SHAPE(between(2, 6), width), NORMAL, false);
+    input(s, TERN_SHAPE(rows, width), NORMAL, false);
+    input(s, TERN_SHAPE(rows), LABELS, false);
+}
+
+/* Positions are 1 and 2, now and then -2 or -1: the cache may be shorter or longer. */
+static void make_attend(spec *s)
+{
+    int groups = between(1, 3), heads = groups * between(1, 3), width = between(1, 70), rows = between(1, 4),
+        cache = between(1, 6);
+    tern_attend_args a = {.scale = 0.3, .cap = below(2) * 5, .window = below(3)};
+    memcpy(s->args, &a, sizeof a);
+    input(s, TERN_SHAPE(rows, heads, width), NORMAL, false);
+    for (int i = 0; i < 2; i++) input(s, TERN_SHAPE(cache, groups, width), NORMAL, false);
+    input(s, TERN_SHAPE(rows), LABELS, false);
 }
 
 #include "op_cases_images.h"
@@ -488,6 +535,10 @@ static const struct {
     {"linear_i8", make_linear_i8},
     {"embedding", make_embedding},
     {"embedding_grad", make_embedding_grad},
+    {"angles", make_angles},
+    {"rotate", make_rotate},
+    {"put_rows", make_put_rows},
+    {"attend", make_attend},
     {"linear", make_linear},
     {"linear_grad_input", make_linear_grad_input},
     {"linear_grad_weight", make_linear_grad_weight},

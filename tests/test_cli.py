@@ -3,8 +3,9 @@
 import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, zipfile, zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
+TINY = HERE / "golden/decoder/tiny.gguf"
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-COMMANDS = ["train", "eval", "cost", "plan", "emit", "simulate", "data", "show", "list", "report", "probe"]
+COMMANDS = ["train", "eval", "run", "cost", "plan", "emit", "simulate", "data", "show", "list", "report", "probe"]
 COLOURS = [0, 90, 200]  # brightness of the made images of each class
 passed = failed = 0
 work = pathlib.Path(tempfile.mkdtemp(prefix="tern-cli-"))
@@ -108,6 +109,11 @@ def wrong_use():
     bad(2, "unknown net", "show", "zzzzzzzzzz")
     bad(2, 'did you mean "lif"', "show", "operator", "lf")
     bad(1, "no safetensors file", "show", __file__)
+    bad(2, "expected --tokens LIST", "run", TINY)
+    bad(2, "expected numbers as in 1,2,3", "run", TINY, "--tokens", "1,x")
+    bad(2, "token 1 is 48", "run", TINY, "--tokens", "1,48")
+    bad(3, "exceed the context of 2", "run", TINY, "--tokens", "1,2,3", "--context", "2")
+    bad(1, "does not say llama.block_count", "run", HERE / "golden/formats/reference.gguf", "--tokens", "1")
     bad(2, 'did you mean "stm32f746"', "cost", "mlp", "--machine", "stm32f74")
     bad(2, 'did you mean "nets"', "list", "nts")
     bad(2, 'did you mean "fish"', "list", "completion", "fihs")
@@ -159,6 +165,11 @@ def documents():
     check("show a model file", d["metadata"]["test.texts"] == ["", "a", "\u00e9\u00e9", "<s>"] and
           d["metadata"]["test.u64"] == 1 << 53 and d["formats"]["q8_0"] == {"bytes": 204, "elements": 192}, d)
     check("show a model file as tables", "q4_1    [3,64]" in tern("show", reference).stdout)
+    d = document("run", TINY, "--tokens", "3,17,0,47,17,21,5,5,40,2,11,30", "--generate", "3")
+    check("run a language model", len(d["tokens"]) == 3 and d["prompt_tokens"][:2] == [3, 17], d)
+    d = document("run", TINY, "--tokens", "3,17", "--top", "0")
+    check("all logits", len(d["logits"]) == 48 and d["cache_bytes"] == 2 * 2 * 64 * 16 * 4, d)
+    check("run as a table", "probability" in tern("run", TINY, "--tokens", "3").stdout)
     m = document("show", "machine", "reference-45nm")
     check("show machine", abs(m["units"][0]["joules_per_mac"]["f32"] - 4.6e-12) < 1e-18)
     p = document("plan", "spiking-cnn")

@@ -3,7 +3,9 @@
 #ifndef TERN_KERNEL_TABLE_H
 #define TERN_KERNEL_TABLE_H
 
+#include "kernel/attend.h"
 #include "kernel/element.h"
+#include "kernel/packed.h"
 
 /* A block of C: c[rows, columns] = (add ? c : 0) + sum over k of a[k*a_step + row] * b[k*columns + column], where
  * `columns` is the table's (the whole width of a packed panel of B). */
@@ -103,6 +105,10 @@ typedef struct tern_kernels {
 
     /* Densities of spikes below which adding rows is faster than multiplying, measured. */
     double sparse_below[TERN_SPARSE_KINDS];
+
+    tern_packed_dot *const *packed_dot; /* by dtype; NULL: rows are unpacked to f32 */
+    tern_float_dot *float_dot;
+    tern_attention_head *attention_head;
 
     /* Depthwise convolution of one plane; see isa/depthwise.c. */
     void (*plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias, float *y);

@@ -62,8 +62,8 @@ static void space_chinese(const tern_text *in, tern_text *out)
     }
 }
 
-static tern_status replace(const tern_regex *regex, tern_encoding *e, const tern_step *s, const tern_text *in,
-                           tern_text *out)
+static tern_status replace(const tern_regex *regex, tern_encoding *e, const tern_text_step *s,
+                           const tern_text *in, tern_text *out)
 {
     size_t from = 0, begin = 0, end = 0;
     while (from < in->size) {
@@ -85,7 +85,7 @@ static tern_status replace(const tern_regex *regex, tern_encoding *e, const tern
     return TERN_OK;
 }
 
-static void strip(const tern_step *s, const tern_text *in, tern_text *out)
+static void strip(const tern_text_step *s, const tern_text *in, tern_text *out)
 {
     size_t begin = 0, end = in->size, length;
     uint32_t code;
@@ -119,7 +119,7 @@ static uint32_t little(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static tern_charsmap charsmap(const tern_step *s)
+static tern_charsmap charsmap(const tern_text_step *s)
 {
     tern_charsmap map = {0};
     if (s->size < 4) return map;
@@ -186,7 +186,8 @@ static void put_escaped(tern_text *out, const char *text, size_t size, bool esca
     }
 }
 
-static void sentencepiece(const tern_tokenizer *t, const tern_step *s, const tern_text *in, tern_text *out)
+static void sentencepiece(const tern_tokenizer *t, const tern_text_step *s, const tern_text *in,
+                          tern_text *out)
 {
     tern_charsmap map = charsmap(s);
     const char *space = s->escape ? "\xE2\x96\x81" : " ", *unit;
@@ -213,7 +214,7 @@ static void sentencepiece(const tern_tokenizer *t, const tern_step *s, const ter
 }
 
 /* Hugging Face's use of the map alone: grapheme by grapheme there, which comes to the longest matches here. */
-static void map_only(const tern_tokenizer *t, const tern_step *s, const tern_text *in, tern_text *out)
+static void map_only(const tern_tokenizer *t, const tern_text_step *s, const tern_text *in, tern_text *out)
 {
     tern_charsmap map = charsmap(s);
     const char *unit;
@@ -227,7 +228,7 @@ static void map_only(const tern_tokenizer *t, const tern_step *s, const tern_tex
 static tern_status apply(const tern_tokenizer *t, tern_encoding *e, int i, const tern_text *in,
                          tern_text *out)
 {
-    const tern_step *s = &t->v.normalise[i];
+    const tern_text_step *s = &t->v.normalise[i];
     switch (s->kind) {
     case TERN_STEP_NFC:
         tern_normalise_canonical(out, in->data, in->size, true);

@@ -39,7 +39,7 @@ static tern_status cut(tern_cutter *c, size_t begin, size_t end, bool match)
     return TERN_OK;
 }
 
-static tern_status split_by_text(const tern_step *s, const char *text, tern_piece p, tern_cutter *c)
+static tern_status split_by_text(const tern_text_step *s, const char *text, tern_piece p, tern_cutter *c)
 {
     size_t from = p.begin;
     while (from < p.end) {
@@ -78,7 +78,7 @@ static tern_status split_by_regex(const tern_regex *regex, tern_regex_match *mat
 }
 
 /* 0: dropped, 1: by itself, 2 and 3: runs of such. */
-static int class_of(const tern_step *s, uint32_t code)
+static int class_of(const tern_text_step *s, uint32_t code)
 {
     switch (s->kind) {
     case TERN_STEP_SPACES:
@@ -92,7 +92,7 @@ static int class_of(const tern_step *s, uint32_t code)
     }
 }
 
-static tern_status split_by_class(const tern_step *s, const char *text, tern_piece p, tern_pieces *out)
+static tern_status split_by_class(const tern_text_step *s, const char *text, tern_piece p, tern_pieces *out)
 {
     size_t begin = p.begin;
     int before = 0;
@@ -112,7 +112,7 @@ static tern_status split_by_class(const tern_step *s, const char *text, tern_pie
 }
 
 /* Text before each piece that does not begin with it: the text is written anew. */
-static tern_status prefix(const tern_step *s, tern_encoding *e)
+static tern_status prefix(const tern_text_step *s, tern_encoding *e)
 {
     e->b.size = 0;
     for (size_t i = 0; i < e->pieces.count; i++) {
@@ -133,7 +133,7 @@ static tern_status prefix(const tern_step *s, tern_encoding *e)
 
 static tern_status split(const tern_tokenizer *t, tern_encoding *e, int i)
 {
-    const tern_step *s = &t->v.split[i];
+    const tern_text_step *s = &t->v.split[i];
     e->other.count = 0;
     if (s->kind == TERN_STEP_PREFIX) {
         TERN_TRY(prefix(s, e));
@@ -217,10 +217,10 @@ tern_status tern_vocabulary_presplit(tern_vocabulary *v, const char *name)
         if (!in_list(known[i].names, name)) continue;
         v->whole_first = known[i].whole_first;
         for (int k = 0; k < 6 && known[i].patterns[k] && v->split_count < TERN_MOST_STEPS; k++)
-            v->split[v->split_count++] = (tern_step){.kind = TERN_STEP_SPLIT,
-                                                     .text = known[i].patterns[k],
-                                                     .size = strlen(known[i].patterns[k]),
-                                                     .regex = true};
+            v->split[v->split_count++] = (tern_text_step){.kind = TERN_STEP_SPLIT,
+                                                          .text = known[i].patterns[k],
+                                                          .size = strlen(known[i].patterns[k]),
+                                                          .regex = true};
         return TERN_OK;
     }
     tern_text names = {0};

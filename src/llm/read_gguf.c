@@ -154,12 +154,13 @@ static tern_status read_byte_level(tern_gguf_reader *r)
     v->byte_level = true;
     TERN_TRY(text_of(r, "pre", &split));
     if (!split[0] || strcmp(split, "default") == 0) split = "gpt-2";
-    if (strcmp(split, "qwen2") == 0) v->normalise[v->normalise_count++] = (tern_step){.kind = TERN_STEP_NFC};
+    if (strcmp(split, "qwen2") == 0)
+        v->normalise[v->normalise_count++] = (tern_text_step){.kind = TERN_STEP_NFC};
     tern_status status = tern_vocabulary_presplit(v, split);
     if (status != TERN_OK) return tern_in(status, "%s", r->name);
     if (flag_of(r, "add_space_prefix", false))
         v->split[v->split_count++] =
-            (tern_step){.kind = TERN_STEP_PREFIX, .text = " ", .size = 1, .first = true};
+            (tern_text_step){.kind = TERN_STEP_PREFIX, .text = " ", .size = 1, .first = true};
     TERN_TRY(read_tokens(r));
     return read_merges(r);
 }
@@ -168,11 +169,11 @@ static tern_status read_sentencepiece(tern_gguf_reader *r, tern_model_kind model
 {
     const tern_meta *map = tern_weights_meta(r->w, "tokenizer.ggml.precompiled_charsmap");
     tern_vocabulary *v = r->v;
-    tern_step step = {.kind = TERN_STEP_SENTENCEPIECE,
-                      .text = "",
-                      .add_prefix = flag_of(r, "add_space_prefix", true),
-                      .remove_extra = flag_of(r, "remove_extra_whitespaces", false),
-                      .escape = true};
+    tern_text_step step = {.kind = TERN_STEP_SENTENCEPIECE,
+                           .text = "",
+                           .add_prefix = flag_of(r, "add_space_prefix", true),
+                           .remove_extra = flag_of(r, "remove_extra_whitespaces", false),
+                           .escape = true};
     if (map && map->array && map->size == (size_t)map->count) { /* bytes */
         char *copy = tern_arena_take(&v->arena, map->size + 1);
         if (!copy) return tern_no_memory(map->size, r->name);
@@ -195,9 +196,9 @@ static tern_status read_wordpiece(tern_gguf_reader *r)
     v->model = TERN_MODEL_WORDPIECE;
     v->tidy = true;
     for (size_t i = 0; i < TERN_COUNT(steps); i++)
-        v->normalise[v->normalise_count++] = (tern_step){.kind = steps[i]};
-    v->split[v->split_count++] = (tern_step){.kind = TERN_STEP_SPACES};
-    v->split[v->split_count++] = (tern_step){.kind = TERN_STEP_PUNCTUATION};
+        v->normalise[v->normalise_count++] = (tern_text_step){.kind = steps[i]};
+    v->split[v->split_count++] = (tern_text_step){.kind = TERN_STEP_SPACES};
+    v->split[v->split_count++] = (tern_text_step){.kind = TERN_STEP_PUNCTUATION};
     return read_tokens(r);
 }
 

@@ -63,7 +63,7 @@ static tern_status copy_text(tern_json_reader *r, json_t *value, const char **ou
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-static tern_status add_step(tern_json_reader *r, bool splitting, tern_step step)
+static tern_status add_step(tern_json_reader *r, bool splitting, tern_text_step step)
 {
     int *count = splitting ? &r->v->split_count : &r->v->normalise_count;
     if (*count == TERN_MOST_STEPS)
@@ -73,7 +73,7 @@ static tern_status add_step(tern_json_reader *r, bool splitting, tern_step step)
 }
 
 /* {"Regex": ".."} or {"String": ".."} */
-static tern_status pattern_of(tern_json_reader *r, json_t *object, tern_step *step)
+static tern_status pattern_of(tern_json_reader *r, json_t *object, tern_text_step *step)
 {
     json_t *pattern = json_object_get(object, "pattern"), *regex = json_object_get(pattern, "Regex");
     json_t *string = json_object_get(pattern, "String");
@@ -118,20 +118,21 @@ static tern_status charsmap(tern_json_reader *r, json_t *text)
         if (have >= 8) bytes[out++] = (char)(bits >> (have -= 8));
     }
     bytes[out] = 0;
-    return add_step(r, false, (tern_step){.kind = TERN_STEP_CHARSMAP, .text = bytes, .size = out});
+    return add_step(r, false, (tern_text_step){.kind = TERN_STEP_CHARSMAP, .text = bytes, .size = out});
 }
 
 static tern_status bert_normaliser(tern_json_reader *r, json_t *n)
 {
     bool lower = flag_of(n, "lowercase", true);
-    if (flag_of(n, "clean_text", true)) TERN_TRY(add_step(r, false, (tern_step){.kind = TERN_STEP_CLEAN}));
+    if (flag_of(n, "clean_text", true))
+        TERN_TRY(add_step(r, false, (tern_text_step){.kind = TERN_STEP_CLEAN}));
     if (flag_of(n, "handle_chinese_chars", true))
-        TERN_TRY(add_step(r, false, (tern_step){.kind = TERN_STEP_CHINESE}));
+        TERN_TRY(add_step(r, false, (tern_text_step){.kind = TERN_STEP_CHINESE}));
     if (flag_of(n, "strip_accents", lower)) {
-        TERN_TRY(add_step(r, false, (tern_step){.kind = TERN_STEP_NFD}));
-        TERN_TRY(add_step(r, false, (tern_step){.kind = TERN_STEP_STRIP_ACCENTS}));
+        TERN_TRY(add_step(r, false, (tern_text_step){.kind = TERN_STEP_NFD}));
+        TERN_TRY(add_step(r, false, (tern_text_step){.kind = TERN_STEP_STRIP_ACCENTS}));
     }
-    return lower ? add_step(r, false, (tern_step){.kind = TERN_STEP_LOWER}) : TERN_OK;
+    return lower ? add_step(r, false, (tern_text_step){.kind = TERN_STEP_LOWER}) : TERN_OK;
 }
 
 static tern_status normaliser(tern_json_reader *r, json_t *n, int depth)
@@ -144,10 +145,11 @@ static tern_status normaliser(tern_json_reader *r, json_t *n, int depth)
                  {"Lowercase", TERN_STEP_LOWER},
                  {"StripAccents", TERN_STEP_STRIP_ACCENTS}};
     const char *type = text_of(n, "type");
-    tern_step step = {0};
+    tern_text_step step = {0};
     if (!n || json_is_null(n)) return TERN_OK;
     for (size_t i = 0; i < TERN_COUNT(plain); i++)
-        if (strcmp(type, plain[i].type) == 0) return add_step(r, false, (tern_step){.kind = plain[i].kind});
+        if (strcmp(type, plain[i].type) == 0)
+            return add_step(r, false, (tern_text_step){.kind = plain[i].kind});
     if (strcmp(type, "Sequence") == 0)
         return each_part(r, json_object_get(n, "normalizers"), normaliser, depth);
     if (strcmp(type, "BertNormalizer") == 0) return bert_normaliser(r, n);
@@ -158,9 +160,9 @@ static tern_status normaliser(tern_json_reader *r, json_t *n, int depth)
     }
     if (strcmp(type, "Strip") == 0)
         return add_step(r, false,
-                        (tern_step){.kind = TERN_STEP_STRIP,
-                                    .left = flag_of(n, "strip_left", true),
-                                    .right = flag_of(n, "strip_right", true)});
+                        (tern_text_step){.kind = TERN_STEP_STRIP,
+                                         .left = flag_of(n, "strip_left", true),
+                                         .right = flag_of(n, "strip_right", true)});
     if (strcmp(type, "Prepend") == 0) {
         step.kind = TERN_STEP_PREPEND;
         TERN_TRY(copy_text(r, json_object_get(n, "prepend"), &step.text, &step.size));
@@ -176,7 +178,7 @@ static tern_status normaliser(tern_json_reader *r, json_t *n, int depth)
 /* Spaces become U+2581, a text begins with one, and each begins a piece. */
 static tern_status metaspace(tern_json_reader *r, json_t *p)
 {
-    tern_step step = {.kind = TERN_STEP_PREFIX};
+    tern_text_step step = {.kind = TERN_STEP_PREFIX};
     const char *scheme = text_of(p, "prepend_scheme");
     bool always = strcmp(scheme, "always") == 0 || (!scheme[0] && flag_of(p, "add_prefix_space", true));
     bool apart = false;
@@ -186,14 +188,14 @@ static tern_status metaspace(tern_json_reader *r, json_t *p)
     if (!apart) /* the first step: spaces may as well be replaced before it */
         TERN_TRY(add_step(
             r, false,
-            (tern_step){
+            (tern_text_step){
                 .kind = TERN_STEP_REPLACE, .text = " ", .size = 1, .by = step.text, .by_size = step.size}));
     step.first = strcmp(scheme, "first") == 0;
     if (always || step.first) TERN_TRY(add_step(r, true, step));
     if (!flag_of(p, "split", true)) return TERN_OK;
     return add_step(
         r, true,
-        (tern_step){
+        (tern_text_step){
             .kind = TERN_STEP_SPLIT, .text = step.text, .size = step.size, .split = TERN_SPLIT_WITH_NEXT});
 }
 
@@ -201,7 +203,7 @@ static tern_status split_step(tern_json_reader *r, json_t *p)
 {
     static const char *const behaviours[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
                                              "Contiguous"};
-    tern_step step = {.kind = TERN_STEP_SPLIT, .invert = flag_of(p, "invert", false)};
+    tern_text_step step = {.kind = TERN_STEP_SPLIT, .invert = flag_of(p, "invert", false)};
     const char *behaviour = text_of(p, "behavior");
     size_t i = 0;
     while (i < TERN_COUNT(behaviours) && strcmp(behaviours[i], behaviour) != 0) i++;
@@ -222,22 +224,24 @@ static tern_status presplitter(tern_json_reader *r, json_t *p, int depth)
     if (strcmp(type, "ByteLevel") == 0) {
         r->v->byte_level = true;
         if (flag_of(p, "add_prefix_space", true))
-            TERN_TRY(add_step(r, true, (tern_step){.kind = TERN_STEP_PREFIX, .text = " ", .size = 1}));
+            TERN_TRY(add_step(r, true, (tern_text_step){.kind = TERN_STEP_PREFIX, .text = " ", .size = 1}));
         return flag_of(p, "use_regex", true) ? tern_vocabulary_presplit(r->v, "gpt-2") : TERN_OK;
     }
     if (strcmp(type, "Digits") == 0)
         return add_step(r, true,
-                        (tern_step){.kind = TERN_STEP_DIGITS,
-                                    .split = flag_of(p, "individual_digits", false) ? TERN_SPLIT_ISOLATED
-                                                                                    : TERN_SPLIT_CONTIGUOUS});
-    if (strcmp(type, "Whitespace") == 0) return add_step(r, true, (tern_step){.kind = TERN_STEP_WORDS});
-    if (strcmp(type, "WhitespaceSplit") == 0) return add_step(r, true, (tern_step){.kind = TERN_STEP_SPACES});
+                        (tern_text_step){.kind = TERN_STEP_DIGITS,
+                                         .split = flag_of(p, "individual_digits", false)
+                                                      ? TERN_SPLIT_ISOLATED
+                                                      : TERN_SPLIT_CONTIGUOUS});
+    if (strcmp(type, "Whitespace") == 0) return add_step(r, true, (tern_text_step){.kind = TERN_STEP_WORDS});
+    if (strcmp(type, "WhitespaceSplit") == 0)
+        return add_step(r, true, (tern_text_step){.kind = TERN_STEP_SPACES});
     if (strcmp(type, "BertPreTokenizer") == 0) {
-        TERN_TRY(add_step(r, true, (tern_step){.kind = TERN_STEP_SPACES}));
-        return add_step(r, true, (tern_step){.kind = TERN_STEP_PUNCTUATION});
+        TERN_TRY(add_step(r, true, (tern_text_step){.kind = TERN_STEP_SPACES}));
+        return add_step(r, true, (tern_text_step){.kind = TERN_STEP_PUNCTUATION});
     }
     if (strcmp(type, "Punctuation") == 0 && strcmp(text_of(p, "behavior"), "Isolated") == 0)
-        return add_step(r, true, (tern_step){.kind = TERN_STEP_PUNCTUATION});
+        return add_step(r, true, (tern_text_step){.kind = TERN_STEP_PUNCTUATION});
     return unsupported(r, "pre_tokenizer", type);
 }
 

@@ -135,11 +135,11 @@ static tern_status read_normaliser(tern_vocabulary *v, const tern_field *spec, c
 {
     tern_buffer m = buffer_of(spec);
     tern_field f;
-    tern_step step = {.kind = TERN_STEP_SENTENCEPIECE,
-                      .text = "",
-                      .add_prefix = true,
-                      .remove_extra = true,
-                      .escape = true};
+    tern_text_step step = {.kind = TERN_STEP_SENTENCEPIECE,
+                           .text = "",
+                           .add_prefix = true,
+                           .remove_extra = true,
+                           .escape = true};
     while (next_field(&m, &f)) {
         if (f.number == 2 && f.size) {
             char *copy = tern_arena_take(&v->arena, f.size + 1); /* ends with a NUL */

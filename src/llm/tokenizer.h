@@ -66,13 +66,13 @@ typedef enum tern_split_kind {
     TERN_SPLIT_CONTIGUOUS,
 } tern_split_kind;
 
-typedef struct tern_step {
+typedef struct tern_text_step {
     tern_step_kind kind;
     const char *text, *by;
     size_t size, by_size;
     tern_split_kind split;
     bool regex, invert, first, left, right, add_prefix, remove_extra, escape;
-} tern_step;
+} tern_text_step;
 
 #define TERN_MOST_STEPS 16
 #define TERN_MOST_ENDS  8
@@ -93,7 +93,7 @@ typedef struct tern_vocabulary {
     int32_t *
         merges; /* BPE: pairs of ids, first wins; NULL: two pieces join when the whole is a token, best score first */
     int32_t merge_count;
-    tern_step normalise[TERN_MOST_STEPS], split[TERN_MOST_STEPS];
+    tern_text_step normalise[TERN_MOST_STEPS], split[TERN_MOST_STEPS];
     int normalise_count, split_count;
     int32_t prefix[TERN_MOST_ENDS], suffix[TERN_MOST_ENDS]; /* ids before and behind a text */
     int prefix_count, suffix_count;

@@ -5,6 +5,7 @@
 #include "op/op.h"
 
 #include "kernel/loops.h"
+#include "kernel/packed.h"
 
 /* rows, K, N of a call whose in[0] is [rows.., K] and the other matrix [N, K] */
 typedef struct tern_linear_sizes {
@@ -44,17 +45,23 @@ static bool counts(const tern_call *call, double v)
     return !levels || spikes > 0;
 }
 
+/* A row of W is decoded piece by piece: packed formats have no single elements. */
 static void linear_run(const tern_call *call)
 {
+    enum { PIECE = 256 };
     const tern_tensor *x = &call->in[0], *w = &call->in[1], *y = &call->out[0];
     const tern_tensor *b = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL;
     tern_linear_sizes s = sizes_of(&x->shape, w->shape.dim[0]);
+    double piece[PIECE];
     for (int64_t r = 0; r < s.rows; r++) {
         for (int64_t n = 0; n < s.outputs; n++) {
             double sum = b ? tern_get(b, n) : 0;
             for (int64_t k = 0; k < s.inputs; k++) {
+                if (k % PIECE == 0)
+                    tern_dtype_of(w->dtype)->decode(w->data, n * s.inputs + k,
+                                                    s.inputs - k < PIECE ? s.inputs - k : PIECE, piece);
                 double v = tern_get(x, r * s.inputs + k);
-                if (counts(call, v)) sum += v * tern_get(w, n * s.inputs + k);
+                if (counts(call, v)) sum += v * piece[k % PIECE];
             }
             tern_set(y, r * s.outputs + n, sum);
         }
@@ -118,7 +125,45 @@ static void linear_fast(const tern_call *call)
         tern_gemm(call->pool, &p, call->scratch);
 }
 
-static const tern_fast linear_kernels[] = {{"gemm", linear_matches, linear_scratch, linear_fast}, {0}};
+/* Rows of whole blocks, in a format that is packed or has half the bits. */
+static bool packed_matches(const tern_call *call)
+{
+    const tern_tensor *w = &call->in[1];
+    const tern_dtype_info *info = tern_dtype_of(w->dtype);
+    bool small = info->unpack || w->dtype == TERN_F16 || w->dtype == TERN_BF16;
+    bool bias = call->nin < 3 || call->in[2].dtype == TERN_F32;
+    return call->in[0].dtype == TERN_F32 && small && bias && info->block <= 256 && w->shape.dim[1] > 0 &&
+           w->shape.dim[1] % info->block == 0;
+}
+
+static tern_packed_product packed_product(const tern_call *call)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
+    return (tern_packed_product){.rows = s.rows,
+                                 .n = s.outputs,
+                                 .k = s.inputs,
+                                 .dtype = call->in[1].dtype,
+                                 .x = call->in[0].data,
+                                 .w = call->in[1].data,
+                                 .bias = call->nin > 2 ? call->in[2].data : NULL,
+                                 .y = call->out[0].data};
+}
+
+static size_t packed_scratch(const tern_call *call)
+{
+    tern_packed_product p = packed_product(call);
+    return tern_packed_scratch(&p);
+}
+
+static void packed_fast(const tern_call *call)
+{
+    tern_packed_product p = packed_product(call);
+    tern_packed_run(call->pool, &p, call->scratch);
+}
+
+static const tern_fast linear_kernels[] = {{"gemm", linear_matches, linear_scratch, linear_fast},
+                                           {"packed", packed_matches, packed_scratch, packed_fast},
+                                           {0}};
 
 typedef struct tern_linear_grad_weight_op {
     bool bias; /* the gradient of the bias too */
@@ -380,3 +425,9 @@ const tern_op tern_op_linear_grad_weight = {
     .run = grad_weight_run,
     .fast = grad_weight_kernels,
 };
+
+tern_value tern_multiply_weight(tern_graph *graph, tern_value x, tern_value weight, tern_value bias)
+{
+    tern_value in[] = {x, weight, bias};
+    return tern_apply(graph, &tern_op_linear, NULL, in, bias.id ? 3 : 2, NULL);
+}

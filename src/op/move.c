@@ -395,19 +395,26 @@ static tern_status embedding_infer(tern_infer *types)
                                tern_dtype_of(index->dtype)->name, tern_shape_text(text, &table->shape));
     tern_shape y = index->shape;
     y.dim[y.rank++] = table->shape.dim[1];
-    tern_infer_out(types, table->dtype, y);
+    tern_infer_out(types, tern_dtype_of(table->dtype)->unpack ? TERN_F32 : table->dtype, y);
     return TERN_OK;
 }
 
+/* Piece by piece: packed tables have no single elements. */
 static void embedding_run(const tern_call *call)
 {
-    int64_t rows = call->in[1].shape.dim[0], width = call->in[1].shape.dim[1],
-            n = tern_elements(&call->in[0].shape);
+    enum { PIECE = 256 };
+    const tern_tensor *table = &call->in[1], *y = &call->out[0];
+    int64_t rows = table->shape.dim[0], width = table->shape.dim[1], n = tern_elements(&call->in[0].shape);
+    double piece[PIECE];
     for (int64_t i = 0; i < n; i++) {
         int64_t row = (int64_t)tern_get(&call->in[0], i);
         bool known = row >= 0 && row < rows;
-        for (int64_t k = 0; k < width; k++)
-            tern_set(&call->out[0], i * width + k, known ? tern_get(&call->in[1], row * width + k) : 0);
+        for (int64_t k = 0; k < width; k += PIECE) {
+            int64_t count = width - k < PIECE ? width - k : PIECE;
+            if (known) tern_dtype_of(table->dtype)->decode(table->data, row * width + k, count, piece);
+            for (int64_t j = 0; !known && j < count; j++) piece[j] = 0;
+            tern_dtype_of(y->dtype)->encode(y->data, i * width + k, count, piece);
+        }
     }
 }
 

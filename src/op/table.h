@@ -21,6 +21,8 @@
     X(gather) X(gather_grad) X(cumulative_sum)                   /* gather.c: by index, and up to each */              \
     X(cast)                                                      /* cast.c: in another format */                       \
     X(embedding) X(embedding_grad)                                                                                     \
+    X(angles) X(rotate)                                          /* rotary.c: positions */                            \
+    X(put_rows) X(attend)                                        /* cache.c: attention over a cache */                \
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \

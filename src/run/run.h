@@ -9,6 +9,7 @@
 typedef struct tern_store {
     tern_tensor *tensors;
     char **names;
+    bool *lent; /* the memory is somebody else's */
     int count, capacity;
     uint64_t version; /* grows whenever contents change: what was prepared from them is then prepared again */
 } tern_store;
@@ -21,6 +22,9 @@ void tern_initialise(const tern_tensor *tensor, tern_init init, uint64_t seed,
                      const char *name); /* zeroed before */
 tern_status tern_store_need(tern_store *store, const char *name, const tern_type *type, tern_init init,
                             uint64_t seed, int *index);
+
+/* Add a tensor whose memory stays the caller's and is only read: weights of a mapped file.  The name is new. */
+tern_status tern_store_lend(tern_store *store, const char *name, tern_tensor tensor);
 
 /* Add the tensors of a checkpoint; *document is its JSON text, the caller's to release (untouched on failure). */
 tern_status tern_store_read(tern_store *store, const char *path, char **document);

@@ -8,10 +8,11 @@
 void tern_store_close(tern_store *store)
 {
     for (int i = 0; i < store->count; i++) {
-        tern_tensor_free(&store->tensors[i]);
+        if (!store->lent[i]) tern_tensor_free(&store->tensors[i]);
         tern_release(store->names[i]);
     }
     tern_release(store->tensors);
+    tern_release(store->lent);
     tern_release(store->names);
     *store = (tern_store){0};
 }
@@ -30,9 +31,22 @@ static tern_status grow(tern_store *store)
     tern_tensor *tensors = tern_resize(store->tensors, old * sizeof *tensors, wanted * sizeof *tensors);
     if (tensors) store->tensors = tensors;
     char **names = tensors ? tern_resize(store->names, old * sizeof *names, wanted * sizeof *names) : NULL;
-    if (!names) return tern_no_memory(wanted * sizeof *tensors, "parameters");
-    store->names = names;
+    if (names) store->names = names;
+    bool *lent = names ? tern_resize(store->lent, old * sizeof *lent, wanted * sizeof *lent) : NULL;
+    if (!lent) return tern_no_memory(wanted * sizeof *tensors, "parameters");
+    store->lent = lent;
     store->capacity = (int)wanted;
+    return TERN_OK;
+}
+
+tern_status tern_store_lend(tern_store *store, const char *name, tern_tensor tensor)
+{
+    TERN_TRY(grow(store));
+    char *copy = tern_copy_string(name);
+    if (!copy) return tern_no_memory(strlen(name), "parameters");
+    store->tensors[store->count] = tensor;
+    store->lent[store->count] = true;
+    store->names[store->count++] = copy;
     return TERN_OK;
 }
 

@@ -1,0 +1,189 @@
+/* tern run: a language model over tokens: what comes next, and how it goes on. */
+#include "cli/cli.h"
+#include "llm/model.h"
+#include "llm/tokenizer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tern_cli_option options[] = {
+    {"tokens", 0, TERN_TEXT, "LIST", NULL, "tokens to go on with: 1,2,3", NULL},
+    {"generate", 'n', TERN_WHOLE, "N", "0", "tokens to make, each the likeliest", "0..1000000"},
+    {"top", 0, TERN_WHOLE, "N", "10", "likeliest next tokens to show; with --json 0 gives all logits",
+     "0..1000"},
+    {"context", 'c', TERN_WHOLE, "N", "0",
+     "tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
+    {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},
+    {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},
+    {"reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL},
+    {0},
+};
+
+typedef struct tern_runner {
+    tern_cli *cli;
+    tern_llm *llm;
+    tern_tokens prompt, made;
+    double prompt_seconds, seconds;
+} tern_runner;
+
+static tern_status parse_tokens(const char *list, tern_tokens *out)
+{
+    for (const char *p = list; *p;) {
+        char *end;
+        errno = 0;
+        long value = strtol(p, &end, 10);
+        if (end == p || errno || value < 0 || value > INT32_MAX || (*end && *end != ','))
+            return tern_fail(TERN_USAGE,
+                             "--tokens: \"%s\" does not begin with a token, expected numbers as in 1,2,3", p);
+        TERN_TRY(tern_tokens_add(out, (int32_t)value));
+        p = *end ? end + 1 : end;
+    }
+    return TERN_OK;
+}
+
+static int32_t likeliest(const float *logits, int count)
+{
+    int best = 0;
+    for (int i = 1; i < count; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+static bool ends(const tern_runner *r, int32_t token)
+{
+    const tern_meta *m = tern_weights_meta(tern_llm_weights(r->llm), "tokenizer.ggml.eos_token_id");
+    return m && (int32_t)tern_meta_number(m, 0) == token;
+}
+
+static tern_status generate(tern_runner *r, const float **logits)
+{
+    int count = tern_cli_whole(r->cli, "generate"), vocabulary = tern_llm_about(r->llm)->vocabulary;
+    tern_status status = TERN_OK;
+    double begun = tern_now();
+    for (int i = 0; status == TERN_OK && i < count && !tern_interrupted(); i++) {
+        int32_t token = likeliest(*logits, vocabulary);
+        if (ends(r, token)) break;
+        status = tern_tokens_add(&r->made, token);
+        if (status == TERN_OK) status = tern_llm_feed(r->llm, &token, 1, logits);
+    }
+    r->seconds = tern_now() - begun;
+    return status == TERN_OK && tern_interrupted() ? tern_fail(TERN_INTERRUPTED, "interrupted") : status;
+}
+
+/* The next `count` likeliest tokens, and the logarithm of the sum of exponentials. */
+static void rank(const float *logits, int vocabulary, int32_t *top, int count, double *log_sum)
+{
+    double most = (double)logits[likeliest(logits, vocabulary)], sum = 0;
+    int known = 0;
+    for (int i = 0; i < vocabulary; i++) {
+        int at = known;
+        sum += exp((double)logits[i] - most);
+        while (at > 0 && logits[top[at - 1]] < logits[i]) at--;
+        if (at >= count) continue;
+        known = known < count ? known + 1 : count;
+        memmove(top + at + 1, top + at, (size_t)(known - at - 1) * sizeof *top);
+        top[at] = i;
+    }
+    *log_sum = most + log(sum);
+}
+
+static json_t *ids(const tern_tokens *tokens)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < tokens->count; i++) json_array_append_new(list, json_integer(tokens->ids[i]));
+    return list;
+}
+
+static double per_second(size_t count, double seconds)
+{
+    return seconds > 0 ? (double)count / seconds : 0;
+}
+
+static tern_status report_json(const tern_runner *r, const float *logits, const int32_t *top, int count,
+                               double log_sum)
+{
+    double weights, cache, arena;
+    json_t *next = json_array(), *all = json_array();
+    tern_llm_memory(r->llm, &weights, &cache, &arena);
+    for (int i = 0; i < count; i++)
+        json_array_append_new(next,
+                              json_pack("{s:i,s:f,s:f}", "token", top[i], "logit", (double)logits[top[i]],
+                                        "log_probability", (double)logits[top[i]] - log_sum));
+    for (int i = 0; count == 0 && i < tern_llm_about(r->llm)->vocabulary; i++)
+        json_array_append_new(all, json_real((double)logits[i]));
+    return tern_print_json(json_pack("{s:o,s:o,s:o,s:o,s:f,s:f,s:f,s:f,s:f}", "prompt_tokens",
+                                     ids(&r->prompt), "tokens", ids(&r->made), "next", next, "logits", all,
+                                     "prompt_tokens_per_second",
+                                     per_second(r->prompt.count, r->prompt_seconds), "tokens_per_second",
+                                     per_second(r->made.count, r->seconds), "weight_bytes", weights,
+                                     "cache_bytes", cache, "arena_bytes", arena));
+}
+
+static tern_status report(const tern_runner *r, const float *logits)
+{
+    int vocabulary = tern_llm_about(r->llm)->vocabulary, count = tern_cli_whole(r->cli, "top");
+    int32_t top[1001];
+    double log_sum = 0;
+    if (count > vocabulary) count = vocabulary;
+    rank(logits, vocabulary, top, count, &log_sum);
+    if (r->cli->json) return report_json(r, logits, top, count, log_sum);
+    tern_grid grid = {0};
+    tern_status status = TERN_OK;
+    for (size_t i = 0; i < r->made.count; i++) printf("%s%d", i ? "," : "", r->made.ids[i]);
+    if (r->made.count) puts("");
+    tern_grid_row(&grid, "token|logit|probability");
+    for (int i = 0; i < count; i++)
+        tern_grid_row(&grid, "%d|%.4f|%.4f", top[i], (double)logits[top[i]],
+                      exp((double)logits[top[i]] - log_sum));
+    if (!r->made.count) status = tern_grid_print(&grid, stdout);
+    tern_grid_free(&grid);
+    if (!r->cli->quiet)
+        fprintf(stderr, "%zu tokens of prompt at %.1f/s, %zu made at %.1f/s\n", r->prompt.count,
+                per_second(r->prompt.count, r->prompt_seconds), r->made.count,
+                per_second(r->made.count, r->seconds));
+    return status;
+}
+
+static tern_status run_model(tern_runner *r)
+{
+    const char *path = r->cli->arguments[0];
+    const float *logits = NULL;
+    tern_llm_options o = {.context = tern_cli_whole(r->cli, "context"),
+                          .chunk = tern_cli_whole(r->cli, "chunk"),
+                          .reference = tern_cli_has(r->cli, "reference"),
+                          .cache = strcmp(tern_cli_text(r->cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
+                          .pool = r->cli->pool};
+    TERN_TRY(tern_llm_open(&r->llm, path, &o));
+    if (!tern_cli_text(r->cli, "tokens")) return tern_fail(TERN_USAGE, "run: expected --tokens LIST");
+    TERN_TRY(parse_tokens(tern_cli_text(r->cli, "tokens"), &r->prompt));
+    tern_catch_interrupts();
+    double begun = tern_now();
+    TERN_TRY(tern_llm_feed(r->llm, r->prompt.ids, (int)r->prompt.count, &logits));
+    r->prompt_seconds = tern_now() - begun;
+    TERN_TRY(generate(r, &logits));
+    return report(r, logits);
+}
+
+static tern_status run_run(tern_cli *cli)
+{
+    tern_runner r = {.cli = cli};
+    tern_status status = run_model(&r);
+    tern_llm_close(r.llm);
+    tern_tokens_free(&r.prompt);
+    tern_tokens_free(&r.made);
+    return status;
+}
+
+const tern_command tern_command_run = {
+    .name = "run",
+    .about = "run a language model over tokens: what comes next, and how it goes on",
+    .usage = "MODEL.gguf",
+    .more = "tern run SmolLM2-135M-Instruct.Q4_1.gguf --tokens 504,3575,282,4649,314\n"
+            "tern run MODEL.gguf --tokens 1,2,3 -n 32 --json",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .run = run_run,
+};

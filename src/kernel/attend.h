@@ -1,0 +1,25 @@
+/* Attention of queries to a cache of keys and values. */
+#ifndef TERN_KERNEL_ATTEND_H
+#define TERN_KERNEL_ATTEND_H
+
+#include "kernel/kernel.h"
+
+/* q, y [queries, heads, width] f32; k, v [rows, groups, width] f32, or f16 where `half`; head h reads group
+ * h / (heads / groups).  Query s sees the rows up to positions[s], of those the last `window` (0: all); one that sees none
+ * gets zeros.  cap above 0: scores become cap tanh(score / cap). */
+typedef struct tern_attention {
+    int64_t queries, heads, width, rows, groups;
+    bool half;
+    float scale, cap;
+    int64_t window;
+    const float *q;
+    const void *k, *v;
+    const int32_t *positions;
+    float *y;
+} tern_attention;
+void tern_attention_run(tern_pool *pool, const tern_attention *attention);
+
+/* One query of one head: the loop of an instruction set. */
+typedef void tern_attention_head(const tern_attention *attention, int64_t query, int64_t head);
+
+#endif

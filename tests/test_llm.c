@@ -1,0 +1,258 @@
+/* llm: a decoder against llama.cpp's logits; chunks, rewinding, a full context, files that lack what is needed, memory that
+ * fails; products with packed weights against their definition on each instruction set. */
+#define _DEFAULT_SOURCE
+#include "test.h"
+
+#include "kernel/packed.h"
+#include "llm/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TOKENS = 12, VOCABULARY = 48 };
+static const int32_t tokens[TOKENS] = {3, 17, 0, 47, 17, 21, 5, 5, 40, 2, 11, 30};
+static float *expected; /* [TOKENS,VOCABULARY] */
+
+static const char *tiny(void)
+{
+    return TERN_TESTS "/golden/decoder/tiny.gguf";
+}
+
+static tern_llm *open_tiny(tern_llm_options options)
+{
+    tern_llm *llm;
+    assert_ok(tern_llm_open(&llm, tiny(), &options));
+    return llm;
+}
+
+static void assert_logits(const float *logits, int position, double tolerance)
+{
+    for (int i = 0; i < VOCABULARY; i++) {
+        double want = (double)expected[position * VOCABULARY + i];
+        if (fabs((double)logits[i] - want) > tolerance)
+            fail_msg("logit %d behind token %d is %.7g, expected %.7g", i, position, (double)logits[i], want);
+    }
+}
+
+/* One by one, all at once, and in chunks that are not filled; with fast and reference kernels. */
+static void test_logits(void **state)
+{
+    (void)state;
+    const float *logits;
+    for (int way = 0; way < 4; way++) {
+        tern_llm *llm = open_tiny((tern_llm_options){.chunk = way == 2 ? 5 : 0, .reference = way == 3});
+        if (way == 0 || way == 3) {
+            for (int i = 0; i < TOKENS; i++) {
+                assert_ok(tern_llm_feed(llm, tokens + i, 1, &logits));
+                assert_logits(logits, i, 1e-4);
+            }
+        } else {
+            assert_ok(tern_llm_feed(llm, tokens, TOKENS, &logits));
+            assert_logits(logits, TOKENS - 1, 1e-4);
+        }
+        tern_llm_close(llm);
+    }
+}
+
+static void test_half_cache(void **state)
+{
+    (void)state;
+    const float *logits;
+    tern_llm *llm = open_tiny((tern_llm_options){.cache = TERN_F16});
+    assert_ok(tern_llm_feed(llm, tokens, TOKENS, &logits));
+    assert_logits(logits, TOKENS - 1, 0.03);
+    tern_llm_close(llm);
+}
+
+static void test_rewind(void **state)
+{
+    (void)state;
+    const float *logits;
+    static const int32_t other[3] = {1, 2, 3};
+    tern_llm *llm = open_tiny((tern_llm_options){.chunk = 4});
+    assert_ok(tern_llm_feed(llm, tokens, 6, &logits));
+    assert_ok(tern_llm_feed(llm, other, 3, &logits));
+    tern_llm_rewind(llm, 6);
+    assert_int_equal(tern_llm_position(llm), 6);
+    assert_ok(tern_llm_feed(llm, tokens + 6, TOKENS - 6, &logits));
+    assert_logits(logits, TOKENS - 1, 1e-4);
+    tern_llm_close(llm);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    const float *logits;
+    static const int32_t wrong[2] = {3, 48};
+    tern_llm *llm = open_tiny((tern_llm_options){.context = 8});
+    assert_error(tern_llm_feed(llm, wrong, 2, &logits), TERN_USAGE, "token 1 is 48, expected 0 to 47");
+    assert_error(tern_llm_feed(llm, tokens, 0, &logits), TERN_USAGE, "no token");
+    assert_error(tern_llm_feed(llm, tokens, 9, &logits), TERN_NO_FIT, "exceed the context of 8");
+    assert_ok(tern_llm_feed(llm, tokens, 8, &logits));
+    assert_logits(logits, 7, 1e-4);
+    assert_error(tern_llm_feed(llm, tokens, 1, &logits), TERN_NO_FIT, "1 tokens behind 8");
+    double weights, cache, arena;
+    tern_llm_memory(llm, &weights, &cache, &arena);
+    assert_true(cache == 2 * 2 * 8 * 16 * 4 && weights > 80000 && arena > 0);
+    tern_llm_close(llm);
+}
+
+/* The tiny model without a tensor or an entry, or with a tensor of another shape. */
+static void expect_without(const char *tensor, const char *key, const char *reshaped, const char *message)
+{
+    tern_weights w;
+    tern_llm *llm;
+    assert_ok(tern_weights_open(&w, tiny()));
+    tern_gguf_content c = {.metas = w.metas, .tensors = w.tensors, .names = w.names};
+    for (int i = 0; i < w.meta_count; i++)
+        if (!key || strcmp(w.metas[i].key, key) != 0) w.metas[c.meta_count++] = w.metas[i];
+    for (int i = 0; i < w.count; i++) {
+        if (tensor && strcmp(w.names[i], tensor) == 0) continue;
+        w.names[c.count] = w.names[i];
+        w.tensors[c.count] = w.tensors[i];
+        if (reshaped && strcmp(w.names[i], reshaped) == 0) w.tensors[c.count].shape.dim[0] /= 2;
+        c.count++;
+    }
+    assert_ok(tern_gguf_write("without.gguf", &c));
+    assert_error(tern_llm_open(&llm, "without.gguf", &(tern_llm_options){0}), TERN_FAILED, message);
+    tern_weights_close(&w);
+    unlink("without.gguf");
+}
+
+static void test_lacking(void **state)
+{
+    (void)state;
+    expect_without("blk.1.ffn_up.weight", NULL, NULL, "no tensor \"blk.1.ffn_up.weight\"");
+    expect_without("token_embd.weight", NULL, NULL, "no table \"token_embd.weight\"");
+    expect_without(NULL, "llama.block_count", NULL, "does not say llama.block_count");
+    expect_without(NULL, "general.architecture", NULL, "only models in GGUF");
+    expect_without(NULL, NULL, "blk.0.attn_k.weight", "\"blk.0.attn_k.weight\" is [8,32], expected [16,32]");
+}
+
+static tern_status memory_job(void)
+{
+    tern_llm *llm;
+    const float *logits;
+    TERN_TRY(tern_llm_open(&llm, tiny(), &(tern_llm_options){.chunk = 4}));
+    tern_status status = tern_llm_feed(llm, tokens, 5, &logits);
+    tern_llm_close(llm);
+    return status;
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    assert_survives_out_of_memory(memory_job());
+}
+
+/* ---- products with packed weights -------------------------------------------------------------------------------- */
+
+static const tern_dtype formats[] = {TERN_F16,  TERN_BF16, TERN_Q4_0, TERN_Q4_1,   TERN_Q5_0,
+                                     TERN_Q5_1, TERN_Q8_0, TERN_Q2_K, TERN_Q3_K,   TERN_Q4_K,
+                                     TERN_Q5_K, TERN_Q6_K, TERN_NF4,  TERN_TERNARY};
+
+/* x in 8 bits by its definition: see kernel/packed.h. */
+static void round_by_definition(const float *x, int64_t k, int block, double *out)
+{
+    for (int64_t b = 0; b < k; b += block) {
+        float most = 0;
+        for (int64_t i = b; i < k && i < b + block; i++) most = fmaxf(most, fabsf(x[i]));
+        float d = most / 127;
+        double scale = block == 256 ? (double)d : (double)tern_f16_to_f32(tern_f32_to_f16(d));
+        for (int64_t i = b; i < k && i < b + block; i++)
+            out[i] = most > 0 ? scale * (double)nearbyintf(x[i] * (127 / most)) : 0;
+    }
+}
+
+static void check_product(tern_dtype dtype, tern_rng rng, uint64_t *drawn, tern_pool *pool)
+{
+    int block = 0, unit = tern_dtype_of(dtype)->block < 32 ? 1 : tern_dtype_of(dtype)->block;
+    int64_t rows = 1 + (int64_t)tern_rng_below(rng, (*drawn)++, 9),
+            n = 1 + (int64_t)tern_rng_below(rng, (*drawn)++, 70);
+    int64_t k = unit * (1 + (int64_t)tern_rng_below(rng, (*drawn)++, unit == 256 ? 5 : unit == 1 ? 300 : 30));
+    tern_tensor x, w, bias, y, again;
+    assert_ok(tern_tensor_new(&x, TERN_F32, &TERN_SHAPE(rows, k)));
+    assert_ok(tern_tensor_new(&w, dtype, &TERN_SHAPE(n, k)));
+    assert_ok(tern_tensor_new(&bias, TERN_F32, &TERN_SHAPE(n)));
+    assert_ok(tern_tensor_new(&y, TERN_F32, &TERN_SHAPE(rows, n)));
+    assert_ok(tern_tensor_new(&again, TERN_F32, &TERN_SHAPE(rows, n)));
+    double *values = malloc((size_t)(n * k) * sizeof *values), *rounded = malloc((size_t)k * sizeof *rounded);
+    for (int64_t i = 0; i < n * k; i++) values[i] = tern_rng_normal(rng, (*drawn)++) * 0.1;
+    for (int64_t i = 0; i < rows * k; i++) ((float *)x.data)[i] = (float)tern_rng_normal(rng, (*drawn)++);
+    for (int64_t i = 0; i < n; i++) ((float *)bias.data)[i] = (float)tern_rng_normal(rng, (*drawn)++);
+    tern_dtype_of(dtype)->encode(w.data, 0, n * k, values);
+    tern_dtype_of(dtype)->decode(w.data, 0, n * k, values);
+    bool with_bias = tern_rng_below(rng, (*drawn)++, 2);
+    tern_packed_product p = {
+        .rows = rows, .n = n, .k = k, .dtype = dtype, .x = x.data, .w = w.data, .y = y.data};
+    p.bias = with_bias ? bias.data : NULL;
+    void *scratch = tern_take(tern_packed_scratch(&p) + 64);
+    tern_packed_run(NULL, &p, scratch);
+    p.y = again.data;
+    tern_packed_run(pool, &p, scratch);
+    assert_memory_equal(y.data, again.data, (size_t)(rows * n) * sizeof(float));
+    bool rounds = tern_packed_rounds(dtype, &block);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *row = (const float *)x.data + r * k;
+        for (int64_t i = 0; i < k; i++) rounded[i] = (double)row[i];
+        if (rounds) round_by_definition(row, k, block, rounded);
+        for (int64_t j = 0; j < n; j++) {
+            double sum = with_bias ? (double)((float *)bias.data)[j] : 0, size = 1e-3 + fabs(sum);
+            for (int64_t i = 0; i < k; i++) {
+                sum += rounded[i] * values[j * k + i];
+                size += fabs(rounded[i] * values[j * k + i]);
+            }
+            double error = fabs((double)((float *)y.data)[r * n + j] - sum) / size;
+            /* q4_1 and q5_1 round the sum of a block to half precision too */
+            double allowed = rounds && (dtype == TERN_Q4_1 || dtype == TERN_Q5_1) ? 1e-3 : 2e-6;
+            if (error > allowed)
+                fail_msg("%s (%s): %lld rows, n %lld, k %lld: error %g", tern_dtype_of(dtype)->name,
+                         tern_isa_name(), (long long)rows, (long long)n, (long long)k, error);
+        }
+    }
+    free(values);
+    free(rounded);
+    tern_release(scratch);
+    tern_tensor_free(&x);
+    tern_tensor_free(&w);
+    tern_tensor_free(&bias);
+    tern_tensor_free(&y);
+    tern_tensor_free(&again);
+}
+
+static void test_packed_products(void **state)
+{
+    (void)state;
+    tern_pool *pool;
+    const char *name;
+    bool usable;
+    assert_ok(tern_pool_open(&pool, 2));
+    for (int i = 0; (name = tern_isa_known(i, &usable)) != NULL; i++) {
+        tern_rng rng = {21, (uint64_t)i};
+        uint64_t drawn = 0;
+        if (!usable) continue;
+        assert_ok(tern_isa_select(name));
+        for (int round = 0; round < 210; round++)
+            check_product(formats[round % (int)TERN_COUNT(formats)], rng, &drawn, pool);
+    }
+    assert_ok(tern_isa_select(NULL));
+    tern_pool_close(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_logits),          cmocka_unit_test(test_half_cache),
+        cmocka_unit_test(test_rewind),          cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_lacking),         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_packed_products),
+    };
+    size_t count;
+    if (tern_read_file(TERN_TESTS "/golden/decoder/logits.f32", (char **)&expected, &count) != TERN_OK)
+        return 1;
+    int failed = cmocka_run_group_tests_name("llm", tests, NULL, NULL);
+    tern_release(expected);
+    return failed;
+}
