@@ -175,6 +175,9 @@ static tern_status linear_emit(const tern_call *call, tern_emit *to)
     tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
     long long rows = s.rows, inputs = s.inputs, outputs = s.outputs;
     tern_text *t = to->text;
+    if (call->in[1].dtype != TERN_F32)
+        return tern_fail(TERN_FAILED, "linear: weights in %s cannot be emitted yet: convert them to f32",
+                         tern_dtype_of(call->in[1].dtype)->name);
     tern_text_format(t,
                      "    for (int r = 0; r < %lld; r++) {\n"
                      "        for (int n = 0; n < %lld; n++) {\n"
