@@ -86,7 +86,7 @@ static void rank(const float *logits, int vocabulary, int32_t *top, int count, d
         memmove(top + at + 1, top + at, (size_t)(known - at - 1) * sizeof *top);
         top[at] = i;
     }
-    *log_sum = most + log(sum);
+    *log_sum = most + (sum > 1 ? log(sum) : 0); /* the likeliest alone adds 1 */
 }
 
 static json_t *ids(const tern_tokens *tokens)
