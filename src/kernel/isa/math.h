@@ -157,7 +157,7 @@ TERN_INLINE vf tern_log_of(vf x)
     const vi root_half = (vi){0} + 0x3f3504f3;
     vi small = x < tern_all(0x1p-126f);
     vf scaled = tern_choose(small, x * tern_all(0x1p23f), x);
-    vi shifted = (vi)scaled - root_half;
+    vi shifted = (vi)((vu)scaled - (vu)root_half); /* of negative numbers it wraps around */
     vf k = __builtin_convertvector((shifted >> 23) - (small & 23), vf);
     vf f = (vf)((shifted & 0x7fffff) + root_half) - tern_all(1), half_square;
     vf tail = tern_log_tail(f, &half_square);
