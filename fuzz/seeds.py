@@ -46,11 +46,24 @@ def template():
             yield t["source"].encode()
 
 
+def grammar():
+    yield b'root ::= object\nvalue ::= object | string | [0-9]+\nobject ::= "{" (string ":" value ("," string ":" value){0,3})? "}"\n' \
+          b'string ::= "\\"" ([^"\\\\\\x00-\\x1F] | "\\\\" ["n])* "\\"" # text\n'
+
+
+def schema():
+    yield json.dumps({"type": "object", "properties": {
+        "a": {"type": ["string", "null"], "minLength": 1}, "b": {"type": "array", "items": {"$ref": "#/$defs/x"}, "minItems": 2}},
+        "required": ["a"], "additionalProperties": {"anyOf": [{"const": 1}, {"enum": ["x", 2.5]}]},
+        "$defs": {"x": {"allOf": [{"properties": {"y": True}}]}}}).encode()
+    yield b'{"prefixItems":[{},{"type":"integer"}],"items":{"type":"number"},"maxItems":4}'
+
+
 def encode():
     yield b"\0Hello  world, I'll say caf\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x98\x80 42 </s>\xff\n"
 
 
-MADE = {"encode": encode, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
+MADE = {"encode": encode, "grammar": grammar, "schema": schema, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
 
 def video():
     yield b"YUV4MPEG2 W4 H2 F25:1 C420jpeg\n" + 2 * (b"FRAME\n" + bytes(range(12)))
