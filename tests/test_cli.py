@@ -164,6 +164,13 @@ def documents():
     d = document("show", reference)
     check("show a model file", d["metadata"]["test.texts"] == ["", "a", "\u00e9\u00e9", "<s>"] and
           d["metadata"]["test.u64"] == 1 << 53 and d["formats"]["q8_0"] == {"bytes": 204, "elements": 192}, d)
+    tokenizer = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden", "llm", "bpe-gpt2.json")
+    d = document("show", tokenizer, "--tokenize", "the end</s>")
+    check("tokens", "".join(d["texts"]) == "the end</s>" and d["tokens"][-1] == 1)
+    check("plain tokens", 1 not in document("show", tokenizer, "--tokenize", "the end</s>", "--plain")["tokens"])
+    check("tokens as a table", "tokens, 5 bytes" in tern("show", tokenizer, "--tokenize", "a|b\n ").stdout)
+    bad(2, "expected a model file", "show", "mlp", "--tokenize", "x")
+    bad(1, "no SentencePiece model", "show", __file__, "--tokenize", "x")
     check("show a model file as tables", "q4_1    [3,64]" in tern("show", reference).stdout)
     d = document("run", TINY, "--tokens", "3,17,0,47,17,21,5,5,40,2,11,30", "--generate", "3")
     check("run a language model", len(d["tokens"]) == 3 and d["prompt_tokens"][:2] == [3, 17], d)

@@ -151,6 +151,139 @@ GOLDEN_TEST(test_wordpiece, "wordpiece")
 GOLDEN_TEST(test_sp_unigram, "sp-unigram")
 GOLDEN_TEST(test_sp_bpe, "sp-bpe")
 
+/* ---- the same tokenizers out of GGUF ---------------------------------------------------------------------------------- */
+
+static void put_meta_text(tern_text *out, const char *text, size_t size)
+{
+    uint64_t length = size;
+    tern_text_add(out, (const char *)&length, 8);
+    tern_text_add(out, text, size);
+}
+
+static tern_meta meta_of(const char *key, tern_meta_kind kind, bool array, int64_t count,
+                         const tern_text *data)
+{
+    return (tern_meta){key, kind, array, count, (const uint8_t *)data->data, data->size};
+}
+
+/* Writes entries as converters to GGUF do: tokens, types and scores, and of byte-level models the merges. */
+static void write_gguf(const char *path, const char *model, const char *pre, const tern_text *tokens,
+                       const tern_text *types, const tern_text *scores, const tern_text *merges,
+                       int64_t merge_count)
+{
+    tern_text name = {0}, split = {0}, no = {0}, yes = {0};
+    int64_t count = (int64_t)types->size / 4;
+    put_meta_text(&name, model, strlen(model));
+    put_meta_text(&split, pre, strlen(pre));
+    tern_text_add(&no, "\0", 1);
+    tern_text_add(&yes, "\1", 1);
+    const tern_meta metas[] = {
+        meta_of("tokenizer.ggml.model", TERN_META_TEXT, false, 1, &name),
+        meta_of("tokenizer.ggml.pre", TERN_META_TEXT, false, 1, &split),
+        meta_of("tokenizer.ggml.tokens", TERN_META_TEXT, true, count, tokens),
+        meta_of("tokenizer.ggml.token_type", TERN_META_I32, true, count, types),
+        meta_of("tokenizer.ggml.add_bos_token", TERN_META_BOOL, false, 1, &no),
+        meta_of("tokenizer.ggml.add_space_prefix", TERN_META_BOOL, false, 1, merges->data ? &no : &yes),
+        meta_of("tokenizer.ggml.scores", TERN_META_F32, true, count, scores),
+        meta_of("tokenizer.ggml.merges", TERN_META_TEXT, true, merge_count, merges),
+    };
+    assert_ok(
+        tern_gguf_write(path, &(tern_gguf_content){.metas = metas, .meta_count = merges->data ? 8 : 7}));
+    tern_text_free(&name);
+    tern_text_free(&split);
+    tern_text_free(&no);
+    tern_text_free(&yes);
+}
+
+static void compare_gguf(const char *path, const char *name, unsigned flags)
+{
+    tern_tokenizer *a = NULL, *b;
+    tern_text text = {0};
+    tern_tokens x = {0}, y = {0};
+    open_named(&a, GOLDEN, name);
+    assert_ok(tern_tokenizer_read(&b, path));
+    for (uint64_t i = 0; i < 2000; i++) {
+        token_string(&pieces, 555 + i, &text);
+        x.count = y.count = 0;
+        assert_ok(tern_encode(a, text.data, text.size, flags, &x));
+        assert_ok(tern_encode(b, text.data, text.size, flags, &y));
+        assert_int_equal(x.count, y.count);
+        assert_memory_equal(x.ids, y.ids, x.count * sizeof *x.ids);
+    }
+    tern_tokens_free(&x);
+    tern_tokens_free(&y);
+    tern_text_free(&text);
+    tern_tokenizer_close(a);
+    tern_tokenizer_close(b);
+    unlink(path);
+}
+
+static void test_gguf_byte_level(void **state)
+{
+    (void)state;
+    json_t *root = json_load_file(GOLDEN "bpe-smollm.json", 0, NULL), *model = json_object_get(root, "model"),
+           *id, *merge;
+    json_t *vocabulary = json_object_get(model, "vocab");
+    const char *key;
+    size_t i, count = json_object_size(vocabulary);
+    const char **spelled = calloc(count, sizeof *spelled);
+    tern_text tokens = {0}, types = {0}, scores = {0}, merges = {0};
+    json_object_foreach(vocabulary, key, id) spelled[json_integer_value(id)] = key;
+    for (i = 0; i < count; i++) {
+        int32_t type = i < 2 ? 3 : 1; /* <s> and </s> are control tokens */
+        float score = 0;
+        put_meta_text(&tokens, spelled[i], strlen(spelled[i]));
+        tern_text_add(&types, (const char *)&type, 4);
+        tern_text_add(&scores, (const char *)&score, 4);
+    }
+    json_array_foreach(json_object_get(model, "merges"), i, merge)
+    {
+        char both[256];
+        int size = snprintf(both, sizeof both, "%s %s", json_string_value(json_array_get(merge, 0)),
+                            json_string_value(json_array_get(merge, 1)));
+        put_meta_text(&merges, both, (size_t)size);
+    }
+    write_gguf("byte-level.gguf", "gpt2", "smollm", &tokens, &types, &scores, &merges, (int64_t)i);
+    compare_gguf("byte-level.gguf", "bpe-smollm", TERN_ENCODE_SPECIAL);
+    write_gguf("byte-level.gguf", "gpt2", "smoll", &tokens, &types, &scores, &merges, (int64_t)i);
+    tern_tokenizer *t;
+    assert_error(tern_tokenizer_read(&t, "byte-level.gguf"), TERN_FAILED,
+                 "splits text by \"smoll\", which is not known");
+    unlink("byte-level.gguf");
+    write_gguf("byte-level.gguf", "rwkv", "", &tokens, &types, &scores, &merges, (int64_t)i);
+    assert_error(tern_tokenizer_read(&t, "byte-level.gguf"), TERN_FAILED,
+                 "tokenizer.ggml.model is \"rwkv\", expected gpt2");
+    unlink("byte-level.gguf");
+    tern_text_free(&tokens);
+    tern_text_free(&types);
+    tern_text_free(&scores);
+    tern_text_free(&merges);
+    free(spelled);
+    json_decref(root);
+}
+
+static void test_gguf_sentencepiece(void **state)
+{
+    (void)state;
+    tern_tokenizer *t = NULL;
+    tern_text tokens = {0}, types = {0}, scores = {0}, none = {0};
+    open_named(&t, GOLDEN, "sp-bpe");
+    const tern_vocabulary *v = tern_tokenizer_vocabulary(t);
+    for (int32_t i = 0; i < v->count; i++) {
+        int32_t type = v->tokens[i].kind;
+        float score = (float)v->tokens[i].score;
+        put_meta_text(&tokens, v->tokens[i].text, v->tokens[i].size);
+        tern_text_add(&types, (const char *)&type, 4);
+        tern_text_add(&scores, (const char *)&score, 4);
+    }
+    tern_tokenizer_close(t);
+    write_gguf("pieces.gguf", "llama", "default", &tokens, &types, &scores, &none, 0);
+    compare_gguf("pieces.gguf", "sp-bpe", 0);
+    tern_text_free(&tokens);
+    tern_text_free(&types);
+    tern_text_free(&scores);
+}
+
 /* ---- damage, memory, time, small cases -------------------------------------------------------------------------- */
 
 static const char sample[] =
@@ -366,14 +499,24 @@ static int pieces_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2),          cmocka_unit_test(test_llama3),
-        cmocka_unit_test(test_qwen2),         cmocka_unit_test(test_smollm),
-        cmocka_unit_test(test_deepseek),      cmocka_unit_test(test_llama2),
-        cmocka_unit_test(test_gemma),         cmocka_unit_test(test_unigram),
-        cmocka_unit_test(test_wordpiece),     cmocka_unit_test(test_sp_unigram),
-        cmocka_unit_test(test_sp_bpe),        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_long_words),
-        cmocka_unit_test(test_streaming),     cmocka_unit_test(test_specials),
+        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_llama3),
+        cmocka_unit_test(test_qwen2),
+        cmocka_unit_test(test_smollm),
+        cmocka_unit_test(test_deepseek),
+        cmocka_unit_test(test_llama2),
+        cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_unigram),
+        cmocka_unit_test(test_wordpiece),
+        cmocka_unit_test(test_sp_unigram),
+        cmocka_unit_test(test_sp_bpe),
+        cmocka_unit_test(test_gguf_byte_level),
+        cmocka_unit_test(test_gguf_sentencepiece),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_specials),
         cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, pieces_open, pieces_close);

@@ -9,6 +9,10 @@
 static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"graph", 0, TERN_FLAG, NULL, NULL, "print the graph, one node a line", NULL},
+    {"tokenize", 0, TERN_TEXT, "TEXT", NULL,
+     "a text as tokens of the model file (or tokenizer.json, tokenizer.model)", NULL},
+    {"plain", 0, TERN_FLAG, NULL, NULL,
+     "with --tokenize: no special tokens, neither around the text nor spelled in it", NULL},
     TERN_INPUT_OPTION,
     {0},
 };
@@ -181,6 +185,13 @@ static tern_status run_show(tern_cli *cli)
     struct stat about;
     bool file = !cli->net && stat(what, &about) == 0 && S_ISREG(about.st_mode);
     bool kind = strcmp(what, "operator") == 0 || strcmp(what, "machine") == 0;
+    if (tern_cli_has(cli, "tokenize") && !file)
+        return tern_fail(TERN_USAGE,
+                         "show %s --tokenize: expected a model file, a tokenizer.json or a tokenizer.model",
+                         what);
+    if (tern_cli_has(cli, "plain") && !tern_cli_has(cli, "tokenize"))
+        return tern_fail(TERN_USAGE, "show --plain goes with --tokenize");
+    if (tern_cli_has(cli, "tokenize")) return tern_show_tokens(cli, what);
     if (cli->count == 1 && kind)
         return tern_fail(TERN_USAGE, "show %s: the name is missing; tern list %ss lists them", what, what);
     if (cli->count == 1) return file ? tern_show_model(cli, what) : show_net(cli);
@@ -196,6 +207,7 @@ const tern_command tern_command_show = {
     .about = "show a net layer by layer, a model file, an operator or a machine",
     .usage = "NET | RUN | MODEL.gguf | MODEL.safetensors | operator NAME | machine NAME",
     .more = "tern show spiking-cnn --timesteps 8\ntern show SmolLM2-135M-Instruct.Q4_1.gguf\ntern show "
+            "SmolLM2-135M-Instruct.Q4_1.gguf --tokenize \"Hello, world\"\ntern show "
             "operator lif\ntern show machine loihi2",
     .options = options,
     .exclusions = exclusions,

@@ -170,6 +170,9 @@ tern_status tern_presplit(const tern_tokenizer *t, tern_encoding *e)
 #define LLAMA3(digits)                                                                                       \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" digits                               \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define LLAMA3_MARKS                                                                                         \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}"                              \
+    "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define CASED(tail, digits)                                                                                  \
@@ -188,6 +191,7 @@ static const struct {
     {"dbrx smaug-bpe chatglm-bpe", false, {LLAMA3("{1,3}")}},
     {"glm4", true, {LLAMA3("{1,3}")}},
     {"qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan", false, {LLAMA3("")}},
+    {"qwen35", false, {LLAMA3_MARKS}},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b", false, {"\\p{N}", GPT2}},
     {"falcon", false, {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}},
     {"tekken", true, {CASED("", "")}},

@@ -154,7 +154,7 @@ static tern_status read_byte_level(tern_gguf_reader *r)
     v->byte_level = true;
     TERN_TRY(text_of(r, "pre", &split));
     if (!split[0] || strcmp(split, "default") == 0) split = "gpt-2";
-    if (strcmp(split, "qwen2") == 0)
+    if (strcmp(split, "qwen2") == 0 || strcmp(split, "qwen35") == 0)
         v->normalise[v->normalise_count++] = (tern_text_step){.kind = TERN_STEP_NFC};
     tern_status status = tern_vocabulary_presplit(v, split);
     if (status != TERN_OK) return tern_in(status, "%s", r->name);

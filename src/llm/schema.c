@@ -147,7 +147,10 @@ static tern_status additional(tern_schema_reader *r, json_t *schema, tern_text *
         const char **names = tern_take_array(count, sizeof *names), *key;
         json_t *unused;
         if (!names) return tern_no_memory(count * sizeof *names, "a JSON schema");
-        json_object_foreach(named, key, unused) names[i++] = key;
+        json_object_foreach(named, key, unused)
+        {
+            names[i++] = key;
+        }
         qsort(names, count, sizeof *names, by_text);
         tern_status status = other_names(r, names, 0, count, 0, &name);
         tern_release(names);
@@ -165,9 +168,10 @@ static bool is_required(json_t *schema, const char *name)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(schema, "required"), i,
-                       item) if (json_is_string(item) &&
-                                 strcmp(json_string_value(item), name) == 0) return true;
+    json_array_foreach(json_object_get(schema, "required"), i, item)
+    {
+        if (json_is_string(item) && strcmp(json_string_value(item), name) == 0) return true;
+    }
     return false;
 }
 
@@ -181,7 +185,10 @@ static tern_status members(tern_schema_reader *r, json_t *schema, const char *mo
     tern_status status = names ? TERN_OK : tern_no_memory(count * sizeof *names, "a JSON schema");
     if (status == TERN_OK) {
         at = 0;
-        json_object_foreach(named, key, unused) names[at++] = key;
+        json_object_foreach(named, key, unused)
+        {
+            names[at++] = key;
+        }
     }
     for (int rest = 0; rest < 2 && status == TERN_OK; rest++) { /* behind the last property */
         tern_text body = {0};
@@ -218,14 +225,12 @@ static tern_status object(tern_schema_reader *r, json_t *schema, tern_text *body
     size_t rules[2] = {0}, i;
     json_t *name, *named = json_object_get(schema, "properties");
     tern_text more = {0};
-    json_array_foreach(
-        json_object_get(schema, "required"), i,
-        name) if (!json_is_string(name) ||
-                  !json_object_get(
-                      named, json_string_value(
-                                 name))) return schema_fail("required, but not among the properties:",
-                                                            json_is_string(name) ? json_string_value(name)
-                                                                                 : "?");
+    json_array_foreach(json_object_get(schema, "required"), i, name)
+    {
+        const char *text = json_is_string(name) ? json_string_value(name) : "?";
+        if (!json_object_get(named, text))
+            return schema_fail("required, but not among the properties:", text);
+    }
     tern_status status = additional(r, schema, &more);
     if (status == TERN_OK) status = members(r, schema, more.data ? more.data : "", rules);
     tern_text_free(&more);
@@ -386,7 +391,9 @@ static tern_status together(tern_schema_reader *r, json_t *schema, tern_text *bo
                 status = schema_fail("allOf is supported for plain objects, not with", key);
         }
         json_object_foreach(json_object_get(item, "properties"), key, value)
+        {
             json_object_set(properties, key, value);
+        }
         json_array_extend(required, json_object_get(item, "required"));
         value = json_object_get(item, "additionalProperties");
         if (value) json_object_set(whole, "additionalProperties", value);
