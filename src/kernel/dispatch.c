@@ -5,6 +5,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(TERN_X86)
+#include <cpuid.h>
+#endif
 
 extern const tern_kernels tern_table_scalar;
 #if defined(TERN_X86)
@@ -22,13 +25,22 @@ static const tern_kernels *const known[] = {
 
 static _Atomic(const tern_kernels *) chosen;
 
+#if defined(TERN_X86)
+/* Conversion from and to f16; clang before 16 does not know its name in __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 static bool usable(size_t i)
 {
 #if defined(TERN_X86)
     __builtin_cpu_init();
     if (i == 1)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
+               __builtin_cpu_supports("bmi2") && has_f16c();
     if (i == 2)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
