@@ -21,7 +21,7 @@ def check(what, good, detail=""):
 
 
 def tern(*args, **kw):
-    env = dict(os.environ, TERN_THREADS="2", XDG_DATA_HOME=str(work / "home"), **kw.pop("env", {}))
+    env = dict(os.environ, TERN_THREADS="2", XDG_DATA_HOME=str(work / "home"), XDG_CACHE_HOME=str(work / "cache"), **kw.pop("env", {}))
     return subprocess.run([TERN, *map(str, args)], capture_output=True, text=True, cwd=HERE.parent, env=env, timeout=300, **kw)
 
 
@@ -98,6 +98,25 @@ def help_and_lists():
     for c in listed:
         page = HERE.parent / "docs" / "commands" / f"{c}.md"
         check(f"{page} is current (tern list pages)", page.exists() and page.read_text() == (work / "pages" / f"{c}.md").read_text())
+
+
+def models_by_name():
+    models = work / "models"
+    models.mkdir()
+    here = {"TERN_MODELS": str(models)}
+    bad(2, f"model smollm2 (SmolLM2-135M-Instruct.Q4_1.gguf) is not in {models} and {work}/cache/tern/models; fetch it: scripts/setup --models",
+        "run", "smollm2", "--tokens", "1", env=here)
+    bad(2, 'unknown model "smolm2"; did you mean "smollm2"?', "run", "smolm2", "--tokens", "1")
+    bad(2, "there is no model /nowhere/x.gguf", "run", "/nowhere/x.gguf", "--tokens", "1")
+    shutil.copy(TINY, models / "little.gguf")
+    shutil.copy(TINY, models / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    listed = {m["name"]: m["found"] for m in document("list", "models", env=here)}
+    check("models are listed", listed == {"smollm2": str(models / "SmolLM2-135M-Instruct.Q4_1.gguf"), "gemma3": None,
+                                          "little.gguf": str(models / "little.gguf")}, listed)
+    check("models as a table", "little.gguf" in good("list", "models", env=here).stdout)
+    for name in ("little", "little.gguf", "smollm2"):
+        check(f"model {name}", document("run", name, "--tokens", "1,2", env=here) and "token_embd" in good("show", name, env=here).stdout)
+    shutil.rmtree(models)
 
 
 def wrong_use():
@@ -531,6 +550,7 @@ def start_up():
 try:
     make_data(work / "data")
     help_and_lists()
+    models_by_name()
     wrong_use()
     fits_or_not()
     documents()

@@ -1,5 +1,6 @@
 /* tern list: nets, operators, formats, machines, commands; and what is generated from the command table. */
 #include "cli/cli.h"
+#include "llm/models.h"
 #include "machine/machine.h"
 #include "op/op.h"
 
@@ -72,6 +73,35 @@ static tern_status list_machines(tern_grid *t, json_t *all)
     return status;
 }
 
+/* The known models, and the files that are there. */
+static tern_status list_models(tern_grid *t, json_t *all)
+{
+    tern_text names = {0};
+    char path[4096];
+    tern_grid_row(t, "model|what|licence|found");
+    for (int i = 0; tern_model_known(i); i++) {
+        const tern_known_model *k = tern_model_known(i);
+        bool found = tern_model_find(path, k->name) == TERN_OK;
+        tern_clear();
+        tern_grid_row(t, "%s|%s|%s|%s", k->name, k->about, k->licence, found ? path : k->get);
+        json_array_append_new(all,
+                              json_pack("{s:s,s:s,s:s,s:s?,s:s}", "name", k->name, "about", k->about,
+                                        "licence", k->licence, "found", found ? path : NULL, "get", k->get));
+    }
+    tern_status status = tern_model_names(&names);
+    for (char *name = names.data, *end; status == TERN_OK && name && *name; name = end + 1) {
+        end = strchr(name, '\n');
+        *end = 0;
+        if (!strstr(name, ".gguf")) continue; /* a known one */
+        status = tern_model_find(path, name);
+        if (status != TERN_OK) break;
+        tern_grid_row(t, "%s|||%s", name, path);
+        json_array_append_new(all, json_pack("{s:s,s:s}", "name", name, "found", path));
+    }
+    tern_text_free(&names);
+    return status;
+}
+
 /* docs/commands: a page a command, into a folder. */
 static tern_status write_pages(const char *folder)
 {
@@ -118,7 +148,7 @@ static tern_status list_generated(tern_cli *cli, const char *what)
 /* A list as rows of a table and as objects of an array. */
 static tern_status fill(const char *what, tern_grid *table, json_t *all)
 {
-    static const char *const known[] = {"nets",     "operators", "dtypes",     "machines",
+    static const char *const known[] = {"nets",     "operators", "dtypes",     "machines", "models",
                                         "commands", "man",       "completion", "pages"};
     if (strcmp(what, "nets") == 0)
         list_nets(table, all);
@@ -130,6 +160,8 @@ static tern_status fill(const char *what, tern_grid *table, json_t *all)
         list_commands(table, all);
     else if (strcmp(what, "machines") == 0)
         return list_machines(table, all);
+    else if (strcmp(what, "models") == 0)
+        return list_models(table, all);
     else
         return tern_unknown("list", what, known, TERN_COUNT(known));
     return TERN_OK;
@@ -158,8 +190,8 @@ static tern_status run_list(tern_cli *cli)
 
 const tern_command tern_command_list = {
     .name = "list",
-    .about = "list nets, operators, dtypes, machines or commands; print man page or completion",
-    .usage = "nets|operators|dtypes|machines|commands|man|completion [SHELL]|pages [DIR]",
+    .about = "list nets, operators, dtypes, machines, models or commands; print man page or completion",
+    .usage = "nets|operators|dtypes|machines|models|commands|man|completion [SHELL]|pages [DIR]",
     .more = "tern list nets\n"
             "tern list completion bash > ~/.local/share/bash-completion/completions/tern\n"
             "tern list man | man -l -",

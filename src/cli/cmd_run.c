@@ -1,6 +1,7 @@
 /* tern run: a language model over tokens: what comes next, and how it goes on. */
 #include "cli/cli.h"
 #include "llm/model.h"
+#include "llm/models.h"
 #include "llm/tokenizer.h"
 
 #include <errno.h>
@@ -148,13 +149,14 @@ static tern_status report(const tern_runner *r, const float *logits)
 
 static tern_status run_model(tern_runner *r)
 {
-    const char *path = r->cli->arguments[0];
+    char path[4096];
     const float *logits = NULL;
     tern_llm_options o = {.context = tern_cli_whole(r->cli, "context"),
                           .chunk = tern_cli_whole(r->cli, "chunk"),
                           .reference = tern_cli_has(r->cli, "reference"),
                           .cache = strcmp(tern_cli_text(r->cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
                           .pool = r->cli->pool};
+    TERN_TRY(tern_model_find(path, r->cli->arguments[0]));
     TERN_TRY(tern_llm_open(&r->llm, path, &o));
     if (!tern_cli_text(r->cli, "tokens")) return tern_fail(TERN_USAGE, "run: expected --tokens LIST");
     TERN_TRY(parse_tokens(tern_cli_text(r->cli, "tokens"), &r->prompt));

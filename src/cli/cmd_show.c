@@ -1,10 +1,10 @@
 /* tern show: a net layer by layer, a file of weights, an operator, or a machine. */
 #include "cli/show_model.h"
+#include "llm/models.h"
 #include "machine/machine.h"
 #include "op/op.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
@@ -182,8 +182,8 @@ static tern_status show_machine(tern_cli *cli, const char *name)
 static tern_status run_show(tern_cli *cli)
 {
     const char *what = cli->arguments[0];
-    struct stat about;
-    bool file = !cli->net && stat(what, &about) == 0 && S_ISREG(about.st_mode);
+    char path[4096];
+    bool file = !cli->net && tern_model_named(what);
     bool kind = strcmp(what, "operator") == 0 || strcmp(what, "machine") == 0;
     if (tern_cli_has(cli, "tokenize") && !file)
         return tern_fail(TERN_USAGE,
@@ -191,10 +191,11 @@ static tern_status run_show(tern_cli *cli)
                          what);
     if (tern_cli_has(cli, "plain") && !tern_cli_has(cli, "tokenize"))
         return tern_fail(TERN_USAGE, "show --plain goes with --tokenize");
-    if (tern_cli_has(cli, "tokenize")) return tern_show_tokens(cli, what);
+    if (file && cli->count == 1) TERN_TRY(tern_model_find(path, what));
+    if (tern_cli_has(cli, "tokenize")) return tern_show_tokens(cli, path);
     if (cli->count == 1 && kind)
         return tern_fail(TERN_USAGE, "show %s: the name is missing; tern list %ss lists them", what, what);
-    if (cli->count == 1) return file ? tern_show_model(cli, what) : show_net(cli);
+    if (cli->count == 1) return file ? tern_show_model(cli, path) : show_net(cli);
     if (strcmp(what, "operator") == 0) return show_operator(cli, cli->arguments[1]);
     if (strcmp(what, "machine") == 0) return show_machine(cli, cli->arguments[1]);
     return tern_fail(TERN_USAGE,
@@ -205,9 +206,9 @@ static tern_status run_show(tern_cli *cli)
 const tern_command tern_command_show = {
     .name = "show",
     .about = "show a net layer by layer, a model file, an operator or a machine",
-    .usage = "NET | RUN | MODEL.gguf | MODEL.safetensors | operator NAME | machine NAME",
-    .more = "tern show spiking-cnn --timesteps 8\ntern show SmolLM2-135M-Instruct.Q4_1.gguf\ntern show "
-            "SmolLM2-135M-Instruct.Q4_1.gguf --tokenize \"Hello, world\"\ntern show "
+    .usage = "NET | RUN | MODEL | MODEL.safetensors | operator NAME | machine NAME",
+    .more = "tern show spiking-cnn --timesteps 8\ntern show smollm2\ntern show "
+            "smollm2 --tokenize \"Hello, world\"\ntern show "
             "operator lif\ntern show machine loihi2",
     .options = options,
     .exclusions = exclusions,
