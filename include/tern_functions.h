@@ -8,6 +8,7 @@ tern_value tern_sigmoid(tern_graph *graph, tern_value x);
 tern_value tern_tanh(tern_graph *graph, tern_value x);
 tern_value tern_gelu(tern_graph *graph,
                      tern_value x); /* with the error function, not its tanh approximation */
+tern_value tern_gelu_tanh(tern_graph *graph, tern_value x); /* that approximation: GPT-2, Gemma */
 tern_value tern_silu(tern_graph *graph, tern_value x);
 tern_value tern_softplus(tern_graph *graph, tern_value x);
 tern_value tern_exp(tern_graph *graph, tern_value x);

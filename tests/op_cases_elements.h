@@ -128,8 +128,9 @@ static void make_fused(spec *s)
         {"where", make_where}, {"negate", make_unary}, {"heaviside", make_flat}, {"round", make_flat},       \
         {"floor", make_flat}, {"fused", make_fused}, CURVE_CASES(relu, make_unary),                          \
         CURVE_CASES(sigmoid, make_unary), CURVE_CASES(tanh, make_unary), CURVE_CASES(gelu, make_unary),      \
-        CURVE_CASES(silu, make_unary), CURVE_CASES(softplus, make_unary), CURVE_CASES(exp, make_unary),      \
-        CURVE_CASES(log, make_positive), CURVE_CASES(sqrt, make_positive), CURVE_CASES(square, make_unary),  \
+        CURVE_CASES(gelu_tanh, make_unary), CURVE_CASES(silu, make_unary),                                   \
+        CURVE_CASES(softplus, make_unary), CURVE_CASES(exp, make_unary), CURVE_CASES(log, make_positive),    \
+        CURVE_CASES(sqrt, make_positive), CURVE_CASES(square, make_unary),                                   \
         CURVE_CASES(absolute, make_unary), CURVE_CASES(hard_sigmoid, make_unary),                            \
         CURVE_CASES(hard_swish, make_unary), CURVE_CASES(clip, make_constants),                              \
         CURVE_CASES(elu, make_constants), CURVE_CASES(leaky_relu, make_constants),                           \

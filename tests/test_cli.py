@@ -3,7 +3,7 @@
 import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, zipfile, zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
-TINY = HERE / "golden/decoder/tiny.gguf"
+TINY = HERE / "golden/decoder/llama.gguf"
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
 COMMANDS = ["train", "eval", "run", "cost", "plan", "emit", "simulate", "data", "show", "list", "report", "probe"]
 COLOURS = [0, 90, 200]  # brightness of the made images of each class

@@ -33,7 +33,7 @@ static tern_shape operand(tern_shape shape)
 static tern_graph *random_graph(int *inputs)
 {
     static tern_value (*const unary[])(tern_graph *, tern_value) = {
-        tern_relu, tern_sigmoid, tern_tanh,     tern_gelu,       tern_silu,   tern_softplus,
+        tern_relu, tern_sigmoid, tern_tanh,     tern_gelu,       tern_silu,   tern_softplus, tern_gelu_tanh,
         tern_exp,  tern_square,  tern_absolute, tern_hard_swish, tern_negate, tern_heaviside};
     static tern_value (*const binary[])(tern_graph *, tern_value, tern_value) = {
         tern_add, tern_subtract, tern_multiply, tern_maximum, tern_minimum};

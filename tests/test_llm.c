@@ -17,7 +17,7 @@ static float *expected; /* [TOKENS,VOCABULARY] */
 
 static const char *tiny(void)
 {
-    return TERN_TESTS "/golden/decoder/tiny.gguf";
+    return TERN_TESTS "/golden/decoder/llama.gguf";
 }
 
 static tern_llm *open_tiny(tern_llm_options options)
@@ -54,6 +54,41 @@ static void test_logits(void **state)
         }
         tern_llm_close(llm);
     }
+}
+
+/* Others, in chunks: each against what llama.cpp makes of it, whose GELU rounds to half precision. */
+static void test_architectures(void **state)
+{
+    static const struct {
+        const char *name;
+        double tolerance;
+    } models[] = {{"llama-yarn", 1e-4}, {"gemma3", 3e-3}};
+    (void)state;
+    float *llama = expected;
+    for (size_t i = 0; i < TERN_COUNT(models); i++) {
+        for (int way = 0; way < 3; way++) {
+            char path[512];
+            size_t count;
+            const float *logits;
+            tern_llm *llm;
+            snprintf(path, sizeof path, TERN_TESTS "/golden/decoder/%s.f32", models[i].name);
+            assert_ok(tern_read_file(path, (char **)&expected, &count));
+            assert_int_equal(count, TOKENS * VOCABULARY * sizeof(float));
+            snprintf(path, sizeof path, TERN_TESTS "/golden/decoder/%s.gguf", models[i].name);
+            assert_ok(tern_llm_open(&llm, path, &(tern_llm_options){.chunk = 5, .reference = way == 2}));
+            for (int t = 0; way == 0 && t < TOKENS; t++) {
+                assert_ok(tern_llm_feed(llm, tokens + t, 1, &logits));
+                assert_logits(logits, t, models[i].tolerance);
+            }
+            if (way > 0) {
+                assert_ok(tern_llm_feed(llm, tokens, TOKENS, &logits));
+                assert_logits(logits, TOKENS - 1, models[i].tolerance);
+            }
+            tern_llm_close(llm);
+            tern_release(expected);
+        }
+    }
+    expected = llama;
 }
 
 static void test_half_cache(void **state)
@@ -127,8 +162,26 @@ static void test_lacking(void **state)
     expect_without("blk.1.ffn_up.weight", NULL, NULL, "no tensor \"blk.1.ffn_up.weight\"");
     expect_without("token_embd.weight", NULL, NULL, "no table \"token_embd.weight\"");
     expect_without(NULL, "llama.block_count", NULL, "does not say llama.block_count");
-    expect_without(NULL, "general.architecture", NULL, "only models in GGUF");
+    expect_without(NULL, "general.architecture", NULL, "does not say \"general.architecture\"");
     expect_without(NULL, NULL, "blk.0.attn_k.weight", "\"blk.0.attn_k.weight\" is [8,32], expected [16,32]");
+}
+
+/* An architecture that is not known is named, and so are those that are. */
+static void test_unknown(void **state)
+{
+    (void)state;
+    tern_weights w;
+    tern_llm *llm;
+    static uint8_t name[8 + 5] = {5, 0, 0, 0, 0, 0, 0, 0, 'b', 'l', 'o', 'o', 'm'};
+    assert_ok(tern_weights_open(&w, tiny()));
+    for (int i = 0; i < w.meta_count; i++)
+        if (strcmp(w.metas[i].key, "general.architecture") == 0) w.metas[i].data = name, w.metas[i].size = 13;
+    tern_gguf_content c = {w.metas, w.meta_count, w.tensors, w.names, w.count, NULL, NULL};
+    assert_ok(tern_gguf_write("unknown.gguf", &c));
+    assert_error(tern_llm_open(&llm, "unknown.gguf", &(tern_llm_options){0}), TERN_FAILED,
+                 "the architecture is \"bloom\"; those that can be run are llama, gemma2, gemma3");
+    tern_weights_close(&w);
+    unlink("unknown.gguf");
 }
 
 static tern_status memory_job(void)
@@ -244,13 +297,14 @@ static void test_packed_products(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits),          cmocka_unit_test(test_half_cache),
-        cmocka_unit_test(test_rewind),          cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_lacking),         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_logits),          cmocka_unit_test(test_architectures),
+        cmocka_unit_test(test_half_cache),      cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_lacking),
+        cmocka_unit_test(test_unknown),         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_packed_products),
     };
     size_t count;
-    if (tern_read_file(TERN_TESTS "/golden/decoder/logits.f32", (char **)&expected, &count) != TERN_OK)
+    if (tern_read_file(TERN_TESTS "/golden/decoder/llama.f32", (char **)&expected, &count) != TERN_OK)
         return 1;
     int failed = cmocka_run_group_tests_name("llm", tests, NULL, NULL);
     tern_release(expected);

@@ -27,6 +27,11 @@ static double gelu(double x)
     return x * normal_share(x);
 }
 
+static double gelu_tanh(double x)
+{
+    return x * sigmoid(1.59576912160573071176 * (x + 0.044715 * x * x * x));
+}
+
 static double silu(double x)
 {
     return x * sigmoid(x);
@@ -53,6 +58,7 @@ static const struct {
     {TERN_ELEMENT_SIGMOID, "sigmoid", sigmoid, -90, 90, 4},
     {TERN_ELEMENT_TANH, "tanh", tanh, -12, 12, 4},
     {TERN_ELEMENT_GELU, "gelu", gelu, -12, 12, 8},
+    {TERN_ELEMENT_GELU_TANH, "gelu_tanh", gelu_tanh, -3, 12, 24},
     {TERN_ELEMENT_SILU, "silu", silu, -80, 80, 4},
     {TERN_ELEMENT_SOFTPLUS, "softplus", softplus, -80, 80, 4},
     {TERN_ELEMENT_ELU, "elu", elu, -20, 5, 4},

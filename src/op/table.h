@@ -7,7 +7,8 @@
     X(add) X(subtract) X(multiply) X(divide)                     /* arithmetic.c: element by element, broadcasting */  \
     X(maximum) X(minimum) X(maximum_grad) X(where)                                                                     \
     X(relu) X(relu_grad) X(sigmoid) X(sigmoid_grad)              /* unary.c: element by element */                     \
-    X(tanh) X(tanh_grad) X(gelu) X(gelu_grad) X(silu) X(silu_grad) X(softplus) X(softplus_grad)                        \
+    X(tanh) X(tanh_grad) X(gelu) X(gelu_grad) X(gelu_tanh) X(gelu_tanh_grad) X(silu) X(silu_grad)                      \
+    X(softplus) X(softplus_grad)                                                                                       \
     X(exp) X(exp_grad) X(log) X(log_grad) X(sqrt) X(sqrt_grad) X(square) X(square_grad)                                \
     X(absolute) X(absolute_grad) X(clip) X(clip_grad) X(elu) X(elu_grad) X(leaky_relu) X(leaky_relu_grad)              \
     X(hard_sigmoid) X(hard_sigmoid_grad) X(hard_swish) X(hard_swish_grad) X(power) X(power_grad)                       \

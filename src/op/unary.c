@@ -10,10 +10,12 @@ static double logistic(double x)
     return x >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 
-#define ROOT_HALF     0.70710678118654752440
-#define ROOT_TWO_PI   2.50662827463100050242
-#define NORMAL_CDF(x) (0.5 * erfc(-(x)*ROOT_HALF))
-#define TANH_SLOPE(x) (1 - tanh(x) * tanh(x))
+#define ROOT_HALF      0.70710678118654752440
+#define ROOT_TWO_PI    2.50662827463100050242
+#define NORMAL_CDF(x)  (0.5 * erfc(-(x)*ROOT_HALF))
+#define ROOT_8_OVER_PI 1.59576912160573071176
+#define CUBIC          0.044715
+#define TANH_SLOPE(x)  (1 - tanh(x) * tanh(x))
 
 #define CONSTANT(field, name_, doc_)                                                                         \
     {                                                                                                        \
@@ -53,6 +55,11 @@ PLAIN(sigmoid, "1 / (1 + e^-x)", SIGMOID, logistic(V), logistic(V) * logistic(-V
 PLAIN(tanh, "hyperbolic tangent", TANH, tanh(V), TANH_SLOPE(V))
 PLAIN(gelu, "x times the normal distribution function", GELU, V *NORMAL_CDF(V),
       NORMAL_CDF(V) + V * exp(-0.5 * V * V) / ROOT_TWO_PI)
+PLAIN(gelu_tanh, "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))): close to gelu", GELU_TANH,
+      V *logistic(ROOT_8_OVER_PI *(V + CUBIC * V * V * V)),
+      logistic(ROOT_8_OVER_PI *(V + CUBIC * V * V * V)) +
+          V * ROOT_8_OVER_PI * (1 + 3 * CUBIC * V * V) * logistic(ROOT_8_OVER_PI * (V + CUBIC * V * V * V)) *
+              logistic(-ROOT_8_OVER_PI * (V + CUBIC * V * V * V)))
 PLAIN(silu, "x times sigmoid of x", SILU, V *logistic(V), logistic(V) * (1 + V * logistic(-V)))
 PLAIN(softplus, "log(1 + e^x)", SOFTPLUS, fmax(V, 0) + log1p(exp(-fabs(V))), logistic(V))
 PLAIN(exp, "e^x", EXP, exp(V), exp(V))

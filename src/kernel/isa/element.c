@@ -53,6 +53,28 @@ TERN_INLINE vf gelu_of(vf x)
                        y);
 }
 
+/* sqrt(2/pi) (x + 0.044715 x^3), doubled: x times its sigmoid is x/2 (1 + tanh) */
+TERN_INLINE vf gelu_tanh_inside(vf x)
+{
+    return x * tern_fma(x * x, tern_all(0x1.2444f2p-4f), tern_all(0x1.988454p0f));
+}
+
+TERN_INLINE vf gelu_tanh_of(vf x)
+{
+    vf y = x * tern_sigmoid_of(gelu_tanh_inside(x));
+    return tern_choose(x < tern_all(-15), tern_choose(x == tern_all(-INFINITY), tern_all(NAN), -tern_all(0)),
+                       y);
+}
+
+TERN_INLINE vf gelu_tanh_slope(vf x)
+{
+    vf s = tern_sigmoid_of(gelu_tanh_inside(x));
+    vf inside = tern_fma(x * x, tern_all(0x1.b6676cp-3f), tern_all(0x1.988454p0f));
+    vf slope = s * tern_fma(x * inside, tern_all(1) - s, tern_all(1));
+    return tern_choose(tern_magnitude(x) > tern_all(15),
+                       tern_choose(x > tern_all(0), tern_all(1), tern_all(0)), slope);
+}
+
 /* sech^2: 4 e^-2|x| / (1 + e^-2|x|)^2 */
 TERN_INLINE vf tanh_slope(vf x)
 {
@@ -129,6 +151,8 @@ ELEMENT(tanh, 1, tern_tanh_of(a))
 ELEMENT(tanh_grad, 2, tanh_slope(a) * b)
 ELEMENT(gelu, 1, gelu_of(a))
 ELEMENT(gelu_grad, 2, gelu_slope(a) * b)
+ELEMENT(gelu_tanh, 1, gelu_tanh_of(a))
+ELEMENT(gelu_tanh_grad, 2, gelu_tanh_slope(a) * b)
 ELEMENT(silu, 1, a *tern_sigmoid_of(a))
 ELEMENT(silu_grad, 2, silu_slope(a) * b)
 ELEMENT(softplus, 1, softplus_of(a))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""generate.py LOGITS: writes tiny.gguf, a decoder of two layers with random weights in f32, and logits.f32, what llama.cpp makes of
-TOKENS with it, [tokens, vocabulary].  LOGITS is logits.cpp of this folder, built against llama.cpp; needs numpy and gguf (PyPI).  The
-committed files were made with llama.cpp as shipped by llama-cpp-python 0.3.36."""
+"""generate.py LOGITS: writes <name>.gguf, small decoders with random weights in f32, and <name>.f32, what llama.cpp makes of TOKENS with
+each, [tokens, vocabulary].  LOGITS is logits.cpp of this folder, built against llama.cpp; needs numpy and gguf (PyPI).  The committed
+files were made with llama.cpp as shipped by llama-cpp-python 0.3.36."""
 import os
 import subprocess
 import sys
@@ -11,43 +11,67 @@ import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOKENS = [3, 17, 0, 47, 17, 21, 5, 5, 40, 2, 11, 30]
-LAYERS, WIDTH, HEADS, GROUPS, HIDDEN, VOCABULARY = 2, 32, 4, 2, 64, 48
-
-path = os.path.join(HERE, "tiny.gguf")
-rng = np.random.default_rng(4)
-w = gguf.GGUFWriter(path, "llama")
-w.add_context_length(64)
-w.add_embedding_length(WIDTH)
-w.add_block_count(LAYERS)
-w.add_feed_forward_length(HIDDEN)
-w.add_head_count(HEADS)
-w.add_head_count_kv(GROUPS)
-w.add_layer_norm_rms_eps(1e-5)
-w.add_rope_freq_base(10000.0)
-w.add_rope_dimension_count(WIDTH // HEADS)
-w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-w.add_rope_scaling_factor(2.0)
-w.add_vocab_size(VOCABULARY)
-w.add_tokenizer_model("no_vocab")
+VOCABULARY = 48
 
 
-def random(*shape):
-    return (rng.standard_normal(shape) * 0.4).astype(np.float32)
+def make(name, architecture, layers, width, heads, groups, head, hidden, more):
+    path = os.path.join(HERE, name + ".gguf")
+    rng = np.random.default_rng(4)
+    w = gguf.GGUFWriter(path, architecture)
+    w.add_context_length(64)
+    w.add_embedding_length(width)
+    w.add_block_count(layers)
+    w.add_feed_forward_length(hidden)
+    w.add_head_count(heads)
+    w.add_head_count_kv(groups)
+    w.add_layer_norm_rms_eps(1e-5)
+    w.add_rope_freq_base(10000.0)
+    gemma = architecture == "gemma3"
+    if gemma:
+        w.add_key_length(head)
+        w.add_value_length(head)
+        w.add_sliding_window(4)
+    else:
+        w.add_rope_dimension_count(head)
+    more(w)
+    w.add_vocab_size(VOCABULARY)
+    w.add_tokenizer_model("no_vocab")
+
+    def random(*shape):
+        return (rng.standard_normal(shape) * 0.4).astype(np.float32)
+
+    w.add_tensor("token_embd.weight", random(VOCABULARY, width))
+    w.add_tensor("output_norm.weight", 1 + random(width))
+    if not gemma:
+        w.add_tensor("output.weight", random(VOCABULARY, width))
+    for layer in range(layers):
+        p = f"blk.{layer}."
+        for norm in ("attn_norm", "ffn_norm") + (("post_attention_norm", "post_ffw_norm") if gemma else ()):
+            w.add_tensor(p + norm + ".weight", 1 + random(width))
+        for norm in ("attn_q_norm", "attn_k_norm") if gemma else ():
+            w.add_tensor(p + norm + ".weight", 1 + random(head))
+        for tensor, shape in {"attn_q": (heads * head, width), "attn_k": (groups * head, width), "attn_v": (groups * head, width),
+                              "attn_output": (width, heads * head), "ffn_gate": (hidden, width), "ffn_up": (hidden, width),
+                              "ffn_down": (width, hidden)}.items():
+            w.add_tensor(p + tensor + ".weight", random(*shape))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    subprocess.run([sys.argv[1], path, os.path.join(HERE, name + ".f32")] + [str(t) for t in TOKENS], check=True)
 
 
-w.add_tensor("token_embd.weight", random(VOCABULARY, WIDTH))
-w.add_tensor("output_norm.weight", 1 + random(WIDTH))
-w.add_tensor("output.weight", random(VOCABULARY, WIDTH))
-for layer in range(LAYERS):
-    p = f"blk.{layer}."
-    for name in ("attn_norm", "ffn_norm"):
-        w.add_tensor(p + name + ".weight", 1 + random(WIDTH))
-    kv = WIDTH // HEADS * GROUPS
-    for name, shape in {"attn_q": (WIDTH, WIDTH), "attn_k": (kv, WIDTH), "attn_v": (kv, WIDTH), "attn_output": (WIDTH, WIDTH),
-                        "ffn_gate": (HIDDEN, WIDTH), "ffn_up": (HIDDEN, WIDTH), "ffn_down": (WIDTH, HIDDEN)}.items():
-        w.add_tensor(p + name + ".weight", random(*shape))
-w.write_header_to_file()
-w.write_kv_data_to_file()
-w.write_tensors_to_file()
-w.close()
-subprocess.run([sys.argv[1], path, os.path.join(HERE, "logits.f32")] + [str(t) for t in TOKENS], check=True)
+def linear(w):
+    w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    w.add_rope_scaling_factor(2.0)
+
+
+def yarn(w):
+    w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    w.add_rope_scaling_factor(4.0)
+    w.add_rope_scaling_orig_ctx_len(16)
+
+
+make("llama", "llama", 2, 32, 4, 2, 8, 64, linear)
+make("llama-yarn", "llama", 2, 32, 4, 2, 8, 64, yarn)
+make("gemma3", "gemma3", 6, 16, 2, 1, 16, 32, lambda w: None)

@@ -1,0 +1,189 @@
+/* The layers of transformers, with weights that lie in the model's file. */
+#include "llm/transformer.h"
+
+#include "op/norm.h"
+#include "op/op.h"
+
+/* "blk.<layer>.<name>.<part>" */
+typedef struct tern_weight_name {
+    char text[96];
+} tern_weight_name;
+
+static tern_weight_name name_of(int layer, const char *name, const char *part)
+{
+    tern_weight_name n;
+    if (layer < 0)
+        snprintf(n.text, sizeof n.text, "%s.%s", name, part);
+    else
+        snprintf(n.text, sizeof n.text, "blk.%d.%s.%s", layer, name, part);
+    return n;
+}
+
+/* A tensor that the graph may know already: a table that is input and output. */
+static tern_value named(tern_graph *g, const tern_transformer *t, const char *name, tern_shape shape,
+                        bool needed)
+{
+    const tern_tensor *w = tern_weights_find(t->weights, name);
+    char a[96], b[96];
+    if (!w) return needed ? tern_graph_fail(g, "the model has no tensor \"%s\"", name) : (tern_value){0};
+    tern_value known = tern_find_value(g, name);
+    if (known.id) return known;
+    if (!tern_shape_equal(&w->shape, &shape))
+        return tern_graph_fail(g, "tensor \"%s\" is %s, expected %s", name, tern_shape_text(a, &w->shape),
+                               tern_shape_text(b, &shape));
+    return tern_weight(g, name, w->dtype, shape);
+}
+
+tern_value tern_file_weight(tern_graph *g, const tern_transformer *t, int layer, const char *name,
+                            tern_shape shape, bool needed)
+{
+    return named(g, t, name_of(layer, name, "weight").text, shape, needed);
+}
+
+/* Small tensors take part in f32; where they are stored otherwise that is done once, before the first run. */
+static tern_value as_f32(tern_graph *g, tern_value x)
+{
+    return !x.id || tern_dtype_of_value(g, x) == TERN_F32 ? x : tern_cast(g, x, TERN_F32);
+}
+
+static tern_value bias_of(tern_graph *g, const tern_transformer *t, int layer, const char *name, int64_t out)
+{
+    return as_f32(g, named(g, t, name_of(layer, name, "bias").text, TERN_SHAPE(out), false));
+}
+
+static int64_t columns(const tern_graph *g, tern_value x)
+{
+    tern_shape s = tern_shape_of(g, x);
+    return s.rank ? s.dim[s.rank - 1] : 0;
+}
+
+tern_value tern_project(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,
+                        int out)
+{
+    tern_value w = tern_file_weight(g, t, layer, name, TERN_SHAPE(out, columns(g, x)), true);
+    return tern_multiply_weight(g, x, w, bias_of(g, t, layer, name, out));
+}
+
+static tern_value normed(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,
+                         bool centre)
+{
+    int64_t width = columns(g, x);
+    tern_value w = as_f32(g, tern_file_weight(g, t, layer, name, TERN_SHAPE(width), true));
+    tern_value b = bias_of(g, t, layer, name, width);
+    x = tern_apply(g, &tern_op_normalise, &(tern_normalise_op){t->epsilon, centre}, &x, 1, NULL);
+    x = tern_multiply(g, x, w);
+    return b.id ? tern_add(g, x, b) : x;
+}
+
+tern_value tern_scaled_rms(tern_graph *g, const tern_transformer *t, tern_value x, int layer,
+                           const char *name)
+{
+    return normed(g, t, x, layer, name, false);
+}
+
+tern_value tern_scaled_norm(tern_graph *g, const tern_transformer *t, tern_value x, int layer,
+                            const char *name)
+{
+    return normed(g, t, x, layer, name, true);
+}
+
+bool tern_slides(const tern_transformer *t, int layer)
+{
+    return t->window > 0 && (t->period == 0 || (layer + 1) % t->period != 0);
+}
+
+tern_value tern_embed_tokens(tern_graph *g, const tern_transformer *t, const tern_feed *feed)
+{
+    tern_value table = tern_file_weight(g, t, -1, "token_embd", TERN_SHAPE(t->vocabulary, t->width), true);
+    return tern_embedding(g, feed->tokens, table);
+}
+
+tern_value tern_file_angles(tern_graph *g, const tern_transformer *t, const tern_feed *feed, double base)
+{
+    tern_angles_args args = t->angles;
+    if (base > 0) args = (tern_angles_args){.dims = args.dims, .base = base, .scale = 1, .magnitude = 1};
+    tern_value divisors =
+        base > 0 ? (tern_value){0}
+                 : as_f32(g, tern_file_weight(g, t, -1, "rope_freqs", TERN_SHAPE(args.dims / 2), false));
+    return tern_angles_with(g, feed->positions, divisors, args);
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------------ */
+
+/* Columns first .. of x as heads, [S,heads,head_width], normed by `norm` where the file has it. */
+static tern_value heads_of(tern_graph *g, const tern_transformer *t, tern_value x, int layer,
+                           const char *norm, int heads)
+{
+    x = tern_reshape(g, x, TERN_SHAPE(tern_shape_of(g, x).dim[0], heads, t->head_width));
+    bool has = norm && tern_weights_find(t->weights, name_of(layer, norm, "weight").text);
+    return has ? tern_scaled_rms(g, t, x, layer, norm) : x;
+}
+
+/* x [S,groups,head_width] at its positions in the cache of the layer */
+static tern_value remember(tern_graph *g, const tern_transformer *t, const tern_feed *feed, tern_value x,
+                           int layer, const char *what)
+{
+    char name[64];
+    snprintf(name, sizeof name, "blk.%d.%s", layer, what);
+    tern_value state = tern_state(g, name, feed->cache, TERN_SHAPE(feed->rows, t->groups, t->head_width),
+                                  (tern_init){TERN_INIT_ZERO, 0}, true);
+    tern_value next = tern_put_rows(g, state, x, feed->positions);
+    tern_next(g, state, next);
+    return next;
+}
+
+tern_value tern_self_attention(tern_graph *g, const tern_transformer *t, const tern_feed *feed, tern_value x,
+                               int layer, tern_value angles)
+{
+    int wide = t->heads * t->head_width, narrow = t->groups * t->head_width;
+    tern_value q, k, v;
+    if (tern_weights_find(t->weights, name_of(layer, "attn_qkv", "weight").text)) {
+        tern_value all = tern_project(g, t, x, layer, "attn_qkv", wide + 2 * narrow);
+        q = tern_slice(g, all, 1, 0, wide);
+        k = tern_slice(g, all, 1, wide, narrow);
+        v = tern_slice(g, all, 1, wide + narrow, narrow);
+    } else {
+        q = tern_project(g, t, x, layer, "attn_q", wide);
+        k = tern_project(g, t, x, layer, "attn_k", narrow);
+        v = tern_project(g, t, x, layer, "attn_v", narrow);
+    }
+    q = heads_of(g, t, q, layer, "attn_q_norm", t->heads);
+    k = heads_of(g, t, k, layer, "attn_k_norm", t->groups);
+    v = heads_of(g, t, v, layer, NULL, t->groups);
+    if (angles.id) {
+        q = tern_rotate(g, q, angles, t->adjacent);
+        k = tern_rotate(g, k, angles, t->adjacent);
+    }
+    k = remember(g, t, feed, k, layer, "keys");
+    v = remember(g, t, feed, v, layer, "values");
+    x = tern_attend(g, q, k, v, feed->positions, .scale = t->scale, .cap = t->cap,
+                    .window = tern_slides(t, layer) ? t->window : 0);
+    return tern_project(g, t, tern_reshape(g, x, TERN_SHAPE(-1, wide)), layer, "attn_output", t->width);
+}
+
+/* ---- feed-forward layers -------------------------------------------------------------------------------------------- */
+
+tern_value tern_gated_layer(tern_graph *g, const tern_transformer *t, tern_value x, int layer, tern_curve *f)
+{
+    tern_value gate, up;
+    if (tern_weights_find(t->weights, name_of(layer, "ffn_gate", "weight").text)) {
+        gate = tern_project(g, t, x, layer, "ffn_gate", t->hidden);
+        up = tern_project(g, t, x, layer, "ffn_up", t->hidden);
+    } else {
+        tern_value both = tern_project(g, t, x, layer, "ffn_up", 2 * t->hidden);
+        gate = tern_slice(g, both, 1, 0, t->hidden);
+        up = tern_slice(g, both, 1, t->hidden, t->hidden);
+    }
+    return tern_project(g, t, tern_multiply(g, f(g, gate), up), layer, "ffn_down", t->width);
+}
+
+tern_value tern_last_layer(tern_graph *g, const tern_transformer *t, tern_value x)
+{
+    tern_shape shape = TERN_SHAPE(t->vocabulary, t->width);
+    tern_value head = tern_file_weight(g, t, -1, "output", shape, false);
+    if (!head.id) head = tern_file_weight(g, t, -1, "token_embd", shape, true);
+    x = tern_multiply_weight(g, x, head, bias_of(g, t, -1, "output", t->vocabulary));
+    if (t->last_cap <= 0) return x;
+    x = tern_tanh(g, tern_multiply(g, x, tern_scalar(g, 1 / t->last_cap)));
+    return tern_multiply(g, x, tern_scalar(g, t->last_cap));
+}
