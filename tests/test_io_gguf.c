@@ -138,7 +138,7 @@ static void test_every_format(void **state)
         } else {
             assert_error(tern_gguf_write("one.gguf", &content), TERN_FAILED, "which GGUF lacks");
         }
-        if (tern_dtype_of((tern_dtype)d)->unpack && tern_gguf_has((tern_dtype)d)) {
+        if (tern_dtype_of((tern_dtype)d)->unpack && tern_gguf_has((tern_dtype)d) && d != TERN_NF4) {
             t.shape = TERN_SHAPE(2, 255);
             assert_error(tern_gguf_write("one.gguf", &content), TERN_FAILED, "no whole blocks");
         }

@@ -202,9 +202,9 @@ static void test_memory(void **state)
 
 /* ---- products with packed weights -------------------------------------------------------------------------------- */
 
-static const tern_dtype formats[] = {TERN_F16,  TERN_BF16, TERN_Q4_0, TERN_Q4_1,   TERN_Q5_0,
-                                     TERN_Q5_1, TERN_Q8_0, TERN_Q2_K, TERN_Q3_K,   TERN_Q4_K,
-                                     TERN_Q5_K, TERN_Q6_K, TERN_NF4,  TERN_TERNARY};
+static const tern_dtype formats[] = {TERN_F16,  TERN_BF16, TERN_Q4_0, TERN_Q4_1,    TERN_Q5_0,
+                                     TERN_Q5_1, TERN_Q8_0, TERN_Q2_K, TERN_Q3_K,    TERN_Q4_K,
+                                     TERN_Q5_K, TERN_Q6_K, TERN_NF4,  TERN_TERNARY, TERN_NF4X2};
 
 /* x in 8 bits by its definition: see kernel/packed.h. */
 static void round_by_definition(const float *x, int64_t k, int block, double *out)
@@ -221,7 +221,8 @@ static void round_by_definition(const float *x, int64_t k, int block, double *ou
 
 static void check_product(tern_dtype dtype, tern_rng rng, uint64_t *drawn, tern_pool *pool)
 {
-    int block = 0, unit = tern_dtype_of(dtype)->block < 32 ? 1 : tern_dtype_of(dtype)->block;
+    bool flat = dtype == TERN_NF4 || dtype == TERN_NF4X2;
+    int block = 0, unit = flat || tern_dtype_of(dtype)->block < 32 ? 1 : tern_dtype_of(dtype)->block;
     int64_t rows = 1 + (int64_t)tern_rng_below(rng, (*drawn)++, 9),
             n = 1 + (int64_t)tern_rng_below(rng, (*drawn)++, 70);
     int64_t k = unit * (1 + (int64_t)tern_rng_below(rng, (*drawn)++, unit == 256 ? 5 : unit == 1 ? 300 : 30));
@@ -287,7 +288,7 @@ static void test_packed_products(void **state)
         uint64_t drawn = 0;
         if (!usable) continue;
         assert_ok(tern_isa_select(name));
-        for (int round = 0; round < 210; round++)
+        for (int round = 0; round < 225; round++)
             check_product(formats[round % (int)TERN_COUNT(formats)], rng, &drawn, pool);
     }
     assert_ok(tern_isa_select(NULL));

@@ -1,12 +1,22 @@
-/* tern convert: a trained net of ReLUs becomes a spiking one, in a run folder of its own. */
-#include "cli/cli.h"
+/* tern convert: a trained net of ReLUs becomes a spiking one, in a run folder of its own; a language model changes its number
+ * format (convert_model.c). */
+#include "cli/convert_model.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
 static const tern_cli_option options[] = {
     {"to", 0, TERN_PICK, "FORM", "snn", "what it becomes", "snn"},
-    {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder of the spiking net (default RUN-snn)", NULL},
+    {"out", 'o', TERN_TEXT, "PATH", NULL,
+     "run folder of the spiking net (default RUN-snn); with --format the new file, .gguf or .safetensors",
+     NULL},
+    {"format", 0, TERN_TEXT, "NAME", NULL,
+     "of a model file: f32, f16, bf16, q4_0 .. q6_K, ternary, nf4, nf4x2 (nf4 with 8-bit scales), "
+     "int8-outlier",
+     NULL},
+    {"lossy", 0, TERN_FLAG, NULL, NULL, "with --format: what has lost precision already may lose more", NULL},
+    {"outlier-threshold", 0, TERN_NUMBER, "A", "6",
+     "with --format int8-outlier: inputs of this magnitude go around the bytes; 0: none do", "0.."},
     {"timesteps", 'T', TERN_WHOLE, "N", "5", "time steps of the spiking net", "1..1000"},
     {"threshold-percentile", 0, TERN_NUMBER, "P", "90",
      "threshold of a layer: this percentile of the currents into it", "0..100"},
@@ -163,9 +173,17 @@ static tern_status convert(tern_convert_job *job)
     return keep(job, &test);
 }
 
+/* Options of one use don't go with the other. */
+static const tern_exclusion exclusions[] = {
+    {"format", "to", "a model file keeps its net"},
+    {"format", "timesteps", "a model file has no time steps"},
+    {0},
+};
+
 static tern_status run_convert(tern_cli *cli)
 {
     tern_convert_job job = {.cli = cli};
+    if (tern_cli_has(cli, "format")) return tern_convert_model(cli);
     TERN_TRY(tern_subject_open(&job.from, cli, cli->arguments[0]));
     tern_status status = check(&job);
     if (status == TERN_OK) status = copy_parameters(&job);
@@ -183,12 +201,15 @@ static tern_status run_convert(tern_cli *cli)
 
 const tern_command tern_command_convert = {
     .name = "convert",
-    .about = "make a spiking net of a trained one: norms into weights, thresholds calibrated",
-    .usage = "RUN",
+    .about = "make a spiking net of a trained one, or write a model file in another number format",
+    .usage = "RUN | MODEL",
     .more = "tern train vgg -o run/vgg                       # with ReLU\n"
             "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
-            "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir",
+            "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
+            "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
+            "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .run = run_convert,

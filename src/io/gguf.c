@@ -10,21 +10,31 @@
 
 #define MOST 1000000 /* tensors, and entries */
 
-/* ggml's numbers of number formats; what Tern can't read has a name all the same. */
+/* ggml's numbers of number formats; what Tern can't read has a name all the same.  ggml has none for nf4: the numbers from
+ * 1064 on are Tern's own, and other programs refuse them. */
 static const struct {
     uint32_t number;
     const char *name;
     int dtype; /* -1: none */
 } types[] = {
-    {0, "f32", TERN_F32},    {1, "f16", TERN_F16},    {2, "q4_0", TERN_Q4_0},      {3, "q4_1", TERN_Q4_1},
-    {6, "q5_0", TERN_Q5_0},  {7, "q5_1", TERN_Q5_1},  {8, "q8_0", TERN_Q8_0},      {9, "q8_1", -1},
-    {10, "q2_K", TERN_Q2_K}, {11, "q3_K", TERN_Q3_K}, {12, "q4_K", TERN_Q4_K},     {13, "q5_K", TERN_Q5_K},
-    {14, "q6_K", TERN_Q6_K}, {15, "q8_K", -1},        {16, "iq2_xxs", -1},         {17, "iq2_xs", -1},
-    {18, "iq3_xxs", -1},     {19, "iq1_s", -1},       {20, "iq4_nl", -1},          {21, "iq3_s", -1},
-    {22, "iq2_s", -1},       {23, "iq4_xs", -1},      {24, "i8", TERN_I8},         {25, "i16", TERN_I16},
-    {26, "i32", TERN_I32},   {27, "i64", -1},         {28, "f64", TERN_F64},       {29, "iq1_m", -1},
-    {30, "bf16", TERN_BF16}, {34, "tq1_0", -1},       {35, "tq2_0", TERN_TERNARY}, {39, "mxfp4", -1},
-    {40, "nvfp4", -1},       {41, "q1_0", -1},
+    {0, "f32", TERN_F32},        {1, "f16", TERN_F16},
+    {2, "q4_0", TERN_Q4_0},      {3, "q4_1", TERN_Q4_1},
+    {6, "q5_0", TERN_Q5_0},      {7, "q5_1", TERN_Q5_1},
+    {8, "q8_0", TERN_Q8_0},      {9, "q8_1", -1},
+    {10, "q2_K", TERN_Q2_K},     {11, "q3_K", TERN_Q3_K},
+    {12, "q4_K", TERN_Q4_K},     {13, "q5_K", TERN_Q5_K},
+    {14, "q6_K", TERN_Q6_K},     {15, "q8_K", -1},
+    {16, "iq2_xxs", -1},         {17, "iq2_xs", -1},
+    {18, "iq3_xxs", -1},         {19, "iq1_s", -1},
+    {20, "iq4_nl", -1},          {21, "iq3_s", -1},
+    {22, "iq2_s", -1},           {23, "iq4_xs", -1},
+    {24, "i8", TERN_I8},         {25, "i16", TERN_I16},
+    {26, "i32", TERN_I32},       {27, "i64", -1},
+    {28, "f64", TERN_F64},       {29, "iq1_m", -1},
+    {30, "bf16", TERN_BF16},     {34, "tq1_0", -1},
+    {35, "tq2_0", TERN_TERNARY}, {39, "mxfp4", -1},
+    {40, "nvfp4", -1},           {41, "q1_0", -1},
+    {1064, "nf4", TERN_NF4},     {1065, "nf4x2", TERN_NF4X2},
 };
 
 bool tern_gguf_type(tern_dtype dtype, uint32_t *number)
@@ -41,6 +51,11 @@ bool tern_gguf_has(tern_dtype dtype)
 {
     uint32_t number;
     return tern_gguf_type(dtype, &number);
+}
+
+bool tern_gguf_flat(tern_dtype dtype)
+{
+    return dtype == TERN_NF4 || dtype == TERN_NF4X2;
 }
 
 static const struct {
@@ -215,7 +230,7 @@ static tern_status read_tensor(tern_cursor *c, int i)
     TERN_TRY(read_number(c, 8, name, &c->offsets[i]));
     const tern_dtype_info *info = tern_dtype_of(t->dtype);
     int64_t row = t->shape.rank ? t->shape.dim[t->shape.rank - 1] : 1;
-    if (row % info->block)
+    if (row % info->block && !tern_gguf_flat(t->dtype))
         return tern_fail(TERN_FAILED,
                          "%s: tensor \"%s\": rows of %lld elements are no whole blocks of %s (%d)", c->name,
                          name, (long long)row, info->name, info->block);

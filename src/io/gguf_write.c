@@ -48,7 +48,7 @@ static tern_status put_header(tern_text *out, const tern_gguf_content *c, const 
         if (!tern_gguf_type(t->dtype, &type))
             return tern_fail(TERN_FAILED, "%s: tensor \"%s\" is %s, which GGUF lacks: choose another format",
                              path, c->names[i], info->name);
-        if (t->shape.rank && t->shape.dim[t->shape.rank - 1] % info->block)
+        if (t->shape.rank && t->shape.dim[t->shape.rank - 1] % info->block && !tern_gguf_flat(t->dtype))
             return tern_fail(
                 TERN_FAILED, "%s: tensor \"%s\": rows of %lld elements are no whole blocks of %s (%d)", path,
                 c->names[i], (long long)t->shape.dim[t->shape.rank - 1], info->name, info->block);

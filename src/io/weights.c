@@ -296,6 +296,7 @@ tern_status tern_weights_open(tern_weights *weights, const char *path)
     bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
     bool folder = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
     tern_status status = folder ? open_folder(&w, path) : json ? open_shards(&w, path) : open_file(&w, path);
+    if (status == TERN_OK) status = tern_weights_restore_metas(&w);
     if (status == TERN_OK) status = tern_weights_check_names(&w, path);
     if (status == TERN_OK)
         *weights = w;

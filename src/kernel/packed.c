@@ -3,6 +3,8 @@
 
 #include "kernel/table.h"
 
+#include "tensor/packed.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -110,9 +112,17 @@ static void bytes_row(const tern_packed_job *j, int64_t n, const uint8_t *w)
     }
 }
 
-/* Elements [first, first + count) of a row of W, whole blocks or single halves. */
+/* Elements [first, first + count) of W, whole blocks, single halves, or any of the formats that run on from row to row. */
 static void unpack(tern_dtype dtype, const uint8_t *w, int64_t first, int64_t count, float *out)
 {
+    if (dtype == TERN_NF4) {
+        tern_nf4_part(w, first, count, out);
+        return;
+    }
+    if (dtype == TERN_NF4X2) {
+        tern_nf4x2_part(w, first, count, out);
+        return;
+    }
     const tern_dtype_info *info = tern_dtype_of(dtype);
     const uint16_t *halves = (const uint16_t *)(const void *)w + first;
     if (info->unpack)
@@ -123,13 +133,13 @@ static void unpack(tern_dtype dtype, const uint8_t *w, int64_t first, int64_t co
             out[i] = dtype == TERN_F16 ? tern_f16_to_f32(halves[i]) : tern_bf16_to_f32(halves[i]);
 }
 
-static void float_row(const tern_packed_job *j, int64_t n, const uint8_t *w)
+static void float_row(const tern_packed_job *j, int64_t n)
 {
     const tern_packed_product *p = j->p;
     float part[UNPACKED], y[TERN_PACKED_ROWS];
     for (int64_t first = 0; first < p->k; first += UNPACKED) {
         int64_t count = p->k - first < UNPACKED ? p->k - first : UNPACKED;
-        unpack(p->dtype, w, first, count, part);
+        unpack(p->dtype, p->w, n * p->k + first, count, part);
         for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
             int rows = rows_from(p, row);
             tern_kernels_get()->float_dot(count, part, p->x + row * p->k + first, p->k, rows, y);
@@ -144,16 +154,15 @@ static void product_task(void *context, int64_t task, int thread)
 {
     const tern_packed_job *j = context;
     const tern_packed_product *p = j->p;
-    size_t bytes = tern_bytes_of(p->dtype, p->k);
+    size_t bytes = j->dot ? tern_bytes_of(p->dtype, p->k) : 0;
     int64_t first = task * j->rows_per_task,
             last = first + j->rows_per_task < p->n ? first + j->rows_per_task : p->n;
     (void)thread;
     for (int64_t n = first; n < last; n++) {
-        const uint8_t *w = (const uint8_t *)p->w + (size_t)n * bytes;
         if (j->dot)
-            bytes_row(j, n, w);
+            bytes_row(j, n, (const uint8_t *)p->w + (size_t)n * bytes);
         else
-            float_row(j, n, w);
+            float_row(j, n);
     }
 }
 

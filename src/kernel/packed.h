@@ -5,7 +5,8 @@
 #include "kernel/kernel.h"
 #include "tensor/tensor.h"
 
-/* y[rows,n] = x[rows,k] W[n,k]^T + bias.  W is packed (or f16, bf16) with rows of whole blocks, k a multiple of 32.
+/* y[rows,n] = x[rows,k] W[n,k]^T + bias.  W is packed (or f16, bf16) with rows of whole blocks, k a multiple of 32;
+ * blocks of nf4 and nf4x2 run on from row to row, with any k.
  *
  * Where the instruction set multiplies bytes and the format's levels are small integers, x is first rounded to 8 bits as
  * llama.cpp does it: blocks of 32 with scales in half precision, or of 256 for the formats with two levels of scales; a sum of

@@ -132,8 +132,9 @@ static bool packed_matches(const tern_call *call)
     const tern_dtype_info *info = tern_dtype_of(w->dtype);
     bool small = info->unpack || w->dtype == TERN_F16 || w->dtype == TERN_BF16;
     bool bias = call->nin < 3 || call->in[2].dtype == TERN_F32;
-    return call->in[0].dtype == TERN_F32 && small && bias && info->block <= 256 && w->shape.dim[1] > 0 &&
-           w->shape.dim[1] % info->block == 0;
+    bool flat = w->dtype == TERN_NF4 || w->dtype == TERN_NF4X2;
+    return call->in[0].dtype == TERN_F32 && small && bias && w->shape.dim[1] > 0 &&
+           (flat || w->shape.dim[1] % info->block == 0);
 }
 
 static tern_packed_product packed_product(const tern_call *call)

@@ -70,6 +70,17 @@ static void nf4_pack(void *block, const float *in)
 }
 TERN_PACKED(nf4, BLOCK, 4 + BLOCK / 2)
 
+void tern_nf4_part(const void *storage, int64_t first, int64_t count, float *out)
+{
+    for (int64_t i = first, end = first + count; i < end;) {
+        const uint8_t *b = (const uint8_t *)storage + i / BLOCK * (4 + BLOCK / 2);
+        int64_t stop = (i / BLOCK + 1) * BLOCK < end ? (i / BLOCK + 1) * BLOCK : end;
+        float most;
+        memcpy(&most, b, 4);
+        for (; i < stop; i++) *out++ = levels[get_level(b + 4, i % BLOCK)] * most;
+    }
+}
+
 /* ---- nf4x2: 256 such blocks, their magnitudes in 8 bits: [scale f32][mean f32][code u8 x 256][indices] ------------ */
 
 /* The codes of "dynamic" 8-bit numbers in ascending order: sign, decade 10^(i-6), linear fraction in 2^i steps; zero is
@@ -119,6 +130,18 @@ void tern_nf4x2_unpack(const void *block, float *out)
         float most = dynamic(head.codes[b]) * head.scale + head.mean;
         for (int i = b * BLOCK; i < (b + 1) * BLOCK; i++)
             out[i] = levels[get_level((const uint8_t *)block + sizeof head, i)] * most;
+    }
+}
+
+void tern_nf4x2_part(const void *storage, int64_t first, int64_t count, float *out)
+{
+    tern_nf4x2 head;
+    for (int64_t i = first, end = first + count; i < end;) {
+        const uint8_t *group = (const uint8_t *)storage + i / GROUP * GROUP_BYTES;
+        int64_t stop = (i / BLOCK + 1) * BLOCK < end ? (i / BLOCK + 1) * BLOCK : end;
+        if (i == first || i % GROUP == 0) memcpy(&head, group, sizeof head);
+        float most = dynamic(head.codes[i % GROUP / BLOCK]) * head.scale + head.mean;
+        for (; i < stop; i++) *out++ = levels[get_level(group + sizeof head, i % GROUP)] * most;
     }
 }
 

@@ -49,6 +49,10 @@ float tern_fit_affine(const float *x, int n, int high, uint8_t *q, float *offset
 /* The nearest q in low..high to x / scale, for all; scale 0 gives 0.  Returns the squared error of scale*q - offset. */
 double tern_fit_levels(const float *x, int n, float scale, float offset, int low, int high, int8_t *q);
 
+/* Elements [first, first + count) of nf4 and nf4x2, whose blocks run on from row to row. */
+void tern_nf4_part(const void *storage, int64_t first, int64_t count, float *out);
+void tern_nf4x2_part(const void *storage, int64_t first, int64_t count, float *out);
+
 static inline float tern_load_f16(const void *bytes)
 {
     const uint8_t *p = bytes;
