@@ -487,6 +487,7 @@ typedef struct tern_net {
     /* Where in the parameter struct a tern_delta_parameters begins, or 0: what is built gets a delta activation layer before
      * each product. */
     size_t delta;
+    size_t regroup; /* the same for a tern_regroup: depthwise convolutions become group convolutions */
 } tern_net;
 
 /* Parameters of inserted delta activation layers. */
@@ -495,7 +496,16 @@ typedef struct tern_delta_parameters {
     double start;
 } tern_delta_parameters;
 
-/* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers. */
+/* Channels of a group in the convolutions that were depthwise: a layer takes the largest divisor of its channels that is not
+ * above `group`, or, where each[i] > 0, above that for the i-th of them. */
+#define TERN_REGROUP_LAYERS 64
+typedef struct tern_regroup {
+    int group; /* 1: as they are */
+    int each[TERN_REGROUP_LAYERS];
+} tern_regroup;
+
+/* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers;
+ * NET-regroup is NET with group convolutions for depthwise ones. */
 const tern_net *tern_net_find(const char *name);
 const tern_net *tern_net_at(int index); /* NULL behind the last */
 /* Parameter structs: tern_take-n by open, set by name (fails with the known names), released by tern_net_free. */

@@ -5,12 +5,14 @@
 
 #include <string.h>
 
-#define DECLARE(id) extern const tern_net tern_net_##id, tern_net_##id##_delta;
+#define DECLARE(id) extern const tern_net tern_net_##id, tern_net_##id##_delta, tern_net_##id##_regroup;
 TERN_NETS(DECLARE)
-#define LIST(id)       &tern_net_##id,
-#define LIST_DELTA(id) &tern_net_##id##_delta,
+#define LIST(id)         &tern_net_##id,
+#define LIST_DELTA(id)   &tern_net_##id##_delta,
+#define LIST_REGROUP(id) &tern_net_##id##_regroup,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
 static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
+static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
 
 const tern_net *tern_net_at(int index)
 {
@@ -23,6 +25,8 @@ const tern_net *tern_net_find(const char *name)
         if (strcmp(nets[i]->name, name) == 0) return nets[i];
     for (int i = 0; delta_nets[i]; i++)
         if (!delta_nets[i]->spiking && strcmp(delta_nets[i]->name, name) == 0) return delta_nets[i];
+    for (int i = 0; regroup_nets[i]; i++)
+        if (strcmp(regroup_nets[i]->name, name) == 0) return regroup_nets[i];
     return NULL;
 }
 

@@ -50,6 +50,13 @@
         "delta-start", true, offsetof(struct id##_delta, delta.start), 0.1, "their steps at the beginning"   \
     }
 
+/* The parameter that NET-regroup has besides those of NET. */
+#define REGROUP_OPTION(id)                                                                                   \
+    {                                                                                                        \
+        "group", false, offsetof(struct id##_regroup, regroup.group), 4,                                     \
+            "channels that see each other in what were depthwise convolutions"                               \
+    }
+
 /* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
 #define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
     static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
@@ -76,6 +83,19 @@
                                             .sample = sample_,                                               \
                                             .spiking = spiking_,                                             \
                                             .build = id##_build,                                             \
-                                            .delta = offsetof(struct id##_delta, delta)}
+                                            .delta = offsetof(struct id##_delta, delta)};                    \
+    struct id##_regroup {                                                                                    \
+        struct id net;                                                                                       \
+        tern_regroup regroup;                                                                                \
+    };                                                                                                       \
+    static const tern_option id##_regroup_options[] = {__VA_ARGS__, REGROUP_OPTION(id), {0}};                \
+    const tern_net tern_net_##id##_regroup = {.name = name_ "-regroup",                                      \
+                                              .doc = doc_ ", with group convolutions for depthwise ones",    \
+                                              .size = sizeof(struct id##_regroup),                           \
+                                              .options = id##_regroup_options,                               \
+                                              .sample = sample_,                                             \
+                                              .spiking = spiking_,                                           \
+                                              .build = id##_build,                                           \
+                                              .regroup = offsetof(struct id##_regroup, regroup)}
 
 #endif

@@ -15,6 +15,9 @@ static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
     {"density", 0, TERN_NUMBER, "D", "0.1", "share of neurons that fire in a step", "0..1"},
+    {"report", 0, TERN_PICK, "WHAT", "layers", "what is shown: every layer, or the sums only",
+     "layers|total"},
+    {"csv", 0, TERN_FLAG, NULL, NULL, "the layers as comma-separated values, amounts in plain units", NULL},
     {"trace", 0, TERN_TEXT, "FILE", NULL, "write a timeline for chrome://tracing or Perfetto", NULL},
     TERN_INPUT_OPTION,
     {0},
@@ -122,6 +125,23 @@ static json_t *layers_json(const tern_simulate_job *job)
     return all;
 }
 
+static tern_status print_csv(const tern_simulate_job *job)
+{
+    puts("layer,operator,unit,products,m,n,k,macs,cycles,stall_cycles,utilisation,far_bytes,near_bytes,"
+         "seconds,"
+         "joules");
+    for (int i = 0; i < job->program->step_count; i++) {
+        const tern_task_simulation *r = &job->results[i];
+        const tern_product_shape *p = &job->tasks[i].product;
+        if (!shown(job, i)) continue;
+        printf("%s,%s,%s,%lld,%lld,%lld,%lld,%.0f,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g\n",
+               job->tasks[i].label, job->steps[i].node->op->name, r->unit, (long long)p->count,
+               (long long)p->m, (long long)p->n, (long long)p->k, r->macs, r->cycles, r->stall_cycles,
+               r->utilisation, r->far_bytes, r->near_bytes, r->seconds, r->joules);
+    }
+    return TERN_OK;
+}
+
 static tern_status print_table(const tern_simulate_job *job)
 {
     tern_grid t = {0};
@@ -147,24 +167,48 @@ static tern_status print_table(const tern_simulate_job *job)
     return tern_grid_print(&t, stdout);
 }
 
-static tern_status print(const tern_simulate_job *job, bool json)
+static json_t *total_json(const tern_simulate_job *job)
 {
     const tern_simulation *s = &job->total;
-    char a[24], b[24], c[24], d[24], e[24];
-    if (json)
-        return tern_print_json(
-            json_pack("{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "machine", job->machine->name, "note",
-                      s->reason, "cycles", s->cycles, "stall_cycles", s->stall_cycles, "utilisation",
-                      s->utilisation, "seconds", s->seconds, "joules", s->joules, "far_bytes", s->far_bytes,
-                      "near_bytes", s->near_bytes, "layers", layers_json(job)));
-    TERN_TRY(print_table(job));
-    printf("\n%s: %s cycles, %s of them waiting for far memory; the array is used to %.1f %%; %s moved far, "
-           "%s near; "
-           "%s, %s\n",
-           job->machine->name, tern_human(a, s->cycles, ""), tern_human(b, s->stall_cycles, ""),
-           100 * s->utilisation, tern_human(c, s->far_bytes, "B"), tern_human(d, s->near_bytes, "B"),
-           tern_human(e, s->seconds, "s"), tern_human((char[24]){0}, s->joules, "J"));
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)job->machine->hash);
+    return json_pack("{s:s,s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "machine", job->machine->name,
+                     "machine_hash", hash, "note", s->reason, "macs", s->macs, "cycles", s->cycles,
+                     "array_cycles", s->array_cycles, "stall_cycles", s->stall_cycles, "utilisation",
+                     s->utilisation, "mean_utilisation", s->mean_utilisation, "seconds", s->seconds, "joules",
+                     s->joules, "far_bytes", s->far_bytes, "near_bytes", s->near_bytes);
+}
+
+static void print_total(const tern_simulate_job *job)
+{
+    const tern_simulation *s = &job->total;
+    char a[24], b[24], c[24], d[24], e[24], f[24];
+    printf("%s (%016llx): %s cycles, %s of them waiting for far memory; %s moved far, %s near; %s, %s\n",
+           job->machine->name, (unsigned long long)job->machine->hash, tern_human(a, s->cycles, ""),
+           tern_human(b, s->stall_cycles, ""), tern_human(c, s->far_bytes, "B"),
+           tern_human(d, s->near_bytes, "B"), tern_human(e, s->seconds, "s"), tern_human(f, s->joules, "J"));
+    printf("array: %s multiply-accumulates in %s cycles, operands at hand; used to %.1f %%, its products to "
+           "%.1f "
+           "%% on average\n",
+           tern_human(a, s->macs, ""), tern_human(b, s->array_cycles, ""), 100 * s->utilisation,
+           100 * s->mean_utilisation);
     if (s->reason[0]) printf("%s\n", s->reason);
+}
+
+static tern_status print(const tern_simulate_job *job, const tern_cli *cli)
+{
+    bool layers = tern_cli_pick(cli, "report") == 0;
+    if (cli->json) {
+        json_t *document = total_json(job);
+        if (layers) json_object_set_new(document, "layers", layers_json(job));
+        return tern_print_json(document);
+    }
+    if (tern_cli_has(cli, "csv")) return print_csv(job);
+    if (layers) {
+        TERN_TRY(print_table(job));
+        putchar('\n');
+    }
+    print_total(job);
     return TERN_OK;
 }
 
@@ -185,7 +229,7 @@ static tern_status run_simulate(tern_cli *cli)
     if (status == TERN_OK) status = tern_plan(&job.program, g, &(tern_plan_options){.reference = true});
     if (status == TERN_OK) status = simulate(&job, tern_cli_number(cli, "density"));
     if (status == TERN_OK && trace) status = write_trace(&job, trace);
-    if (status == TERN_OK) status = print(&job, cli->json);
+    if (status == TERN_OK) status = print(&job, cli);
     tern_release(job.steps);
     tern_release(job.tasks);
     tern_release(job.results);
@@ -196,13 +240,22 @@ static tern_status run_simulate(tern_cli *cli)
     return status;
 }
 
+static const tern_exclusion exclusions[] = {
+    {"csv", "report", "--csv prints the layers"},
+    {"csv", "json", "both say how figures are written"},
+    {0},
+};
+
 const tern_command tern_command_simulate = {
     .name = "simulate",
     .about = "a net on a systolic array: cycles, waits, use of the cells, energy",
     .usage = "NET|RUN",
-    .more = "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"
-            "tern simulate lenet --array 64x64 --trace lenet.trace.json",
+    .more =
+        "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"
+        "tern simulate lenet --array 64x64 --trace lenet.trace.json\n"
+        "tern simulate mobilenet-regroup --group 4 --alpha 1 --input 3x224x224 --machine systolic-64x64-rs",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .net_options = true,

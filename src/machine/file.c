@@ -360,6 +360,7 @@ static tern_status read_yaml(tern_draft *draft, const char *text, size_t count, 
     yaml_parser_t parser;
     yaml_document_t document, next;
     if (!yaml_parser_initialize(&parser)) return tern_no_memory(0, path);
+    draft->m->hash = draft->m->hash * 31 + tern_hash(text, count);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, count);
     if (!yaml_parser_load(&parser, &document)) {
         tern_status status = yaml_failure(&parser, path);

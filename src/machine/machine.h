@@ -48,6 +48,9 @@ typedef struct tern_unit {
     double efficiency;                           /* share of the rate that is sustained */
     double rows, columns;                        /* cells of a systolic array; 0: not given */
     tern_dataflow dataflow;
+    double
+        cell_access; /* J an element that a cell of an array reads from its registers or writes there; 0: in `energy` */
+    double hop; /* J an element that a cell hands on to its neighbour; 0: in `energy` */
 } tern_unit;
 
 /* A memory, near ones first. */
@@ -83,6 +86,7 @@ typedef struct tern_machine {
     double launch;        /* s that starting an operator takes */
     bool recalled;        /* the machine's own figures: idle, launch */
     const char *warnings; /* lines about figures without a source; "" */
+    uint64_t hash;        /* of the file's text and that of the files it inherits from */
     tern_arena arena;
 } tern_machine;
 
@@ -161,7 +165,11 @@ typedef struct tern_array_time {
     double utilisation; /* multiply-accumulates over cycles * cells */
     double operands;    /* elements that cells take from the scratchpad */
     double results;     /* elements, partial sums among them, that they give back or take again */
+    double accesses;    /* elements that cells read from and write to their own registers */
+    double hops;        /* elements that they hand on to neighbours */
     double input_passes, weight_passes, result_passes; /* how often each operand moves through */
+    double
+        map; /* elements of the sums of one output, where outputs can be finished block by block; 0: they can't */
 } tern_array_time;
 tern_array_time tern_array_product(double rows, double columns, tern_dataflow dataflow,
                                    const tern_product_shape *product);
@@ -172,14 +180,19 @@ typedef struct tern_task_simulation {
     double start, cycles; /* seconds from the beginning; cycles of the unit's clock */
     double stall_cycles;  /* that it waits for operands from a far memory; part of cycles */
     double utilisation;   /* of the array; 0 elsewhere */
+    double macs;          /* that the array does; 0 elsewhere */
     double seconds, joules;
     double far_bytes, near_bytes; /* moved to and from far memory; to and from the scratchpad */
 } tern_task_simulation;
 
 typedef struct tern_simulation {
     double seconds, joules, cycles, stall_cycles, far_bytes, near_bytes;
-    double utilisation; /* of the array over the cycles of its products */
-    char reason[256];   /* why it can't run (status TERN_NO_FIT), or in which format it runs */
+    double macs;         /* of all products */
+    double array_cycles; /* of all products, operands at hand */
+    double utilisation;  /* of the array over those cycles */
+    double
+        mean_utilisation; /* the mean of its products' utilisations: small ones weigh as much as large ones */
+    char reason[256];     /* why it can't run (status TERN_NO_FIT), or in which format it runs */
 } tern_simulation;
 
 /* Walk the tasks of a program, one behind the other, through a machine with a systolic array; what is no product runs on

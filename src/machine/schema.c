@@ -41,6 +41,8 @@ static const tern_field unit_fields[] = {
     {"rows", TERN_FORM_COUNT, 0, offsetof(tern_unit, rows)},
     {"columns", TERN_FORM_COUNT, 0, offsetof(tern_unit, columns)},
     {"dataflow", TERN_FORM_DATAFLOW, 0, offsetof(tern_unit, dataflow)},
+    AMOUNT(tern_unit, cell_access, TERN_IN_JOULES),
+    AMOUNT(tern_unit, hop, TERN_IN_JOULES),
     TEXT(tern_unit, source),
     TRUTH(tern_unit, recalled),
 };

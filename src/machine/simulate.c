@@ -37,6 +37,39 @@ static tern_operands far_traffic(const tern_placement *p, const tern_tier *near,
     };
 }
 
+static double sum_of(const tern_operands *o)
+{
+    return o->inputs + o->weights + o->results;
+}
+
+/* Where outputs can be finished block by block, half the scratchpad holds the sums of as many channels as fit, and inputs come
+ * again for each block of channels; or those of all channels over as many rows of the image as fit, and weights come again
+ * for each strip, with the input rows that two strips share.  The one that moves less is taken. */
+static tern_operands blocked_traffic(const tern_placement *p, const tern_tier *near, const tern_operands *o,
+                                     const tern_array_time *t, const tern_product_shape *s, double element)
+{
+    tern_operands least = far_traffic(p, near, o, t);
+    double room = near->size / 2 / element, height = (double)s->out_height;
+    double channels = t->map > 0 ? floor(room / t->map) : 0;
+    double rows = t->map > 0 && height > 0 ? floor(room * height / (t->map * (double)s->n)) : 0;
+    if (channels >= 1) {
+        tern_array_time blocks = *t;
+        blocks.input_passes = ceil((double)s->n / channels);
+        blocks.result_passes = 1;
+        tern_operands far = far_traffic(p, near, o, &blocks);
+        if (sum_of(&far) < sum_of(&least)) least = far;
+    }
+    if (rows >= 1) {
+        tern_array_time strips = *t;
+        strips.input_passes = rows < height ? 1 + (double)(s->kernel_height - 1) / rows : 1;
+        strips.weight_passes = ceil(height / rows);
+        strips.result_passes = 1;
+        tern_operands far = far_traffic(p, near, o, &strips);
+        if (sum_of(&far) < sum_of(&least)) least = far;
+    }
+    return least;
+}
+
 /* Seconds that far memories take for this traffic: one memory after the other's turn, two side by side. */
 static double far_seconds(const tern_placement *p, const tern_operands *far)
 {
@@ -52,10 +85,10 @@ static tern_task_simulation simulate_product(const tern_machine *m, const tern_u
     const tern_tier *near = &m->tiers[0];
     tern_dtype format = tern_machine_format(u->rate[TERN_MAC], t->dtype);
     tern_array_time time = tern_array_product(u->rows, u->columns, u->dataflow, s);
-    tern_operands all = operands_of(t, format), far = far_traffic(p, near, &all, &time);
+    double element = (double)tern_dtype_of(format)->bytes;
+    tern_operands all = operands_of(t, format), far = blocked_traffic(p, near, &all, &time, s, element);
     tern_operands first = {far.inputs / time.folds, far.weights / time.folds, 0};
     double fold = time.cycles / time.folds, fetch = far_seconds(p, &far) * u->clock / time.folds;
-    double element = (double)tern_dtype_of(format)->bytes;
     double macs = (double)s->count * (double)s->m * (double)s->n * (double)s->k;
     tern_task_simulation r = {.unit = u->name, .utilisation = time.utilisation};
     r.stall_cycles = far_seconds(p, &first) * u->clock + time.folds * fmax(0, fetch - fold);
@@ -63,10 +96,11 @@ static tern_task_simulation simulate_product(const tern_machine *m, const tern_u
     r.seconds = r.cycles / u->clock + m->launch;
     r.far_bytes = far.inputs + far.weights + far.results;
     r.near_bytes = (time.operands + time.results) * element;
-    r.joules = macs * u->energy[TERN_MAC][format] + time.operands * element * near->read +
-               time.results * element * near->write + far.inputs * p->activations->read +
-               far.weights * p->weights->read + far.results * p->activations->write +
-               tern_machine_standing_power(m) * r.seconds;
+    r.macs = macs;
+    r.joules = macs * u->energy[TERN_MAC][format] + time.accesses * u->cell_access + time.hops * u->hop +
+               time.operands * element * near->read + time.results * element * near->write +
+               far.inputs * p->activations->read + far.weights * p->weights->read +
+               far.results * p->activations->write + tern_machine_standing_power(m) * r.seconds;
     return r;
 }
 
@@ -95,7 +129,7 @@ tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_q
     const tern_unit *array = array_of(machine);
     tern_placement place;
     tern_cost cost;
-    double macs = 0, busy = 0;
+    int products = 0;
     *simulation = (tern_simulation){0};
     if (!array)
         return tern_fail(
@@ -118,8 +152,11 @@ tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_q
         tern_task_simulation r = {.unit = ""};
         if (t->product.count) {
             r = simulate_product(machine, array, &place, t);
-            busy += r.cycles - r.stall_cycles;
-            macs += r.utilisation * (r.cycles - r.stall_cycles);
+            simulation->array_cycles += r.cycles - r.stall_cycles;
+            simulation->utilisation += r.utilisation * (r.cycles - r.stall_cycles);
+            simulation->mean_utilisation += r.utilisation;
+            simulation->macs += r.macs;
+            products++;
         } else if (!is_idle(t)) {
             r = simulate_other(machine, array->clock, &place, t);
         }
@@ -132,6 +169,9 @@ tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_q
         simulation->near_bytes += r.near_bytes;
         tasks_out[i] = r;
     }
-    simulation->utilisation = busy > 0 ? macs / busy : 0;
+    if (products) {
+        simulation->utilisation /= simulation->array_cycles;
+        simulation->mean_utilisation /= products;
+    }
     return TERN_OK;
 }

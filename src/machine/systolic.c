@@ -35,6 +35,8 @@ static tern_array_time stationary(double rows, double columns, tern_dataflow dat
     t.cycles *= count;
     t.operands = (t.input_passes * m * k + t.weight_passes * n * k) * count;
     t.results = t.result_passes * m * n * count;
+    t.accesses = 4 * m * n * k * count; /* two operands and the sum are read, the sum is written */
+    t.hops = 2 * m * n * k * count;     /* two of the three pass to a neighbour */
     t.utilisation = m * n * k * count / (t.cycles * rows * columns);
     return t;
 }
@@ -78,8 +80,12 @@ static tern_array_time row_stationary(double rows, double columns, const tern_pr
     t.input_passes = ceil(outputs / out);
     t.weight_passes = images * down.folds * across.folds;
     t.result_passes = 2 * ceil(inputs / in) - 1;
+    t.map = images * height * width;
     t.results = t.result_passes * (double)p->m * outputs * groups;
-    t.utilisation = (double)p->m * outputs * (double)p->k * groups / (t.cycles * rows * columns);
+    double macs = (double)p->m * outputs * (double)p->k * groups;
+    t.accesses = 4 * macs;
+    t.hops = macs / taps_x; /* the sum over a row of the filter goes down to the next row's cell */
+    t.utilisation = macs / (t.cycles * rows * columns);
     return t;
 }
 

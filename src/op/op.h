@@ -28,6 +28,14 @@ tern_status tern_pass_fuse(const tern_graph *from, tern_graph **to);
 /* Batch norms of an inference graph become part of the weights before them (fold_norm.c). */
 tern_status tern_pass_fold_norm(const tern_graph *from, tern_graph **to);
 
+/* Depthwise convolutions (a filter a channel) become group convolutions (regroup.c): parameters keep their names, weights
+ * [C,1,k,k] become [C,group,k,k].  Behind building, before gradients and folding. */
+tern_status tern_pass_regroup(const tern_graph *from, const tern_regroup *how, tern_graph **to);
+int tern_depthwise_layers(const tern_graph *graph);
+/* The weight of a depthwise layer as that of its group convolution: its taps, and zeros between, so that the layer computes
+ * what it did.  grouped [C,group,k,k] is written. */
+void tern_regroup_weight(const tern_tensor *depthwise, const tern_tensor *grouped);
+
 /* ---- helpers that the families share -------------------------------------------------------------------- */
 
 /* Argument struct of a call, typed. */

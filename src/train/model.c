@@ -46,6 +46,19 @@ static tern_value logits_of(tern_graph *g, const tern_net *net, const void *para
     return tern_log(g, tern_add(g, logits, tern_scalar(g, 1e-7))); /* where all is 0 but for one class */
 }
 
+/* Group convolutions where the net asks for them. */
+static tern_status regroup(tern_graph **graph, const tern_net *net, const void *parameters)
+{
+    if (!net->regroup) return TERN_OK;
+    const tern_regroup *how = (const void *)((const char *)parameters + net->regroup);
+    tern_graph *result = NULL;
+    tern_status status = tern_pass_regroup(*graph, how, &result);
+    if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    tern_graph_close(*graph);
+    *graph = result;
+    return TERN_OK;
+}
+
 /* Delta layers where the net asks for them, and in training their penalty as part of the loss. */
 static tern_status add_delta(tern_graph **graph, const tern_net *net, const void *parameters, int frames,
                              const tern_recipe *recipe)
@@ -90,6 +103,7 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     }
     tern_status status = tern_graph_status(g);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    TERN_TRY(regroup(graph, net, parameters));
     TERN_TRY(add_delta(graph, net, parameters, frames, recipe));
     TERN_TRY(pass(graph, tern_pass_hoist));
     if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));
