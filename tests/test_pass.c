@@ -45,7 +45,20 @@ static void disturb(tern_store *store)
     }
 }
 
-static void run(const tern_graph *g, tern_store *store, float *y, bool disturbed)
+/* A depthwise layer of 12 channels between two dense ones. */
+static tern_graph *depthwise_net(void)
+{
+    tern_graph *g;
+    assert_ok(tern_graph_open(&g, &(tern_graph_options){.seed = 5}));
+    tern_value x = tern_conv2d(g, tern_input(g, "x", TERN_F32, TERN_SHAPE(3, 2, 8, 8)), .out = 12, .pad = 1);
+    x = tern_conv2d(g, x, .out = 12, .stride = 2, .pad = 1, .groups = 12, .name = "middle");
+    tern_output(g, "y", tern_conv2d(g, x, .out = 6, .kernel = 1));
+    assert_ok(tern_graph_status(g));
+    return g;
+}
+
+static void run_planned(const tern_graph *g, tern_store *store, float *y, bool disturbed,
+                        const tern_plan_options *options)
 {
     tern_program *p;
     tern_session *s;
@@ -53,15 +66,20 @@ static void run(const tern_graph *g, tern_store *store, float *y, bool disturbed
     static float x[3 * 2 * 8 * 8];
     for (uint64_t i = 0; i < TERN_COUNT(x); i++)
         x[i] = (float)(3 * tern_rng_normal((tern_rng){.seed = 2}, i));
-    assert_ok(tern_plan(&p, g, NULL));
+    assert_ok(tern_plan(&p, g, options));
     assert_ok(tern_session_open(&s, p, store, NULL));
     if (disturbed) disturb(store);
     assert_ok(tern_session_bind(s, "x", x));
     assert_ok(tern_session_run(s, 0));
     assert_ok(tern_session_output(s, "y", &out));
-    memcpy(y, out.data, 21 * sizeof *y);
+    memcpy(y, out.data, (size_t)tern_elements(&out.shape) * sizeof *y);
     tern_session_close(s);
     tern_program_close(p);
+}
+
+static void run(const tern_graph *g, tern_store *store, float *y, bool disturbed)
+{
+    run_planned(g, store, y, disturbed, NULL);
 }
 
 static void check(pass *apply, const tern_op *gone, int left, double tolerance)
@@ -123,6 +141,67 @@ static tern_status all_passes(void)
     return status;
 }
 
+/* Widened with zeros, group convolutions compute what depthwise ones did: by the definitions to the bit. */
+static void check_regroup(int wanted, const tern_plan_options *options)
+{
+    tern_graph *g, *grouped;
+    tern_store from = {0}, to = {0};
+    tern_regroup how = {.group = wanted};
+    static float before[3 * 6 * 4 * 4], after[3 * 6 * 4 * 4];
+    int index, group = 12;
+    while (group > wanted || 12 % group) group--;
+    g = depthwise_net();
+    assert_ok(tern_pass_regroup(g, &how, &grouped));
+    tern_value weight = tern_find_value(grouped, "middle.weight");
+    assert_true(tern_shape_of(grouped, weight).dim[1] == group);
+    assert_int_equal(tern_depthwise_layers(grouped), group == 1);
+    run_planned(g, &from, before, false, options);
+    for (int i = 0; i < from.count; i++) {
+        tern_type type = tern_value_of(grouped, tern_find_value(grouped, from.names[i]))->type;
+        assert_ok(tern_store_need(&to, from.names[i], &type, (tern_init){0}, 0, &index));
+        if (strcmp(from.names[i], "middle.weight") == 0)
+            tern_regroup_weight(&from.tensors[i], &to.tensors[index]);
+        else
+            memcpy(to.tensors[index].data, from.tensors[i].data,
+                   tern_bytes_of(type.dtype, tern_elements(&type.shape)));
+    }
+    run_planned(grouped, &to, after, false, options);
+    if (options) assert_memory_equal(before, after, sizeof before);
+    for (size_t i = 0; i < TERN_COUNT(before);
+         i++) /* fast kernels sum a group in another order than a plane */
+        assert_true(fabsf(before[i] - after[i]) < 2e-5F);
+    tern_graph_close(g);
+    tern_graph_close(grouped);
+    tern_store_close(&from);
+    tern_store_close(&to);
+}
+
+static void test_regroup(void **state)
+{
+    (void)state;
+    for (int wanted = 1; wanted <= 16; wanted++) {
+        check_regroup(wanted, NULL);
+        check_regroup(wanted, &(tern_plan_options){.reference = true});
+    }
+    tern_graph *g = net(false), *none = NULL;
+    assert_error(tern_pass_regroup(g, &(tern_regroup){.group = 2}, &none), TERN_USAGE, "no depthwise");
+    assert_error(tern_pass_regroup(g, &(tern_regroup){.group = 0}, &none), TERN_USAGE, "at least 1");
+    tern_graph_close(g);
+}
+
+/* Each layer its own size of group. */
+static void test_regroup_by_layer(void **state)
+{
+    (void)state;
+    tern_graph *g = depthwise_net(), *grouped;
+    tern_regroup how = {.group = 2, .each = {6}};
+    assert_ok(tern_pass_regroup(g, &how, &grouped));
+    tern_value weight = tern_find_value(grouped, "middle.weight");
+    assert_true(tern_shape_of(grouped, weight).dim[1] == 6);
+    tern_graph_close(g);
+    tern_graph_close(grouped);
+}
+
 static void test_out_of_memory(void **state)
 {
     (void)state;
@@ -135,6 +214,8 @@ int main(void)
         cmocka_unit_test(test_hoist),
         cmocka_unit_test(test_fold_norm),
         cmocka_unit_test(test_fold_constants),
+        cmocka_unit_test(test_regroup),
+        cmocka_unit_test(test_regroup_by_layer),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,15 +1,19 @@
-/* tern convert: a trained net of ReLUs becomes a spiking one, in a run folder of its own; a language model changes its number
- * format (convert_model.c). */
+/* tern convert: a trained net of ReLUs becomes a spiking one, or depthwise convolutions group convolutions, in a run folder
+ * of its own; a language model changes its number format (convert_model.c). */
 #include "cli/convert_model.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
 static const tern_cli_option options[] = {
-    {"to", 0, TERN_PICK, "FORM", "snn", "what it becomes", "snn"},
+    {"to", 0, TERN_PICK, "FORM", "snn",
+     "what it becomes: a spiking net, or NET-regroup, which computes the same and can learn more",
+     "snn|regroup"},
     {"out", 'o', TERN_TEXT, "PATH", NULL,
-     "run folder of the spiking net (default RUN-snn); with --format the new file, .gguf or .safetensors",
+     "run folder of what it becomes (default RUN-snn, RUN-regroup); with --format the new file, .gguf or "
+     ".safetensors",
      NULL},
+    {"group", 0, TERN_WHOLE, "G", "4", "--to regroup: channels of a group", "1..65536"},
     {"format", 0, TERN_TEXT, "NAME", NULL,
      "of a model file: f32, f16, bf16, q4_0 .. q6_K, ternary, nf4, nf4x2 (nf4 with 8-bit scales), "
      "int8-outlier",
@@ -29,50 +33,82 @@ static const tern_cli_option options[] = {
 typedef struct tern_convert_job {
     tern_cli *cli;
     tern_subject from;
-    void *spiking; /* parameters of the spiking form */
+    const tern_net *net; /* what it becomes */
+    void *parameters;    /* of that */
     tern_store store;
     tern_dataset dataset;
     const char *out;
+    bool regroup;
     tern_arena arena;
 } tern_convert_job;
 
 static tern_status set_timesteps(tern_convert_job *job, int timesteps)
 {
-    return tern_net_set(job->from.net, job->spiking, "timesteps", timesteps);
+    return tern_net_set(job->net, job->parameters, "timesteps", timesteps);
 }
 
-/* The parameters of the net that was trained, but for its time steps. */
+/* The parameters of the net that was trained, but for what is new. */
 static tern_status copy_parameters(tern_convert_job *job)
 {
     const tern_subject *s = &job->from;
     double value;
-    TERN_TRY(tern_net_parameters(s->net, &job->spiking));
+    TERN_TRY(tern_net_parameters(job->net, &job->parameters));
     for (const tern_option *o = s->net->options; o->name; o++) {
         TERN_TRY(tern_net_get(s->net, s->parameters, o->name, &value));
-        TERN_TRY(tern_net_set(s->net, job->spiking, o->name, value));
+        TERN_TRY(tern_net_set(job->net, job->parameters, o->name, value));
     }
     return TERN_OK;
+}
+
+/* Options without effect are a misunderstanding. */
+static tern_status check_options(const tern_convert_job *job)
+{
+    static const char *const of_spikes[] = {"timesteps", "threshold-percentile", "calib", "calib-steps"};
+    if (!job->regroup && tern_cli_has(job->cli, "group"))
+        return tern_fail(TERN_USAGE, "convert: --group has no effect without --to regroup");
+    for (size_t i = 0; job->regroup && i < TERN_COUNT(of_spikes); i++)
+        if (tern_cli_has(job->cli, of_spikes[i]))
+            return tern_fail(TERN_USAGE, "convert: --%s has no effect with --to regroup", of_spikes[i]);
+    return TERN_OK;
+}
+
+/* Whether the net has the form that is asked for. */
+static tern_status check_form(tern_convert_job *job)
+{
+    const tern_subject *s = &job->from;
+    double timesteps = -1;
+    char name[64];
+    if (job->regroup) {
+        snprintf(name, sizeof name, "%s-regroup", s->net->name);
+        job->net = s->net->delta || s->net->regroup ? NULL : tern_net_find(name);
+        return job->net ? TERN_OK
+                        : tern_fail(TERN_USAGE, "%s is a run of %s, which cannot be regrouped", s->folder,
+                                    s->net->name);
+    }
+    job->net = s->net;
+    for (const tern_option *o = s->net->options; o->name; o++)
+        if (strcmp(o->name, "timesteps") == 0)
+            TERN_TRY(tern_net_get(s->net, s->parameters, o->name, &timesteps));
+    if (timesteps == 0) return TERN_OK;
+    return tern_fail(TERN_USAGE,
+                     timesteps < 0 ? "net %s has no spiking form; begin with: tern train vgg"
+                                   : "%s is a run of a spiking net already",
+                     timesteps < 0 ? s->net->name : s->folder);
 }
 
 static tern_status check(tern_convert_job *job)
 {
     const tern_subject *s = &job->from;
-    double timesteps = -1;
     struct stat about;
     char path[4096];
+    job->regroup = strcmp(tern_cli_text(job->cli, "to"), "regroup") == 0;
     if (!s->folder)
         return tern_fail(TERN_USAGE, "convert needs a run folder of tern train, found the net %s",
                          s->net->name);
-    for (const tern_option *o = s->net->options; o->name; o++)
-        if (strcmp(o->name, "timesteps") == 0)
-            TERN_TRY(tern_net_get(s->net, s->parameters, o->name, &timesteps));
-    if (timesteps != 0)
-        return tern_fail(TERN_USAGE,
-                         timesteps < 0 ? "net %s has no spiking form; begin with: tern train vgg"
-                                       : "%s is a run of a spiking net already",
-                         timesteps < 0 ? s->net->name : s->folder);
+    TERN_TRY(check_options(job));
+    TERN_TRY(check_form(job));
     const char *out = tern_cli_text(job->cli, "out");
-    job->out = out ? out : tern_arena_format(&job->arena, "%s-snn", s->folder);
+    job->out = out ? out : tern_arena_format(&job->arena, "%s-%s", s->folder, tern_cli_text(job->cli, "to"));
     if (!job->out) return tern_no_memory(strlen(s->folder), "a path");
     TERN_TRY(tern_run_path(path, job->out, "model.safetensors"));
     return stat(path, &about) == 0
@@ -91,7 +127,8 @@ static tern_status write_config(const tern_convert_job *job)
     if (status == TERN_OK) {
         json_object_set_new(config, "command", json_string(line.data));
         json_object_set_new(config, "converted_from", json_string(job->from.folder));
-        json_object_set_new(config, "parameters", tern_parameters_json(job->from.net, job->spiking));
+        json_object_set_new(config, "parameters", tern_parameters_json(job->net, job->parameters));
+        json_object_set_new(config, "net", json_string(job->net->name));
         json_object_del(config, "recipe");
     }
     if (status == TERN_OK) status = tern_run_path(path, job->out, "config.json");
@@ -124,12 +161,16 @@ static tern_status report(const tern_convert_job *job, const tern_evaluation *e)
                                          e->accuracy, "test_loss", e->loss, "spikes_per_neuron",
                                          e->spikes_per_neuron, "thresholds", thresholds));
     tern_grid t = {0};
+    tern_status status = TERN_OK;
     tern_grid_row(&t, "layer|threshold");
     json_object_foreach(thresholds, name, value)
     {
         tern_grid_row(&t, "%.*s|%.4f", (int)(strrchr(name, '.') - name), name, json_real_value(value));
     }
-    tern_status status = tern_grid_print(&t, stdout);
+    if (job->regroup)
+        tern_grid_free(&t);
+    else
+        status = tern_grid_print(&t, stdout);
     printf("%s: test accuracy %.4f before any training; spikes per neuron %.3f\n", job->out, e->accuracy,
            e->spikes_per_neuron);
     json_decref(thresholds);
@@ -144,7 +185,7 @@ static tern_status keep(tern_convert_job *job, tern_samples *test)
     TERN_TRY(tern_make_folder(job->out));
     TERN_TRY(write_config(job));
     TERN_TRY(tern_run_save(job->out, &job->store, &(tern_progress_state){0}));
-    TERN_TRY(tern_evaluate(&e, job->from.net, job->spiking, test, 64, (int)test->images.shape.dim[0],
+    TERN_TRY(tern_evaluate(&e, job->net, job->parameters, test, 64, (int)test->images.shape.dim[0],
                            &job->store, job->cli->pool));
     tern_status status = tern_run_path(path, job->out, "eval.json");
     if (status == TERN_OK) status = tern_write_json(path, tern_evaluation_json(&e, &job->dataset));
@@ -159,9 +200,15 @@ static tern_status convert(tern_convert_job *job)
     tern_samples train = tern_samples_of(&job->dataset, true), test = tern_samples_of(&job->dataset, false);
     tern_samples_normalise_as(&train, job->from.config);
     tern_samples_normalise_as(&test, job->from.config);
+    if (job->regroup) {
+        TERN_TRY(tern_net_set(job->net, job->parameters, "group", tern_cli_whole(cli, "group")));
+        TERN_TRY(
+            tern_regroup_store(&job->from.store, job->net, job->parameters, &job->from.sample, &job->store));
+        return keep(job, &test);
+    }
     tern_conversion c = {.net = job->from.net,
                          .parameters = job->from.parameters,
-                         .spiking = job->spiking,
+                         .spiking = job->parameters,
                          .samples = &train,
                          .images = tern_cli_whole(cli, "calib"),
                          .steps = tern_cli_whole(cli, "calib-steps"),
@@ -193,7 +240,7 @@ static tern_status run_convert(tern_cli *cli)
     if (status == TERN_OK) status = convert(&job);
     tern_dataset_close(&job.dataset);
     tern_store_close(&job.store);
-    tern_net_free(job.spiking);
+    tern_net_free(job.parameters);
     tern_subject_close(&job.from);
     tern_arena_free(&job.arena);
     return status;
@@ -201,11 +248,12 @@ static tern_status run_convert(tern_cli *cli)
 
 const tern_command tern_command_convert = {
     .name = "convert",
-    .about = "make a spiking net of a trained one, or write a model file in another number format",
+    .about = "make another form of a trained net (spiking, group convolutions), or of a model file (formats)",
     .usage = "RUN | MODEL",
     .more = "tern train vgg -o run/vgg                       # with ReLU\n"
             "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
             "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
+            "tern convert run/mobilenet --to regroup --group 4\n"
             "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
             "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf",
     .options = options,

@@ -155,6 +155,11 @@ void tern_evaluation_free(tern_evaluation *evaluation);
 /* What the next stage of a training begins with: every tensor of a store but the moments of its optimiser. */
 tern_status tern_hand_over(const tern_store *from, tern_store *to);
 
+/* What a net with depthwise convolutions learned, as the store of NET-regroup (`net`): new taps are 0, so that it computes
+ * the same (by the operators' definitions bit by bit; fast kernels sum in another order) and learns from there. */
+tern_status tern_regroup_store(const tern_store *from, const tern_net *net, const void *parameters,
+                               const tern_shape *sample, tern_store *to);
+
 /* ---- conversion to spikes -------------------------------------------------------------------------------------------- */
 
 /* Value number 1 + round(percentile/100 (n - 1)) of n >= 1 values in rising order, halves to even; moves them about. */
