@@ -50,6 +50,9 @@ tern_status tern_pass_regroup(const tern_graph *from, const tern_regroup *how, t
     int layer = 0;
     if (how->group < 1)
         return tern_fail(TERN_USAGE, "a group of %d channels: expected at least 1", how->group);
+    TERN_TRY(tern_graph_status(from));
+    if (tern_depthwise_layers(from) == 0)
+        return tern_fail(TERN_USAGE, "there is no depthwise convolution to regroup; mobilenet has some");
     TERN_TRY(tern_rewrite_open(&r, from));
     for (int n = 0; n < from->node_count; n++) {
         const tern_node *node = from->nodes[n];
@@ -61,7 +64,6 @@ tern_status tern_pass_regroup(const tern_graph *from, const tern_regroup *how, t
         widen(&r, node, own > 0 ? own : how->group);
         layer++;
     }
-    if (layer == 0) tern_graph_fail(r.to, "there is no depthwise convolution to regroup; mobilenet has some");
     return tern_rewrite_close(&r, to);
 }
 
