@@ -224,6 +224,7 @@ static tern_status convert(tern_convert_job *job)
 static const tern_exclusion exclusions[] = {
     {"format", "to", "a model file keeps its net"},
     {"format", "timesteps", "a model file has no time steps"},
+    {"format", "group", "a model file keeps its net"},
     {0},
 };
 
