@@ -11,6 +11,7 @@
 #include "op/lif.h"
 #include "op/op.h"
 #include "op/optimiser.h"
+#include "op/outlier.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -533,6 +534,7 @@ static const struct {
     {"min", make_extreme},
     {"extreme_grad", make_extreme_grad},
     {"linear_i8", make_linear_i8},
+    {"linear_outlier", make_linear_outlier},
     {"embedding", make_embedding},
     {"embedding_grad", make_embedding_grad},
     {"angles", make_angles},

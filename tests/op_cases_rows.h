@@ -48,6 +48,22 @@ static void make_linear_i8(spec *s)
     s->in[0].dtype = s->in[1].dtype = TERN_I8;
 }
 
+/* Thresholds that leave no column apart, some, and too many; a scale a row. */
+static void make_linear_outlier(spec *s)
+{
+    static const double thresholds[] = {0, 1, 2.5, 3.2, 9};
+    int64_t rows = between(1, 20), in = between(1, 400), out = between(1, 40);
+    ARGS(s, tern_outlier_args, thresholds[below(5)], (tern_byte_scale)below(3));
+    input(s, TERN_SHAPE(rows, in), NORMAL, false);
+    input(s, TERN_SHAPE(out, in), NORMAL, false);
+    s->in[1].dtype = TERN_I8;
+    input(s, TERN_SHAPE(out), NORMAL, false);
+    if (below(2))
+        input(s, TERN_SHAPE(out), NORMAL, false);
+    else
+        absent(s);
+}
+
 static void make_extreme(spec *s)
 {
     tern_shape x = TERN_SHAPE(between(1, 4), between(1, 5), below(4) ? between(1, 80) : between(250, 600));

@@ -4,6 +4,10 @@
 #include "test.h"
 
 #include "llm/convert.h"
+#include "llm/model.h"
+#include "llm/window.h"
+#include "op/op.h"
+#include "op/outlier.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -206,6 +210,130 @@ static void test_wrong_texts(void **state)
     unlink("w.safetensors");
 }
 
+/* Weights in bytes and in nf4 run: near what f32 gives, or what the decoded weights give; kernels agree with the definitions. */
+static void test_run(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format;
+        double near;
+    } formats[] = {{"int8-outlier", 0.6}, {"nf4", 1e-3}, {"nf4x2", 1e-3}};
+    static const int32_t tokens[6] = {3, 17, 0, 47, 17, 21};
+    tern_model_changes changes;
+    const float *logits;
+    for (size_t i = 0; i < TERN_COUNT(formats); i++) {
+        float all[3][48];
+        assert_ok(convert(llama, formats[i].format, false, "run.gguf", NULL, &changes));
+        tern_model_changes_free(&changes);
+        if (i > 0) { /* decoded by the codec */
+            assert_ok(convert("run.gguf", "f32", false, "f32.gguf", NULL, &changes));
+            tern_model_changes_free(&changes);
+        }
+        for (int way = 0; way < 3; way++) {
+            tern_llm *llm;
+            assert_ok(tern_llm_open(&llm,
+                                    way     ? "run.gguf"
+                                    : i > 0 ? "f32.gguf"
+                                            : llama,
+                                    &(tern_llm_options){.reference = way == 2}));
+            assert_ok(tern_llm_feed(llm, tokens, 6, &logits));
+            memcpy(all[way], logits, sizeof all[way]);
+            tern_llm_close(llm);
+        }
+        for (int v = 0; v < 48; v++) {
+            assert_true(fabs((double)(all[1][v] - all[2][v])) < 1e-3);
+            if (fabs((double)(all[1][v] - all[0][v])) > formats[i].near)
+                fail_msg("%s: logit %d is %g, not %g", formats[i].format, v, (double)all[1][v],
+                         (double)all[0][v]);
+        }
+    }
+    unlink("run.gguf");
+    unlink("f32.gguf");
+}
+
+/* One column of an embedding far above the others is an outlier of normed rows, and the only one. */
+static void test_outliers(void **state)
+{
+    (void)state;
+    static const int32_t tokens[12] = {3, 17, 0, 47, 17, 21, 5, 5, 40, 2, 11, 30};
+    tern_weights w;
+    tern_transformer t;
+    tern_outlier_report report;
+    float norms[32];
+    assert_ok(tern_weights_open(&w, llama));
+    for (int i = 0; i < 32; i++) norms[i] = i == 9 ? 60 : 0.5F;
+    for (int i = 0; i < w.count; i++)
+        if (strstr(w.names[i], "attn_norm") || strstr(w.names[i], "ffn_norm")) w.tensors[i].data = norms;
+    assert_ok(tern_transformer_read(&t, &w));
+    assert_ok(tern_outliers_find(&report, &t, tokens, 6, 2, NULL));
+    int normed = 0;
+    for (int i = 0; i < report.count; i++) normed += report.list[i].input == NULL;
+    assert_true(normed == 1 && report.list[0].column == 9 && report.list[0].layers == 1);
+    assert_true(report.list[0].positions > 0.5 && report.list[0].magnitude > 6 && report.positions == 12);
+    tern_outliers_free(&report);
+    tern_text_window *window;
+    double sum = 0;
+    int64_t count = 0;
+    assert_ok(tern_window_open(&window, &t, 12, NULL));
+    assert_ok(tern_window_loss(window, tokens, &sum, &count));
+    assert_true(count == 11 && sum > 0 && isfinite(sum));
+    static const int32_t wrong[12] = {48};
+    assert_error(tern_window_loss(window, wrong, &sum, &count), TERN_USAGE, "token 0 is 48");
+    tern_window_close(window);
+    tern_weights_close(&w);
+}
+
+static tern_status outliers_job(void)
+{
+    static const int32_t tokens[4] = {3, 17, 0, 47};
+    tern_weights w;
+    tern_transformer t;
+    tern_outlier_report report;
+    TERN_TRY(tern_weights_open(&w, llama));
+    tern_status status = tern_transformer_read(&t, &w);
+    t.outliers.threshold = 1;
+    if (status == TERN_OK) status = tern_outliers_find(&report, &t, tokens, 4, 1, NULL);
+    if (status == TERN_OK) tern_outliers_free(&report);
+    tern_weights_close(&w);
+    return status;
+}
+
+/* Columns in full precision, used where they are apart: the definition and the kernel. */
+static void test_exact_columns(void **state)
+{
+    (void)state;
+    static const float x[2][16] = {{1, 8, -1}, {0.5F, 2, 3}}, scale[2] = {0.5F, 2},
+                       exact[2][2] = {{3, 100}, {-4, 100}};
+    static const int8_t w[2][16] = {{4, 127, 2}, {-1, 5, 127}};
+    static const int32_t columns[2] = {1, 2}; /* column 2 has no outlier: its bytes count */
+    static const float expected[2][2] = {{4 * 0.5F - 2 * 0.5F + 8 * 3, -1 * 2 - 127 * 2 - 8 * 4}, {0, 0}};
+    for (int fast = 0; fast < 2; fast++) {
+        float y[2][2];
+        double scratch[2048];
+        tern_outlier_args args = {.threshold = 6};
+        tern_tensor in[6] = {{TERN_F32, TERN_SHAPE(2, 16), (void *)(uintptr_t)x},
+                             {TERN_I8, TERN_SHAPE(2, 16), (void *)(uintptr_t)w},
+                             {TERN_F32, TERN_SHAPE(2), (void *)(uintptr_t)scale},
+                             {0},
+                             {TERN_F32, TERN_SHAPE(2, 2), (void *)(uintptr_t)exact},
+                             {TERN_I32, TERN_SHAPE(2), (void *)(uintptr_t)columns}};
+        tern_tensor out = {TERN_F32, TERN_SHAPE(2, 2), y};
+        const tern_op *op = tern_operator_find("linear_outlier");
+        tern_call call = {
+            .op = op, .args = &args, .nin = 6, .nout = 1, .in = in, .out = &out, .scratch = scratch};
+        void *more = NULL;
+        if (fast) {
+            assert_true(op->fast->match(&call));
+            more = call.scratch = tern_take(op->fast->scratch(&call));
+            assert_non_null(more);
+        }
+        (fast ? op->fast->run : op->run)(&call);
+        for (int n = 0; n < 2; n++)
+            assert_true(fabsf(y[0][n] - expected[0][n]) < 0.01F * fabsf(expected[0][n]));
+        tern_release(more);
+    }
+}
+
 static tern_status memory_job(void)
 {
     tern_model_changes changes;
@@ -220,6 +348,7 @@ static void test_memory(void **state)
 {
     (void)state;
     assert_survives_out_of_memory(memory_job());
+    assert_survives_out_of_memory(outliers_job());
     unlink("m.safetensors");
     unlink("m.gguf");
 }
@@ -227,8 +356,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_wrong_texts),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_formats),       cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_wrong_texts),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_run),           cmocka_unit_test(test_outliers),
+        cmocka_unit_test(test_exact_columns),
     };
     return cmocka_run_group_tests_name("model_convert", tests, NULL, NULL);
 }

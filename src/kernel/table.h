@@ -5,6 +5,7 @@
 
 #include "kernel/attend.h"
 #include "kernel/element.h"
+#include "kernel/outlier.h"
 #include "kernel/packed.h"
 
 /* A block of C: c[rows, columns] = (add ? c : 0) + sum over k of a[k*a_step + row] * b[k*columns + column], where
@@ -108,6 +109,7 @@ typedef struct tern_kernels {
 
     tern_packed_dot *const *packed_dot; /* by dtype; NULL: rows are unpacked to f32 */
     tern_float_dot *float_dot;
+    tern_byte_dot *byte_dot;
     tern_attention_head *attention_head;
 
     /* Depthwise convolution of one plane; see isa/depthwise.c. */

@@ -61,7 +61,16 @@ tern_value tern_project(tern_graph *g, const tern_transformer *t, tern_value x, 
                         int out)
 {
     tern_value w = tern_file_weight(g, t, layer, name, TERN_SHAPE(out, columns(g, x)), true);
-    return tern_multiply_weight(g, x, w, bias_of(g, t, layer, name, out));
+    tern_value bias = bias_of(g, t, layer, name, out);
+    if (t->watch) tern_output(g, name_of(layer, name, "weight.in").text, x);
+    if (!w.id || tern_dtype_of_value(g, w) != TERN_I8) return tern_multiply_weight(g, x, w, bias);
+    tern_outlier_weight bytes = {.w = w, .bias = bias};
+    const tern_tensor *exact = tern_weights_find(t->weights, name_of(layer, name, "exact").text);
+    int64_t count = exact && exact->shape.rank == 2 ? exact->shape.dim[1] : 0;
+    bytes.scale = as_f32(g, named(g, t, name_of(layer, name, "scale").text, TERN_SHAPE(out), true));
+    bytes.exact = as_f32(g, named(g, t, name_of(layer, name, "exact").text, TERN_SHAPE(out, count), false));
+    bytes.columns = named(g, t, name_of(layer, name, "exact_columns").text, TERN_SHAPE(count), false);
+    return tern_linear_outlier(g, x, bytes, t->outliers);
 }
 
 static tern_value normed(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,

@@ -125,6 +125,8 @@ tern_status tern_transformer_read(tern_transformer *transformer, const tern_weig
     TERN_TRY(tern_read_real(&t, "attn_logit_softcapping", 0, &t.cap));
     TERN_TRY(tern_read_real(&t, "final_logit_softcapping", 0, &t.last_cap));
     TERN_TRY(tern_read_real(&t, "attention.scale", 0, &t.scale));
+    const tern_meta *threshold = tern_weights_meta(weights, "tern.outlier_threshold");
+    t.outliers.threshold = threshold ? tern_meta_number(threshold, 0) : 6;
     TERN_TRY(read_rotary(&t));
     if (t.architecture->read) TERN_TRY(t.architecture->read(&t));
     *transformer = t;

@@ -5,6 +5,7 @@
 
 #include "io/io.h"
 #include "op/cache.h"
+#include "op/outlier.h"
 
 typedef struct tern_architecture tern_architecture;
 
@@ -22,7 +23,9 @@ typedef struct tern_transformer {
     double cap, last_cap; /* soft caps of scores and of logits; 0: none */
     double local_base;    /* of rotary positions in sliding layers; 0: that of `angles` */
     tern_angles_args angles;
-    bool adjacent; /* pairs of rotary elements stand side by side */
+    bool adjacent;              /* pairs of rotary elements stand side by side */
+    tern_outlier_args outliers; /* of products with weights in rows of bytes */
+    bool watch;                 /* what products read are outputs "<weight>.in" too: to look at */
 } tern_transformer;
 
 /* What a graph is given and keeps.  positions: negative for padding; wanted: rows whose results are asked for.  Keys and
@@ -59,7 +62,8 @@ tern_status tern_read_whole(const tern_transformer *t, const char *key, int stan
 /* A tensor of the file, of this shape; the empty value where it is absent and may be. */
 tern_value tern_file_weight(tern_graph *g, const tern_transformer *t, int layer, const char *name,
                             tern_shape shape, bool needed);
-/* x W^T + b, to `out` columns */
+/* x W^T + b, to `out` columns.  A weight in bytes (i8) has a tensor .scale of its rows, and may have columns in full precision:
+ * .exact [out,E] and .exact_columns [E] (i32). */
 tern_value tern_project(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,
                         int out);
 /* Along the last axis, root mean square or with the mean taken off; then the weight. */

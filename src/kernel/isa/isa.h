@@ -164,6 +164,7 @@ void TERN_FOR_ISA(tern_winograd_output)(int64_t tiles, const float *m, int64_t p
                                         const float *bias, float *y, int64_t pitch);
 extern tern_winograd_product *const TERN_FOR_ISA(tern_winograd_products)[];
 extern tern_packed_dot *const TERN_FOR_ISA(tern_packed_dots)[];
+int32_t TERN_FOR_ISA(tern_byte_dot_of)(int64_t k, const int8_t *a, const int8_t *b);
 void TERN_FOR_ISA(tern_float_dot)(int64_t k, const float *w, const float *x, int64_t x_step, int rows,
                                   float *y);
 void TERN_FOR_ISA(tern_attention_head)(const tern_attention *attention, int64_t query, int64_t head);

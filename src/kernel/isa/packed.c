@@ -5,6 +5,7 @@
  * value of an element is scale * level + offset, so that a row's sum is
  *     sum over groups of  scale * x_scale * (levels . q)  +  offset * (x_scale * sum of q). */
 #include "kernel/packed.h"
+#include "kernel/outlier.h"
 
 #include "kernel/isa/math.h"
 
@@ -238,4 +239,25 @@ void TERN_FOR_ISA(tern_float_dot)(int64_t k, const float *w, const float *x, int
         for (int64_t t = whole; t < k; t++) total += w[t] * x[t];
         y[r] = total;
     }
+}
+
+/* ---- bytes -------------------------------------------------------------------------------------------------------- */
+
+int32_t TERN_FOR_ISA(tern_byte_dot_of)(int64_t k, const int8_t *a, const int8_t *b)
+{
+    int64_t i = 0;
+    int32_t sum = 0;
+#if defined(__AVX2__)
+    __m256i part = _mm256_setzero_si256();
+    for (; i + 16 <= k; i += 16) { /* through 16 bits: exact for all bytes, -128 too */
+        __m256i va = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(a + i)));
+        __m256i vb = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(b + i)));
+        part = _mm256_add_epi32(part, _mm256_madd_epi16(va, vb));
+    }
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(part), _mm256_extracti128_si256(part, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    sum = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+#endif
+    for (; i < k; i++) sum += a[i] * b[i];
+    return sum;
 }

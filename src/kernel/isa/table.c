@@ -42,6 +42,7 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .winograd_product = TERN_FOR_ISA(tern_winograd_products),
     .sparse_below = {TERN_SPARSE_BELOW},
     .packed_dot = TERN_FOR_ISA(tern_packed_dots),
+    .byte_dot = TERN_FOR_ISA(tern_byte_dot_of),
     .float_dot = TERN_FOR_ISA(tern_float_dot),
     .attention_head = TERN_FOR_ISA(tern_attention_head),
     .plane_forward = TERN_FOR_ISA(tern_plane_forward),
