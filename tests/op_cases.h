@@ -535,6 +535,8 @@ static const struct {
     {"extreme_grad", make_extreme_grad},
     {"linear_i8", make_linear_i8},
     {"linear_outlier", make_linear_outlier},
+    {"top", make_top},
+    {"linear_experts", make_linear_experts},
     {"embedding", make_embedding},
     {"embedding_grad", make_embedding_grad},
     {"angles", make_angles},

@@ -64,6 +64,24 @@ static void make_linear_outlier(spec *s)
         absent(s);
 }
 
+static void make_top(spec *s)
+{
+    int64_t width = between(1, 20);
+    ARGS(s, int, between(1, (int)width));
+    input(s, TERN_SHAPE(between(1, 9), width), below(2) ? NORMAL : COUNTS, false);
+    s->in[0].dtype = TERN_F32;
+}
+
+/* An index outside is among them. */
+static void make_linear_experts(spec *s)
+{
+    int64_t rows = between(1, 12), chosen = between(1, 4), k = between(1, 40);
+    bool shared = below(2);
+    input(s, shared ? TERN_SHAPE(rows, k) : TERN_SHAPE(rows, chosen, k), NORMAL, false);
+    input(s, TERN_SHAPE(rows, chosen), LABELS, false);
+    input(s, TERN_SHAPE(between(1, 6), between(1, 30), k), NORMAL, false);
+}
+
 static void make_extreme(spec *s)
 {
     tern_shape x = TERN_SHAPE(between(1, 4), between(1, 5), below(4) ? between(1, 80) : between(250, 600));

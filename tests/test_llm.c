@@ -178,8 +178,9 @@ static void test_unknown(void **state)
         if (strcmp(w.metas[i].key, "general.architecture") == 0) w.metas[i].data = name, w.metas[i].size = 13;
     tern_gguf_content c = {w.metas, w.meta_count, w.tensors, w.names, w.count, NULL, NULL};
     assert_ok(tern_gguf_write("unknown.gguf", &c));
-    assert_error(tern_llm_open(&llm, "unknown.gguf", &(tern_llm_options){0}), TERN_FAILED,
-                 "the architecture is \"bloom\"; those that can be run are llama, gemma2, gemma3");
+    assert_error(
+        tern_llm_open(&llm, "unknown.gguf", &(tern_llm_options){0}), TERN_FAILED,
+        "the architecture is \"bloom\"; those that can be run are llama, qwen2, qwen3, phi3, gemma2, gemma3");
     tern_weights_close(&w);
     unlink("unknown.gguf");
 }

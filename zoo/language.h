@@ -7,14 +7,18 @@
 #include "llm/transformer.h"
 
 /* The architectures by their names in GGUF. */
-#define TERN_ARCHITECTURES(X) X(llama) X(gemma2) X(gemma3)
+#define TERN_ARCHITECTURES(X) X(llama) X(qwen2) X(qwen3) X(phi3) X(gemma2) X(gemma3) X(gpt2) X(bert)
 
 #define embed_tokens          tern_embed_tokens
+#define embed_positions       tern_embed_positions
+#define first_type            tern_first_type
+#define project               tern_project
 #define file_angles           tern_file_angles
 #define scaled_rms            tern_scaled_rms
 #define scaled_norm           tern_scaled_norm
 #define self_attention        tern_self_attention
 #define gated_layer           tern_gated_layer
+#define gated_experts         tern_gated_experts
 #define last_layer            tern_last_layer
 #define rows_wanted           tern_embedding
 #define add                   tern_add
@@ -26,5 +30,10 @@
 #define TERN_ARCHITECTURE(name_, doc_, read_, build_)                                                        \
     const tern_architecture tern_architecture_##name_ = {                                                    \
         .name = #name_, .doc = doc_, .read = read_, .build = build_}
+
+/* The same for one that makes rows of features of whole texts. */
+#define TERN_ENCODER(name_, doc_, read_, build_)                                                             \
+    const tern_architecture tern_architecture_##name_ = {                                                    \
+        .name = #name_, .doc = doc_, .encoder = true, .read = read_, .build = build_}
 
 #endif

@@ -2,6 +2,7 @@
 #include "cli/convert_model.h"
 
 #include "llm/convert.h"
+#include "llm/hugging_face.h"
 #include "llm/models.h"
 
 #include <string.h>
@@ -79,7 +80,8 @@ tern_status tern_convert_model(tern_cli *cli)
     if (strcmp(path, out) == 0)
         return tern_fail(TERN_USAGE, "%s would replace what it is made from: give another --out", out);
     TERN_TRY(tern_weights_open(&weights, path));
-    tern_status status = tern_model_convert(&weights, &format, out, cli->pool, &changes);
+    tern_status status = tern_import_hugging_face(&weights);
+    if (status == TERN_OK) status = tern_model_convert(&weights, &format, out, cli->pool, &changes);
     if (status == TERN_OK) {
         status = cli->json ? report_json(out, &changes) : report(out, &changes);
         tern_model_changes_free(&changes);

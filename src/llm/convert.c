@@ -2,6 +2,7 @@
 #include "llm/convert.h"
 
 #include "io/weights.h"
+#include "llm/transformer.h"
 
 #include <string.h>
 
@@ -23,7 +24,8 @@ typedef struct tern_model_job {
     const char **names;
     tern_out_tensor *out;
     int count;
-    tern_tensor buffer; /* of the tensor that is being written */
+    tern_tensor buffer, moved; /* of the tensor that is being written */
+    bool apart;                /* rotary pairs lie apart, where GGUF wants them side by side */
 } tern_model_job;
 
 void tern_model_changes_free(tern_model_changes *changes)
@@ -149,6 +151,37 @@ static tern_status plan_all(tern_model_job *j)
     return TERN_OK;
 }
 
+/* ---- rotary pairs ------------------------------------------------------------------------------------------------------ */
+
+static bool makes_heads(const char *name, bool *keys)
+{
+    *keys = strstr(name, ".attn_k.") != NULL;
+    return *keys || strstr(name, ".attn_q.");
+}
+
+/* GGUF has the pairs of Llama's heads side by side, (2i, 2i+1), Hugging Face (i, i + D/2): rows of queries and keys of one of
+ * its files go where GGUF expects them. */
+static tern_status adjacent_rows(const tern_model_job *j, const char *name, const tern_tensor *from,
+                                 tern_tensor *to)
+{
+    tern_transformer t;
+    bool keys;
+    TERN_TRY(tern_transformer_read(&t, j->weights));
+    makes_heads(name, &keys);
+    int64_t rows = from->shape.dim[0], heads = keys ? t.groups : t.heads, width = rows / heads,
+            half = width / 2;
+    size_t bytes = tern_bytes_of(from->dtype, tern_elements_from(&from->shape, 1));
+    if (rows % heads || width % 2 || tern_dtype_of(from->dtype)->block > 1)
+        return tern_fail(TERN_FAILED, "tensor \"%s\": its rows are no %lld heads of pairs", name,
+                         (long long)heads);
+    TERN_TRY(tern_tensor_new(to, from->dtype, &from->shape));
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t in = r % width, old = r - in + in / 2 + in % 2 * half;
+        memcpy((char *)to->data + (size_t)r * bytes, (const char *)from->data + (size_t)old * bytes, bytes);
+    }
+    return TERN_OK;
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------------------- */
 
 static tern_status check_range(const tern_model_change *c)
@@ -181,6 +214,12 @@ static tern_status content(void *context, int i, const void **bytes)
     const tern_out_tensor *out = &j->out[i];
     tern_model_change *c = &j->changes[out->old];
     const tern_tensor *from = &j->weights->tensors[out->old];
+    bool keys;
+    if (j->apart && makes_heads(c->name, &keys)) {
+        tern_tensor_free(&j->moved);
+        TERN_TRY(adjacent_rows(j, c->name, from, &j->moved));
+        from = &j->moved;
+    }
     if (c->to == c->from) {
         *bytes = from->data;
         return TERN_OK;
@@ -250,7 +289,10 @@ static tern_status plan_metas(tern_model_job *j, tern_meta **metas, int *count)
     memcpy(bytes, numbers, sizeof numbers);
     for (int i = 0; i < j->weights->meta_count; i++) {
         bool own = false;
-        for (size_t a = 0; a < TERN_COUNT(about); a++) own |= strcmp(j->weights->metas[i].key, about[a]) == 0;
+        const char *key = j->weights->metas[i].key;
+        for (size_t a = 0; a < TERN_COUNT(about); a++) own |= strcmp(key, about[a]) == 0;
+        own |= strcmp(key, "tern.rope_halves") == 0 ||
+               strncmp(key, "config.", 7) == 0; /* they are GGUF's numbers now */
         if (!own) (*metas)[(*count)++] = j->weights->metas[i];
     }
     for (size_t a = 0; a < TERN_COUNT(about); a++)
@@ -299,9 +341,17 @@ tern_status tern_model_convert(const tern_weights *weights, const tern_model_for
 {
     tern_model_job j = {.weights = weights, .format = format, .pool = pool, .path = path};
     j.safetensors = ends_with(path, ".safetensors");
+    j.apart = tern_weights_meta(weights, "tern.rope_halves") != NULL;
+    bool folder = tern_weights_meta(weights, "config.model_type") != NULL;
+    if (folder && !format->lossy)
+        return tern_fail(
+            TERN_USAGE,
+            "the tokenizer of a folder of Hugging Face does not go along yet: give --lossy to convert "
+            "the weights and numbers alone");
     tern_status status = plan_all(&j);
     if (status == TERN_OK) status = write_model(&j);
     tern_tensor_free(&j.buffer);
+    tern_tensor_free(&j.moved);
     tern_arena_free(&j.arena);
     if (status != TERN_OK)
         tern_release(j.changes);

@@ -1,6 +1,7 @@
 /* The layers of transformers, with weights that lie in the model's file. */
 #include "llm/transformer.h"
 
+#include "op/experts.h"
 #include "op/norm.h"
 #include "op/op.h"
 
@@ -107,13 +108,37 @@ tern_value tern_embed_tokens(tern_graph *g, const tern_transformer *t, const ter
     return tern_embedding(g, feed->tokens, table);
 }
 
+tern_value tern_embed_positions(tern_graph *g, const tern_transformer *t, const tern_feed *feed)
+{
+    tern_value table = tern_file_weight(g, t, -1, "position_embd", TERN_SHAPE(t->context, t->width), true);
+    return tern_embedding(g, feed->positions, table);
+}
+
+tern_value tern_first_type(tern_graph *g, const tern_transformer *t)
+{
+    const tern_tensor *types = tern_weights_find(t->weights, "token_types.weight");
+    int64_t count = types && types->shape.rank == 2 ? types->shape.dim[0] : 1;
+    tern_value table =
+        as_f32(g, tern_file_weight(g, t, -1, "token_types", TERN_SHAPE(count, t->width), true));
+    return tern_slice(g, table, 0, 0, 1);
+}
+
+/* Divisors of angles: Llama 3's, or those of Phi-3 for contexts longer and shorter than the old one. */
+static tern_value divisors_of(tern_graph *g, const tern_transformer *t, const tern_feed *feed, int64_t pairs)
+{
+    bool longer = feed->rows > t->angles.context;
+    tern_value one = tern_file_weight(g, t, -1, "rope_freqs", TERN_SHAPE(pairs), false);
+    if (!one.id)
+        one = tern_file_weight(g, t, -1, longer ? "rope_factors_long" : "rope_factors_short",
+                               TERN_SHAPE(pairs), false);
+    return as_f32(g, one);
+}
+
 tern_value tern_file_angles(tern_graph *g, const tern_transformer *t, const tern_feed *feed, double base)
 {
     tern_angles_args args = t->angles;
     if (base > 0) args = (tern_angles_args){.dims = args.dims, .base = base, .scale = 1, .magnitude = 1};
-    tern_value divisors =
-        base > 0 ? (tern_value){0}
-                 : as_f32(g, tern_file_weight(g, t, -1, "rope_freqs", TERN_SHAPE(args.dims / 2), false));
+    tern_value divisors = base > 0 ? (tern_value){0} : divisors_of(g, t, feed, args.dims / 2);
     return tern_angles_with(g, feed->positions, divisors, args);
 }
 
@@ -165,8 +190,8 @@ tern_value tern_self_attention(tern_graph *g, const tern_transformer *t, const t
     }
     k = remember(g, t, feed, k, layer, "keys");
     v = remember(g, t, feed, v, layer, "values");
-    x = tern_attend(g, q, k, v, feed->positions, .scale = t->scale, .cap = t->cap,
-                    .window = tern_slides(t, layer) ? t->window : 0);
+    x = tern_attend(g, q, k, v, feed->seen.id ? feed->seen : feed->positions, .scale = t->scale,
+                    .cap = t->cap, .window = tern_slides(t, layer) ? t->window : 0);
     return tern_project(g, t, tern_reshape(g, x, TERN_SHAPE(-1, wide)), layer, "attn_output", t->width);
 }
 
@@ -184,6 +209,20 @@ tern_value tern_gated_layer(tern_graph *g, const tern_transformer *t, tern_value
         up = tern_slice(g, both, 1, t->hidden, t->hidden);
     }
     return tern_project(g, t, tern_multiply(g, f(g, gate), up), layer, "ffn_down", t->width);
+}
+
+tern_value tern_gated_experts(tern_graph *g, const tern_transformer *t, tern_value x, int layer,
+                              tern_curve *f)
+{
+    int E = t->experts, C = t->chosen, H = t->hidden, W = t->width;
+    tern_value index, votes = tern_project(g, t, x, layer, "ffn_gate_inp", E);
+    tern_value share = tern_softmax(g, tern_top(g, votes, C, &index)); /* [S,C] */
+    tern_value gate = tern_file_weight(g, t, layer, "ffn_gate_exps", TERN_SHAPE(E, H, W), true);
+    tern_value up = tern_file_weight(g, t, layer, "ffn_up_exps", TERN_SHAPE(E, H, W), true);
+    tern_value down = tern_file_weight(g, t, layer, "ffn_down_exps", TERN_SHAPE(E, W, H), true);
+    tern_value h = f(g, tern_linear_experts(g, x, index, gate)); /* [S,C,H] */
+    h = tern_linear_experts(g, tern_multiply(g, h, tern_linear_experts(g, x, index, up)), index, down);
+    return tern_sum(g, tern_multiply(g, h, tern_reshape(g, share, TERN_SHAPE(-1, C, 1))), .axis = 1);
 }
 
 tern_value tern_last_layer(tern_graph *g, const tern_transformer *t, tern_value x)

@@ -1,6 +1,8 @@
 /* A transformer read from its file, planned for a chunk of tokens and for a single one, and run over what it is fed. */
 #include "llm/model.h"
 
+#include "llm/hugging_face.h"
+
 #include <string.h>
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -34,7 +36,8 @@ static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, const tern
     tern_value ids = tern_input(p->graph, "tokens", TERN_I32, TERN_SHAPE(tokens));
     tern_value positions = tern_input(p->graph, "positions", TERN_I32, TERN_SHAPE(tokens));
     tern_value wanted = tern_input(p->graph, "wanted", TERN_I32, TERN_SHAPE(1));
-    tern_feed feed = {ids, positions, wanted, m->rows, m->cache};
+    tern_feed feed = {
+        .tokens = ids, .positions = positions, .wanted = wanted, .rows = m->rows, .cache = m->cache};
     tern_output(p->graph, "logits", m->about.architecture->build(p->graph, &m->about, &feed));
     TERN_TRY(tern_graph_status(p->graph));
     TERN_TRY(tern_plan(&p->program, p->graph, &(tern_plan_options){.reference = o->reference}));
@@ -66,7 +69,11 @@ void tern_llm_close(tern_llm *llm)
 static tern_status open_model(tern_llm *m, const char *path, const tern_llm_options *o)
 {
     TERN_TRY(tern_weights_open(&m->weights, path));
+    TERN_TRY(tern_import_hugging_face(&m->weights));
     TERN_TRY(tern_transformer_read(&m->about, &m->weights));
+    if (m->about.architecture->encoder)
+        return tern_fail(TERN_USAGE, "%s is an encoder: it makes embeddings, not next tokens",
+                         m->about.architecture->name);
     m->rows = o->context ? o->context : m->about.context < 2048 ? m->about.context : 2048;
     m->cache = o->cache;
     for (int i = 0; i < m->weights.count; i++)

@@ -128,6 +128,10 @@ tern_status tern_transformer_read(tern_transformer *transformer, const tern_weig
     const tern_meta *threshold = tern_weights_meta(weights, "tern.outlier_threshold");
     t.outliers.threshold = threshold ? tern_meta_number(threshold, 0) : 6;
     TERN_TRY(read_rotary(&t));
+    const tern_tensor *longs = tern_weights_find(weights, "rope_factors_long.weight");
+    double stretch = (double)t.context / t.angles.context; /* Phi-3's, where the file does not say it */
+    if (longs && t.angles.magnitude == 1 && stretch > 1 && t.angles.context > 1)
+        t.angles.magnitude = sqrt(1 + log(stretch) / log(t.angles.context));
     if (t.architecture->read) TERN_TRY(t.architecture->read(&t));
     *transformer = t;
     return TERN_OK;

@@ -32,6 +32,7 @@ typedef struct tern_transformer {
  * values are kept states blk.<l>.keys, blk.<l>.values [rows,groups,head_width] in the format `cache`. */
 typedef struct tern_feed {
     tern_value tokens, positions, wanted; /* i32 [S], [S], [R] */
+    tern_value seen; /* i32 [S]: the last row that each token sees; the empty value: its own position */
     int rows;
     tern_dtype cache;
 } tern_feed;
@@ -39,6 +40,8 @@ typedef struct tern_feed {
 struct tern_architecture {
     const char *name; /* "general.architecture" */
     const char *doc;
+    bool
+        encoder; /* makes rows of features [R,width], where others make logits; all tokens go through at once */
     tern_status (*read)(tern_transformer *t); /* what is its own in the numbers; NULL: nothing */
     /* -> logits [R,vocabulary] */
     tern_value (*build)(tern_graph *graph, const tern_transformer *t, const tern_feed *feed);
@@ -77,6 +80,9 @@ bool tern_slides(const tern_transformer *t, int layer);
 
 /* Rows of token_embd.weight, [S,width]. */
 tern_value tern_embed_tokens(tern_graph *g, const tern_transformer *t, const tern_feed *feed);
+/* Rows of position_embd.weight; the first row of token_types.weight, [width]. */
+tern_value tern_embed_positions(tern_graph *g, const tern_transformer *t, const tern_feed *feed);
+tern_value tern_first_type(tern_graph *g, const tern_transformer *t);
 /* Cosines and sines, by rope_freqs.weight where there is one; `base` 0: that of the file.  Scaling is the file's only with its
  * own base. */
 tern_value tern_file_angles(tern_graph *g, const tern_transformer *t, const tern_feed *feed, double base);
@@ -87,6 +93,10 @@ tern_value tern_self_attention(tern_graph *g, const tern_transformer *t, const t
 /* down(f(gate(x)) * up(x)): ffn_gate, ffn_up, ffn_down; where ffn_gate is missing, ffn_up holds both, gate first. */
 typedef tern_value tern_curve(tern_graph *g, tern_value x);
 tern_value tern_gated_layer(tern_graph *g, const tern_transformer *t, tern_value x, int layer, tern_curve *f);
+/* The same by `chosen` of `experts` (ffn_gate_exps, ffn_up_exps, ffn_down_exps [experts,..]), weighed by the softmax of the
+ * largest outputs of ffn_gate_inp. */
+tern_value tern_gated_experts(tern_graph *g, const tern_transformer *t, tern_value x, int layer,
+                              tern_curve *f);
 /* Logits of the wanted rows: output.weight, or the table of tokens where that is both. */
 tern_value tern_last_layer(tern_graph *g, const tern_transformer *t, tern_value x);
 

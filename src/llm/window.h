@@ -11,13 +11,21 @@ typedef struct tern_text_window tern_text_window;
 tern_status tern_window_open(tern_text_window **window, const tern_transformer *transformer, int tokens,
                              tern_pool *pool);
 void tern_window_close(tern_text_window *window);
-/* One window.  *logits [tokens,vocabulary], behind each token, valid until the next run. */
+/* One window.  *logits [tokens,vocabulary], behind each token (of an encoder its rows [tokens,width]), valid until the next run. */
 tern_status tern_window_run(tern_text_window *window, const int32_t *tokens, const float **logits);
 /* What a product read (transformer->watch): "blk.0.attn_q.weight.in", [tokens,..] in f32. */
 tern_status tern_window_output(const tern_text_window *window, const char *name, tern_tensor *out);
 
 /* Sum of -ln p over the tokens of a window but the first, which has no context; adds their number to *count. */
 tern_status tern_window_loss(tern_text_window *window, const int32_t *tokens, double *sum, int64_t *count);
+
+/* ---- embeddings ------------------------------------------------------------------------------------------------------ */
+
+typedef enum tern_pooling { TERN_POOL_MEAN, TERN_POOL_FIRST } tern_pooling;
+
+/* One vector out[width] of a text's tokens by an encoder: the mean of their rows or the first one; `unit`: of length 1. */
+tern_status tern_embed_text(const tern_transformer *transformer, const int32_t *tokens, int count,
+                            tern_pooling pooling, bool unit, tern_pool *pool, float *out);
 
 /* ---- outliers (LLM.int8(), arXiv 2208.07339) ------------------------------------------------------------------------ */
 

@@ -27,6 +27,7 @@
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(linear_outlier)                                            /* outlier.c: in bytes, outliers apart */             \
+    X(top) X(linear_experts)                                     /* experts.c: mixtures of experts */                  \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
     X(avg_pool2d) X(avg_pool2d_grad)                                                                                   \
