@@ -178,21 +178,23 @@ static void close_subject(subject *s)
     tern_store_close(&s->store);
 }
 
-static tern_status emit_subject(subject *s, const char *path)
+static tern_status emit_subject(subject *s, int target, const char *path)
 {
     static const float image[9] = {0.5f, 1, -2};
     TERN_TRY(tern_session_bind(s->session, "image", image));
     TERN_TRY(tern_session_run(s->session, 0));
     tern_emit_source source = {
         .program = s->program, .session = s->session, .name = "small", .about = "a test"};
-    return tern_emit_folder(&source, &tern_emit_targets[1], &(tern_emit_samples){image, 1, 3}, path);
+    static const int32_t labels[] = {1};
+    return tern_emit_folder(&source, &tern_emit_targets[target], &(tern_emit_limits){1 << 16, 1 << 16, 1024},
+                            &(tern_emit_samples){image, labels, 1, 3}, path);
 }
 
-static tern_status cycle(const char *path)
+static tern_status cycle(int target, const char *path)
 {
     subject s;
     tern_status status = open_subject(&s);
-    if (status == TERN_OK) status = emit_subject(&s, path);
+    if (status == TERN_OK) status = emit_subject(&s, target, path);
     close_subject(&s);
     return status;
 }
@@ -202,7 +204,8 @@ static void test_out_of_memory(void **state)
     (void)state;
     char path[128];
     snprintf(path, sizeof path, "%s/small", folder);
-    assert_survives_out_of_memory(cycle(path));
+    assert_survives_out_of_memory(cycle(1, path)); /* host */
+    assert_survives_out_of_memory(cycle(2, path)); /* a board */
 }
 
 static void test_weights_are_finite(void **state)
@@ -214,7 +217,7 @@ static void test_weights_are_finite(void **state)
     snprintf(path, sizeof path, "%s/infinite", folder);
     assert_ok(open_subject(&s));
     tern_set(&s.store.tensors[tern_store_find(&s.store, "linear1.weight")], 3, INFINITY);
-    assert_error(emit_subject(&s, path), TERN_FAILED, "linear1_weight: element 3 is inf");
+    assert_error(emit_subject(&s, 1, path), TERN_FAILED, "linear1_weight: element 3 is inf");
     assert_true(stat(path, &about) != 0); /* nothing was made */
     close_subject(&s);
 }

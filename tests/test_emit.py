@@ -66,9 +66,15 @@ def whole_net(net, options, step):
     needs = {line.split()[-1].split("@")[0] for line in run("nm", "-u", folder / f"check-{COMPILERS[0]}").stdout.splitlines()}
     check(f"{what}: takes no memory at run time", not needs & {"malloc", "calloc", "realloc", "free"}, needs)
     # the arena is an array of the test's, of exactly the planned bytes, whose ends the sanitizer guards
-    (folder / "memory.c").write_text(f'#include "{name}.h"\nextern float memory[];\n'
-                                     f"float memory[{upper}_ARENA_BYTES / sizeof(float)];\n")
-    build(folder, name, COMPILERS[-1], [*SANITIZE, f"-D{upper}_ARENA=memory"], what)
+    (folder / "memory.c").write_text(f'#include "{name}.h"\nextern uint8_t memory[];\n'
+                                     f"__attribute__((aligned(8))) uint8_t memory[{upper}_ARENA_BYTES - LESS];\n")
+    guarded = [*SANITIZE, f"-D{upper}_ARENA=memory", "-Wno-pedantic"]
+    build(folder, name, COMPILERS[-1], [*guarded, "-DLESS=0"], what)
+    if net in ("mlp", "spiking-cnn"):
+        exe = folder / "one-less"
+        run(COMPILERS[-1], *guarded, "-DLESS=1", *(folder / f for f in (f"{name}.c", "main.c", "memory.c")), "-o", exe, "-lm")
+        r = run(exe)
+        check(f"{what}: one byte less is too little", r.returncode != 0 and "global-buffer-overflow" in r.stderr, r.stderr[:300])
 
 
 def whole_nets():
@@ -100,13 +106,65 @@ def trained_on_images():
     floats = [float.fromhex(v.strip().rstrip("f")) for v in rows.replace("{", "").replace("}", "").split(",") if v.strip()]
     stream = subprocess.run([folder / "spiking_cnn", "-"], input=struct.pack(f"<{len(floats)}f", *floats), capture_output=True)
     expected = source.split("expected[SAMPLES][10] = {", 1)[1].split("};", 1)[0]
-    bits = [int(v.strip().rstrip("u"), 16) for v in expected.replace("{", "").replace("}", "").split(",") if v.strip()]
-    check("images from a file", list(struct.unpack(f"<{len(bits)}I", stream.stdout)) == bits, len(stream.stdout))
+    logits = [float.fromhex(v.strip().rstrip("f")) for v in expected.replace("{", "").replace("}", "").split(",") if v.strip()]
+    check("images from a file", list(struct.unpack(f"<{len(logits)}f", stream.stdout)) == logits, len(stream.stdout))
     check("arena", d["arena_bytes"] == tern("plan", out, "--reference")["arena_bytes"], d)
 
 
+BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"), "riscv": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
+
+
+def board(net, options, target):
+    """A net on an emulated board: the bits of the host, inside the planned bytes and no byte less."""
+    what, folder = f"{net} on {target}", work / f"{net}-{target}"
+    d = tern("emit", net, *options, "--target", target, "-o", folder, "--samples", "3")
+    r = run("make", "-C", folder, "-s", "run")
+    check(f"{what}: runs without a warning", r.returncode == 0 and not r.stderr, r.stdout + r.stderr)
+    if r.returncode:
+        return
+    j = json.loads(r.stdout)
+    check(f"{what}: bits", j["equal"] == j["samples"] == 3 and j["status"] == 0, j)
+    check(f"{what}: the arena is used to its last byte", j["arena_used"] == j["arena"] == d["arena_bytes"], j)
+    check(f"{what}: the same count again", json.loads(run("make", "-C", folder, "-s", "run").stdout)["instructions"] == j["instructions"] > 1000, j)
+    check(f"{what}: stack is seen", 64 <= j["stack"] < 1000, j)
+    r = run("make", "-C", folder, "-s", "check", f"ARENA={d['arena_bytes'] - 1}")
+    check(f"{what}: one byte of arena less", r.returncode != 0 and "larger than ARENA" in r.stderr, r.stderr)
+    least = (j["data"] + j["bss"] + j["arena"] + 7) // 8 * 8 + 1024
+    check(f"{what}: exactly the RAM", run("make", "-C", folder, "-s", "check", f"RAM={least}", "STACK=1024").returncode == 0, least)
+    r = run("make", "-C", folder, "-s", "check", f"RAM={least - 8}", "STACK=1024")
+    check(f"{what}: less RAM", r.returncode != 0 and "larger than RAM" in r.stderr, r.stderr)
+    r = run("make", "-C", folder, "-s", "check", f"FLASH={j['flash'] - 8}")
+    check(f"{what}: less flash", r.returncode != 0 and "FLASH" in r.stderr, r.stderr)
+    expected = bytearray((folder / "expected.bin").read_bytes())
+    expected[0] ^= 1
+    (folder / "expected.bin").write_bytes(expected)
+    r = run("make", "-C", folder, "-s", "check")
+    check(f"{what}: another bit is seen", r.returncode != 0 and "2 of 3" in r.stdout, r.stdout + r.stderr)
+    if shutil.which("cppcheck"):
+        r = run("cppcheck", "-q", "--enable=warning,portability", "--error-exitcode=1", "--suppress=missingInclude", folder)
+        check(f"{what}: cppcheck", r.returncode == 0, r.stdout + r.stderr)
+
+
+def boards():
+    for target, needs in BOARDS.items():
+        if not all(shutil.which(n) for n in needs):
+            print(f"skipped: {target}, needs {' and '.join(needs)} (scripts/setup --edge)")
+            continue
+        board("mlp", ["--hidden", "20"], target)
+        board("spiking-mlp", ["--hidden", "24", "--timesteps", "3"], target)
+    folder = work / "absent"
+    tern("emit", "mlp", "--hidden", "4", "--target", "riscv", "-o", folder)
+    r = run("make", "-C", folder, "-s", "check", "CC=no-such-gcc")
+    check("a compiler that is not here", r.returncode != 0 and "install gcc-riscv64-unknown-elf" in r.stderr, r.stderr)
+    folder = work / "tight"
+    bad(3, "does not fit: 7384 bytes of RAM are needed", "mlp", "--hidden", "8", "--target", "riscv", "--ram", "7K", "-o", folder)
+    bad(3, "does not fit: the weights take", "mlp", "--target", "riscv", "--flash", "100K", "-o", folder)
+    bad(2, "the emulated board (mps3-an547) has", "mlp", "--target", "cortex-m55", "--flash", "1M", "-o", folder)
+    check("nothing is written", not folder.exists())
+
+
 def wrong_use():
-    bad(2, "expected one of c99|host", "mlp", "--target", "arm")
+    bad(2, "expected one of c99|host|cortex-m", "mlp", "--target", "arm")
     bad(2, 'did you mean "lenet"', "lent")
     bad(2, "no name in C", "mlp", "--name", "9mlp")
     bad(2, "no name in C", "mlp", "--name", "")
@@ -123,6 +181,7 @@ try:
     else:
         whole_nets()
         trained_on_images()
+        boards()
     wrong_use()
 finally:
     shutil.rmtree(work, ignore_errors=True)

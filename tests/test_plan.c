@@ -296,8 +296,8 @@ static void test_allocation_is_tight(void **state)
             int first = below(steps), length = below(8);
             blocks[i] = (tern_block){(size_t)(64 * (1 + below(50))), 0, first, first + length};
         }
-        size_t arena, least = tern_least_bytes(blocks, count, 40, &peak);
-        assert_ok(tern_allocate(blocks, count, &arena));
+        size_t arena, least = tern_least_bytes(blocks, count, 40, TERN_LINE, &peak);
+        assert_ok(tern_allocate(blocks, count, TERN_LINE, &arena));
         assert_true(arena >= least);
         for (int i = 0; i < count; i++) {
             assert_true(blocks[i].offset % 64 == 0 && blocks[i].offset + blocks[i].bytes <= arena);

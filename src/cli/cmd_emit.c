@@ -8,15 +8,21 @@
 static const tern_cli_option options[] = {
     {"target", 't', TERN_PICK, "NAME", "c99",
      "c99: freestanding C and a main that checks it; host: the same, whose main also reads images from a "
-     "file and "
-     "measures time",
-     "c99|host"},
+     "file and measures time; the others: a program for a board with its linker script, run in an emulator "
+     "by "
+     "make check (cortex-m: a Cortex-M7, riscv: RV32IMAFDC)",
+     "c99|host|cortex-m|cortex-m4|cortex-m7|cortex-m55|riscv|rv32imac"},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "folder (default emit/NAME)", NULL},
     {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
     {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
-    {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..1000"},
+    {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..10000"},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
+    {"ram", 0, TERN_BYTES, "BYTES", "320KiB", "of boards: RAM that the net may use; more does not link",
+     NULL},
+    {"flash", 0, TERN_BYTES, "BYTES", "1MiB",
+     "of boards: flash that the program may take (cortex-m55: at most 512KiB)", NULL},
+    {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "of boards: part of the RAM that is kept for the stack", NULL},
     {0},
 };
 
@@ -29,6 +35,7 @@ typedef struct tern_emission {
     tern_program *program;
     tern_session *session;
     float *images;
+    int32_t *labels;
     double mean[8], std[8];
     char name[64];
     tern_text about;
@@ -42,6 +49,7 @@ static void close_emission(tern_emission *e)
     tern_dataset_close(&e->dataset);
     tern_subject_close(&e->subject);
     tern_release(e->images);
+    tern_release(e->labels);
     tern_text_free(&e->about);
 }
 
@@ -95,7 +103,7 @@ static tern_status plan(tern_emission *e)
         memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
     TERN_TRY((step ? tern_model_step_graph : tern_model_graph)(&e->graph, s->net, s->parameters, &sample, 1,
                                                                e->cli->seed));
-    TERN_TRY(tern_plan(&e->program, e->graph, &(tern_plan_options){.reference = true}));
+    TERN_TRY(tern_plan(&e->program, e->graph, &(tern_plan_options){.reference = true, .compact = true}));
     return tern_session_open(&e->session, e->program, &s->store, e->cli->pool);
 }
 
@@ -108,7 +116,8 @@ static tern_status take_samples(tern_emission *e, tern_emit_samples *samples)
     int64_t all = e->dataset.test.images.shape.dim[0];
     if (e->dataset.test.images.data && (int64_t)count > all) count = (size_t)all;
     e->images = tern_take_array(count * size, sizeof *e->images);
-    if (!e->images) return tern_no_memory(count * size * sizeof *e->images, "samples");
+    e->labels = tern_take_array(count, sizeof *e->labels);
+    if (!e->images || !e->labels) return tern_no_memory(count * size * sizeof *e->images, "samples");
     samples->images = e->images;
     samples->count = (int)count;
     samples->steps =
@@ -124,8 +133,12 @@ static tern_status take_samples(tern_emission *e, tern_emit_samples *samples)
     tern_loader *loader = NULL;
     TERN_TRY(tern_loader_open(&loader, &test, &(tern_loader_options){.batch = 1}));
     tern_loader_begin(loader, 0, 0);
-    for (size_t s = 0; s < count; s++)
-        memcpy(e->images + s * size, tern_loader_next(loader)->images, size * sizeof *e->images);
+    for (size_t s = 0; s < count; s++) {
+        const tern_batch *batch = tern_loader_next(loader);
+        memcpy(e->images + s * size, batch->images, size * sizeof *e->images);
+        e->labels[s] = batch->labels[0];
+    }
+    samples->labels = e->labels;
     tern_loader_close(loader);
     return TERN_OK;
 }
@@ -174,8 +187,13 @@ static tern_status emit(tern_emission *e)
                                .channels = (int)(channels < 8 ? channels : 8)};
     snprintf(path, sizeof path, "emit/%s", e->name);
     if (!folder) folder = path;
-    TERN_TRY(
-        tern_emit_folder(&source, &tern_emit_targets[tern_cli_pick(e->cli, "target")], &samples, folder));
+    const tern_emit_target *target = &tern_emit_targets[tern_cli_pick(e->cli, "target")];
+    tern_emit_limits limits = {.ram = (size_t)tern_cli_number(e->cli, "ram"),
+                               .flash = (size_t)tern_cli_number(e->cli, "flash"),
+                               .stack = (size_t)tern_cli_number(e->cli, "stack")};
+    if (target->board && limits.flash > target->board->flash_bytes && !tern_cli_has(e->cli, "flash"))
+        limits.flash = target->board->flash_bytes;
+    TERN_TRY(tern_emit_folder(&source, target, &limits, &samples, folder));
     return report(e, folder);
 }
 
@@ -191,12 +209,22 @@ const tern_command tern_command_emit = {
     .name = "emit",
     .about = "write a net as C without dynamic memory, with its weights",
     .usage = "NET|RUN",
-    .more = "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
-            "tern emit spiking-mlp --stepping                     # one time step a call\n"
-            "\n"
-            "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "
-            "bits of the\n"
-            "operators' definitions, which sum in double.",
+    .more =
+        "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
+        "tern emit spiking-mlp --stepping                     # one time step a call\n"
+        "tern emit run/lenet --target cortex-m --ram 64K -o build/m7 && make -C build/m7 check   # in QEMU\n"
+        "\n"
+        "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "
+        "bits of the\n"
+        "operators' definitions, which sum in double.  Of a board, `make check` compiles, runs the samples "
+        "in an\n"
+        "emulator, compares the bits, and prints RAM, arena and stack as they were used, flash, and "
+        "instructions (not\n"
+        "cycles); `make run` prints the same as JSON.  RAM, FLASH, STACK and ARENA are limits that the "
+        "linker "
+        "enforces:\n"
+        "`make check ARENA=511` fails where 512 bytes are planned.  Compilers and emulators: scripts/setup "
+        "--edge.",
     .options = options,
     .least = 1,
     .most = 1,

@@ -136,7 +136,8 @@ static tern_status run_plan(tern_cli *cli)
     if (status == TERN_OK) status = take_sample(cli, &s);
     if (status == TERN_OK) status = graph_of(cli, &s, batch, &recipe, &g);
     tern_plan_options wanted = {.memory = (size_t)tern_cli_number(cli, "memory"),
-                                .reference = tern_cli_has(cli, "reference")};
+                                .reference = tern_cli_has(cli, "reference"),
+                                .compact = tern_cli_has(cli, "reference")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
     if (status == TERN_OK) status = print(cli, p);
     tern_program_close(p);

@@ -16,6 +16,25 @@ char *tern_emit_capitals(char out[64], const char *name)
     return out;
 }
 
+const char *tern_emit_type(tern_dtype dtype)
+{
+    switch (dtype) {
+    case TERN_F32:
+        return "float";
+    case TERN_I32:
+        return "int32_t";
+    case TERN_I16:
+        return "int16_t";
+    case TERN_I8:
+        return "int8_t";
+    case TERN_U8:
+    case TERN_BIT:
+        return "uint8_t";
+    default:
+        return NULL;
+    }
+}
+
 /* ---- what is stored ------------------------------------------------------------------------------------------ */
 
 bool tern_emit_is_state(const tern_program *p, int value)
@@ -61,12 +80,12 @@ static int64_t elements_of(const tern_program *p, int value)
     return tern_elements(&p->graph->values[value].type.shape);
 }
 
-/* States stand one behind the other. */
+/* States stand one behind the other, each aligned to 8 bytes. */
 static size_t state_offset(const tern_program *p, int value)
 {
     size_t at = 0;
     for (int i = 1; i < value; i++)
-        if (tern_emit_is_state(p, i)) at += p->places[i].bytes;
+        if (tern_emit_is_state(p, i)) at += (p->places[i].bytes + 7) / 8 * 8;
     return at;
 }
 
@@ -90,24 +109,40 @@ static void constant_name(const tern_program *p, int root, char out[128])
         if (!isalnum((unsigned char)*c)) *c = '_';
 }
 
-static tern_status write_constant(const tern_emit_source *source, int root, tern_text *t)
+static tern_status write_floats(const float *x, int64_t n, const char *name, tern_text *t)
 {
-    const tern_program *p = source->program;
-    const tern_value_info *v = &p->graph->values[root];
-    char name[128], shape[96];
-    constant_name(p, root, name);
-    if (v->type.dtype != TERN_F32)
-        return tern_fail(TERN_USAGE, "%s is %s; constants of C are f32", name,
-                         tern_dtype_of(v->type.dtype)->name);
-    const float *x = tern_session_memory(source->session, (tern_value){root});
-    int64_t n = elements_of(p, root);
-    tern_text_format(t, "static const float %s[%lld] = { /* %s */\n", name, (long long)n,
-                     tern_shape_text(shape, &v->type.shape));
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(x[i]))
             return tern_fail(TERN_FAILED, "%s: element %lld is %g; C takes finite numbers", name,
                              (long long)i, (double)x[i]);
         tern_text_format(t, i % 8 == 7 || i == n - 1 ? "%af,\n" : "%af, ", (double)x[i]);
+    }
+    return TERN_OK;
+}
+
+static tern_status write_constant(const tern_emit_source *source, int root, tern_text *t)
+{
+    const tern_program *p = source->program;
+    const tern_type *type = &p->graph->values[root].type;
+    char name[128], shape[96];
+    constant_name(p, root, name);
+    const char *c_type = tern_emit_type(type->dtype);
+    if (!c_type || type->dtype == TERN_BIT)
+        return tern_fail(TERN_USAGE, "%s is %s; constants of C are f32, i32, i16, i8 or u8", name,
+                         tern_dtype_of(type->dtype)->name);
+    const void *x = tern_session_memory(source->session, (tern_value){root});
+    int64_t n = elements_of(p, root);
+    tern_text_format(t, "static const %s %s[%lld] = { /* %s */\n", c_type, name, (long long)n,
+                     tern_shape_text(shape, &type->shape));
+    if (type->dtype == TERN_F32) TERN_TRY(write_floats(x, n, name, t));
+    tern_tensor tensor = {type->dtype, type->shape, (void *)(uintptr_t)x};
+    for (int64_t i = 0; type->dtype != TERN_F32 && i < n; i++) {
+        double value = tern_get(&tensor, i);
+        if (value == INT32_MIN) /* has no literal of its own type */
+            tern_text_put(t, "INT32_MIN");
+        else
+            tern_text_format(t, "%.0f", value);
+        tern_text_put(t, i % 16 == 15 || i == n - 1 ? ",\n" : ", ");
     }
     tern_text_put(t, "};\n\n");
     return TERN_OK;
@@ -127,10 +162,10 @@ static const char logistic_function[] = "static inline double logistic(double x)
 static tern_status check_operand(const tern_node *node, const tern_tensor *t)
 {
     char shape[96];
-    bool known = t->dtype == TERN_F32 || t->dtype == TERN_BIT;
-    if (known && tern_elements(&t->shape) <= INT_MAX) return TERN_OK;
+    if (tern_emit_type(t->dtype) && tern_elements(&t->shape) <= INT_MAX) return TERN_OK;
     return tern_fail(
-        TERN_USAGE, "layer %s: %s of %s %s is not emitted: expected f32 or bits, fewer than 2^31",
+        TERN_USAGE,
+        "layer %s: %s of %s %s is not emitted: expected f32, i32, i16, i8, u8 or bits, fewer than 2^31",
         node->layer, node->op->name, tern_dtype_of(t->dtype)->name, tern_shape_text(shape, &t->shape));
 }
 
@@ -158,9 +193,8 @@ tern_status tern_emit_function(const tern_call *call, const char *name, tern_emi
         bool in = i < call->nin;
         const tern_tensor *operand = in ? &call->in[i] : &call->out[i - call->nin];
         if (!operand->data) continue;
-        tern_text_format(t, "%s%s%s *%s%d", comma, in ? "const " : "",
-                         operand->dtype == TERN_BIT ? "uint8_t" : "float", in ? "in" : "out",
-                         in ? i : i - call->nin);
+        tern_text_format(t, "%s%s%s *%s%d", comma, in ? "const " : "", tern_emit_type(operand->dtype),
+                         in ? "in" : "out", in ? i : i - call->nin);
         comma = ", ";
     }
     tern_text_put(t, ")\n{\n");
@@ -202,24 +236,19 @@ static tern_status write_step(const tern_program *p, int s, tern_emit *to)
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
-/* A value as an expression: "arena + 32", "conv1_weight", "image". */
-static void write_value(const tern_program *p, int value, bool in, tern_text *t)
+/* A value as an expression: "(void *)(arena + 32)", "conv1_weight", "image". */
+static void write_value(const tern_program *p, int value, tern_text *t)
 {
     const tern_place *place = &p->places[value];
-    const tern_value_info *root = &p->graph->values[place->root];
     char name[128];
-    if (p->graph->values[value].type.dtype == TERN_BIT && !tern_emit_is_constant(p, value))
-        tern_text_put(t, in ? "(const uint8_t *)(" : "(uint8_t *)(");
     if (place->space == TERN_SPACE_ARENA)
-        tern_text_format(t, "arena + %zu", place->offset / sizeof(float));
+        tern_text_format(t, "(void *)(arena + %zu)", place->offset);
     else if (tern_emit_is_constant(p, value))
         constant_name(p, place->root, name), tern_text_put(t, name);
     else if (place->space == TERN_SPACE_STORE)
-        tern_text_format(t, "state + %zu", state_offset(p, place->root) / sizeof(float));
+        tern_text_format(t, "(void *)(state + %zu)", state_offset(p, place->root));
     else
-        tern_text_put(t, root->name);
-    if (p->graph->values[value].type.dtype == TERN_BIT && !tern_emit_is_constant(p, value))
-        tern_text_put(t, ")");
+        tern_text_put(t, p->graph->values[place->root].name);
 }
 
 static void write_call(const tern_program *p, int s, tern_text *t)
@@ -232,7 +261,7 @@ static void write_call(const tern_program *p, int s, tern_text *t)
         int value = in ? node->in[i].id : node->out[i - node->nin].id;
         if (!value || p->places[value].space == TERN_SPACE_NONE) continue;
         tern_text_put(t, comma);
-        write_value(p, value, in, t);
+        write_value(p, value, t);
         comma = ", ";
     }
     tern_text_format(t, "); /* %s */\n", node->layer);
@@ -247,13 +276,14 @@ void tern_emit_signature(const tern_emit_source *source, tern_text *t)
     tern_text_format(t, "void %s_run(", source->name);
     for (int i = 1; i < g->value_count; i++) {
         if (g->values[i].kind != TERN_VALUE_INPUT) continue;
-        tern_text_format(t, "%sconst float %s[%s_%s_LENGTH]", comma, g->values[i].name, upper,
-                         tern_emit_capitals(value, g->values[i].name));
+        tern_text_format(t, "%sconst %s %s[%s_%s_LENGTH]", comma, tern_emit_type(g->values[i].type.dtype),
+                         g->values[i].name, upper, tern_emit_capitals(value, g->values[i].name));
         comma = ", ";
     }
     for (int i = 0; i < g->output_count; i++) {
-        tern_text_format(t, "%sfloat %s[%s_%s_LENGTH]", comma, g->outputs[i].name, upper,
-                         tern_emit_capitals(value, g->outputs[i].name));
+        const tern_type *type = &g->values[g->outputs[i].value.id].type;
+        tern_text_format(t, "%s%s %s[%s_%s_LENGTH]", comma, tern_emit_type(type->dtype), g->outputs[i].name,
+                         upper, tern_emit_capitals(value, g->outputs[i].name));
         comma = ", ";
     }
     tern_text_put(t, ")");
@@ -269,14 +299,15 @@ static void write_run(const tern_emit_source *source, tern_text *t)
         if (is_written(p, s)) write_call(p, s, t);
     for (int i = 0; i < g->output_count; i++) {
         tern_text_format(t, "    memcpy(%s, ", g->outputs[i].name);
-        write_value(p, g->outputs[i].value.id, true, t);
-        tern_text_format(t, ", %lld * sizeof(float));\n", (long long)elements_of(p, g->outputs[i].value.id));
+        write_value(p, g->outputs[i].value.id, t);
+        tern_text_format(t, ", sizeof *%s * %lld);\n", g->outputs[i].name,
+                         (long long)elements_of(p, g->outputs[i].value.id));
     }
     for (int c = 0; c < p->copy_count; c++) {
         tern_text_put(t, "    memcpy(");
-        write_value(p, p->copies[c].state, false, t);
+        write_value(p, p->copies[c].state, t);
         tern_text_put(t, ", ");
-        write_value(p, p->copies[c].next, true, t);
+        write_value(p, p->copies[c].next, t);
         tern_text_format(t, ", %zu);\n", p->places[p->copies[c].state].bytes);
     }
     tern_text_put(t, "}\n");
@@ -294,9 +325,10 @@ static tern_status write_init(const tern_emit_source *source, tern_text *t)
         if (!plain || v->kept || v->type.dtype != TERN_F32)
             return tern_fail(TERN_USAGE,
                              "state \"%s\" does not begin with one number everywhere: not emitted", v->name);
-        tern_text_format(t, "    for (int i = 0; i < %lld; i++) state[%zu + i] = %af; /* %s */\n",
-                         (long long)elements_of(p, i), state_offset(p, i) / sizeof(float),
-                         v->init.kind == TERN_INIT_ZERO ? 0.0 : (double)(float)v->init.scale, v->name);
+        tern_text_format(
+            t, "    for (int i = 0; i < %lld; i++) ((float *)(void *)(state + %zu))[i] = %af; /* %s */\n",
+            (long long)elements_of(p, i), state_offset(p, i),
+            v->init.kind == TERN_INIT_ZERO ? 0.0 : (double)(float)v->init.scale, v->name);
     }
     tern_text_put(t, "}\n\n");
     return TERN_OK;
@@ -308,15 +340,20 @@ static void write_memory(const tern_emit_source *source, const tern_emit_sizes *
     char upper[64];
     tern_emit_capitals(upper, source->name);
     tern_text_format(t,
-                     "/* Working memory; -D%s_ARENA=<array> puts it elsewhere. */\n"
+                     "/* Working memory; -D%s_ARENA=<array> puts it elsewhere, aligned to 8 bytes. */\n"
                      "#ifdef %s_ARENA\n"
-                     "extern float %s_ARENA[%s_ARENA_BYTES / sizeof(float)];\n"
+                     "extern uint8_t %s_ARENA[%s_ARENA_BYTES];\n"
                      "#define arena %s_ARENA\n"
                      "#else\n"
-                     "static float arena[%s_ARENA_BYTES / sizeof(float)];\n"
+                     "static union {\n    uint8_t bytes[%s_ARENA_BYTES];\n    double aligned;\n} memory;\n"
+                     "#define arena memory.bytes\n"
                      "#endif\n\n",
                      upper, upper, upper, upper, upper, upper);
-    if (sizes->state) tern_text_format(t, "static float state[%s_STATE_BYTES / sizeof(float)];\n\n", upper);
+    if (sizes->state)
+        tern_text_format(t,
+                         "static union {\n    uint8_t bytes[%s_STATE_BYTES];\n    double aligned;\n} kept;\n"
+                         "#define state kept.bytes\n\n",
+                         upper);
 }
 
 tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)

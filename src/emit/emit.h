@@ -19,13 +19,23 @@ typedef struct tern_emit_source {
 
 /* Samples to check the C by: images as the net takes them, one behind the other, each shown `steps` times after init. */
 typedef struct tern_emit_samples {
-    const float *images;
+    const void *images;    /* [count, ..] in the format of the net's input */
+    const int32_t *labels; /* [count] classes, or NULL */
     int count, steps;
 } tern_emit_samples;
 
+/* A board that is emulated: how it is compiled for, and where its memory is. */
+typedef struct tern_emit_board {
+    const char *compiler, *compiler_package, *flags; /* packages are Debian's */
+    const char *emulator, *emulator_package, *machine;
+    unsigned flash_at, ram_at;
+    size_t flash_bytes, ram_bytes; /* that the board has */
+} tern_emit_board;
+
 typedef struct tern_emit_target {
     const char *name, *about;
-    bool hosted; /* main.c can also read images from a file, and measures time */
+    bool hosted;                  /* main.c can also read images from a file, and measures time */
+    const tern_emit_board *board; /* NULL: main.c runs here */
 } tern_emit_target;
 extern const tern_emit_target tern_emit_targets[]; /* name NULL at the end */
 
@@ -34,13 +44,21 @@ typedef struct tern_emit_sizes {
     size_t arena, state, weights;
 } tern_emit_sizes;
 
-/* Write <name>.c, <name>.h, main.c and Makefile into a folder, which is made if need be.  Nothing is written when the
- * program cannot be emitted: TERN_USAGE names the layer and the operator. */
+/* Memory that a net on a board may use, bytes; the stack is part of the RAM. */
+typedef struct tern_emit_limits {
+    size_t ram, flash, stack;
+} tern_emit_limits;
+
+/* Write <name>.c, <name>.h, main.c and Makefile into a folder, which is made if need be; for a board also its start-up
+ * code, the linker script that enforces `limits` (else unused), and the samples as files.  Nothing is written when the
+ * program cannot be emitted: TERN_USAGE names the layer and the operator, TERN_NO_FIT what is too large. */
 tern_status tern_emit_folder(const tern_emit_source *source, const tern_emit_target *target,
-                             const tern_emit_samples *samples, const char *folder);
+                             const tern_emit_limits *limits, const tern_emit_samples *samples,
+                             const char *folder);
 
 /* ---- pieces ----------------------------------------------------------------------------------------------- */
 
+const char *tern_emit_type(tern_dtype dtype); /* "float", "int8_t"; NULL: not emitted */
 void tern_emit_sizes_of(const tern_program *program, tern_emit_sizes *sizes);
 tern_status tern_emit_code(const tern_emit_source *source, tern_text *code); /* <name>.c */
 /* "static void name(const float *in0, .., float *out0) {..}" for a call as tern_emit describes it, and the functions that
@@ -51,5 +69,25 @@ void tern_emit_signature(const tern_emit_source *source, tern_text *text); /* of
 char *tern_emit_capitals(char out[64], const char *name);                  /* prefix of macros */
 tern_status tern_emit_main(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_samples *samples, tern_text *code); /* main.c */
+
+tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, tern_value *logits);
+tern_status tern_emit_compute(const tern_emit_source *source, const tern_emit_samples *samples, int s,
+                              tern_tensor *out); /* valid until the next run */
+
+/* Of boards: whether memory suffices (of code only the weights are known here; the linker sees the rest), what main.c adds
+ * to the net's memory, and the files. */
+tern_status tern_emit_fits(const tern_emit_source *source, const tern_emit_target *target,
+                           const tern_emit_limits *limits);
+size_t tern_emit_bench_bytes(const tern_emit_source *source);
+void tern_emit_board_files(tern_text *board_h, tern_text *board_c);
+void tern_emit_board_build(const tern_emit_source *source, const tern_emit_target *target,
+                           const tern_emit_limits *limits, tern_text *script, tern_text *make);
+tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_target *target,
+                            const tern_emit_limits *limits, const tern_emit_samples *samples,
+                            tern_text *t); /* main.c */
+tern_status tern_emit_bench_files(const tern_emit_source *source, const tern_emit_samples *samples,
+                                  tern_text *images, tern_text *expected, tern_text *labels);
+/* Text with "@key@" replaced by pairs[i] = {key, value}, {NULL, NULL} behind the last. */
+void tern_emit_fill(tern_text *t, const char *text, const char *const (*pairs)[2]);
 
 #endif

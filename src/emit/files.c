@@ -1,14 +1,10 @@
 /* What stands beside <name>.c: its header, a Makefile, and how they come into a folder. */
 #include "emit/emit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-const tern_emit_target tern_emit_targets[] = {
-    {"c99", "freestanding C99, with a main that checks it", false},
-    {"host", "the same; its main also reads images from a file and measures time", true},
-    {0},
-};
+#include <sys/stat.h>
 
 /* ---- <name>.h --------------------------------------------------------------------------------------------------- */
 
@@ -19,15 +15,15 @@ static void write_lengths(const tern_emit_source *source, const char *upper, ter
     for (int i = 1; i < g->value_count; i++) {
         const tern_value_info *v = &g->values[i];
         if (v->kind == TERN_VALUE_INPUT)
-            tern_text_format(t, "#define %s_%s_LENGTH %lld /* floats %s */\n", upper,
+            tern_text_format(t, "#define %s_%s_LENGTH %lld /* %s %s */\n", upper,
                              tern_emit_capitals(name, v->name), (long long)tern_elements(&v->type.shape),
-                             tern_shape_text(shape, &v->type.shape));
+                             tern_dtype_of(v->type.dtype)->name, tern_shape_text(shape, &v->type.shape));
     }
     for (int i = 0; i < g->output_count; i++) {
         const tern_type *type = &g->values[g->outputs[i].value.id].type;
-        tern_text_format(t, "#define %s_%s_LENGTH %lld /* floats %s */\n", upper,
+        tern_text_format(t, "#define %s_%s_LENGTH %lld /* %s %s */\n", upper,
                          tern_emit_capitals(name, g->outputs[i].name), (long long)tern_elements(&type->shape),
-                         tern_shape_text(shape, &type->shape));
+                         tern_dtype_of(type->dtype)->name, tern_shape_text(shape, &type->shape));
     }
 }
 
@@ -95,41 +91,91 @@ static void write_makefile(const tern_emit_source *source, tern_text *t)
 
 /* ---- the folder --------------------------------------------------------------------------------------------------- */
 
-enum { FILES = 4 };
+enum { FILES = 10 };
+typedef struct tern_emit_file {
+    char name[80];
+    tern_text text;
+} tern_emit_file;
 
-static tern_status write_files(const char *folder, const tern_text *texts, const char *const *names)
+static tern_status put_file(const char *folder, const tern_emit_file *file, char path[4200])
 {
-    char path[4096];
-    for (int i = 0; i < FILES; i++) {
-        int length = snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        tern_status status = length < (int)sizeof path
-                                 ? tern_write_file(path, texts[i].data, texts[i].size)
-                                 : tern_fail(TERN_USAGE, "the path %s is too long", folder);
-        if (status == TERN_OK) continue;
-        while (i-- > 0) { /* no half of a net */
-            snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-            remove(path);
-        }
-        return status;
+    int length = snprintf(path, 4200, "%s/%s", folder, file->name);
+    if (length >= 4200) return tern_fail(TERN_USAGE, "the path %s is too long", folder);
+    return tern_write_file(path, file->text.data ? file->text.data : "", file->text.size);
+}
+
+/* All of them into a folder of their own first: only what is whole takes the place of what is there. */
+static tern_status write_files(const char *folder, const tern_emit_file *files, int count)
+{
+    char draft[4000], from[4200], to[4200];
+    if (snprintf(draft, sizeof draft, "%s/.draft", folder) >= (int)sizeof draft)
+        return tern_fail(TERN_USAGE, "the path %s is too long", folder);
+    TERN_TRY(tern_make_folder(draft));
+    tern_status status = TERN_OK;
+    int done = 0;
+    for (; done < count && status == TERN_OK; done++) status = put_file(draft, &files[done], from);
+    for (int i = 0; i < done; i++) {
+        snprintf(from, sizeof from, "%s/%.79s", draft, files[i].name);
+        snprintf(to, sizeof to, "%.4000s/%.79s", folder, files[i].name);
+        if (status == TERN_OK && rename(from, to) != 0)
+            status = tern_fail(TERN_FAILED, "cannot write %s: %s", to, strerror(errno));
+        if (status != TERN_OK) remove(from);
     }
-    return TERN_OK;
+    remove(draft);
+    return status;
+}
+
+static tern_text *begin_file(tern_emit_file *files, int *count, const char *name, const char *end)
+{
+    snprintf(files[*count].name, sizeof files[*count].name, "%.64s%s", name, end);
+    return &files[(*count)++].text;
+}
+
+/* What runs here: main.c has the samples in it. */
+static tern_status hosted_files(const tern_emit_source *source, const tern_emit_target *target,
+                                const tern_emit_samples *samples, tern_emit_file *files, int *count)
+{
+    write_makefile(source, begin_file(files, count, "Makefile", ""));
+    return tern_emit_main(source, target, samples, begin_file(files, count, "main.c", ""));
+}
+
+static tern_status board_files(const tern_emit_source *source, const tern_emit_target *target,
+                               const tern_emit_limits *limits, const tern_emit_samples *samples,
+                               tern_emit_file *files, int *count)
+{
+    TERN_TRY(tern_emit_fits(source, target, limits));
+    tern_text *board_h = begin_file(files, count, "board.h", ""),
+              *board_c = begin_file(files, count, "board.c", ""),
+              *script = begin_file(files, count, "link.ld", ""),
+              *make = begin_file(files, count, "Makefile", "");
+    tern_emit_board_files(board_h, board_c);
+    tern_emit_board_build(source, target, limits, script, make);
+    TERN_TRY(tern_emit_bench(source, target, limits, samples, begin_file(files, count, "main.c", "")));
+    tern_text *images = begin_file(files, count, "images.bin", ""),
+              *expected = begin_file(files, count, "expected.bin", ""), none = {0};
+    return tern_emit_bench_files(source, samples, images, expected,
+                                 samples->labels ? begin_file(files, count, "labels.bin", "") : &none);
 }
 
 tern_status tern_emit_folder(const tern_emit_source *source, const tern_emit_target *target,
-                             const tern_emit_samples *samples, const char *folder)
+                             const tern_emit_limits *limits, const tern_emit_samples *samples,
+                             const char *folder)
 {
-    tern_text texts[FILES] = {{0}};
-    char code[80], header[80];
-    snprintf(code, sizeof code, "%.64s.c", source->name);
-    snprintf(header, sizeof header, "%.64s.h", source->name);
-    const char *const names[FILES] = {code, header, "main.c", "Makefile"};
-    tern_status status = tern_emit_code(source, &texts[0]);
-    write_header(source, &texts[1]);
-    if (status == TERN_OK) status = tern_emit_main(source, target, samples, &texts[2]);
-    write_makefile(source, &texts[3]);
-    for (int i = 0; i < FILES && status == TERN_OK; i++) status = tern_text_status(&texts[i]);
+    tern_emit_file files[FILES] = {{{0}, {0}}};
+    int count = 0;
+    tern_status status = tern_emit_code(source, begin_file(files, &count, source->name, ".c"));
+    write_header(source, begin_file(files, &count, source->name, ".h"));
+    if (status == TERN_OK)
+        status = target->board ? board_files(source, target, limits, samples, files, &count)
+                               : hosted_files(source, target, samples, files, &count);
+    for (int i = 0; i < count && status == TERN_OK; i++) status = tern_text_status(&files[i].text);
+    struct stat about;
+    bool is_new = stat(folder, &about) != 0;
     if (status == TERN_OK) status = tern_make_folder(folder);
-    if (status == TERN_OK) status = write_files(folder, texts, names);
-    for (int i = 0; i < FILES; i++) tern_text_free(&texts[i]);
+    if (status == TERN_OK) {
+        status = write_files(folder, files, count);
+        if (status != TERN_OK && is_new) remove(folder);
+    }
+    for (int i = 0; i < FILES; i++) tern_text_free(&files[i].text);
     return status;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* The only input and output that a main knows. */
-static tern_status find_ends(const tern_emit_source *source, tern_value *image, tern_value *logits)
+tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, tern_value *logits)
 {
     const tern_graph *g = source->program->graph;
     int inputs = 0;
@@ -17,47 +17,67 @@ static tern_status find_ends(const tern_emit_source *source, tern_value *image, 
         return tern_fail(TERN_USAGE, "the net has %d inputs and %d outputs; one of each is emitted", inputs,
                          g->output_count);
     *logits = g->outputs[0].value;
-    for (int i = 0; i < 2; i++)
-        if (g->values[i ? logits->id : image->id].type.dtype != TERN_F32)
-            return tern_fail(TERN_USAGE, "the %s of the net is not f32", i ? "output" : "input");
+    for (int i = 0; i < 2; i++) {
+        tern_dtype dtype = g->values[i ? logits->id : image->id].type.dtype;
+        if (dtype != TERN_F32 && dtype != TERN_I8)
+            return tern_fail(TERN_USAGE, "the %s of the net is %s, expected f32 or i8",
+                             i ? "output" : "input", tern_dtype_of(dtype)->name);
+    }
     return TERN_OK;
 }
 
-/* Runs the session and writes images and the bits of what comes out. */
+/* Sample s through the session: as many runs as it has steps, from the beginning of a sequence. */
+tern_status tern_emit_compute(const tern_emit_source *source, const tern_emit_samples *samples, int s,
+                              tern_tensor *out)
+{
+    const tern_graph *g = source->program->graph;
+    tern_value image = {0}, logits = {0};
+    TERN_TRY(tern_emit_ends(source, &image, &logits));
+    const tern_type *type = &g->values[image.id].type;
+    size_t bytes = tern_bytes_of(type->dtype, tern_elements(&type->shape));
+    tern_session_reset(source->session);
+    TERN_TRY(tern_session_bind(source->session, g->values[image.id].name,
+                               (const char *)samples->images + (size_t)s * bytes));
+    for (int k = 0; k < samples->steps; k++) TERN_TRY(tern_session_run(source->session, 0));
+    return tern_session_output(source->session, g->outputs[0].name, out);
+}
+
+/* "{1, 2, 3},": numbers of a row, of floats in hexadecimal so that no bit is lost. */
+static void write_row(const tern_tensor *x, int64_t first, int64_t count, tern_text *t)
+{
+    for (int64_t i = 0; i < count; i++) {
+        tern_text_format(t, x->dtype == TERN_F32 ? "%s%af,%s" : "%s%.0f,%s", i ? "" : "{",
+                         tern_get(x, first + i),
+                         i == count - 1 ? "},\n"
+                         : i % 10 == 9  ? "\n"
+                                        : " ");
+    }
+}
+
+/* Runs the session and writes images and what comes out. */
 static tern_status write_samples(const tern_emit_source *source, const tern_emit_samples *samples,
                                  tern_text *t)
 {
     const tern_graph *g = source->program->graph;
     tern_value image = {0}, logits = {0};
-    TERN_TRY(find_ends(source, &image, &logits));
-    int64_t size = tern_elements(&g->values[image.id].type.shape);
+    TERN_TRY(tern_emit_ends(source, &image, &logits));
+    const tern_type *in = &g->values[image.id].type, *out = &g->values[logits.id].type;
+    int64_t size = tern_elements(&in->shape);
+    tern_tensor images = {in->dtype, TERN_SHAPE(samples->count, size), (void *)(uintptr_t)samples->images};
     tern_text expected = {0};
-    tern_text_format(t, "static const float images[SAMPLES][%lld] = {\n", (long long)size);
+    tern_text_format(t, "static const %s images[SAMPLES][%lld] = {\n", tern_emit_type(in->dtype),
+                     (long long)size);
     tern_status status = TERN_OK;
     for (int s = 0; s < samples->count && status == TERN_OK; s++) {
-        const float *x = samples->images + s * size;
-        tern_tensor out;
-        tern_session_reset(source->session);
-        status = tern_session_bind(source->session, g->values[image.id].name, x);
-        for (int k = 0; k < samples->steps && status == TERN_OK; k++)
-            status = tern_session_run(source->session, 0);
-        if (status == TERN_OK) status = tern_session_output(source->session, g->outputs[0].name, &out);
+        tern_tensor computed;
+        status = tern_emit_compute(source, samples, s, &computed);
         if (status != TERN_OK) break;
-        for (int64_t i = 0; i < size; i++)
-            tern_text_format(t, "%s%af,%s", i % size ? "" : "{", (double)x[i],
-                             i == size - 1 ? "},\n"
-                             : i % 10 == 9 ? "\n"
-                                           : " ");
-        for (int64_t i = 0, n = tern_elements(&out.shape); i < n; i++) {
-            uint32_t bits;
-            memcpy(&bits, (const float *)out.data + i, sizeof bits);
-            tern_text_format(&expected, "%s0x%08xu%s", i ? "" : "{", (unsigned)bits,
-                             i == n - 1 ? "},\n" : ", ");
-        }
+        write_row(&images, s * size, size, t);
+        write_row(&computed, 0, tern_elements(&computed.shape), &expected);
     }
     tern_text_format(
-        t, "};\n\n/* The bits of what tern computes. */\nstatic const uint32_t expected[SAMPLES][%lld] = {\n",
-        (long long)tern_elements(&g->values[logits.id].type.shape));
+        t, "};\n\n/* What tern computes, to the bit. */\nstatic const %s expected[SAMPLES][%lld] = {\n",
+        tern_emit_type(out->dtype), (long long)tern_elements(&out->shape));
     tern_text_add(t, expected.data ? expected.data : "", expected.size);
     tern_text_put(t, "};\n\n");
     if (status == TERN_OK) status = tern_text_status(&expected);
@@ -65,22 +85,32 @@ static tern_status write_samples(const tern_emit_source *source, const tern_emit
     return status;
 }
 
+/* Types of the net's input and output in C. */
+static const char *type_of(const tern_emit_source *source, bool output)
+{
+    tern_value image = {0}, logits = {0};
+    if (tern_emit_ends(source, &image, &logits) != TERN_OK) return "float";
+    return tern_emit_type(source->program->graph->values[output ? logits.id : image.id].type.dtype);
+}
+
 /* Images from a file, logits to another: for whole data sets. */
 static void write_stream(const tern_emit_source *source, const char *upper, tern_text *t)
 {
-    tern_text_format(
-        t,
-        "/* Floats in, floats out: images [n][%s_IMAGE_LENGTH], logits [n][%s_LOGITS_LENGTH]. */\n"
-        "static int stream(void)\n{\n"
-        "    static float image[%s_IMAGE_LENGTH], logits[%s_LOGITS_LENGTH];\n"
-        "    while (fread(image, sizeof image, 1, stdin) == 1) {\n"
-        "        %s_init();\n"
-        "        for (int k = 0; k < STEPS; k++) %s_run(image, logits);\n"
-        "        if (fwrite(logits, sizeof logits, 1, stdout) != 1) return 1;\n"
-        "    }\n"
-        "    return ferror(stdin) || fflush(stdout) != 0;\n"
-        "}\n\n",
-        upper, upper, upper, upper, source->name, source->name);
+    tern_text_format(t,
+                     "/* From standard input to standard output: images [n][%s_IMAGE_LENGTH], logits "
+                     "[n][%s_LOGITS_LENGTH]. */\n"
+                     "static int stream(void)\n{\n"
+                     "    static %s image[%s_IMAGE_LENGTH];\n"
+                     "    static %s logits[%s_LOGITS_LENGTH];\n"
+                     "    while (fread(image, sizeof image, 1, stdin) == 1) {\n"
+                     "        %s_init();\n"
+                     "        for (int k = 0; k < STEPS; k++) %s_run(image, logits);\n"
+                     "        if (fwrite(logits, sizeof logits, 1, stdout) != 1) return 1;\n"
+                     "    }\n"
+                     "    return ferror(stdin) || fflush(stdout) != 0;\n"
+                     "}\n\n",
+                     upper, upper, type_of(source, false), upper, type_of(source, true), upper, source->name,
+                     source->name);
 }
 
 static void write_check(const tern_emit_source *source, const tern_emit_target *target, const char *upper,
@@ -91,14 +121,15 @@ static void write_check(const tern_emit_source *source, const tern_emit_target *
     if (target->hosted)
         tern_text_put(t, "    if (argc > 1 && strcmp(argv[1], \"-\") == 0) return stream();\n");
     tern_text_format(t,
-                     "    static float logits[%s_LOGITS_LENGTH];\n"
+                     "    static %s logits[%s_LOGITS_LENGTH];\n"
                      "    int right = 0;\n%s"
                      "    for (int s = 0; s < SAMPLES; s++) {\n"
                      "        %s_init();\n"
                      "        for (int k = 0; k < STEPS; k++) %s_run(images[s], logits);\n"
                      "        right += memcmp(logits, expected[s], sizeof logits) == 0;\n"
                      "    }\n",
-                     upper, target->hosted ? "    clock_t begun = clock();\n" : "", name, name);
+                     type_of(source, true), upper, target->hosted ? "    clock_t begun = clock();\n" : "",
+                     name, name);
     if (target->hosted)
         tern_text_put(t, "    double ms = 1e3 * (double)(clock() - begun) / CLOCKS_PER_SEC / SAMPLES;\n");
     tern_text_format(t,

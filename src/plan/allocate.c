@@ -5,21 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT 64
-
-static size_t aligned(size_t bytes)
+static size_t aligned(size_t bytes, size_t alignment)
 {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return (bytes + alignment - 1) / alignment * alignment;
 }
 
-size_t tern_least_bytes(const tern_block *blocks, int count, int steps, int *peak_step)
+size_t tern_least_bytes(const tern_block *blocks, int count, int steps, size_t alignment, int *peak_step)
 {
     size_t peak = 0;
     *peak_step = 0;
     for (int s = 0; s < steps; s++) {
         size_t alive = 0;
         for (int i = 0; i < count; i++)
-            if (blocks[i].first <= s && s <= blocks[i].last) alive += aligned(blocks[i].bytes);
+            if (blocks[i].first <= s && s <= blocks[i].last) alive += aligned(blocks[i].bytes, alignment);
         if (alive > peak) {
             peak = alive;
             *peak_step = s;
@@ -68,19 +66,21 @@ static double key_of(const tern_block *b, int order)
 enum { ORDERS = 6, SHAKEN = 400, MANY_BLOCKS = 400, PATIENCE = 60 /* orders without a smaller arena */ };
 
 /* Places blocks in the order of `ranks`, keeping `placed` in the order of offsets; returns the arena's size. */
-static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, tern_block **placed)
+static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, size_t alignment,
+                        tern_block **placed)
 {
     size_t size = 0;
     for (int r = 0; r < count; r++) {
         tern_block *b = &blocks[ranks[r].block];
-        size_t offset = 0, bytes = aligned(b->bytes);
+        size_t offset = 0, bytes = aligned(b->bytes, alignment);
         for (int q = 0; q < r && placed[q]->offset < offset + bytes; q++) {
             const tern_block *other = placed[q];
             if (other->first > b->last || b->first > other->last) continue;
-            size_t end = other->offset + aligned(other->bytes);
+            size_t end = other->offset + aligned(other->bytes, alignment);
             if (end > offset) offset = end;
         }
         b->offset = offset;
+        if (alignment < TERN_LINE) bytes = b->bytes; /* nobody reads behind the last one */
         if (offset + bytes > size) size = offset + bytes;
         int at = r;
         while (at > 0 && placed[at - 1]->offset > offset) at--;
@@ -90,7 +90,7 @@ static size_t place_all(tern_block *blocks, const tern_rank *ranks, int count, t
     return size;
 }
 
-tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
+tern_status tern_allocate(tern_block *blocks, int count, size_t alignment, size_t *arena_bytes)
 {
     *arena_bytes = 0;
     if (count == 0) return TERN_OK;
@@ -103,14 +103,14 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes)
     }
     int best = 0, found = 0, peak, last = 0, orders = ORDERS + (count < MANY_BLOCKS ? SHAKEN : SHAKEN / 16);
     for (int i = 0; i < count; i++) last = blocks[i].last > last ? blocks[i].last : last;
-    size_t least = tern_least_bytes(blocks, count, last + 1, &peak);
+    size_t least = tern_least_bytes(blocks, count, last + 1, alignment, &peak);
     for (int order = 0; order <= orders; order++) { /* the last round repeats the best one */
         bool enough = order >= ORDERS && *arena_bytes <= least + least / 100;
         if (enough || order - found > PATIENCE) order = orders;
         int chosen = order < orders ? order : best;
         for (int i = 0; i < count; i++) ranks[i] = (tern_rank){key_of(&blocks[i], chosen), i};
         qsort(ranks, (size_t)count, sizeof *ranks, by_key);
-        size_t size = place_all(blocks, ranks, count, placed);
+        size_t size = place_all(blocks, ranks, count, alignment, placed);
         if (order == 0 || size < *arena_bytes) {
             *arena_bytes = size;
             best = chosen;

@@ -167,8 +167,10 @@ static const tern_fast *choose_kernel(const tern_call *call, const tern_plan_opt
 /* Programs of a node's bodies, which run one at a time in the same memory behind the operator's own. */
 static tern_status plan_bodies(tern_step *step, const tern_plan_options *options)
 {
-    tern_plan_options inner = {
-        .reference = options->reference, .keep_order = options->keep_order, .every_run = true};
+    tern_plan_options inner = {.reference = options->reference,
+                               .compact = options->compact,
+                               .keep_order = options->keep_order,
+                               .every_run = true};
     size_t most = 0;
     for (int i = 0; i < TERN_BODIES; i++) {
         const tern_graph *body = tern_body_of(step->node, i);
@@ -202,7 +204,8 @@ static tern_status plan_step(tern_program *p, const tern_node *node, const tern_
 }
 
 /* Offsets of all roots of a space and of the scratch memory of steps from..to-1, which work in it. */
-static tern_status allocate(tern_program *p, tern_space space, int from, int to, size_t *bytes)
+static tern_status allocate(tern_program *p, tern_space space, int from, int to, size_t alignment,
+                            size_t *bytes)
 {
     const tern_graph *g = p->graph;
     tern_block *blocks = tern_take_array((size_t)g->value_count + (size_t)p->step_count, sizeof *blocks);
@@ -216,8 +219,8 @@ static tern_status allocate(tern_program *p, tern_space space, int from, int to,
     for (int s = from; s < to; s++)
         if (p->steps[s].scratch_bytes) blocks[count++] = (tern_block){p->steps[s].scratch_bytes, 0, s, s};
     if (space == TERN_SPACE_ARENA)
-        p->least_bytes = tern_least_bytes(blocks, count, p->step_count + 1, &p->peak_step);
-    tern_status status = tern_allocate(blocks, count, bytes);
+        p->least_bytes = tern_least_bytes(blocks, count, p->step_count + 1, alignment, &p->peak_step);
+    tern_status status = tern_allocate(blocks, count, alignment, bytes);
     count = 0;
     for (int i = 1; i < g->value_count; i++) {
         tern_place *place = &p->places[i];
@@ -330,8 +333,10 @@ static tern_status plan_in_order(tern_program **program, const tern_graph *graph
     place_sources(p);
     place_results(p, last, last + values);
     TERN_GOTO(done, place_copies(p));
-    TERN_GOTO(done, allocate(p, TERN_SPACE_PREPARED, 0, p->prepare_count, &p->prepared_bytes));
-    TERN_GOTO(done, allocate(p, TERN_SPACE_ARENA, p->prepare_count, p->step_count, &p->arena_bytes));
+    size_t alignment = options->compact ? 8 : TERN_LINE;
+    TERN_GOTO(done, allocate(p, TERN_SPACE_PREPARED, 0, p->prepare_count, alignment, &p->prepared_bytes));
+    TERN_GOTO(done,
+              allocate(p, TERN_SPACE_ARENA, p->prepare_count, p->step_count, alignment, &p->arena_bytes));
 done:
     tern_release(last);
     tern_release(fixed);

@@ -58,7 +58,9 @@ typedef struct tern_plan_options {
     bool reference;  /* reference kernels only */
     bool keep_order; /* steps in the order of the graph */
     bool every_run;  /* all steps run each time: a body, whose parameters are what its operator is given */
-    size_t memory;   /* arena limit in bytes: forward values are computed again to keep it; 0: none */
+    bool compact;  /* offsets in multiples of 8 bytes, and an arena that ends with its last byte: for machines
+                        without cache lines; reference kernels only */
+    size_t memory; /* arena limit in bytes: forward values are computed again to keep it; 0: none */
 } tern_plan_options;
 
 /* Plan a graph.  TERN_NO_FIT names the tensors that are alive at the peak when `memory` is too small. */
@@ -105,9 +107,11 @@ typedef struct tern_block {
     int first, last;
 } tern_block;
 
+#define TERN_LINE 64 /* bytes of a cache line: alignment that fast kernels expect */
+
 /* Offsets for blocks so that blocks alive together do not overlap: several orders are tried, best wins.  Returns the
- * arena's size; multiples of 64 bytes. */
-tern_status tern_allocate(tern_block *blocks, int count, size_t *arena_bytes);
+ * arena's size: a multiple of 64 bytes where blocks are aligned to lines, else the end of the last block. */
+tern_status tern_allocate(tern_block *blocks, int count, size_t alignment, size_t *arena_bytes);
 
 /* An order of the nodes that keeps little alive: order[step] = node. */
 tern_status tern_order_nodes(const tern_graph *graph, int *order);
@@ -118,7 +122,7 @@ int tern_recompute_candidate(const tern_program *plan, size_t limit, int limit_i
 tern_status tern_recompute_value(const tern_program *plan, int id, tern_graph **result);
 
 /* Most bytes alive at one step, and which step. */
-size_t tern_least_bytes(const tern_block *blocks, int count, int steps, int *peak_step);
+size_t tern_least_bytes(const tern_block *blocks, int count, int steps, size_t alignment, int *peak_step);
 
 /* A call of a step without data: types and arguments only, for match, scratch and work.  The tensors are written into
  * in[] and out[], which have room for the node's operands. */

@@ -1,0 +1,221 @@
+/* main.c of a net on a board, and the files that it reads there. */
+#include "emit/emit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* clang-format off */
+static const char *const bench[] = {
+    "/* Runs @name@ on the samples of images.bin and compares with expected.bin, what tern computed, bit by bit; then says what\n"
+    " * it took.  Status: 0 all bits are equal, 1 they are not, 70 a fault, 71 the stack was too small, 72 a file is missing. */\n"
+    "#include \"@name@.h\"\n"
+    "#include \"board.h\"\n"
+    "\n"
+    "#include <string.h>\n"
+    "\n"
+    "enum { SAMPLES = @samples@, STEPS = @steps@, LABELS = @labels@, RAM = @ram@, STACK = @stack@ };\n"
+    "\n"
+    "/* In a section of its own, so that the linker holds it to its size. */\n"
+    "extern uint8_t bench_arena[@NAME@_ARENA_BYTES];\n"
+    "__attribute__((section(\".arena\"), aligned(8))) uint8_t bench_arena[@NAME@_ARENA_BYTES];\n"
+    "static @in_type@ image[@NAME@_@IMAGE@_LENGTH];\n"
+    "static @out_type@ logits[@NAME@_@LOGITS@_LENGTH], expected[@NAME@_@LOGITS@_LENGTH];\n"
+    "static char line[640];\n"
+    "\n"
+    "/* ---- words and numbers -------------------------------------------------------------------------------------- */\n"
+    "\n"
+    "static void put(const char *text)\n"
+    "{\n"
+    "    size_t used = strlen(line), more = strlen(text);\n"
+    "    if (used + more < sizeof line) memcpy(line + used, text, more + 1);\n"
+    "}\n"
+    "\n"
+    "static void put_number(uint64_t number)\n"
+    "{\n"
+    "    char digits[24];\n"
+    "    int at = sizeof digits - 1;\n"
+    "    digits[at] = 0;\n"
+    "    do {\n"
+    "        digits[--at] = (char)('0' + number % 10);\n"
+    "        number /= 10;\n"
+    "    } while (number);\n"
+    "    put(digits + at);\n"
+    "}\n"
+    "\n"
+    "static void put_field(const char *name, uint64_t number)\n"
+    "{\n"
+    "    put(\"\\\"\");\n"
+    "    put(name);\n"
+    "    put(\"\\\": \");\n"
+    "    put_number(number);\n"
+    "    put(\", \");\n"
+    "}\n"
+    "\n"
+    "/* ---- the samples --------------------------------------------------------------------------------------------- */\n"
+    "\n"
+    "typedef struct {\n"
+    "    uint32_t equal, right, arena;\n"
+    "    uint64_t instructions;\n"
+    "} result;\n"
+    "\n"
+    "/* The first samples find their arena painted; what is no longer so was used. */\n"
+    "static uint32_t used_of(uint8_t paint)\n"
+    "{\n"
+    "    uint32_t used = @NAME@_ARENA_BYTES;\n"
+    "    while (used > 0 && bench_arena[used - 1] == paint) used--;\n"
+    "    return used;\n"
+    "}\n"
+    "\n"
+    "static int run_sample(int sample, int images, int answers, int labels, result *r)\n"
+    "{\n"
+    "    const uint8_t paint = sample % 2 ? 0x5a : 0xa5;\n"
+    "    uint8_t label;\n"
+    "    int best = 0;\n"
+    "    if (board_read(images, image, sizeof image) != sizeof image) return 0;\n"
+    "    if (board_read(answers, expected, sizeof expected) != sizeof expected) return 0;\n"
+    "    if (sample < 2) memset(bench_arena, paint, sizeof bench_arena);\n"
+    "    uint64_t begun = board_instructions();\n"
+    "    @name@_init();\n"
+    "    for (int k = 0; k < STEPS; k++) @name@_run(image, logits);\n"
+    "    r->instructions += board_instructions() - begun;\n"
+    "    if (sample < 2 && used_of(paint) > r->arena) r->arena = used_of(paint);\n"
+    "    r->equal += memcmp(logits, expected, sizeof logits) == 0;\n"
+    "    for (int i = 1; i < @NAME@_@LOGITS@_LENGTH; i++)\n"
+    "        if (logits[i] > logits[best]) best = i;\n"
+    "    if (LABELS) r->right += board_read(labels, &label, 1) == 1 && label == best;\n"
+    "    return 1;\n"
+    "}\n"
+    "\n"
+    "/* ---- what it took --------------------------------------------------------------------------------------------- */\n"
+    "\n"
+    "static void tell(const result *r)\n"
+    "{\n"
+    "    line[0] = 0;\n"
+    "    put(\"@name@ on @target@: \");\n"
+    "    put_number(r->equal);\n"
+    "    put(\" of \");\n"
+    "    put_number(SAMPLES);\n"
+    "    put(\" samples bit for bit\");\n"
+    "    if (LABELS) put(\", \"), put_number(r->right), put(\" right\");\n"
+    "    put(\"\\nRAM: \");\n"
+    "    put_number(board_data_used() + board_bss_used() + @NAME@_ARENA_BYTES + board_stack_used());\n"
+    "    put(\" of @ram@ bytes: arena \");\n"
+    "    put_number(r->arena);\n"
+    "    put(\" used, \" \"@arena@ planned; state @state@, other data \");\n"
+    "    put_number(board_data_used() + board_bss_used() - @state@);\n"
+    "    put(\", stack \");\n"
+    "    put_number(board_stack_used());\n"
+    "    put(\" of @stack@\\nflash: \");\n"
+    "    put_number(board_flash_used());\n",
+    "    put(\" of @flash@ bytes, of them weights @weights@\\ninstructions a sample: \");\n"
+    "    if (board_instructions())\n"
+    "        put_number(r->instructions / SAMPLES);\n"
+    "    else\n"
+    "        put(\"not counted, the emulator needs -icount shift=0\");\n"
+    "    put(\"\\n\");\n"
+    "    board_print(line);\n"
+    "}\n"
+    "\n"
+    "static void keep(const result *r, int status)\n"
+    "{\n"
+    "    int file = board_open(\"result.json\", 1);\n"
+    "    line[0] = 0;\n"
+    "    put(\"{\\\"net\\\": \\\"@name@\\\", \\\"target\\\": \\\"@target@\\\", \");\n"
+    "    put_field(\"samples\", SAMPLES);\n"
+    "    put_field(\"equal\", r->equal);\n"
+    "    if (LABELS) put_field(\"right\", r->right);\n"
+    "    put_field(\"arena\", @arena@);\n"
+    "    put_field(\"arena_used\", r->arena);\n"
+    "    put_field(\"state\", @state@);\n"
+    "    put_field(\"weights\", @weights@);\n"
+    "    put_field(\"data\", board_data_used());\n"
+    "    put_field(\"bss\", board_bss_used());\n"
+    "    put_field(\"stack\", board_stack_used());\n"
+    "    put_field(\"ram\", board_data_used() + board_bss_used() + @NAME@_ARENA_BYTES + board_stack_used());\n"
+    "    put_field(\"flash\", board_flash_used());\n"
+    "    if (board_instructions()) put_field(\"instructions\", r->instructions / SAMPLES);\n"
+    "    put(\"\\\"status\\\": \");\n"
+    "    put_number((uint64_t)status);\n"
+    "    put(\"}\\n\");\n"
+    "    board_write(file, line);\n"
+    "}\n"
+    "\n"
+    "int main(void)\n"
+    "{\n"
+    "    result r = {0, 0, 0, 0};\n"
+    "    int images = board_open(\"images.bin\", 0), answers = board_open(\"expected.bin\", 0);\n"
+    "    int labels = LABELS ? board_open(\"labels.bin\", 0) : 0;\n"
+    "    for (int s = 0; s < SAMPLES; s++) {\n"
+    "        if (images >= 0 && answers >= 0 && labels >= 0 && run_sample(s, images, answers, labels, &r)) continue;\n"
+    "        board_print(\"images.bin, expected.bin or labels.bin is missing or too short\\n\");\n"
+    "        return 72;\n"
+    "    }\n"
+    "    int status = board_stack_used() >= STACK ? 71 : r.equal == SAMPLES ? 0 : 1;\n"
+    "    tell(&r);\n"
+    "    if (status == 71) board_print(\"the stack was too small: give more, make STACK=...\\n\");\n"
+    "    keep(&r, status);\n"
+    "    return status;\n"
+    "}\n",
+    NULL};
+/* clang-format on */
+
+tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_target *target,
+                            const tern_emit_limits *limits, const tern_emit_samples *samples, tern_text *t)
+{
+    tern_value image = {0}, logits = {0};
+    tern_emit_sizes s;
+    char upper[64], image_name[64], logits_name[64], numbers[9][24];
+    TERN_TRY(tern_emit_ends(source, &image, &logits));
+    const tern_graph *g = source->program->graph;
+    tern_emit_sizes_of(source->program, &s);
+    const size_t values[] = {(size_t)samples->count,
+                             (size_t)samples->steps,
+                             samples->labels != NULL,
+                             limits->ram,
+                             limits->stack,
+                             limits->flash,
+                             s.arena,
+                             s.state,
+                             s.weights};
+    for (size_t i = 0; i < TERN_COUNT(values); i++) snprintf(numbers[i], sizeof numbers[i], "%zu", values[i]);
+    const char *const pairs[][2] = {{"name", source->name},
+                                    {"NAME", tern_emit_capitals(upper, source->name)},
+                                    {"IMAGE", tern_emit_capitals(image_name, g->values[image.id].name)},
+                                    {"LOGITS", tern_emit_capitals(logits_name, g->outputs[0].name)},
+                                    {"in_type", tern_emit_type(g->values[image.id].type.dtype)},
+                                    {"out_type", tern_emit_type(g->values[logits.id].type.dtype)},
+                                    {"target", target->name},
+                                    {"samples", numbers[0]},
+                                    {"steps", numbers[1]},
+                                    {"labels", numbers[2]},
+                                    {"ram", numbers[3]},
+                                    {"stack", numbers[4]},
+                                    {"flash", numbers[5]},
+                                    {"arena", numbers[6]},
+                                    {"state", numbers[7]},
+                                    {"weights", numbers[8]},
+                                    {NULL, NULL}};
+    for (int i = 0; bench[i]; i++) tern_emit_fill(t, bench[i], pairs);
+    return tern_text_status(t);
+}
+
+/* Samples, what tern computes from them, and their classes. */
+tern_status tern_emit_bench_files(const tern_emit_source *source, const tern_emit_samples *samples,
+                                  tern_text *images, tern_text *expected, tern_text *labels)
+{
+    tern_value image = {0}, logits = {0};
+    TERN_TRY(tern_emit_ends(source, &image, &logits));
+    const tern_type *type = &source->program->graph->values[image.id].type;
+    size_t bytes = tern_bytes_of(type->dtype, tern_elements(&type->shape));
+    tern_text_add(images, samples->images, bytes * (size_t)samples->count);
+    for (int s = 0; s < samples->count; s++) {
+        tern_tensor out;
+        TERN_TRY(tern_emit_compute(source, samples, s, &out));
+        tern_text_add(expected, out.data, tern_bytes_of(out.dtype, tern_elements(&out.shape)));
+        char label = samples->labels ? (char)samples->labels[s] : 0;
+        if (samples->labels) tern_text_add(labels, &label, 1);
+    }
+    TERN_TRY(tern_text_status(images));
+    TERN_TRY(tern_text_status(expected));
+    return tern_text_status(labels);
+}
