@@ -94,6 +94,7 @@ static bool write_case(size_t c, int number, tern_emit *to, tern_text *calls)
             tern_text_format(calls, "%s%s%d_%d", comma, in ? "in" : "got", number, in ? i : i - m.nin);
             comma = ", ";
         }
+        if (s.op->scratch && s.op->scratch(&call)) tern_text_put(calls, ", scratch");
         tern_text_put(calls, ");\n");
         for (int i = 0; i < m.nout; i++)
             tern_text_format(calls,
@@ -130,7 +131,7 @@ static void test_operators(void **state)
                   "#include <math.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n\n");
     tern_emit_prelude(&functions, &code);
     tern_text_add(&code, functions.data, functions.size);
-    tern_text_put(&code, "int main(void)\n{\n    int wrong = 0;\n");
+    tern_text_put(&code, "int main(void)\n{\n    static double scratch[4096];\n    int wrong = 0;\n");
     tern_text_add(&code, calls.data, calls.size);
     tern_text_put(&code, "    return wrong != 0;\n}\n");
     tern_text_free(&functions);

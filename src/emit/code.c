@@ -197,6 +197,7 @@ tern_status tern_emit_function(const tern_call *call, const char *name, tern_emi
                          in ? "in" : "out", in ? i : i - call->nin);
         comma = ", ";
     }
+    if (call->op->scratch && call->op->scratch(call)) tern_text_format(t, "%svoid *scratch", comma);
     tern_text_put(t, ")\n{\n");
     tern_status status = call->op->emit(call, to);
     tern_text_put(t, "}\n\n");
@@ -264,6 +265,8 @@ static void write_call(const tern_program *p, int s, tern_text *t)
         write_value(p, value, t);
         comma = ", ";
     }
+    if (p->steps[s].scratch_bytes)
+        tern_text_format(t, "%s(void *)(arena + %zu)", comma, p->steps[s].scratch_offset);
     tern_text_format(t, "); /* %s */\n", node->layer);
 }
 

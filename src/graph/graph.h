@@ -155,7 +155,7 @@ typedef struct tern_fast {
  * called in0, in1, .. (const) and out0, out1, ..: pointers to float, or, for bits, to uint8_t (element i is bit i%8 of byte
  * i/8).  Shapes and arguments become literals; data of the call are not NULL where an operand is there (and of nothing
  * else).  Results may share the memory of operands as they may when they are executed.  The body may call get_bit(bits, i)
- * and set_bit(bits, i), and, where it says so, the functions of math.h. */
+ * and set_bit(bits, i), use the memory `scratch` where the operator's `scratch` asks for some, and, where it says so, the functions of math.h. */
 typedef struct tern_emit {
     tern_text *text;
     bool math; /* the body calls functions of math.h */
@@ -188,8 +188,8 @@ struct tern_op {
     void (*work)(const tern_call *call, tern_work *work); /* adds what one application costs */
     tern_product_shape (*product)(const tern_call *call); /* NULL: it is no product of matrices */
     void (*run)(const tern_call *call);                   /* the definition: any dtype, any shape, slow */
-    size_t (*scratch)(const tern_call *call);             /* bytes that run needs; NULL: none */
-    const tern_fast *fast;                                /* best first, ended by name NULL; NULL: none */
+    size_t (*scratch)(const tern_call *call); /* bytes that run, or what emit writes, needs; NULL: none */
+    const tern_fast *fast;                    /* best first, ended by name NULL; NULL: none */
     tern_status (*emit)(const tern_call *call,
                         tern_emit *to); /* the definition as C; NULL: not emitted yet */
 };

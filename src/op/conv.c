@@ -157,11 +157,59 @@ static void conv2d_run(const tern_call *call)
     each_tap(&c, conv_tap, &sum);
 }
 
+/* Spikes: those that an output's window sees are listed once, for all channels of a group. */
+static size_t taps_bytes(const tern_call *call)
+{
+    const tern_shape *w = &call->in[1].shape;
+    return call->in[0].dtype == TERN_BIT ? sizeof(int32_t) * (size_t)tern_elements_from(w, 1) : 0;
+}
+
+static void emit_on_spikes(const tern_call *call, tern_emit *to)
+{
+    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups;
+    long long taps = in_group * c.kernel_height * c.kernel_width, pixels = c.out_height * c.out_width;
+    tern_text *t = to->text;
+    tern_text_format(
+        t,
+        "    int32_t *taps = scratch; /* where the window meets spikes */\n"
+        "    for (int n = 0; n < %lld; n++)\n"
+        "    for (int g = 0; g < %lld; g++)\n"
+        "    for (int p = 0; p < %lld; p++) {\n"
+        "        int spikes = 0, at = 0, top = p / %lld * %lld - %lld, left = p %% %lld * %lld - %lld;\n"
+        "        for (int k = 0; k < %lld; k++)\n"
+        "        for (int ky = 0, y = top; ky < %lld; ky++, y += %lld)\n"
+        "        for (int kx = 0, x = left; kx < %lld; kx++, x += %lld, at++) {\n"
+        "            if (y < 0 || y >= %lld || x < 0 || x >= %lld) continue;\n"
+        "            if (get_bit(in0, ((n * %lld + g * %lld + k) * %lld + y) * %lld + x)) taps[spikes++] = "
+        "at;\n"
+        "        }\n",
+        (long long)c.images, (long long)c.groups, pixels, (long long)c.out_width, (long long)c.stride_y,
+        (long long)c.pad_y, (long long)c.out_width, (long long)c.stride_x, (long long)c.pad_x, in_group,
+        (long long)c.kernel_height, (long long)c.dilation_y, (long long)c.kernel_width,
+        (long long)c.dilation_x, (long long)c.height, (long long)c.width, (long long)c.in_channels, in_group,
+        (long long)c.height, (long long)c.width);
+    tern_text_format(t,
+                     "        for (int o = g * %lld; o < (g + 1) * %lld; o++) {\n"
+                     "            const float *weight = in1 + o * %lld;\n"
+                     "            double sum = %s;\n"
+                     "            for (int i = 0; i < spikes; i++) sum += (double)weight[taps[i]];\n"
+                     "            out0[(n * %lld + o) * %lld + p] = (float)sum;\n"
+                     "        }\n"
+                     "    }\n",
+                     out_group, out_group, taps, call->nin > 2 && call->in[2].data ? "(double)in2[o]" : "0",
+                     (long long)c.out_channels, pixels);
+}
+
 static tern_status conv2d_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups;
     tern_text *t = to->text;
+    if (call->in[0].dtype == TERN_BIT) {
+        emit_on_spikes(call, to);
+        return TERN_OK;
+    }
     tern_text_put(t, "    int out = 0;\n");
     tern_text_format(t,
                      "    for (int n = 0; n < %lld; n++)\n"
@@ -183,17 +231,16 @@ static tern_status conv2d_emit(const tern_call *call, tern_emit *to)
     tern_text_format(t,
                      "            for (int kx = 0; kx < %lld; kx++) {\n"
                      "                int x = ox * %lld + kx * %lld - %lld;\n"
-                     "                if (x < 0 || x >= %lld%s) continue;\n"
-                     "                sum += %s(double)in1[((o * %lld + k) * %lld + ky) * %lld + kx];\n"
+                     "                if (x < 0 || x >= %lld) continue;\n"
+                     "                sum += (double)in0[row + x] * (double)in1[((o * %lld + k) * %lld + ky) "
+                     "* %lld + kx];\n"
                      "            }\n"
                      "        }\n"
                      "        out0[out++] = (float)sum;\n"
                      "    }\n",
                      (long long)c.kernel_width, (long long)c.stride_x, (long long)c.dilation_x,
-                     (long long)c.pad_x, (long long)c.width,
-                     call->in[0].dtype == TERN_BIT ? " || !get_bit(in0, row + x)" : "",
-                     call->in[0].dtype == TERN_BIT ? "" : "(double)in0[row + x] * ", in_group,
-                     (long long)c.kernel_height, (long long)c.kernel_width);
+                     (long long)c.pad_x, (long long)c.width, in_group, (long long)c.kernel_height,
+                     (long long)c.kernel_width);
     return TERN_OK;
 }
 
@@ -332,6 +379,7 @@ const tern_op tern_op_conv2d = {
     .work = conv2d_work,
     .product = conv2d_shape,
     .run = conv2d_run,
+    .scratch = taps_bytes,
     .emit = conv2d_emit,
     .fast = conv2d_kernels,
 };

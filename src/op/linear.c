@@ -171,6 +171,47 @@ typedef struct tern_linear_grad_weight_op {
 } tern_linear_grad_weight_op;
 
 /* Rows of spikes that fill bytes are read by the byte: where nothing fires, nothing is done. */
+/* Spikes: those of a row are listed once, for all outputs. */
+static size_t taps_bytes(const tern_call *call)
+{
+    const tern_shape *w = &call->in[1].shape;
+    return call->in[0].dtype == TERN_BIT ? sizeof(int32_t) * (size_t)w->dim[1] : 0;
+}
+
+static void emit_on_spikes(const tern_call *call, tern_emit *to)
+{
+    tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
+    long long rows = s.rows, inputs = s.inputs, outputs = s.outputs;
+    tern_text *t = to->text;
+    tern_text_format(t,
+                     "    int32_t *taps = scratch; /* inputs that spike */\n"
+                     "    for (int r = 0; r < %lld; r++) {\n"
+                     "        int spikes = 0;\n",
+                     rows);
+    if (inputs % 8 == 0)
+        tern_text_format(t,
+                         "        for (int b = 0; b < %lld; b++) {\n"
+                         "            unsigned bits = in0[r * %lld + b];\n"
+                         "            for (int k = 8 * b; bits; k++, bits >>= 1)\n"
+                         "                if (bits & 1) taps[spikes++] = k;\n"
+                         "        }\n",
+                         inputs / 8, inputs / 8);
+    else
+        tern_text_format(t,
+                         "        for (int k = 0; k < %lld; k++)\n"
+                         "            if (get_bit(in0, r * %lld + k)) taps[spikes++] = k;\n",
+                         inputs, inputs);
+    tern_text_format(t,
+                     "        for (int n = 0; n < %lld; n++) {\n"
+                     "            const float *weight = in1 + n * %lld;\n"
+                     "            double sum = %s;\n"
+                     "            for (int i = 0; i < spikes; i++) sum += (double)weight[taps[i]];\n"
+                     "            out0[r * %lld + n] = (float)sum;\n"
+                     "        }\n"
+                     "    }\n",
+                     outputs, inputs, call->nin > 2 && call->in[2].data ? "(double)in2[n]" : "0", outputs);
+}
+
 static tern_status linear_emit(const tern_call *call, tern_emit *to)
 {
     tern_linear_sizes s = sizes_of(&call->in[0].shape, call->in[1].shape.dim[0]);
@@ -179,29 +220,19 @@ static tern_status linear_emit(const tern_call *call, tern_emit *to)
     if (call->in[1].dtype != TERN_F32)
         return tern_fail(TERN_FAILED, "linear: weights in %s cannot be emitted yet: convert them to f32",
                          tern_dtype_of(call->in[1].dtype)->name);
+    if (call->in[0].dtype == TERN_BIT) {
+        emit_on_spikes(call, to);
+        return TERN_OK;
+    }
     tern_text_format(t,
                      "    for (int r = 0; r < %lld; r++) {\n"
                      "        for (int n = 0; n < %lld; n++) {\n"
                      "            double sum = %s;\n",
                      rows, outputs, call->nin > 2 && call->in[2].data ? "in2[n]" : "0");
-    if (call->in[0].dtype == TERN_BIT && inputs % 8 == 0)
-        tern_text_format(t,
-                         "            for (int b = 0; b < %lld; b++) {\n"
-                         "                unsigned spikes = in0[r * %lld + b];\n"
-                         "                for (int k = 8 * b; spikes; k++, spikes >>= 1)\n"
-                         "                    if (spikes & 1) sum += in1[n * %lld + k];\n"
-                         "            }\n",
-                         inputs / 8, inputs / 8, inputs);
-    else if (call->in[0].dtype == TERN_BIT)
-        tern_text_format(t,
-                         "            for (int k = 0; k < %lld; k++)\n"
-                         "                if (get_bit(in0, r * %lld + k)) sum += in1[n * %lld + k];\n",
-                         inputs, inputs, inputs);
-    else
-        tern_text_format(t,
-                         "            for (int k = 0; k < %lld; k++)\n"
-                         "                sum += (double)in0[r * %lld + k] * (double)in1[n * %lld + k];\n",
-                         inputs, inputs, inputs);
+    tern_text_format(t,
+                     "            for (int k = 0; k < %lld; k++)\n"
+                     "                sum += (double)in0[r * %lld + k] * (double)in1[n * %lld + k];\n",
+                     inputs, inputs, inputs);
     tern_text_format(t, "            out0[r * %lld + n] = (float)sum;\n        }\n    }\n", outputs);
     return TERN_OK;
 }
@@ -233,6 +264,7 @@ const tern_op tern_op_linear = {
     .work = linear_work,
     .product = linear_shape,
     .run = linear_run,
+    .scratch = taps_bytes,
     .fast = linear_kernels,
     .emit = linear_emit,
 };
