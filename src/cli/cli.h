@@ -4,6 +4,7 @@
 #define TERN_CLI_H
 
 #include "io/io.h"
+#include "machine/machine.h"
 #include "run/run.h"
 #include "train/train.h"
 
@@ -129,6 +130,15 @@ tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const 
         "input", 0, TERN_TEXT, "CxHxW", NULL,                                                                \
             "shape of a sample, such as 3x224x224 (default: the net's own)", NULL                            \
     }
+/* Options of commands that look at a systolic array, and the machine that they and --machine describe. */
+#define TERN_ARRAY_OPTIONS                                                                                   \
+    {"array", 0, TERN_TEXT, "RxC", NULL, "another size of the array, such as 64x64; rates grow with it",     \
+     NULL},                                                                                                  \
+    {                                                                                                        \
+        "dataflow", 0, TERN_PICK, "D", NULL, "another dataflow of the array",                                \
+            "weight-stationary|output-stationary|input-stationary|row-stationary"                            \
+    }
+tern_status tern_open_array(tern_machine **machine, const tern_cli *cli);
 tern_status tern_subject_open_run(tern_subject *subject, const char *folder);
 void tern_subject_close(tern_subject *subject);
 

@@ -8,10 +8,7 @@
 static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "M", "systolic-32x32", "machine with a systolic array: a name or a path",
      NULL},
-    {"array", 0, TERN_TEXT, "RxC", NULL, "another size of the array, such as 64x64; rates grow with it",
-     NULL},
-    {"dataflow", 0, TERN_PICK, "D", NULL, "another dataflow of the array",
-     "weight-stationary|output-stationary|input-stationary|row-stationary"},
+    TERN_ARRAY_OPTIONS,
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
     {"density", 0, TERN_NUMBER, "D", "0.1", "share of neurons that fire in a step", "0..1"},
@@ -31,40 +28,6 @@ typedef struct tern_simulate_job {
     tern_task_simulation *results;
     tern_simulation total;
 } tern_simulate_job;
-
-/* "64x32" into the array of the machine; the rates of products follow. */
-static tern_status resize(tern_machine *m, const char *text)
-{
-    char *end, *last;
-    long rows = strtol(text, &end, 10), columns = *end == 'x' ? strtol(end + 1, &last, 10) : 0;
-    if (rows < 1 || columns < 1 || rows > 65536 || columns > 65536 || *last)
-        return tern_fail(TERN_USAGE, "--array is \"%s\", expected rows and columns, for example 64x64", text);
-    for (int i = 0; i < m->unit_count; i++) {
-        tern_unit *u = &m->units[i];
-        if (u->rows == 0) continue;
-        double more = (double)rows * (double)columns / (u->rows * u->columns);
-        for (int op = 0; op < TERN_OPERATIONS; op++)
-            for (int d = 0; d < TERN_DTYPES; d++) u->rate[op][d] *= more;
-        u->rows = (double)rows;
-        u->columns = (double)columns;
-    }
-    return TERN_OK;
-}
-
-static void set_dataflow(tern_machine *m, const char *name)
-{
-    for (int i = 0; i < m->unit_count; i++)
-        for (int d = 0; d < TERN_DATAFLOWS; d++)
-            if (strcmp(name, tern_dataflow_names[d]) == 0) m->units[i].dataflow = (tern_dataflow)d;
-}
-
-static tern_status open_machine(tern_simulate_job *job, const tern_cli *cli)
-{
-    const char *array = tern_cli_text(cli, "array"), *dataflow = tern_cli_text(cli, "dataflow");
-    TERN_TRY(tern_machine_open(&job->machine, tern_cli_text(cli, "machine")));
-    if (dataflow) set_dataflow(job->machine, dataflow);
-    return array ? resize(job->machine, array) : TERN_OK;
-}
 
 static tern_status simulate(tern_simulate_job *job, double density)
 {
@@ -114,13 +77,13 @@ static json_t *layers_json(const tern_simulate_job *job)
         const tern_task_simulation *r = &job->results[i];
         const tern_product_shape *p = &job->tasks[i].product;
         if (!shown(job, i)) continue;
-        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
-                                             job->tasks[i].label, "operator", job->steps[i].node->op->name,
-                                             "unit", r->unit, "product", (json_int_t)p->count,
-                                             (json_int_t)p->m, (json_int_t)p->n, (json_int_t)p->k, "cycles",
-                                             r->cycles, "stall_cycles", r->stall_cycles, "utilisation",
-                                             r->utilisation, "far_bytes", r->far_bytes, "near_bytes",
-                                             r->near_bytes, "seconds", r->seconds, "joules", r->joules));
+        json_array_append_new(
+            all, json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
+                           job->tasks[i].label, "operator", job->steps[i].node->op->name, "unit", r->unit,
+                           "product", (json_int_t)p->count, (json_int_t)p->m, (json_int_t)p->n,
+                           (json_int_t)p->k, "cycles", r->cycles, "stall_cycles", r->stall_cycles,
+                           "utilisation", r->utilisation, "far_bytes", r->far_bytes, "near_bytes",
+                           r->near_bytes, "seconds", r->seconds, "joules", r->joules));
     }
     return all;
 }
@@ -221,7 +184,7 @@ static tern_status run_simulate(tern_cli *cli)
     const char *trace = tern_cli_text(cli, "trace");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_recipe recipe = tern_recipe_default();
-    tern_status status = open_machine(&job, cli);
+    tern_status status = tern_open_array(&job.machine, cli);
     if (status == TERN_OK)
         status = tern_cli_has(cli, "train")
                      ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)

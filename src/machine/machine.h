@@ -163,10 +163,12 @@ void tern_machine_cost(const tern_machine *machine, const tern_cost_query *query
 typedef struct tern_array_time {
     double cycles, folds;
     double utilisation; /* multiply-accumulates over cycles * cells */
-    double operands;    /* elements that cells take from the scratchpad */
-    double results;     /* elements, partial sums among them, that they give back or take again */
-    double accesses;    /* elements that cells read from and write to their own registers */
-    double hops;        /* elements that they hand on to neighbours */
+    double
+        occupancy; /* share of the cells that the mapping gives something to do, fill and drain left aside */
+    double operands; /* elements that cells take from the scratchpad */
+    double results;  /* elements, partial sums among them, that they give back or take again */
+    double accesses; /* elements that cells read from and write to their own registers */
+    double hops;     /* elements that they hand on to neighbours */
     double input_passes, weight_passes, result_passes; /* how often each operand moves through */
     double
         map; /* elements of the sums of one output, where outputs can be finished block by block; 0: they can't */
@@ -180,6 +182,7 @@ typedef struct tern_task_simulation {
     double start, cycles; /* seconds from the beginning; cycles of the unit's clock */
     double stall_cycles;  /* that it waits for operands from a far memory; part of cycles */
     double utilisation;   /* of the array; 0 elsewhere */
+    double occupancy;     /* cells of the array in use; 0 elsewhere */
     double macs;          /* that the array does; 0 elsewhere */
     double seconds, joules;
     double far_bytes, near_bytes; /* moved to and from far memory; to and from the scratchpad */

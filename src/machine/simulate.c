@@ -90,7 +90,7 @@ static tern_task_simulation simulate_product(const tern_machine *m, const tern_u
     tern_operands first = {far.inputs / time.folds, far.weights / time.folds, 0};
     double fold = time.cycles / time.folds, fetch = far_seconds(p, &far) * u->clock / time.folds;
     double macs = (double)s->count * (double)s->m * (double)s->n * (double)s->k;
-    tern_task_simulation r = {.unit = u->name, .utilisation = time.utilisation};
+    tern_task_simulation r = {.unit = u->name, .utilisation = time.utilisation, .occupancy = time.occupancy};
     r.stall_cycles = far_seconds(p, &first) * u->clock + time.folds * fmax(0, fetch - fold);
     r.cycles = time.cycles + r.stall_cycles;
     r.seconds = r.cycles / u->clock + m->launch;

@@ -32,6 +32,10 @@ static tern_array_time stationary(double rows, double columns, tern_dataflow dat
         break;
     }
     t.folds = down * across * count;
+    t.occupancy = (dataflow == TERN_OUTPUT_STATIONARY  ? m * n
+                   : dataflow == TERN_INPUT_STATIONARY ? k * m
+                                                       : k * n) /
+                  (down * rows * across * columns);
     t.cycles *= count;
     t.operands = (t.input_passes * m * k + t.weight_passes * n * k) * count;
     t.results = t.result_passes * m * n * count;
@@ -76,6 +80,7 @@ static tern_array_time row_stationary(double rows, double columns, const tern_pr
     }
     tern_array_time t = {.folds = images * loops * down.folds * across.folds};
     t.cycles = t.folds * taps_x * width;
+    t.occupancy = taps_y * height * in * out / (rows * columns * down.folds * across.folds);
     t.operands = images * loops * (in * out * taps_y * taps_x + in * height * width);
     t.input_passes = ceil(outputs / out);
     t.weight_passes = images * down.folds * across.folds;
