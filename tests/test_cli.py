@@ -5,7 +5,7 @@ import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struc
 HERE = pathlib.Path(__file__).resolve().parent
 TINY = HERE / "golden/decoder/llama.gguf"
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-COMMANDS = ["train", "eval", "run", "cost", "plan", "emit", "simulate", "data", "show", "list", "report", "probe"]
+COMMANDS = ["train", "eval", "run", "cost", "plan", "emit", "simulate", "search", "data", "show", "list", "report", "probe"]
 COLOURS = [0, 90, 200]  # brightness of the made images of each class
 passed = failed = 0
 work = pathlib.Path(tempfile.mkdtemp(prefix="tern-cli-"))
@@ -226,6 +226,16 @@ def documents():
                                                   l["cycles"] - l["stall_cycles"] == 2 * (84 + 16 + 8 - 2) - 1 for l in d["layers"]))
     check("the timeline has no holes", all(abs(a["ts"] + a["dur"] - b["ts"]) < 1e-6 for a, b in zip(events, events[1:])))
     bad(2, "rows and columns, for example 64x64", "simulate", "lenet", "--array", "6x")
+    d = document("simulate", "mobilenet-regroup", "--group", "4", "--report", "total")
+    check("simulate sums only", "layers" not in d and d["macs"] > 0 and len(d["machine_hash"]) == 16)
+    d = document("search", "mobilenet", "--group", "1,4,auto", "--objectives", "util,cycles")
+    check("search", len(d["points"]) == 3 and any(p["pareto"] for p in d["points"]) and len(d["points"][2]["groups"]) == 13)
+    d = document("search", "mobilenet", "--group", "2", "--limit", "200", "--epochs", "1", "--quiet")
+    check("search trains", 0 <= d["points"][0]["accuracy"] <= 1)
+    bad(2, "no depthwise convolution", "search", "lenet")
+    bad(2, "expected a range like", "search", "mobilenet", "--width", "2..1")
+    bad(2, "has no effect without the objective accuracy", "search", "mobilenet", "--objectives", "util", "--epochs", "2")
+    bad(2, "unknown objective", "search", "mobilenet", "--objectives", "speed")
     bad(2, "no systolic unit", "simulate", "lenet", "--machine", "loihi2")
     wide = document("show", "cnn", "--input", "3x32x48")["layers"]
     check("--input", next(l for l in wide if l["operator"] == "conv2d")["shape"] == "[1,32,32,48]")

@@ -77,13 +77,14 @@ static json_t *layers_json(const tern_simulate_job *job)
         const tern_task_simulation *r = &job->results[i];
         const tern_product_shape *p = &job->tasks[i].product;
         if (!shown(job, i)) continue;
-        json_array_append_new(
-            all, json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
-                           job->tasks[i].label, "operator", job->steps[i].node->op->name, "unit", r->unit,
-                           "product", (json_int_t)p->count, (json_int_t)p->m, (json_int_t)p->n,
-                           (json_int_t)p->k, "cycles", r->cycles, "stall_cycles", r->stall_cycles,
-                           "utilisation", r->utilisation, "far_bytes", r->far_bytes, "near_bytes",
-                           r->near_bytes, "seconds", r->seconds, "joules", r->joules));
+        json_array_append_new(all,
+                              json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
+                                        job->tasks[i].label, "operator", job->steps[i].node->op->name, "unit",
+                                        r->unit, "product", (json_int_t)p->count, (json_int_t)p->m,
+                                        (json_int_t)p->n, (json_int_t)p->k, "cycles", r->cycles,
+                                        "stall_cycles", r->stall_cycles, "utilisation", r->utilisation,
+                                        "occupancy", r->occupancy, "far_bytes", r->far_bytes, "near_bytes",
+                                        r->near_bytes, "seconds", r->seconds, "joules", r->joules));
     }
     return all;
 }
