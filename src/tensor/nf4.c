@@ -155,35 +155,38 @@ void tern_nf4x2_decode(const void *storage, int64_t first, int64_t count, double
     }
 }
 
-/* Code the magnitudes of the blocks: mean, largest distance from it, distances.  Blocks behind the tensor have none. */
+/* Code the magnitudes of the blocks: mean, largest distance from it, distances.  Blocks behind the tensor have none (-1). */
 static void code_magnitudes(tern_nf4x2 *head, const float *most)
 {
     double sum = 0;
     int blocks = 0;
     for (int b = 0; b < BLOCKS; b++) {
-        sum += (double)most[b];
-        blocks += most[b] > 0;
+        sum += most[b] >= 0 ? (double)most[b] : 0;
+        blocks += most[b] >= 0;
     }
     *head = (tern_nf4x2){.mean = blocks ? (float)(sum / blocks) : 0};
     for (int b = 0; b < BLOCKS; b++)
-        if (most[b] > 0) head->scale = fmaxf(head->scale, fabsf(most[b] - head->mean));
+        if (most[b] >= 0) head->scale = fmaxf(head->scale, fabsf(most[b] - head->mean));
     for (int b = 0; b < BLOCKS; b++)
         head->codes[b] =
-            head->scale > 0 && most[b] > 0 ? dynamic_code((most[b] - head->mean) / head->scale) : 127;
+            head->scale > 0 && most[b] >= 0 ? dynamic_code((most[b] - head->mean) / head->scale) : 127;
 }
 
-/* Elements [first, first + count) of one group from `in`; the others stay what they are. */
+/* Elements [first, first + count) of one group from `in`; the others stay what they are.  A group that was empty ends with the
+ * last of them. */
 static void encode_group(uint8_t *group, int64_t first, int64_t count, const double *in)
 {
     tern_nf4x2 old, head;
     uint8_t *nibbles = group + sizeof old;
-    float most[BLOCKS] = {0};
+    float most[BLOCKS];
     memcpy(&old, group, sizeof old);
     bool whole = count == GROUP, fresh = old.scale == 0 && old.mean == 0;
+    for (int b = 0; b < BLOCKS; b++) most[b] = -1;
     for (int64_t i = 0; i < GROUP; i++) {
         bool given = i >= first && i < first + count;
         if (!given && (whole || fresh)) continue;
         float x = given ? (float)in[i - first] : value_at(&old, nibbles, i);
+        if (!given && x == 0) continue; /* perhaps behind the tensor */
         most[i / BLOCK] = fmaxf(most[i / BLOCK], isfinite(x) ? fabsf(x) : 0);
     }
     code_magnitudes(&head, most);
