@@ -12,6 +12,10 @@ setup:
 demo: all
 	@scripts/demo $(BUILD)
 
+demo-edge: all
+	@scripts/setup --edge
+	@scripts/demo-edge $(BUILD)
+
 test: setup
 	@scripts/setup --test
 	@scripts/build $(BUILD)
@@ -51,4 +55,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all setup demo test test-asan test-tsan test-valgrind lint bench proof fuzz install clean
+.PHONY: all setup demo demo-edge test test-asan test-tsan test-valgrind lint bench proof fuzz install clean

@@ -153,10 +153,12 @@ static tern_status report(const tern_emission *e, const char *folder)
                                          "target", tern_cli_text(e->cli, "target"), "arena_bytes",
                                          (json_int_t)sizes.arena, "state_bytes", (json_int_t)sizes.state,
                                          "weight_bytes", (json_int_t)sizes.weights));
+    bool board = tern_emit_targets[tern_cli_pick(e->cli, "target")].board != NULL;
     printf(
-        "%s: %s.c, %s.h, main.c, Makefile; arena %zu bytes (%s), state %zu bytes, weights %zu bytes (%s)\n",
-        folder, e->name, e->name, sizes.arena, tern_human(arena, (double)sizes.arena, "B"), sizes.state,
-        sizes.weights, tern_human(weights, (double)sizes.weights, "B"));
+        "%s: %s.c, %s.h, main.c, %sMakefile; arena %zu bytes (%s), state %zu bytes, weights %zu bytes (%s)\n",
+        folder, e->name, e->name, board ? "start-up code, linker script, samples, " : "", sizes.arena,
+        tern_human(arena, (double)sizes.arena, "B"), sizes.state, sizes.weights,
+        tern_human(weights, (double)sizes.weights, "B"));
     printf("check it: make -C %s check\n", folder);
     return TERN_OK;
 }
