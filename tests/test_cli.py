@@ -197,6 +197,22 @@ def documents():
     check("show a model file as tables", "q4_1    [3,64]" in tern("show", reference).stdout)
     d = document("run", TINY, "--tokens", "3,17,0,47,17,21,5,5,40,2,11,30", "--generate", "3")
     check("run a language model", len(d["tokens"]) == 3 and d["prompt_tokens"][:2] == [3, 17], d)
+    bad(1, "the file has no tokenizer", "show", TINY, "--embed", "a text")
+    words = {"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+                       "vocab": {w: i for i, w in enumerate(["[UNK]", "a", "b", "##b", "c"])}}, "pre_tokenizer": {"type": "Whitespace"}}
+    for name in ("bert", "llama"):
+        shutil.copytree(HERE / "golden/language" / name, work / name)
+        (work / name / "tokenizer.json").write_text(json.dumps(words))
+    (work / "words.txt").write_text("a b ab c " * 8)
+    d = document("show", work / "bert", "--embed", "a b ab")
+    check("an embedding", d["tokens"] == 4 and len(d["embedding"]) == 16 and abs(sum(x * x for x in d["embedding"]) - 1) < 1e-5, d)
+    check("an embedding as text", len(good("show", work / "bert", "--embed", "a b").stdout.split()) == 16)
+    bad(2, "llama is no encoder", "show", work / "llama", "--embed", "a")
+    bad(2, "expected 1 to 64", "show", work / "bert", "--embed", "a " * 65)
+    d = document("show", work / "llama", "--outliers", work / "words.txt")
+    check("outliers", d["positions"] == 40 and d["threshold"] == 6 and 0 <= d["apart"] <= 1, d)
+    check("outliers as a table", "columns with an element of 6" in good("show", work / "llama", "--outliers", work / "words.txt").stdout)
+    bad(1, "cannot open", "show", TINY, "--outliers", work / "nothing.txt")
     d = document("convert", TINY, "--format", "q8_0", "-o", work / "q8.gguf")
     check("bytes and errors of a conversion", d["bytes"] < d["old_bytes"] and 0 < max(t["error"] for t in d["tensors"]) < 0.01, d)
     check("tensors of a conversion", {t["to"] for t in d["tensors"]} == {"q8_0", "f32"}, d)

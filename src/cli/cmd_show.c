@@ -13,12 +13,19 @@ static const tern_cli_option options[] = {
      "a text as tokens of the model file (or tokenizer.json, tokenizer.model)", NULL},
     {"plain", 0, TERN_FLAG, NULL, NULL,
      "with --tokenize: no special tokens, neither around the text nor spelled in it", NULL},
+    {"embed", 0, TERN_TEXT, "TEXT", NULL,
+     "a text as one vector of length 1, the mean of its rows, by an encoder (bert)", NULL},
+    {"outliers", 0, TERN_TEXT, "FILE", NULL,
+     "columns of a language model's activations that hold outliers over a text (LLM.int8())", NULL},
     TERN_INPUT_OPTION,
     {0},
 };
 
 static const tern_exclusion exclusions[] = {
     {"graph", "json", "the graph is printed as text"},
+    {"embed", "outliers", "one at a time"},
+    {"embed", "tokenize", "one at a time"},
+    {"outliers", "tokenize", "one at a time"},
     {0},
 };
 
@@ -191,6 +198,10 @@ static tern_status run_show(tern_cli *cli)
                          what);
     if (tern_cli_has(cli, "plain") && !tern_cli_has(cli, "tokenize"))
         return tern_fail(TERN_USAGE, "show --plain goes with --tokenize");
+    if (tern_cli_has(cli, "embed") || tern_cli_has(cli, "outliers")) {
+        TERN_TRY(tern_model_find(path, what));
+        return tern_cli_has(cli, "embed") ? tern_show_embedding(cli, path) : tern_show_outliers(cli, path);
+    }
     if (file && cli->count == 1) TERN_TRY(tern_model_find(path, what));
     if (tern_cli_has(cli, "tokenize")) return tern_show_tokens(cli, path);
     if (cli->count == 1 && kind)

@@ -1,0 +1,120 @@
+/* tern show MODEL --embed TEXT | --outliers FILE: what a model makes of a text: its embedding, and the columns of activations
+ * that hold outliers. */
+#include "cli/show_model.h"
+
+#include "llm/hugging_face.h"
+#include "llm/tokenizer.h"
+#include "llm/window.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+/* A model with its tokenizer: of a GGUF file its own, of a folder tokenizer.json. */
+typedef struct tern_reader_of_texts {
+    tern_weights weights;
+    tern_transformer about;
+    tern_tokenizer *tokenizer;
+    tern_tokens ids;
+} tern_reader_of_texts;
+
+static tern_status open_reader(tern_reader_of_texts *r, const char *path, const char *text, size_t size)
+{
+    char tokens[4096];
+    struct stat about;
+    bool folder = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+    if (snprintf(tokens, sizeof tokens, folder ? "%s/tokenizer.json" : "%s", path) >= (int)sizeof tokens)
+        return tern_fail(TERN_USAGE, "the path of the model is too long");
+    TERN_TRY(tern_weights_open(&r->weights, path));
+    TERN_TRY(tern_import_hugging_face(&r->weights));
+    TERN_TRY(tern_transformer_read(&r->about, &r->weights));
+    TERN_TRY(tern_tokenizer_read(&r->tokenizer, tokens));
+    return tern_encode(r->tokenizer, text, size, TERN_ENCODE_ENDS, &r->ids);
+}
+
+static void close_reader(tern_reader_of_texts *r)
+{
+    tern_tokens_free(&r->ids);
+    tern_tokenizer_close(r->tokenizer);
+    tern_weights_close(&r->weights);
+}
+
+static tern_status print_embedding(const tern_cli *cli, const tern_reader_of_texts *r)
+{
+    int width = r->about.width;
+    float *vector = tern_take_array((size_t)width, sizeof *vector);
+    if (!vector) return tern_no_memory((size_t)width * sizeof *vector, "an embedding");
+    tern_status status =
+        tern_embed_text(&r->about, r->ids.ids, (int)r->ids.count, TERN_POOL_MEAN, true, cli->pool, vector);
+    if (status == TERN_OK && cli->json) {
+        json_t *list = json_array();
+        for (int i = 0; i < width; i++) json_array_append_new(list, json_real((double)vector[i]));
+        status = tern_print_json(json_pack("{s:i,s:o}", "tokens", (int)r->ids.count, "embedding", list));
+    } else if (status == TERN_OK) {
+        for (int i = 0; i < width; i++)
+            printf("%.7g%c", (double)vector[i], i % 8 == 7 || i + 1 == width ? '\n' : ' ');
+    }
+    tern_release(vector);
+    return status;
+}
+
+tern_status tern_show_embedding(const tern_cli *cli, const char *path)
+{
+    tern_reader_of_texts r = {0};
+    const char *text = tern_cli_text(cli, "embed");
+    tern_status status = open_reader(&r, path, text, strlen(text));
+    if (status == TERN_OK) status = print_embedding(cli, &r);
+    close_reader(&r);
+    return status;
+}
+
+static tern_status print_outliers(const tern_cli *cli, const tern_outlier_report *o)
+{
+    json_t *list = json_array();
+    tern_grid table = {0};
+    tern_grid_row(&table, "read by|column|layers|positions|largest");
+    for (int i = 0; i < o->count; i++) {
+        const tern_outlier_column *c = &o->list[i];
+        const char *input = c->input ? c->input : "attention and feed-forward (normed rows)";
+        if (cli->json)
+            json_array_append_new(list, json_pack("{s:s?,s:i,s:f,s:f,s:f}", "input", c->input, "column",
+                                                  c->column, "layers", c->layers, "positions", c->positions,
+                                                  "largest", c->magnitude));
+        else
+            tern_grid_row(&table, "%s|%d|%.0f %%|%.1f %%|%.1f", input, c->column, 100 * c->layers,
+                          100 * c->positions, c->magnitude);
+    }
+    if (cli->json) {
+        tern_grid_free(&table);
+        return tern_print_json(json_pack("{s:f,s:I,s:f,s:o}", "threshold", o->threshold, "positions",
+                                         (json_int_t)o->positions, "apart", o->apart, "columns", list));
+    }
+    json_decref(list);
+    TERN_TRY(tern_grid_print(&table, stdout));
+    printf("%lld positions; columns with an element of %g or more hold %.2f %% of what products read\n",
+           (long long)o->positions, o->threshold, 100 * o->apart);
+    return TERN_OK;
+}
+
+tern_status tern_show_outliers(const tern_cli *cli, const char *path)
+{
+    enum { WINDOW = 256, MOST = 16 };
+    tern_reader_of_texts r = {0};
+    tern_outlier_report report = {0};
+    char *text;
+    size_t size;
+    TERN_TRY(tern_read_file(tern_cli_text(cli, "outliers"), &text, &size));
+    tern_status status = open_reader(&r, path, text, size < 65536 ? size : 65536);
+    int count = (int)(r.ids.count / WINDOW), window = count ? WINDOW : (int)r.ids.count;
+    if (status == TERN_OK && window < 1) status = tern_fail(TERN_USAGE, "the text has no tokens");
+    if (status == TERN_OK)
+        status = tern_outliers_find(&report, &r.about, r.ids.ids, window,
+                                    count < 1      ? 1
+                                    : count < MOST ? count
+                                                   : MOST,
+                                    cli->pool);
+    if (status == TERN_OK) status = print_outliers(cli, &report);
+    tern_outliers_free(&report);
+    close_reader(&r);
+    tern_release(text);
+    return status;
+}
