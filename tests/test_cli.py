@@ -242,6 +242,11 @@ def documents():
                                                   l["cycles"] - l["stall_cycles"] == 2 * (84 + 16 + 8 - 2) - 1 for l in d["layers"]))
     check("the timeline has no holes", all(abs(a["ts"] + a["dur"] - b["ts"]) < 1e-6 for a, b in zip(events, events[1:])))
     bad(2, "rows and columns, for example 64x64", "simulate", "lenet", "--array", "6x")
+    if "made without CBC" not in tern("plan", "lenet", "--method", "cosma-fs").stderr:
+        d = document("plan", "lenet", "--method", "cosma-fs", "--bytes", "int8")
+        check("plan with a method", d["status"] == "optimal" and d["spilled"] == 0 and len(d["times"]) > 5)
+    bad(3, "nothing less than", "plan", "lenet", "--method", "cosma-fs", "--memory", "100")
+    bad(2, "has no effect without --method", "plan", "lenet", "--time", "3")
     d = document("simulate", "mobilenet-regroup", "--group", "4", "--report", "total")
     check("simulate sums only", "layers" not in d and d["macs"] > 0 and len(d["machine_hash"]) == 16)
     d = document("search", "mobilenet", "--group", "1,4,auto", "--objectives", "util,cycles")

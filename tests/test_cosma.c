@@ -1,0 +1,138 @@
+/* Plans by the integer program of COSMA: fixtures with known optima, random nets, the oracle, wrong plans, no memory. */
+#include "test.h"
+
+#include "flow.h"
+
+#include <string.h>
+
+static void test_fixtures(void **state)
+{
+    (void)state;
+    static const struct {
+        int net;
+        size_t memory;
+        bool free_order;
+        double moved;
+    } cases[] = {{0, 100, true, 100}, {0, 110, true, 0},    {0, 100, false, 100}, {0, 110, false, 0},
+                 {0, 160, false, 0},  {1, 100, false, 240}, {1, 110, false, 240}, {1, 160, false, 0},
+                 {2, 25, false, 0},   {2, 22, false, 18},   {2, 22, true, 0}};
+    if (!tern_mip_available()) skip();
+    for (size_t i = 0; i < TERN_COUNT(cases); i++) {
+        flow_fixture f;
+        tern_mip_answer answer = TERN_MIP_UNPROVEN;
+        const tern_flow *flow = cases[i].net == 2 ? flow_g2(&f) : flow_g1(&f, cases[i].net == 1);
+        double moved = flow_traffic(flow, cases[i].memory, cases[i].free_order, &answer);
+        if (moved != cases[i].moved || answer != TERN_MIP_OPTIMAL)
+            fail_msg("case %zu: %g bytes, expected %g, %s: %s", i, moved, cases[i].moved,
+                     tern_mip_answers[answer], tern_message());
+    }
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    flow_fixture f;
+    tern_cosma_plan plan;
+    int step;
+    const tern_flow *flow = flow_g1(&f, false);
+    assert_int_equal(tern_flow_least(flow, &step), 100);
+    assert_int_equal(tern_flow_peak(flow), 110);
+    assert_error(tern_cosma(flow, &(tern_cosma_options){.memory = 99, .seconds = 1}, &plan), TERN_NO_FIT,
+                 "nothing less than 100 bytes");
+    flow = flow_g2(&f);
+    assert_int_equal(tern_flow_least(flow, &step), 22);
+    assert_int_equal(tern_flow_peak(flow), 25);
+}
+
+/* A free order never moves more than a fixed one, and what is enough for all at once moves nothing. */
+static void test_random(void **state)
+{
+    (void)state;
+    if (!tern_mip_available()) skip();
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        flow_fixture f;
+        int step;
+        tern_mip_answer answer;
+        const tern_flow *flow = flow_random(&f, seed);
+        size_t least = tern_flow_least(flow, &step), all = 0;
+        for (int a = 0; a < flow->tensors; a++) all += flow->bytes[a];
+        double fixed = flow_traffic(flow, least, false, &answer),
+               open = flow_traffic(flow, least, true, &answer);
+        if (fixed < 0 || open < 0 || open > fixed)
+            fail_msg("seed %d: %g, %g: %s", (int)seed, fixed, open, tern_message());
+        assert_true(flow_traffic(flow, all, false, &answer) == 0);
+    }
+}
+
+/* The oracle sees a plan that overlaps, reads what has gone, or moves what is preserved. */
+static void test_oracle(void **state)
+{
+    (void)state;
+    flow_fixture f = {0};
+    double spilled, retrieved;
+    flow_step(&f, 4, -1, -1);
+    flow_step(&f, 4, 0, -1);
+    flow_step(&f, 4, 0, 1);
+    const tern_flow *flow = flow_end(&f);
+    int order[] = {0, 1, 2};
+    unsigned char good[] = {TERN_CREATED,   TERN_PRESERVED, TERN_PRESERVED, TERN_AWAY,   TERN_CREATED,
+                            TERN_PRESERVED, TERN_AWAY,      TERN_AWAY,      TERN_CREATED};
+    size_t address[] = {0, 0, 0, 0, 4, 4, 0, 0, 8};
+    tern_cosma_plan plan = {.order = order, .residence = good, .address = address};
+    assert_ok(tern_cosma_replay(flow, &plan, 12, &spilled, &retrieved));
+    assert_true(spilled == 0 && retrieved == 0);
+    assert_error(tern_cosma_replay(flow, &plan, 11, &spilled, &retrieved), TERN_FAILED, "behind the memory");
+    address[4] = address[5] = 3;
+    assert_error(tern_cosma_replay(flow, &plan, 12, &spilled, &retrieved), TERN_FAILED, "overlaps");
+    address[4] = 4;
+    assert_error(tern_cosma_replay(flow, &plan, 12, &spilled, &retrieved), TERN_FAILED, "preserved");
+    address[5] = 4;
+    good[2] = TERN_AWAY;
+    assert_error(tern_cosma_replay(flow, &plan, 12, &spilled, &retrieved), TERN_FAILED,
+                 "is read but not there");
+    good[2] = TERN_RETRIEVED;
+    assert_error(tern_cosma_replay(flow, &plan, 12, &spilled, &retrieved), TERN_FAILED, "no copy");
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    tern_mip mip = {0};
+    tern_text text = {0};
+    int x = tern_mip_column(&mip, 0, 1, 3, true), y = tern_mip_column(&mip, -2, 5, 0, false);
+    tern_mip_term(&mip, x, 1);
+    tern_mip_term(&mip, y, -2);
+    tern_mip_row(&mip, 1, 4);
+    tern_mip_write(&mip, &text);
+    assert_string_equal(text.data, "Minimize\n obj: 0 x0\n +3 x0\nSubject To\n r0l: +1 x0 -2 x1 >= 1\n"
+                                   " r0u: +1 x0 -2 x1 <= 4\nBounds\n 0 <= x0 <= 1\n -2 <= x1 <= 5\n"
+                                   "Generals\n x0\nEnd\n");
+    tern_text_free(&text);
+    tern_mip_free(&mip);
+}
+
+static tern_status plan_once(void)
+{
+    flow_fixture f;
+    tern_cosma_plan plan;
+    tern_cosma_options options = {.memory = 160, .seconds = 10};
+    TERN_TRY(tern_cosma(flow_g1(&f, false), &options, &plan));
+    tern_cosma_free(&plan);
+    return TERN_OK;
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    if (!tern_mip_available()) skip();
+    assert_survives_out_of_memory(plan_once());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fixtures), cmocka_unit_test(test_bounds), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_oracle),   cmocka_unit_test(test_text),   cmocka_unit_test(test_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
