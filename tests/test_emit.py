@@ -133,6 +133,8 @@ def board(net, options, target):
     check(f"{what}: exactly the RAM", run("make", "-C", folder, "-s", "check", f"RAM={least}", "STACK=1024").returncode == 0, least)
     r = run("make", "-C", folder, "-s", "check", f"RAM={least - 8}", "STACK=1024")
     check(f"{what}: less RAM", r.returncode != 0 and "larger than RAM" in r.stderr, r.stderr)
+    r = run("make", "-C", folder, "-s", "check", "CFLAGS=-O0", "STACK=256")
+    check(f"{what}: a stack that is too small is seen", r.returncode != 0 and "stack was too small" in r.stdout, r.stdout + r.stderr)
     r = run("make", "-C", folder, "-s", "check", f"FLASH={j['flash'] - 8}")
     check(f"{what}: less flash", r.returncode != 0 and "FLASH" in r.stderr, r.stderr)
     expected = bytearray((folder / "expected.bin").read_bytes())
@@ -171,6 +173,9 @@ def wrong_use():
     bad(2, "has no time steps", "mlp", "--stepping")
     bad(2, "neither a known data set", "mlp", "--data", work / "nothing.npz")
     (work / "file").write_text("")
+    bad(2, "--ram has no effect on target c99", "mlp", "--ram", "4K")
+    bad(2, "at most 1000", "mlp", "--samples", "1001")
+    bad(2, "needs 256 bytes", "mlp", "--target", "riscv", "--stack", "100", "-o", work / "stack")
     bad(1, "file", "mlp", "--hidden", "3", "-o", work / "file" / "x")
     check("nothing is left", (work / "file").read_text() == "")
 

@@ -163,9 +163,26 @@ static tern_status report(const tern_emission *e, const char *folder)
     return TERN_OK;
 }
 
+/* Options that the target has no use for. */
+static tern_status check_target(const tern_cli *cli, const tern_emit_target *target)
+{
+    static const char *const limits[] = {"ram", "flash", "stack"};
+    for (size_t i = 0; i < TERN_COUNT(limits) && !target->board; i++)
+        if (tern_cli_has(cli, limits[i]))
+            return tern_fail(TERN_USAGE,
+                             "--%s has no effect on target %s; choose a board, such as --target cortex-m",
+                             limits[i], target->name);
+    if (!target->board && tern_cli_whole(cli, "samples") > 1000)
+        return tern_fail(TERN_USAGE, "--samples %d: target %s keeps them in main.c, at most 1000",
+                         tern_cli_whole(cli, "samples"), target->name);
+    return TERN_OK;
+}
+
 static tern_status emit(tern_emission *e)
 {
     tern_emit_samples samples = {0};
+    const tern_emit_target *target = &tern_emit_targets[tern_cli_pick(e->cli, "target")];
+    TERN_TRY(check_target(e->cli, target));
     char path[128];
     const char *folder = tern_cli_text(e->cli, "out");
     TERN_TRY(tern_subject_open(&e->subject, e->cli, e->cli->arguments[0]));
@@ -189,7 +206,6 @@ static tern_status emit(tern_emission *e)
                                .channels = (int)(channels < 8 ? channels : 8)};
     snprintf(path, sizeof path, "emit/%s", e->name);
     if (!folder) folder = path;
-    const tern_emit_target *target = &tern_emit_targets[tern_cli_pick(e->cli, "target")];
     tern_emit_limits limits = {.ram = (size_t)tern_cli_number(e->cli, "ram"),
                                .flash = (size_t)tern_cli_number(e->cli, "flash"),
                                .stack = (size_t)tern_cli_number(e->cli, "stack")};
@@ -226,7 +242,11 @@ const tern_command tern_command_emit = {
         "linker "
         "enforces:\n"
         "`make check ARENA=511` fails where 512 bytes are planned.  Compilers and emulators: scripts/setup "
-        "--edge.",
+        "--edge.\n"
+        "Sums are in double, which a Cortex-M4 and RV32IMAC compute by software; exponentials and the like "
+        "are "
+        "those of\n"
+        "the board's C library, whose last bits may not be those of this computer.",
     .options = options,
     .least = 1,
     .most = 1,

@@ -13,7 +13,7 @@ static const char *const bench[] = {
     "\n"
     "#include <string.h>\n"
     "\n"
-    "enum { SAMPLES = @samples@, STEPS = @steps@, LABELS = @labels@, RAM = @ram@, STACK = @stack@ };\n"
+    "enum { SAMPLES = @samples@, STEPS = @steps@, LABELS = @labels@ };\n"
     "\n"
     "/* In a section of its own, so that the linker holds it to its size. */\n"
     "extern uint8_t bench_arena[@NAME@_ARENA_BYTES];\n"
@@ -99,15 +99,21 @@ static const char *const bench[] = {
     "    if (LABELS) put(\", \"), put_number(r->right), put(\" right\");\n"
     "    put(\"\\nRAM: \");\n"
     "    put_number(board_data_used() + board_bss_used() + @NAME@_ARENA_BYTES + board_stack_used());\n"
-    "    put(\" of @ram@ bytes: arena \");\n"
+    "    put(\" of \");\n"
+    "    put_number(BENCH_RAM);\n"
+    "    put(\" bytes: arena \");\n"
     "    put_number(r->arena);\n"
     "    put(\" used, \" \"@arena@ planned; state @state@, other data \");\n"
     "    put_number(board_data_used() + board_bss_used() - @state@);\n"
     "    put(\", stack \");\n"
     "    put_number(board_stack_used());\n"
-    "    put(\" of @stack@\\nflash: \");\n"
+    "    put(\" of \");\n"
+    "    put_number(BENCH_STACK);\n"
+    "    put(\"\\nflash: \");\n"
     "    put_number(board_flash_used());\n",
-    "    put(\" of @flash@ bytes, of them weights @weights@\\ninstructions a sample: \");\n"
+    "    put(\" of \");\n"
+    "    put_number(BENCH_FLASH);\n"
+    "    put(\" bytes, of them weights @weights@\\ninstructions a sample: \");\n"
     "    if (board_instructions())\n"
     "        put_number(r->instructions / SAMPLES);\n"
     "    else\n"
@@ -150,7 +156,7 @@ static const char *const bench[] = {
     "        board_print(\"images.bin, expected.bin or labels.bin is missing or too short\\n\");\n"
     "        return 72;\n"
     "    }\n"
-    "    int status = board_stack_used() >= STACK ? 71 : r.equal == SAMPLES ? 0 : 1;\n"
+    "    int status = board_stack_used() >= BENCH_STACK ? 71 : r.equal == SAMPLES ? 0 : 1;\n"
     "    tell(&r);\n"
     "    if (status == 71) board_print(\"the stack was too small: give more, make STACK=...\\n\");\n"
     "    keep(&r, status);\n"
@@ -160,23 +166,16 @@ static const char *const bench[] = {
 /* clang-format on */
 
 tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_target *target,
-                            const tern_emit_limits *limits, const tern_emit_samples *samples, tern_text *t)
+                            const tern_emit_samples *samples, tern_text *t)
 {
     tern_value image = {0}, logits = {0};
     tern_emit_sizes s;
-    char upper[64], image_name[64], logits_name[64], numbers[9][24];
+    char upper[64], image_name[64], logits_name[64], numbers[6][24];
     TERN_TRY(tern_emit_ends(source, &image, &logits));
     const tern_graph *g = source->program->graph;
     tern_emit_sizes_of(source->program, &s);
-    const size_t values[] = {(size_t)samples->count,
-                             (size_t)samples->steps,
-                             samples->labels != NULL,
-                             limits->ram,
-                             limits->stack,
-                             limits->flash,
-                             s.arena,
-                             s.state,
-                             s.weights};
+    const size_t values[] = {
+        (size_t)samples->count, (size_t)samples->steps, samples->labels != NULL, s.arena, s.state, s.weights};
     for (size_t i = 0; i < TERN_COUNT(values); i++) snprintf(numbers[i], sizeof numbers[i], "%zu", values[i]);
     const char *const pairs[][2] = {{"name", source->name},
                                     {"NAME", tern_emit_capitals(upper, source->name)},
@@ -188,12 +187,9 @@ tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_targ
                                     {"samples", numbers[0]},
                                     {"steps", numbers[1]},
                                     {"labels", numbers[2]},
-                                    {"ram", numbers[3]},
-                                    {"stack", numbers[4]},
-                                    {"flash", numbers[5]},
-                                    {"arena", numbers[6]},
-                                    {"state", numbers[7]},
-                                    {"weights", numbers[8]},
+                                    {"arena", numbers[3]},
+                                    {"state", numbers[4]},
+                                    {"weights", numbers[5]},
                                     {NULL, NULL}};
     for (int i = 0; bench[i]; i++) tern_emit_fill(t, bench[i], pairs);
     return tern_text_status(t);

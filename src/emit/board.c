@@ -65,6 +65,8 @@ tern_status tern_emit_fits(const tern_emit_source *source, const tern_emit_targe
                          b->machine,
                          tern_human(board, (double)(is_ram ? b->ram_bytes : b->flash_bytes), "B"));
     }
+    if (limits->stack < 256)
+        return tern_fail(TERN_USAGE, "--stack %zu: the start-up code alone needs 256 bytes", limits->stack);
     if (ram > limits->ram)
         return tern_fail(TERN_NO_FIT,
                          "does not fit: %zu bytes of RAM are needed (arena %zu, state %zu, input and output "
@@ -100,6 +102,7 @@ static const char link_script[] =
     "        board_arena_end = .;\n    } > RAM\n"
     "    board_stack_top = ORIGIN(RAM) + LENGTH(RAM) / 8 * 8;\n"
     "    board_stack_limit = board_stack_top - STACK_BYTES;\n"
+    "    ASSERT(STACK_BYTES >= 256, \"STACK is below 256 bytes: not even the start-up code runs\")\n"
     "    ASSERT(board_arena_end <= board_stack_limit,\n"
     "           \"does not fit: data, arena and stack are larger than RAM\")\n"
     "    ASSERT(board_arena_end - board_arena <= ARENA_BYTES,\n"
@@ -116,7 +119,8 @@ static const char makefile[] =
     "EMULATOR = @emulator@\n"
     "CFLAGS ?= -O2\n"
     "FLAGS = @flags@ -std=gnu11 -Wall -Wextra -Wconversion \\\n"
-    "    -ffp-contract=off -ffunction-sections -fdata-sections -nostartfiles -D@NAME@_ARENA=bench_arena\n"
+    "    -ffp-contract=off -ffunction-sections -fdata-sections -nostartfiles -D@NAME@_ARENA=bench_arena \\\n"
+    "    -DBENCH_RAM=$(RAM) -DBENCH_FLASH=$(FLASH) -DBENCH_STACK=$(STACK)\n"
     "LIMITS = -Wl,--defsym=FLASH_AT=@flash_at@,--defsym=RAM_AT=@ram_at@,--defsym=FLASH_BYTES=$(FLASH),"
     "--defsym=RAM_BYTES=$(RAM),--defsym=STACK_BYTES=$(STACK),--defsym=ARENA_BYTES=$(ARENA)\n"
     "SECONDS ?= 3600\n\n"

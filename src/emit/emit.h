@@ -83,8 +83,7 @@ void tern_emit_board_files(tern_text *board_h, tern_text *board_c);
 void tern_emit_board_build(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_limits *limits, tern_text *script, tern_text *make);
 tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_target *target,
-                            const tern_emit_limits *limits, const tern_emit_samples *samples,
-                            tern_text *t); /* main.c */
+                            const tern_emit_samples *samples, tern_text *t); /* main.c */
 tern_status tern_emit_bench_files(const tern_emit_source *source, const tern_emit_samples *samples,
                                   tern_text *images, tern_text *expected, tern_text *labels);
 /* Text with "@key@" replaced by pairs[i] = {key, value}, {NULL, NULL} behind the last. */

@@ -150,7 +150,7 @@ static tern_status board_files(const tern_emit_source *source, const tern_emit_t
               *make = begin_file(files, count, "Makefile", "");
     tern_emit_board_files(board_h, board_c);
     tern_emit_board_build(source, target, limits, script, make);
-    TERN_TRY(tern_emit_bench(source, target, limits, samples, begin_file(files, count, "main.c", "")));
+    TERN_TRY(tern_emit_bench(source, target, samples, begin_file(files, count, "main.c", "")));
     tern_text *images = begin_file(files, count, "images.bin", ""),
               *expected = begin_file(files, count, "expected.bin", ""), none = {0};
     return tern_emit_bench_files(source, samples, images, expected,
