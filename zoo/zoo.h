@@ -10,8 +10,7 @@
     X(mlp)                                                                                                   \
     X(lenet)                                                                                                 \
     X(cnn)                                                                                                   \
-    X(vgg) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet)          \
-        X(resnet)
+    X(vgg) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet) X(resnet)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear     tern_linear
