@@ -32,4 +32,5 @@ TERN_NET(spiking_vgg, "spiking-vgg", "spiking VGG-5, VGG-9 or VGG-16", true, IMA
          INT(spiking_vgg, width, 32, "channels of the first stage"),
          INT(spiking_vgg, hidden, 256, "neurons of the hidden linear layer"),
          INT(spiking_vgg, classes, 10, "classes"),
-         REAL(spiking_vgg, tau, 2, "membrane time constant, steps"));
+         REAL(spiking_vgg, tau, 4.0 / 3,
+              "membrane time constant, steps: deep nets learn better with a short memory"));

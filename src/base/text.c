@@ -19,7 +19,7 @@ void tern_text_add(tern_text *text, const char *bytes, size_t count)
         text->data = bigger;
         text->capacity = wanted;
     }
-    memcpy(text->data + text->size, bytes, count);
+    if (count > 0) memcpy(text->data + text->size, bytes, count); /* bytes may be NULL when there are none */
     text->size += count;
     text->data[text->size] = 0;
 }
