@@ -4,6 +4,7 @@ import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struc
 
 HERE = pathlib.Path(__file__).resolve().parent
 TINY = HERE / "golden/decoder/llama.gguf"
+CHAT = HERE / "golden/decoder/chat.gguf"
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
 COMMANDS = ["train", "eval", "run", "cost", "plan", "emit", "simulate", "search", "data", "show", "list", "report", "probe"]
 COLOURS = [0, 90, 200]  # brightness of the made images of each class
@@ -119,6 +120,42 @@ def models_by_name():
     shutil.rmtree(models)
 
 
+def prompts():
+    """A model with a tokenizer and a template answers, on a terminal's behalf and through pipes."""
+    hello = good("run", CHAT, "-p", "hello", "-n", "12")
+    check("a reply", 0 < len(hello.stdout.strip()) <= 12 and "9 tokens of prompt" in hello.stderr, hello)
+    d = document("run", CHAT, "-p", "hello", "-n", "12", "--logprobs", "3")
+    check("a reply as JSON", d["text"] == hello.stdout[:-1] and len(d["tokens"]) == 12 and d["finish"] == "length" and
+          all(len(t["likeliest"]) == 3 for t in d["log_probabilities"]), d)
+    check("a prompt from standard input", good("run", CHAT, "-p", "-", "-n", "12", input="hello").stdout == hello.stdout)
+    check("the template is used", good("run", CHAT, "-p", "hello", "--raw", "-n", "12").stdout != hello.stdout)
+    check("guesses change nothing", good("run", CHAT, "-p", "hello", "-n", "12", "--lookup", "5").stdout == hello.stdout)
+    warm = [good("run", CHAT, "-p", "hello", "-n", "20", "-t", "1.5", "--seed", s).stdout for s in (1, 1, 2)]
+    check("a seed is a text", warm[0] == warm[1] != warm[2], warm)
+    (work / "yes.gbnf").write_text('root ::= "yes" | "no"')
+    (work / "broken.gbnf").write_text('root ::= "yes')
+    held = good("run", CHAT, "-p", "hello", "--grammar", work / "yes.gbnf").stdout
+    check("a grammar holds", held in ("yes\n", "no\n"), held)
+    talk = good("chat", CHAT, "-t", "0", "-n", "12", input=f"hello\n/history\n/save {work}/talk.json\nhello\n/clear\nhello\n/quit\n")
+    said = talk.stdout.splitlines()
+    check("a conversation", len(said) == 3 and said[0] == said[2] == hello.stdout[:-1] and "user: hello" in talk.stderr, talk)
+    saved = json.loads((work / "talk.json").read_text())["messages"]
+    check("a saved conversation", [m["role"] for m in saved] == ["user", "assistant"] and saved[1]["content"] == said[0], saved)
+    turns = json.loads(tern("chat", CHAT, "-t", "0", "-n", "4", "--json", input="hello\nagain\n").stdout)
+    check("a conversation as JSON", turns, turns)
+    bad(2, "the prompt is empty", "run", CHAT, "-p", "")
+    bad(1, "quotes that do not end", "run", CHAT, "-p", "x", "--grammar", work / "broken.gbnf")
+    bad(3, "exceed the context of 8", "run", CHAT, "-p", "hello hello", "--context", "8")
+    bad(2, "--stop is empty", "run", CHAT, "-p", "x", "--stop", "")
+    bad(2, "does not begin with ID=X", "run", CHAT, "-p", "x", "--logit-bias", "7")
+    bad(2, "one is text, the other numbers", "run", CHAT, "-p", "x", "--tokens", "1")
+    bad(1, "no_vocab", "run", TINY, "-p", "x")
+    bad(2, "unknown command", "chat", CHAT, input="/nope\n")
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([TERN, "run", CHAT, "-p", "x"], stdout=full, stderr=subprocess.PIPE, text=True)
+        check("a full disk", r.returncode == 1 and "cannot write to standard output" in r.stderr, r)
+
+
 def wrong_use():
     bad(2, 'did you mean "train"', "trian")
     bad(2, "did you mean --timesteps", "train", "spiking-cnn", "--timestps", "3")
@@ -128,7 +165,7 @@ def wrong_use():
     bad(2, "unknown net", "show", "zzzzzzzzzz")
     bad(2, 'did you mean "lif"', "show", "operator", "lf")
     bad(1, "no safetensors file", "show", __file__)
-    bad(2, "expected --tokens LIST", "run", TINY)
+    bad(2, "expected -p TEXT, -f FILE or --tokens LIST", "run", TINY)
     bad(2, "expected numbers as in 1,2,3", "run", TINY, "--tokens", "1,x")
     bad(2, "token 1 is 48", "run", TINY, "--tokens", "1,48")
     bad(2, "expected --out FILE", "convert", TINY, "--format", "f16")
@@ -592,6 +629,7 @@ try:
     make_data(work / "data")
     help_and_lists()
     models_by_name()
+    prompts()
     wrong_use()
     fits_or_not()
     documents()

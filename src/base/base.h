@@ -178,6 +178,7 @@ double tern_now(void); /* monotonic seconds */
 /* SIGINT/SIGTERM set a flag instead of killing (a second one kills).  Long loops ask and stop cleanly. */
 void tern_catch_interrupts(void);
 bool tern_interrupted(void);
+void tern_forget_interrupts(void); /* what was interrupted has stopped, and the program goes on */
 
 /* One line on standard error that is redrawn on a terminal and printed plainly (at most once in ten seconds, and
  * at the end) elsewhere.  Progress: 0..1; the rest of the line is the caller's. */

@@ -35,6 +35,11 @@ bool tern_interrupted(void)
     return interrupts != 0;
 }
 
+void tern_forget_interrupts(void)
+{
+    interrupts = 0;
+}
+
 void tern_progress_open(tern_progress *progress, const char *title, bool quiet)
 {
     *progress = (tern_progress){.title = title, .started = tern_now(), .quiet = quiet};

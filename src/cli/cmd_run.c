@@ -1,8 +1,5 @@
-/* tern run: a language model over tokens: what comes next, and how it goes on. */
-#include "cli/cli.h"
-#include "llm/model.h"
-#include "llm/models.h"
-#include "llm/tokenizer.h"
+/* tern run: a language model says how a text goes on, or what comes behind tokens given as numbers. */
+#include "cli/run_prompt.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,15 +7,28 @@
 #include <string.h>
 
 static const tern_cli_option options[] = {
-    {"tokens", 0, TERN_TEXT, "LIST", NULL, "tokens to go on with: 1,2,3", NULL},
-    {"generate", 'n', TERN_WHOLE, "N", "0", "tokens to make, each the likeliest", "0..1000000"},
-    {"top", 0, TERN_WHOLE, "N", "10", "likeliest next tokens to show; with --json 0 gives all logits",
-     "0..1000"},
-    {"context", 'c', TERN_WHOLE, "N", "0",
-     "tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
-    {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},
-    {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},
-    {"reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL},
+    {"prompt", 'p', TERN_TEXT, "TEXT", NULL, "what is asked; - reads it from standard input", NULL},
+    {"file", 'f', TERN_TEXT, "FILE", NULL, "a file with what is asked", NULL},
+    {"raw", 0, TERN_FLAG, NULL, NULL, "the prompt as it is, to be gone on with: no chat template", NULL},
+    {"tokens", 0, TERN_TEXT, "LIST", NULL, "tokens to go on with, each time by the likeliest: 1,2,3", NULL},
+    {"generate", 'n', TERN_WHOLE, "N", NULL, "tokens to make at most (default 512; with --tokens 0)",
+     "0..1000000"},
+    {"top", 0, TERN_WHOLE, "N", "10",
+     "with --tokens: likeliest next tokens to show; with --json 0 gives all logits", "0..1000"},
+    {"logprobs", 0, TERN_WHOLE, "N", NULL,
+     "log-probabilities of each token made and of the N likeliest instead of it", "0..100"},
+    TERN_SAMPLING_OPTIONS("0", "0", "1"),
+    TERN_MODEL_OPTIONS,
+    {0},
+};
+
+static const tern_exclusion exclusions[] = {
+    {"prompt", "file", "each gives the prompt"},
+    {"prompt", "tokens", "one is text, the other numbers"},
+    {"file", "tokens", "one is text, the other numbers"},
+    {"grammar", "json-schema", "the text can be held to one of them"},
+    {"raw", "system", "without a chat template nobody is told anything"},
+    {"raw", "template", "one leaves the chat template out, the other gives it"},
     {0},
 };
 
@@ -158,7 +168,6 @@ static tern_status run_model(tern_runner *r)
                           .pool = r->cli->pool};
     TERN_TRY(tern_model_find(path, r->cli->arguments[0]));
     TERN_TRY(tern_llm_open(&r->llm, path, &o));
-    if (!tern_cli_text(r->cli, "tokens")) return tern_fail(TERN_USAGE, "run: expected --tokens LIST");
     TERN_TRY(parse_tokens(tern_cli_text(r->cli, "tokens"), &r->prompt));
     tern_catch_interrupts();
     double begun = tern_now();
@@ -170,6 +179,10 @@ static tern_status run_model(tern_runner *r)
 
 static tern_status run_run(tern_cli *cli)
 {
+    bool text = tern_cli_has(cli, "prompt") || tern_cli_has(cli, "file");
+    if (text) return tern_run_prompt(cli);
+    if (!tern_cli_has(cli, "tokens"))
+        return tern_fail(TERN_USAGE, "run: expected -p TEXT, -f FILE or --tokens LIST; tern chat talks");
     tern_runner r = {.cli = cli};
     tern_status status = run_model(&r);
     tern_llm_close(r.llm);
@@ -180,11 +193,16 @@ static tern_status run_run(tern_cli *cli)
 
 const tern_command tern_command_run = {
     .name = "run",
-    .about = "run a language model over tokens: what comes next, and how it goes on",
-    .usage = "MODEL.gguf",
-    .more = "tern run SmolLM2-135M-Instruct.Q4_1.gguf --tokens 504,3575,282,4649,314\n"
-            "tern run MODEL.gguf --tokens 1,2,3 -n 32 --json",
+    .about = "a language model answers a prompt, or goes on with a text or with tokens",
+    .usage = "MODEL",
+    .more =
+        "tern run smollm2 -p \"What is the capital of France?\"\n"
+        "tern run smollm2 --raw -p \"Once upon a time\" -n 100 -t 0.8 --top-p 0.95 --seed 7\n"
+        "tern run smollm2 -p \"Name a city and its country.\" --json-schema city.json\n"
+        "tern run MODEL.gguf --tokens 504,3575,282,4649,314 -n 8\n\n"
+        "MODEL is a .gguf file or a name of tern list models.  The text goes to standard output as it comes.",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .run = run_run,

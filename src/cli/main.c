@@ -9,14 +9,14 @@
 
 extern const tern_command tern_command_train, tern_command_eval, tern_command_run, tern_command_cost,
     tern_command_plan, tern_command_simulate, tern_command_emit, tern_command_data, tern_command_show,
-    tern_command_convert, tern_command_list, tern_command_report, tern_command_probe, tern_command_search;
+    tern_command_convert, tern_command_chat, tern_command_list, tern_command_report, tern_command_probe,
+    tern_command_search;
 
 const tern_command *const tern_commands[] = {
-    &tern_command_train,    &tern_command_convert, &tern_command_eval,
-    &tern_command_run,      &tern_command_cost,    &tern_command_plan,
-    &tern_command_simulate, &tern_command_emit,    &tern_command_data,
-    &tern_command_show,     &tern_command_list,    &tern_command_report,
-    &tern_command_probe,    &tern_command_search,  NULL,
+    &tern_command_train,  &tern_command_convert, &tern_command_eval,   &tern_command_run,
+    &tern_command_chat,   &tern_command_cost,    &tern_command_plan,   &tern_command_simulate,
+    &tern_command_emit,   &tern_command_data,    &tern_command_show,   &tern_command_list,
+    &tern_command_report, &tern_command_probe,   &tern_command_search, NULL,
 };
 
 static int report(tern_status status)
@@ -91,9 +91,8 @@ int main(int argc, char **argv)
         return TERN_USAGE;
     }
     int status = report(dispatch(argc, argv));
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "tern: cannot write to standard output: %s\n", strerror(errno));
-        return status ? status : TERN_FAILED;
-    }
-    return status;
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    if (written || status) return status; /* one failure is told, the first */
+    fprintf(stderr, "tern: cannot write to standard output: %s\n", strerror(errno));
+    return TERN_FAILED;
 }

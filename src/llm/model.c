@@ -14,28 +14,32 @@ typedef struct tern_stage {
     tern_program *program;
     tern_session *session;
     int32_t *ids, *positions; /* [tokens] */
-    int32_t wanted;
+    int32_t *wanted;          /* [asked]: all of them, or the last */
+    int asked;
 } tern_stage;
 
 struct tern_llm {
     tern_weights weights;
     tern_transformer about;
     tern_store store;
-    tern_stage chunk, one;
+    tern_stage chunk, one, each;
     int rows, position;
     tern_dtype cache;
 };
 
-static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, const tern_llm_options *o)
+static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked, const tern_llm_options *o)
 {
     p->tokens = tokens;
+    p->asked = asked;
     p->ids = tern_take_array((size_t)tokens, sizeof *p->ids);
     p->positions = tern_take_array((size_t)tokens, sizeof *p->positions);
-    if (!p->ids || !p->positions) return tern_no_memory((size_t)tokens * sizeof *p->ids, "tokens");
+    p->wanted = tern_take_array((size_t)asked, sizeof *p->wanted);
+    if (!p->ids || !p->positions || !p->wanted)
+        return tern_no_memory((size_t)tokens * sizeof *p->ids, "tokens");
     TERN_TRY(tern_graph_open(&p->graph, &(tern_graph_options){0}));
     tern_value ids = tern_input(p->graph, "tokens", TERN_I32, TERN_SHAPE(tokens));
     tern_value positions = tern_input(p->graph, "positions", TERN_I32, TERN_SHAPE(tokens));
-    tern_value wanted = tern_input(p->graph, "wanted", TERN_I32, TERN_SHAPE(1));
+    tern_value wanted = tern_input(p->graph, "wanted", TERN_I32, TERN_SHAPE(asked));
     tern_feed feed = {
         .tokens = ids, .positions = positions, .wanted = wanted, .rows = m->rows, .cache = m->cache};
     tern_output(p->graph, "logits", m->about.architecture->build(p->graph, &m->about, &feed));
@@ -44,7 +48,7 @@ static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, const tern
     TERN_TRY(tern_session_open(&p->session, p->program, &m->store, o->pool));
     TERN_TRY(tern_session_bind(p->session, "tokens", p->ids));
     TERN_TRY(tern_session_bind(p->session, "positions", p->positions));
-    return tern_session_bind(p->session, "wanted", &p->wanted);
+    return tern_session_bind(p->session, "wanted", p->wanted);
 }
 
 static void close_phase(tern_stage *p)
@@ -54,6 +58,7 @@ static void close_phase(tern_stage *p)
     tern_graph_close(p->graph);
     tern_release(p->ids);
     tern_release(p->positions);
+    tern_release(p->wanted);
 }
 
 void tern_llm_close(tern_llm *llm)
@@ -61,6 +66,7 @@ void tern_llm_close(tern_llm *llm)
     if (!llm) return;
     close_phase(&llm->chunk);
     close_phase(&llm->one);
+    close_phase(&llm->each);
     tern_store_close(&llm->store);
     tern_weights_close(&llm->weights);
     tern_release(llm);
@@ -79,8 +85,9 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));
     int chunk = o->chunk ? o->chunk : 64;
-    TERN_TRY(open_phase(m, &m->chunk, chunk < m->rows ? chunk : m->rows, o));
-    return open_phase(m, &m->one, 1, o);
+    TERN_TRY(open_phase(m, &m->chunk, chunk < m->rows ? chunk : m->rows, 1, o));
+    if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
+    return open_phase(m, &m->one, 1, 1, o);
 }
 
 tern_status tern_llm_open(tern_llm **llm, const char *path, const tern_llm_options *options)
@@ -111,6 +118,11 @@ int tern_llm_position(const tern_llm *llm)
     return llm->position;
 }
 
+int tern_llm_rows(const tern_llm *llm)
+{
+    return llm->rows;
+}
+
 void tern_llm_rewind(tern_llm *llm, int position)
 {
     if (position >= 0 && position < llm->position) llm->position = position;
@@ -123,16 +135,14 @@ static tern_status run_phase(tern_llm *m, tern_stage *p, const int32_t *tokens, 
         p->ids[i] = i < count ? tokens[i] : -1;
         p->positions[i] = i < count ? m->position + i : -1;
     }
-    p->wanted = count - 1;
+    for (int i = 0; i < p->asked; i++) p->wanted[i] = p->asked == 1 ? count - 1 : i;
     TERN_TRY(tern_session_run(p->session, 0));
     m->position += count;
     return TERN_OK;
 }
 
-tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const float **logits)
+static tern_status check(const tern_llm *llm, const int32_t *tokens, int count)
 {
-    tern_tensor out = {0};
-    tern_stage *p = NULL;
     if (count < 1) return tern_fail(TERN_USAGE, "no token to go on with");
     if (count > llm->rows - llm->position)
         return tern_fail(TERN_NO_FIT, "%d tokens behind %d exceed the context of %d: ask for a larger one",
@@ -141,6 +151,14 @@ tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const
         if (tokens[i] < 0 || tokens[i] >= llm->about.vocabulary)
             return tern_fail(TERN_USAGE, "token %d is %d, expected 0 to %d", i, tokens[i],
                              llm->about.vocabulary - 1);
+    return TERN_OK;
+}
+
+tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const float **logits)
+{
+    tern_tensor out = {0};
+    tern_stage *p = NULL;
+    TERN_TRY(check(llm, tokens, count));
     for (int done = 0; done < count;) {
         /* A chunk costs what its length costs, filled or not. */
         p = count - done > llm->chunk.tokens / 8 ? &llm->chunk : &llm->one;
@@ -148,6 +166,20 @@ tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const
         TERN_TRY(run_phase(llm, p, tokens + done, part));
         done += part;
     }
+    TERN_TRY(tern_session_output(p->session, "logits", &out));
+    *logits = out.data;
+    return TERN_OK;
+}
+
+tern_status tern_llm_feed_each(tern_llm *llm, const int32_t *tokens, int count, const float **logits)
+{
+    tern_tensor out = {0};
+    tern_stage *p = &llm->each;
+    TERN_TRY(check(llm, tokens, count));
+    if (count > p->tokens)
+        return tern_fail(TERN_USAGE, "the logits of %d tokens are asked for at once, expected at most %d",
+                         count, p->tokens);
+    TERN_TRY(run_phase(llm, p, tokens, count));
     TERN_TRY(tern_session_output(p->session, "logits", &out));
     *logits = out.data;
     return TERN_OK;
@@ -161,5 +193,6 @@ void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double
                                           tern_elements(&llm->weights.tensors[i].shape));
     *cache = 2.0 * llm->about.layers * llm->rows *
              (double)tern_bytes_of(llm->cache, (int64_t)llm->about.groups * llm->about.head_width);
-    *arena = (double)llm->chunk.program->arena_bytes + (double)llm->one.program->arena_bytes;
+    *arena = (double)llm->chunk.program->arena_bytes + (double)llm->one.program->arena_bytes +
+             (llm->each.program ? (double)llm->each.program->arena_bytes : 0);
 }

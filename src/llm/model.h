@@ -8,6 +8,7 @@
 typedef struct tern_llm_options {
     int context;      /* rows of the cache; 0: 2048, or what the model was trained for, if less */
     int chunk;        /* tokens that go through at once; 0: 64 */
+    int each;         /* most tokens of tern_llm_feed_each; 0: it is not used */
     tern_dtype cache; /* TERN_F32 (the default) or TERN_F16 */
     bool reference;   /* reference kernels only */
     tern_pool *pool;
@@ -22,7 +23,10 @@ const tern_weights *tern_llm_weights(const tern_llm *llm);
 /* Go on with `count` tokens behind those so far; *logits [vocabulary] of the last one, valid until the next call.
  * TERN_NO_FIT when the context is full. */
 tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const float **logits);
+/* The same for up to `each` tokens (of the options), with the logits [count,vocabulary] behind each of them. */
+tern_status tern_llm_feed_each(tern_llm *llm, const int32_t *tokens, int count, const float **logits);
 int tern_llm_position(const tern_llm *llm);
+int tern_llm_rows(const tern_llm *llm); /* tokens that the cache has room for */
 /* Forget what stands behind the first `position` tokens. */
 void tern_llm_rewind(tern_llm *llm, int position);
 /* Bytes: of the mapped weights, of the cache, of the arenas. */

@@ -74,15 +74,19 @@ static void put_literal_byte(tern_text *out, char c)
         tern_text_add(out, &c, 1);
 }
 
+static int put_literal(const char *bytes, size_t count, void *out)
+{
+    for (size_t i = 0; i < count; i++) put_literal_byte(out, bytes[i]);
+    return 0;
+}
+
 /* A value as JSON has it, in quotes of GBNF. */
 static tern_status put_constant(tern_text *out, json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!text) return tern_no_memory(0, "a JSON schema");
     tern_text_put(out, "\"");
-    for (const char *p = text; *p; p++) put_literal_byte(out, *p);
+    if (json_dump_callback(value, put_literal, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+        return tern_no_memory(0, "a JSON schema");
     tern_text_put(out, "\"");
-    free(text);
     return tern_text_status(out);
 }
 

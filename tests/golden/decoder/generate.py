@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """generate.py LOGITS: writes <name>.gguf, small decoders with random weights in f32, and <name>.f32, what llama.cpp makes of TOKENS with
-each, [tokens, vocabulary].  LOGITS is logits.cpp of this folder, built against llama.cpp; needs numpy and gguf (PyPI).  The committed
+each, [tokens, vocabulary]; and chat.gguf, the same with a tokenizer and a chat template.  LOGITS is logits.cpp of this folder, built against llama.cpp; needs numpy and gguf (PyPI).  The committed
 files were made with llama.cpp as shipped by llama-cpp-python 0.3.36."""
 import os
 import subprocess
@@ -12,6 +12,24 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOKENS = [3, 17, 0, 47, 17, 21, 5, 5, 40, 2, 11, 30]
 VOCABULARY = 48
+
+
+# Of chat.gguf: a token a letter, and special ones.
+PIECES = ["<unk>", "<s>", "</s>", "\u2581"] + list("abcdefghijklmnopqrstuvwxyz") + ["<user>", "<bot>"] + list("0123456789.,!?{}")
+TEMPLATE = "{% for m in messages %}{% if m.role == 'user' %}<user>{% else %}<bot>{% endif %}{{ m.content }}{% endfor %}<bot>"
+
+
+def text(w):
+    kinds = {p: gguf.TokenType.CONTROL for p in ("<s>", "</s>", "<user>", "<bot>")} | {"<unk>": gguf.TokenType.UNKNOWN}
+    w.add_tokenizer_model("llama")
+    w.add_tokenizer_pre("default")
+    w.add_token_list(PIECES)
+    w.add_token_scores([-float(i) for i in range(len(PIECES))])
+    w.add_token_types([kinds.get(p, gguf.TokenType.NORMAL) for p in PIECES])
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_add_bos_token(True)
+    w.add_chat_template(TEMPLATE)
 
 
 def make(name, architecture, layers, width, heads, groups, head, hidden, more):
@@ -35,7 +53,8 @@ def make(name, architecture, layers, width, heads, groups, head, hidden, more):
         w.add_rope_dimension_count(head)
     more(w)
     w.add_vocab_size(VOCABULARY)
-    w.add_tokenizer_model("no_vocab")
+    if more != text:
+        w.add_tokenizer_model("no_vocab")
 
     def random(*shape):
         return (rng.standard_normal(shape) * 0.4).astype(np.float32)
@@ -58,6 +77,8 @@ def make(name, architecture, layers, width, heads, groups, head, hidden, more):
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+    if more == text:
+        return
     subprocess.run([sys.argv[1], path, os.path.join(HERE, name + ".f32")] + [str(t) for t in TOKENS], check=True)
 
 
@@ -75,3 +96,4 @@ def yarn(w):
 make("llama", "llama", 2, 32, 4, 2, 8, 64, linear)
 make("llama-yarn", "llama", 2, 32, 4, 2, 8, 64, yarn)
 make("gemma3", "gemma3", 6, 16, 2, 1, 16, 32, lambda w: None)
+make("chat", "llama", 2, 32, 4, 2, 8, 64, text)

@@ -1,0 +1,108 @@
+/* What the commands that let a language model speak share: options, the model with its tokenizer and chat template, the
+ * sampler's settings, reports. */
+#ifndef TERN_CLI_LANGUAGE_H
+#define TERN_CLI_LANGUAGE_H
+
+#include "cli/cli.h"
+#include "llm/conversation.h"
+#include "llm/generate.h"
+#include "llm/models.h"
+
+/* Of every command that loads a model. */
+#define TERN_MODEL_OPTIONS                                                                                   \
+    {"context",   'c', TERN_WHOLE,                                                                           \
+     "N",         "0", "tokens that fit the cache; 0: 2048, or what the model can, if less",                 \
+     "0..1000000"},                                                                                          \
+        {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},    \
+        {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},                    \
+    {                                                                                                        \
+        "reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL               \
+    }
+
+/* How tokens are picked, with the command's own default temperature. */
+#define TERN_SAMPLING_OPTIONS(temperature, top_k, top_p)                                                       \
+    {"temperature", 't', TERN_NUMBER, "T", temperature, "of the sampler; 0: always the likeliest token",       \
+     "0..1000"},                                                                                               \
+        {"top-k", 0, TERN_WHOLE, "N", top_k, "only the N likeliest tokens; 0: all", NULL},                     \
+        {"top-p", 0, TERN_NUMBER, "P", top_p, "only the likeliest that sum to P; 1: all", "0..1"},             \
+        {"min-p", 0, TERN_NUMBER, "P", "0", "only those at least P times as likely as the likeliest", "0..1"}, \
+        {"typical-p", 0, TERN_NUMBER, "P", "1", "only those nearest to the entropy that sum to P; 1: all",     \
+         "0..1"},                                                                                              \
+        {"repeat-penalty",                                                                                     \
+         0,                                                                                                    \
+         TERN_NUMBER,                                                                                          \
+         "X",                                                                                                  \
+         "1",                                                                                                  \
+         "logits of tokens that were said are divided by X; 1: off",                                           \
+         "0.01..100"},                                                                                         \
+        {"frequency-penalty", 0, TERN_NUMBER, "X", "0", "taken off a logit for each time it was said",         \
+         "-100..100"},                                                                                         \
+        {"presence-penalty", 0, TERN_NUMBER, "X", "0", "taken off the logit of what was said", "-100..100"},   \
+        {"penalty-last", 0, TERN_WHOLE, "N", "64", "tokens that the penalties look back on; 0: all", NULL},    \
+        {"dry-multiplier", 0, TERN_NUMBER, "X", "0", "against going on with a repetition; 0: off", "0..100"},  \
+        {"dry-base", 0, TERN_NUMBER, "X", "1.75", "how fast that grows with its length", "1..100"},            \
+        {"dry-allowed", 0, TERN_WHOLE, "N", "2", "repetitions of N tokens are free", "1..1000"},               \
+        {"mirostat", 0, TERN_WHOLE, "N", "0", "1 or 2: steer the surprise instead of dropping tokens",         \
+         "0..2"},                                                                                              \
+        {"mirostat-tau", 0, TERN_NUMBER, "BITS", "5", "the surprise that is wanted", "0..100"},                \
+        {"mirostat-eta", 0, TERN_NUMBER, "X", "0.1", "the rate of its control", "0..1"},                       \
+        {"samplers",                                                                                           \
+         0,                                                                                                    \
+         TERN_TEXT,                                                                                            \
+         "LIST",                                                                                               \
+         "penalties;dry;top_k;typ_p;top_p;min_p;temperature",                                                  \
+         "steps of the sampler, in order",                                                                     \
+         NULL},                                                                                                \
+        {"logit-bias", 0, TERN_TEXT, "LIST", NULL, "added to logits: ID=X,ID=X; -inf forbids a token", NULL},  \
+        {"grammar", 0, TERN_TEXT, "FILE", NULL, "hold the text to a grammar in GBNF", NULL},                   \
+        {"json-schema", 0, TERN_TEXT, "FILE", NULL, "hold the text to a JSON schema", NULL},                   \
+        {"stop", 0, TERN_TEXT, "TEXT", NULL, "end before this text; may be given several times", NULL},        \
+        {"lookup",                                                                                             \
+         0,                                                                                                    \
+         TERN_WHOLE,                                                                                           \
+         "N",                                                                                                  \
+         "0",                                                                                                  \
+         "guess N tokens at once from the text so far (7 is good): the same text, sooner where it repeats",    \
+         "0..32"},                                                                                             \
+        {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},    \
+    {                                                                                                          \
+        "system", 0, TERN_TEXT, "TEXT", NULL, "what the model is told before the conversation", NULL           \
+    }
+
+#define TERN_MOST_STOPS 16
+
+/* A model that is ready to speak. */
+typedef struct tern_language {
+    tern_cli *cli;
+    char path[4096];
+    tern_speaker *speaker;
+    tern_template *template; /* NULL: the model has none */
+    tern_sampling sampling;
+    int32_t *breakers;
+    tern_logit_bias *bias;
+    tern_grammar *grammar;
+    tern_constraint *constraint; /* NULL: anything may be said */
+    const char *stops[TERN_MOST_STOPS];
+    int stop_count;
+    double load_seconds;
+    double resident_before; /* bytes of the process before loading */
+} tern_language;
+
+/* By the options above; close also after a failure. */
+tern_status tern_language_open(tern_language *language, tern_cli *cli);
+void tern_language_close(tern_language *language);
+
+/* A request with the settings of the command line for at most so many tokens. */
+tern_request tern_language_request(const tern_language *language, int most);
+
+/* "31 tokens of prompt (12 of them known) at 480.1/s, 40 made at 160.2/s; .." on standard error, unless --quiet. */
+void tern_language_summary(const tern_language *language, const tern_reply *reply);
+json_t *tern_reply_json(const tern_language *language, const tern_reply *reply);
+
+/* Text to standard output at once; fails when it can't be written. */
+tern_status tern_say_text(void *context, const char *text, size_t size);
+
+/* Bytes of this process in main memory; 0: unknown. */
+double tern_resident_bytes(void);
+
+#endif
