@@ -434,7 +434,7 @@ static double perplexity(const variant *v, tern_outlier_args args, const tern_to
     t.outliers = args;
     PROOF_OK(tern_window_open(&window, &t, WINDOW, pool));
     for (int i = 0; i < WINDOWS; i++)
-        PROOF_OK(tern_window_loss(window, tokens->ids + (size_t)i * WINDOW, &sum, &count));
+        PROOF_OK(tern_window_loss(window, tokens->ids + (size_t)i * WINDOW, 1, &sum, &count));
     tern_window_close(window);
     printf("perplexity %s: %.4f over %lld tokens, %.1f s\n", what, exp(sum / (double)count), (long long)count,
            tern_now() - begun);

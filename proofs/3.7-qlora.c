@@ -163,7 +163,7 @@ static double perplexity(const char *path, const tern_tokens *tokens)
     PROOF_OK(tern_transformer_read(&t, &w));
     PROOF_OK(tern_window_open(&window, &t, WINDOW, pool));
     for (int i = 0; i < WINDOWS; i++)
-        PROOF_OK(tern_window_loss(window, tokens->ids + (size_t)i * WINDOW, &sum, &count));
+        PROOF_OK(tern_window_loss(window, tokens->ids + (size_t)i * WINDOW, 1, &sum, &count));
     tern_window_close(window);
     tern_weights_close(&w);
     return exp(sum / (double)count);

@@ -120,7 +120,7 @@ static void test_encoder(void **state)
     assert_ok(tern_window_open(&window, &t, TOKENS, NULL));
     assert_ok(tern_window_run(window, tokens, &rows));
     assert_near("bert", rows, want, TOKENS * 16);
-    assert_error(tern_window_loss(window, tokens, &sum, &count), TERN_USAGE, "bert is an encoder");
+    assert_error(tern_window_loss(window, tokens, 1, &sum, &count), TERN_USAGE, "bert is an encoder");
     tern_window_close(window);
     assert_ok(tern_embed_text(&t, tokens, TOKENS, TERN_POOL_MEAN, false, NULL, vector));
     for (int i = 0; i < 16; i++) {

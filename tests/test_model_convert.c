@@ -275,10 +275,10 @@ static void test_outliers(void **state)
     double sum = 0;
     int64_t count = 0;
     assert_ok(tern_window_open(&window, &t, 12, NULL));
-    assert_ok(tern_window_loss(window, tokens, &sum, &count));
+    assert_ok(tern_window_loss(window, tokens, 1, &sum, &count));
     assert_true(count == 11 && sum > 0 && isfinite(sum));
     static const int32_t wrong[12] = {48};
-    assert_error(tern_window_loss(window, wrong, &sum, &count), TERN_USAGE, "token 0 is 48");
+    assert_error(tern_window_loss(window, wrong, 1, &sum, &count), TERN_USAGE, "token 0 is 48");
     tern_window_close(window);
     tern_weights_close(&w);
 }

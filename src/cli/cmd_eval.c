@@ -1,4 +1,4 @@
-/* tern eval: a trained net on the test split, with its activity and work measured. */
+/* tern eval: a trained net on the test split, with its activity and work measured; a language model on a text. */
 #include "cli/eval.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set (default: that of the run)", NULL},
     {"batch", 'b', TERN_WHOLE, "N", "100", "samples of a batch", "1..65536"},
-    {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples only; 0: all", NULL},
+    {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples, or windows of a text, only; 0: all", NULL},
     {"delta", 0, TERN_FLAG, NULL, NULL,
      "frame by frame, a net with delta layers multiplying only what has changed; prints what that saves",
      NULL},
@@ -19,6 +19,9 @@ static const tern_cli_option options[] = {
      "a clip instead of the test split: a folder of frames, .y4m, or .avi with MJPEG frames", NULL},
     {"frames", 0, TERN_WHOLE, "N", "0",
      "frames of a clip, or of the video; 0: as many as in training, or there are", "0..4096"},
+    {"perplexity", 0, TERN_TEXT, "FILE", NULL, "of a language model on this text", NULL},
+    {"window", 0, TERN_WHOLE, "N", "512",
+     "--perplexity: tokens seen at once, of which the second half is scored", "2..1000000"},
     {0},
 };
 
@@ -49,6 +52,9 @@ static tern_status print(const tern_evaluation *e)
 
 static const tern_exclusion exclusions[] = {
     {"delta", "dense", "one multiplies changes only, the other everything"},
+    {"perplexity", "data", "a language model is held against a text"},
+    {"perplexity", "delta", "a language model has no frames"},
+    {"perplexity", "dense", "a language model has no frames"},
     {0},
 };
 
@@ -120,6 +126,9 @@ static tern_status run_eval(tern_cli *cli)
 {
     tern_subject s;
     TERN_TRY(check_options(cli));
+    if (tern_cli_has(cli, "perplexity")) return tern_eval_text(cli);
+    if (tern_cli_has(cli, "window"))
+        return tern_fail(TERN_USAGE, "--window has no effect without --perplexity");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_status status = TERN_OK;
     tern_catch_interrupts();
@@ -139,12 +148,13 @@ static tern_status run_eval(tern_cli *cli)
 
 const tern_command tern_command_eval = {
     .name = "eval",
-    .about = "evaluate a trained net on the test split, counting what it does",
-    .usage = "RUN",
+    .about = "evaluate a trained net on the test split, counting what it does, or a language model on a text",
+    .usage = "RUN|MODEL",
     .more =
         "tern eval run/spiking-cnn\n"
         "tern eval run/mobilenet-delta --delta                 # multiplications and states of each layer\n"
-        "tern eval run/mobilenet-delta --delta --video hall.y4m",
+        "tern eval run/mobilenet-delta --delta --video hall.y4m\n"
+        "tern eval smollm2 --perplexity book.txt",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

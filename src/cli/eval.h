@@ -8,4 +8,7 @@
 /* --delta and --dense, on test samples (their mean and std are those of training), or on --video, which needs those only. */
 tern_status tern_eval_delta(tern_cli *cli, tern_subject *subject, const tern_samples *test);
 
+/* --perplexity: a language model on a text. */
+tern_status tern_eval_text(tern_cli *cli);
+
 #endif

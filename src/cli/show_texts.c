@@ -1,44 +1,11 @@
 /* tern show MODEL --embed TEXT | --outliers FILE: what a model makes of a text: its embedding, and the columns of activations
  * that hold outliers. */
+#include "cli/reader.h"
 #include "cli/show_model.h"
 
-#include "llm/hugging_face.h"
-#include "llm/tokenizer.h"
-#include "llm/window.h"
-
 #include <string.h>
-#include <sys/stat.h>
 
-/* A model with its tokenizer: of a GGUF file its own, of a folder tokenizer.json. */
-typedef struct tern_reader_of_texts {
-    tern_weights weights;
-    tern_transformer about;
-    tern_tokenizer *tokenizer;
-    tern_tokens ids;
-} tern_reader_of_texts;
-
-static tern_status open_reader(tern_reader_of_texts *r, const char *path, const char *text, size_t size)
-{
-    char tokens[4096];
-    struct stat about;
-    bool folder = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
-    if (snprintf(tokens, sizeof tokens, folder ? "%s/tokenizer.json" : "%s", path) >= (int)sizeof tokens)
-        return tern_fail(TERN_USAGE, "the path of the model is too long");
-    TERN_TRY(tern_weights_open(&r->weights, path));
-    TERN_TRY(tern_import_hugging_face(&r->weights));
-    TERN_TRY(tern_transformer_read(&r->about, &r->weights));
-    TERN_TRY(tern_tokenizer_read(&r->tokenizer, tokens));
-    return tern_encode(r->tokenizer, text, size, TERN_ENCODE_ENDS, &r->ids);
-}
-
-static void close_reader(tern_reader_of_texts *r)
-{
-    tern_tokens_free(&r->ids);
-    tern_tokenizer_close(r->tokenizer);
-    tern_weights_close(&r->weights);
-}
-
-static tern_status print_embedding(const tern_cli *cli, const tern_reader_of_texts *r)
+static tern_status print_embedding(const tern_cli *cli, const tern_reader *r)
 {
     int width = r->about.width;
     float *vector = tern_take_array((size_t)width, sizeof *vector);
@@ -59,11 +26,11 @@ static tern_status print_embedding(const tern_cli *cli, const tern_reader_of_tex
 
 tern_status tern_show_embedding(const tern_cli *cli, const char *path)
 {
-    tern_reader_of_texts r = {0};
+    tern_reader r = {0};
     const char *text = tern_cli_text(cli, "embed");
-    tern_status status = open_reader(&r, path, text, strlen(text));
+    tern_status status = tern_reader_open(&r, path, text, strlen(text));
     if (status == TERN_OK) status = print_embedding(cli, &r);
-    close_reader(&r);
+    tern_reader_close(&r);
     return status;
 }
 
@@ -98,12 +65,12 @@ static tern_status print_outliers(const tern_cli *cli, const tern_outlier_report
 tern_status tern_show_outliers(const tern_cli *cli, const char *path)
 {
     enum { WINDOW = 256, MOST = 16 };
-    tern_reader_of_texts r = {0};
+    tern_reader r = {0};
     tern_outlier_report report = {0};
     char *text;
     size_t size;
     TERN_TRY(tern_read_file(tern_cli_text(cli, "outliers"), &text, &size));
-    tern_status status = open_reader(&r, path, text, size < 65536 ? size : 65536);
+    tern_status status = tern_reader_open(&r, path, text, size < 65536 ? size : 65536);
     int count = (int)(r.ids.count / WINDOW), window = count ? WINDOW : (int)r.ids.count;
     if (status == TERN_OK && window < 1) status = tern_fail(TERN_USAGE, "the text has no tokens");
     if (status == TERN_OK)
@@ -114,7 +81,7 @@ tern_status tern_show_outliers(const tern_cli *cli, const char *path)
                                     cli->pool);
     if (status == TERN_OK) status = print_outliers(cli, &report);
     tern_outliers_free(&report);
-    close_reader(&r);
+    tern_reader_close(&r);
     tern_release(text);
     return status;
 }

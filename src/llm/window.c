@@ -90,7 +90,8 @@ tern_status tern_window_run(tern_text_window *window, const int32_t *tokens, con
     return TERN_OK;
 }
 
-tern_status tern_window_loss(tern_text_window *window, const int32_t *tokens, double *sum, int64_t *count)
+tern_status tern_window_loss(tern_text_window *window, const int32_t *tokens, int first, double *sum,
+                             int64_t *count)
 {
     const float *logits;
     int vocabulary = window->transformer->vocabulary;
@@ -98,7 +99,7 @@ tern_status tern_window_loss(tern_text_window *window, const int32_t *tokens, do
         return tern_fail(TERN_USAGE, "%s is an encoder: it has no next tokens",
                          window->transformer->architecture->name);
     TERN_TRY(tern_window_run(window, tokens, &logits));
-    for (int i = 0; i + 1 < window->tokens; i++) {
+    for (int i = first - 1; i + 1 < window->tokens; i++) {
         const float *row = logits + (int64_t)i * vocabulary;
         float most = row[0];
         double all = 0;

@@ -16,8 +16,10 @@ tern_status tern_window_run(tern_text_window *window, const int32_t *tokens, con
 /* What a product read (transformer->watch): "blk.0.attn_q.weight.in", [tokens,..] in f32. */
 tern_status tern_window_output(const tern_text_window *window, const char *name, tern_tensor *out);
 
-/* Sum of -ln p over the tokens of a window but the first, which has no context; adds their number to *count. */
-tern_status tern_window_loss(tern_text_window *window, const int32_t *tokens, double *sum, int64_t *count);
+/* Sum of -ln p over the tokens of a window from `first` (1 or more: the first token has no context); adds their number to
+ * *count. */
+tern_status tern_window_loss(tern_text_window *window, const int32_t *tokens, int first, double *sum,
+                             int64_t *count);
 
 /* ---- embeddings ------------------------------------------------------------------------------------------------------ */
 
