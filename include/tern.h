@@ -488,6 +488,7 @@ typedef struct tern_net {
      * each product. */
     size_t delta;
     size_t regroup; /* the same for a tern_regroup: depthwise convolutions become group convolutions */
+    bool decoder;   /* a language model: tokens [1,S] in, logits of the last one out */
 } tern_net;
 
 /* Parameters of inserted delta activation layers. */
@@ -507,7 +508,8 @@ typedef struct tern_regroup {
 /* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers;
  * NET-regroup is NET with group convolutions for depthwise ones. */
 const tern_net *tern_net_find(const char *name);
-const tern_net *tern_net_at(int index); /* NULL behind the last */
+const tern_net *tern_net_at(int index);     /* NULL behind the last */
+const tern_net *tern_decoder_at(int index); /* language models, which are known by their shapes only */
 /* Parameter structs: tern_take-n by open, set by name (fails with the known names), released by tern_net_free. */
 tern_status tern_net_parameters(const tern_net *net, void **parameters);
 tern_status tern_net_set(const tern_net *net, void *parameters, const char *name, double value);

@@ -7,16 +7,24 @@
 
 #define DECLARE(id) extern const tern_net tern_net_##id, tern_net_##id##_delta, tern_net_##id##_regroup;
 TERN_NETS(DECLARE)
+#define DECLARE_ONE(id) extern const tern_net tern_net_##id;
+TERN_DECODERS(DECLARE_ONE)
 #define LIST(id)         &tern_net_##id,
 #define LIST_DELTA(id)   &tern_net_##id##_delta,
 #define LIST_REGROUP(id) &tern_net_##id##_regroup,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
 static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
 static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
+static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
 
 const tern_net *tern_net_at(int index)
 {
     return index >= 0 && index < (int)TERN_COUNT(nets) ? nets[index] : NULL;
+}
+
+const tern_net *tern_decoder_at(int index)
+{
+    return index >= 0 && index < (int)TERN_COUNT(decoders) ? decoders[index] : NULL;
 }
 
 const tern_net *tern_net_find(const char *name)
@@ -27,6 +35,8 @@ const tern_net *tern_net_find(const char *name)
         if (!delta_nets[i]->spiking && strcmp(delta_nets[i]->name, name) == 0) return delta_nets[i];
     for (int i = 0; regroup_nets[i]; i++)
         if (strcmp(regroup_nets[i]->name, name) == 0) return regroup_nets[i];
+    for (int i = 0; decoders[i]; i++)
+        if (strcmp(decoders[i]->name, name) == 0) return decoders[i];
     return NULL;
 }
 

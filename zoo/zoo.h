@@ -12,6 +12,11 @@
     X(cnn)                                                                                                   \
     X(vgg) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet) X(resnet)
 
+/* Language models, decoders.c. */
+#define TERN_DECODERS(X)                                                                                     \
+    X(gpt2)                                                                                                  \
+    X(gpt3) X(llama2_7b) X(llama2_13b) X(llama2_70b) X(llama3_8b) X(llama3_70b) X(llama3_405b) X(mixtral_8x7b)
+
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear     tern_linear
 #define conv2d     tern_conv2d

@@ -14,8 +14,10 @@ static const tern_cli_option options[] = {
 static void list_nets(tern_grid *t, json_t *all)
 {
     tern_grid_row(t, "net|what");
-    for (int i = 0; tern_net_at(i); i++) {
-        const tern_net *n = tern_net_at(i);
+    int plain = 0;
+    while (tern_net_at(plain)) plain++;
+    for (int i = 0; i < plain || tern_decoder_at(i - plain); i++) {
+        const tern_net *n = i < plain ? tern_net_at(i) : tern_decoder_at(i - plain);
         tern_grid_row(t, "%s|%s", n->name, n->doc);
         json_array_append_new(
             all, json_pack("{s:s,s:s,s:b}", "name", n->name, "about", n->doc, "spiking", n->spiking));

@@ -186,6 +186,8 @@ struct tern_op {
     tern_status (*infer)(tern_infer *types);
     tern_status (*grad)(tern_grad *grad);                 /* NULL: not differentiable */
     void (*work)(const tern_call *call, tern_work *work); /* adds what one application costs */
+    /* Bytes of its operands that one application touches, where they are less than all: sets in[i] and out[i], which hold all. */
+    void (*touched)(const tern_call *call, double *in, double *out);
     tern_product_shape (*product)(const tern_call *call); /* NULL: it is no product of matrices */
     void (*run)(const tern_call *call);                   /* the definition: any dtype, any shape, slow */
     size_t (*scratch)(const tern_call *call); /* bytes that run, or what emit writes, needs; NULL: none */

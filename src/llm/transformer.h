@@ -53,6 +53,11 @@ const tern_architecture *tern_architecture_at(int index);
 /* The numbers of a file, checked; fails for architectures that are not in the table, naming those that are. */
 tern_status tern_transformer_read(tern_transformer *transformer, const tern_weights *weights);
 
+/* The numbers of a language model of the zoo (tern_net's `decoder`), of which nothing but shapes is known: *shapes, which the
+ * caller closes, has its tensors without data, in bf16.  zoo/decoders.c */
+tern_status tern_transformer_of(tern_transformer *transformer, tern_weights *shapes, const tern_net *net,
+                                const void *parameters);
+
 /* "<architecture>.<key>" as a real or whole number or truth; `standard` where it is absent, an error when that is negative. */
 tern_status tern_read_real(const tern_transformer *t, const char *key, double standard, double *value);
 tern_status tern_read_whole(const tern_transformer *t, const char *key, int standard, int *value);

@@ -39,6 +39,21 @@ static void put_rows_run(const tern_call *call)
     }
 }
 
+/* Of a cache that is overwritten in place only the rows that are put. */
+static void put_rows_touched(const tern_call *call, double *in, double *out)
+{
+    const tern_tensor *index = &call->in[2], *cache = &call->in[0];
+    int64_t rows = 0;
+    for (int64_t s = 0; index->data && s < index->shape.dim[0]; s++) {
+        int64_t at = (int64_t)tern_get(index, s);
+        rows += at >= 0 && at < cache->shape.dim[0];
+    }
+    if (!index->data)
+        rows = index->shape.dim[0] < cache->shape.dim[0] ? index->shape.dim[0] : cache->shape.dim[0];
+    in[0] = 0;
+    out[0] = (double)rows * (double)tern_bytes_of(cache->dtype, tern_elements_from(&cache->shape, 1));
+}
+
 static bool put_rows_matches(const tern_call *call)
 {
     return call->in[0].dtype == call->in[1].dtype && !tern_dtype_of(call->in[0].dtype)->unpack &&
@@ -65,6 +80,7 @@ const tern_op tern_op_put_rows = {
     .inplace = {1},
     .infer = put_rows_infer,
     .work = tern_no_work,
+    .touched = put_rows_touched,
     .run = put_rows_run,
     .fast = put_rows_kernels,
 };
@@ -166,6 +182,25 @@ static void attend_work(const tern_call *call, tern_work *work)
     work->specials += (double)(seen * call->in[0].shape.dim[1]);
 }
 
+/* The rows of the cache that some query sees; without data all, or what the windows of so many queries reach over. */
+static void attend_touched(const tern_call *call, double *in, double *out)
+{
+    (void)out;
+    int64_t queries = call->in[0].shape.dim[0], rows = call->in[1].shape.dim[0], low = rows, high = -1;
+    int window = TERN_ARGS(tern_attend_args, call)->window;
+    for (int64_t s = 0, first, last; call->in[3].data && s < queries; s++) {
+        rows_seen(call, s, &first, &last);
+        if (last < first) continue;
+        if (first < low) low = first;
+        if (last > high) high = last;
+    }
+    int64_t seen = high >= low ? high - low + 1 : 0;
+    if (!call->in[3].data) seen = window > 0 && window + queries - 1 < rows ? window + queries - 1 : rows;
+    for (int i = 1; i <= 2; i++)
+        in[i] = (double)seen *
+                (double)tern_bytes_of(call->in[i].dtype, tern_elements_from(&call->in[i].shape, 1));
+}
+
 static bool attend_matches(const tern_call *call)
 {
     bool cache = call->in[1].dtype == TERN_F32 || call->in[1].dtype == TERN_F16;
@@ -201,6 +236,7 @@ const tern_op tern_op_attend = {
     .args_size = sizeof(tern_attend_args),
     .infer = attend_infer,
     .work = attend_work,
+    .touched = attend_touched,
     .run = attend_run,
     .scratch = attend_scratch,
     .fast = attend_kernels,

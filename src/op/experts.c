@@ -126,6 +126,21 @@ static void experts_work(const tern_call *call, tern_work *work)
     work->macs += (double)tern_elements(&call->out[0].shape) * (double)call->in[2].shape.dim[2];
 }
 
+/* The matrices of the experts that some row chose; without data as many as there can be. */
+static void experts_touched(const tern_call *call, double *in, double *out)
+{
+    (void)out;
+    expert_sizes s = sizes_of(call);
+    int64_t pairs = s.rows * s.chosen, read = 0;
+    for (int64_t e = 0; call->in[1].data && e < s.experts; e++) {
+        int64_t i = 0;
+        while (i < pairs && (int64_t)tern_get(&call->in[1], i) != e) i++;
+        read += i < pairs;
+    }
+    if (!call->in[1].data) read = pairs < s.experts ? pairs : s.experts;
+    in[2] = (double)read * (double)tern_bytes_of(call->in[2].dtype, s.n * s.k);
+}
+
 /* Whole blocks a row, so that the weight of an expert stands by itself. */
 static bool experts_matches(const tern_call *call)
 {
@@ -222,6 +237,7 @@ const tern_op tern_op_linear_experts = {
     .doc = "rows times the weights of the experts that they chose",
     .infer = experts_infer,
     .work = experts_work,
+    .touched = experts_touched,
     .run = experts_run,
     .fast = experts_kernels,
 };

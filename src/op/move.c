@@ -418,6 +418,19 @@ static void embedding_run(const tern_call *call)
     }
 }
 
+/* A row for each index that is one; without data for each. */
+static void embedding_touched(const tern_call *call, double *in, double *out)
+{
+    (void)out;
+    int64_t n = tern_elements(&call->in[0].shape), rows = 0;
+    for (int64_t i = 0; call->in[0].data && i < n; i++) {
+        int64_t row = (int64_t)tern_get(&call->in[0], i);
+        rows += row >= 0 && row < call->in[1].shape.dim[0];
+    }
+    in[1] = (double)(call->in[0].data ? rows : n) *
+            (double)tern_bytes_of(call->in[1].dtype, call->in[1].shape.dim[1]);
+}
+
 static bool embedding_matches(const tern_call *call)
 {
     return tern_dtype_of(call->in[1].dtype)->block == 1;
@@ -445,6 +458,7 @@ const tern_op tern_op_embedding = {
     .infer = embedding_infer,
     .grad = embedding_grad,
     .work = tern_no_work,
+    .touched = embedding_touched,
     .run = embedding_run,
     .fast = embedding_kernels,
 };

@@ -89,6 +89,11 @@ typedef struct tern_step_work {
  * have steps that are not part of each run. */
 tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps);
 
+/* Bytes of the operands of a node, in[node->nin] and out[node->nout], that one application touches: of all of them, but where
+ * the operator knows better (the rows of a table that are looked up), from the data of the call where it has some. */
+void tern_step_bytes(const tern_program *program, const tern_node *node, const tern_call *call, double *in,
+                     double *out);
+
 /* A step as a task of the cost model: f32, under the label of its layer. */
 tern_task_work tern_task_of(const tern_step_work *step);
 

@@ -4,11 +4,31 @@
 
 #include <string.h>
 
-/* Bytes of one operand, by the kind of memory that it is in. */
-static void add_read(const tern_program *p, int id, tern_traffic *t)
+static double bytes_of(const tern_tensor *t)
 {
-    const tern_value_info *v = &p->graph->values[id];
-    double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
+    return (double)tern_bytes_of(t->dtype, tern_elements(&t->shape));
+}
+
+void tern_step_bytes(const tern_program *p, const tern_node *node, const tern_call *call, double *in,
+                     double *out)
+{
+    for (int i = 0; i < node->nin; i++) in[i] = node->in[i].id ? bytes_of(&call->in[i]) : 0;
+    for (int i = 0; i < node->nout; i++)
+        out[i] = p->places[node->out[i].id].space != TERN_SPACE_NONE ? bytes_of(&call->out[i]) : 0;
+    if (!node->op->touched) return;
+    node->op->touched(call, in, out);
+    for (int i = 0; i < node->nout && i < (int)TERN_COUNT(node->op->inplace); i++) {
+        int operand = node->op->inplace[i] - 1;
+        if (operand < 0 || p->places[node->out[i].id].root == p->places[node->in[operand].id].root) continue;
+        in[operand] =
+            bytes_of(&call->in[operand]); /* it was not given that memory: it copies what it keeps */
+        out[i] = bytes_of(&call->out[i]);
+    }
+}
+
+/* Bytes of one operand, by the kind of memory that it is in. */
+static void add_read(const tern_program *p, int id, double bytes, tern_traffic *t)
+{
     if (p->places[id].space == TERN_SPACE_PREPARED) {
         t->weights += bytes;
         return;
@@ -29,12 +49,9 @@ static void add_read(const tern_program *p, int id, tern_traffic *t)
     }
 }
 
-static void add_written(const tern_program *p, int id, tern_traffic *t)
+static void add_written(const tern_program *p, int id, double bytes, tern_traffic *t)
 {
     const tern_place *place = &p->places[id];
-    const tern_value_info *v = &p->graph->values[id];
-    double bytes = (double)tern_bytes_of(v->type.dtype, tern_elements(&v->type.shape));
-    if (place->space == TERN_SPACE_NONE) return;
     if (place->space != TERN_SPACE_STORE)
         t->written += bytes;
     else
@@ -89,25 +106,30 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
         size_t operands = (size_t)(node->nin + node->nout);
         tern_tensor *tensors = tern_take_array(operands, sizeof *tensors);
         double *densities = tern_take_array((size_t)node->nin + 1, sizeof *densities);
-        if (!tensors || !densities) {
+        double *bytes = tern_take_array(operands, sizeof *bytes);
+        if (!tensors || !densities || !bytes) {
             tern_release(tensors);
             tern_release(densities);
+            tern_release(bytes);
             return tern_no_memory(operands * sizeof *tensors, "an account of work");
         }
         tern_call call = tern_call_of(g, node, tensors, tensors + node->nin);
+        tern_step_bytes(program, node, &call, bytes, bytes + node->nin);
         for (int i = 0; i < node->nin; i++) {
             densities[i] = density;
             if (!node->in[i].id) continue;
-            add_read(program, node->in[i].id, &out->traffic);
+            add_read(program, node->in[i].id, bytes[i], &out->traffic);
             out->on_spikes |= tensors[i].dtype == TERN_BIT;
         }
         out->on_spikes |= call.levels > 0;
-        for (int i = 0; i < node->nout; i++) add_written(program, node->out[i].id, &out->traffic);
+        for (int i = 0; i < node->nout; i++)
+            add_written(program, node->out[i].id, bytes[node->nin + i], &out->traffic);
         call.density = densities;
         node->op->work(&call, &out->work);
         if (node->op->product) out->product = node->op->product(&call);
         tern_release(tensors);
         tern_release(densities);
+        tern_release(bytes);
         TERN_TRY(add_bodies(&program->steps[s], density, out));
     }
     return TERN_OK;

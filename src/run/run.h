@@ -56,6 +56,8 @@ void tern_session_clear(tern_session *session);
 const tern_work *tern_session_counters(const tern_session *session);
 /* Ones in the first output of each step, where that is bits: the spikes that were fired. */
 const double *tern_session_spikes(const tern_session *session);
+/* Bytes of operands that each step read and wrote. */
+const double *tern_session_bytes(const tern_session *session);
 /* Seconds that each step took, summed while counting. */
 const double *tern_session_seconds(const tern_session *session);
 size_t tern_session_arena_bytes(const tern_session *session);

@@ -19,7 +19,8 @@ struct tern_session {
     tern_session *(*bodies)[TERN_BODIES]; /* [step_count], NULL where a step has none */
     size_t body_offset;  /* of a body: where its arena begins in the scratch memory of its operator */
     tern_work *counters; /* [step_count] while counting */
-    double *seconds, *spikes;
+    double *seconds, *spikes, *bytes;
+    double *touched; /* bytes of each operand of one step, room for the most that a step has */
     bool counting;
 };
 
@@ -43,6 +44,8 @@ void tern_session_close(tern_session *session)
     tern_release(session->counters);
     tern_release(session->seconds);
     tern_release(session->spikes);
+    tern_release(session->bytes);
+    tern_release(session->touched);
     tern_release(session);
 }
 
@@ -79,6 +82,15 @@ static void resolve(tern_session *s)
         call->scratch =
             (i < s->program->prepare_count ? s->prepared : s->arena) + s->program->steps[i].scratch_offset;
     }
+}
+
+/* Work and bytes of a step, from its operands as they are before some are overwritten in place. */
+static void count_step(tern_session *s, int i)
+{
+    const tern_node *node = s->program->steps[i].node;
+    s->calls[i].op->work(&s->calls[i], &s->counters[i]);
+    tern_step_bytes(s->program, node, &s->calls[i], s->touched, s->touched + node->nin);
+    for (int k = 0; k < node->nin + node->nout; k++) s->bytes[i] += s->touched[k];
 }
 
 static void run_steps(tern_session *s, int from, int to, uint64_t seed);
@@ -133,16 +145,22 @@ static void run_body(const tern_call *call, int which, const void *const *in, vo
 static tern_status open_calls(tern_session *s)
 {
     const tern_program *p = s->program;
-    size_t operands = 0;
-    for (int i = 0; i < p->step_count; i++)
-        operands += (size_t)(p->steps[i].node->nin + p->steps[i].node->nout);
+    size_t operands = 0, most = 0;
+    for (int i = 0; i < p->step_count; i++) {
+        size_t own = (size_t)(p->steps[i].node->nin + p->steps[i].node->nout);
+        operands += own;
+        if (own > most) most = own;
+    }
     s->calls = tern_take_array((size_t)p->step_count + 1, sizeof *s->calls);
     s->tensors = tern_take_array(operands + 1, sizeof *s->tensors);
     s->bodies = tern_take_array((size_t)p->step_count + 1, sizeof *s->bodies);
     s->counters = tern_take_array((size_t)p->step_count + 1, sizeof *s->counters);
     s->seconds = tern_take_array((size_t)p->step_count + 1, sizeof *s->seconds);
     s->spikes = tern_take_array((size_t)p->step_count + 1, sizeof *s->spikes);
-    if (!s->calls || !s->tensors || !s->bodies || !s->counters || !s->seconds || !s->spikes)
+    s->bytes = tern_take_array((size_t)p->step_count + 1, sizeof *s->bytes);
+    s->touched = tern_take_array(most + 1, sizeof *s->touched);
+    if (!s->calls || !s->tensors || !s->bodies || !s->counters || !s->seconds || !s->spikes || !s->bytes ||
+        !s->touched)
         return tern_no_memory(operands * sizeof *s->tensors, "a session");
     tern_tensor *next = s->tensors;
     for (int i = 0; i < p->step_count; i++) {
@@ -244,6 +262,7 @@ static void count_bodies(tern_session *s, int i)
         for (int k = 0; body && k < body->program->step_count; k++) {
             tern_work_add(&s->counters[i], &body->counters[k]);
             s->spikes[i] += body->spikes[k];
+            s->bytes[i] += body->bytes[k];
         }
         if (body) tern_session_clear(body);
     }
@@ -258,8 +277,7 @@ static void run_steps(tern_session *s, int from, int to, uint64_t seed)
         tern_call *call = &s->calls[i];
         call->seed = seed;
         double begun = tern_now();
-        if (s->counting) /* before operands are overwritten in place */
-            call->op->work(call, &s->counters[i]);
+        if (s->counting) count_step(s, i);
         if (step->fast)
             step->fast->run(call);
         else
@@ -361,6 +379,7 @@ void tern_session_clear(tern_session *session)
     memset(session->counters, 0, steps * sizeof *session->counters);
     memset(session->seconds, 0, steps * sizeof *session->seconds);
     memset(session->spikes, 0, steps * sizeof *session->spikes);
+    memset(session->bytes, 0, steps * sizeof *session->bytes);
 }
 
 const tern_work *tern_session_counters(const tern_session *session)
@@ -371,6 +390,11 @@ const tern_work *tern_session_counters(const tern_session *session)
 const double *tern_session_spikes(const tern_session *session)
 {
     return session->spikes;
+}
+
+const double *tern_session_bytes(const tern_session *session)
+{
+    return session->bytes;
 }
 
 const double *tern_session_seconds(const tern_session *session)
