@@ -3,19 +3,12 @@
 
 #include "llm/hugging_face.h"
 
-#include <sys/stat.h>
-
 tern_status tern_reader_open(tern_reader *r, const char *path, const char *text, size_t size)
 {
-    char tokens[4096];
-    struct stat about;
-    bool folder = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
-    if (snprintf(tokens, sizeof tokens, folder ? "%s/tokenizer.json" : "%s", path) >= (int)sizeof tokens)
-        return tern_fail(TERN_USAGE, "the path of the model is too long");
     TERN_TRY(tern_weights_open(&r->weights, path));
     TERN_TRY(tern_import_hugging_face(&r->weights));
     TERN_TRY(tern_transformer_read(&r->about, &r->weights));
-    TERN_TRY(tern_tokenizer_read(&r->tokenizer, tokens));
+    TERN_TRY(tern_tokenizer_read(&r->tokenizer, path));
     return tern_encode(r->tokenizer, text, size, TERN_ENCODE_ENDS, &r->ids);
 }
 

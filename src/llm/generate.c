@@ -50,14 +50,12 @@ static void find_ends(tern_speaker *s, const tern_weights *w)
 
 static tern_status open_speaker(tern_speaker *s, const char *path, const tern_llm_options *options)
 {
-    tern_vocabulary vocabulary;
     tern_llm_options o = *options;
     s->chunk = o.chunk ? o.chunk : 64;
     if (s->guess) o.each = s->guess + 1;
     TERN_TRY(tern_llm_open(&s->llm, path, &o));
     const tern_weights *w = tern_llm_weights(s->llm);
-    TERN_TRY(tern_vocabulary_gguf(&vocabulary, w, path));
-    TERN_TRY(tern_tokenizer_open(&s->tokenizer, &vocabulary));
+    TERN_TRY(tern_tokenizer_read(&s->tokenizer, path));
     find_ends(s, w);
     return TERN_OK;
 }

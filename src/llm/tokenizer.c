@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
@@ -356,8 +357,14 @@ static tern_status read_weights(tern_vocabulary *v, const char *path)
 
 tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path)
 {
-    char begin[4] = "";
+    char begin[4] = "", inside[4096];
     tern_vocabulary v = {0};
+    struct stat about;
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
+        if (snprintf(inside, sizeof inside, "%s/tokenizer.json", path) < (int)sizeof inside)
+            return tern_tokenizer_read(tokenizer, inside);
+        return tern_fail(TERN_USAGE, "the path of the model is too long");
+    }
     FILE *file = fopen(path, "rb");
     if (!file) return tern_fail(TERN_FAILED, "cannot open %s: %s", path, strerror(errno));
     size_t count = fread(begin, 1, sizeof begin, file);
