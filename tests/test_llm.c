@@ -249,6 +249,7 @@ static void check_product(tern_dtype dtype, tern_rng rng, uint64_t *drawn, tern_
     tern_packed_run(pool, &p, scratch);
     assert_memory_equal(y.data, again.data, (size_t)(rows * n) * sizeof(float));
     bool rounds = tern_packed_rounds(dtype, &block);
+    if (rounds) assert_int_equal(tern_packed_arithmetic(dtype), TERN_I8);
     for (int64_t r = 0; r < rows; r++) {
         const float *row = (const float *)x.data + r * k;
         for (int64_t i = 0; i < k; i++) rounded[i] = (double)row[i];

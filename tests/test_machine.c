@@ -371,7 +371,18 @@ static void test_misfits(void **state)
     tasks[0].dtype = TERN_I8;
     tern_machine_cost(m, &q, &c, NULL);
     assert_true(c.fits);
-    assert_string_equal(c.reason, "runs as f32: no unit has i8; quantise first");
+    assert_string_equal(c.reason, "runs as f32: no unit has i8");
+    tern_machine_close(m);
+    /* Halves are not made integers where a unit has floats, however fast its integers are. */
+    static const char fast_bytes[] = "name: e\nsource: s\nunits:\n  - {name: a, kind: simd, mac: {f32: 1 "
+                                     "Gmac/s, i8: 9 Gmac/s}, source: s}\n"
+                                     "  - {name: b, kind: matrix, mac: {i8: 99 Gmac/s}, source: s}\n" TIER;
+    assert_ok(tern_machine_parse(&m, fast_bytes, strlen(fast_bytes), "e"));
+    tasks[0].dtype = tasks[1].dtype = TERN_BF16;
+    tern_machine_cost(m, &q, &c, NULL);
+    assert_true(c.fits);
+    assert_string_equal(c.reason, "runs as f32: no unit has bf16");
+    tasks[0].dtype = tasks[1].dtype = TERN_F32;
     tern_machine_close(m);
     static const char events[] =
         "name: e\nsource: s\nunits:\n  - {name: c, kind: event, add: {f32: 1 Gadd/s}, source: s}\n" TIER;

@@ -103,7 +103,7 @@ static void test_walk(void **state)
                                 .written_bytes = 64 * 16 * 4,
                                 .product = {.count = 1, .m = 64, .n = 16, .k = 16}},
                                {.label = "act", .work = {.elementwise = 800}}};
-    tern_cost_query q = {tasks, 2, 1024, 0, 4096, 0};
+    tern_cost_query q = {.tasks = tasks, .count = 2, .weights = 1024, .arena = 4096};
     assert_ok(tern_machine_simulate(m, &q, &s, r));
     assert_true(r[0].stall_cycles == 64 && r[0].cycles == 4 * 86 - 1 + 64);
     assert_true(r[0].far_bytes == 256);

@@ -1,5 +1,5 @@
 /* tern cost: time, energy and memory of a net on machines that may not be here. */
-#include "cli/cli.h"
+#include "cli/cost_model.h"
 #include "machine/machine.h"
 
 #include <stdlib.h>
@@ -14,6 +14,12 @@ static const tern_cli_option options[] = {
      NULL},
     {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
     TERN_INPUT_OPTION,
+    {"context", 'c', TERN_WHOLE, "N", "0",
+     "of a language model: tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
+    {"prompt", 'p', TERN_WHOLE, "N", "512", "of a language model: tokens of the prompt", "1..1000000"},
+    {"chunk", 0, TERN_WHOLE, "N", "64", "of a language model: tokens of the prompt computed at once",
+     "1..4096"},
+    {"cache", 0, TERN_PICK, "FORMAT", "f32", "of a language model: format of keys and values", "f32|f16"},
     {0},
 };
 
@@ -92,7 +98,12 @@ static tern_status prepare(tern_cost_job *job, double density)
         job->membrane_traffic += job->steps[i].traffic.membranes;
     }
     job->membranes = need.membranes;
-    job->query = (tern_cost_query){job->tasks, (int)count, need.weights, need.state, need.arena, need.inputs};
+    job->query = (tern_cost_query){.tasks = job->tasks,
+                                   .count = (int)count,
+                                   .weights = need.weights,
+                                   .state = need.state,
+                                   .arena = need.arena,
+                                   .inputs = need.inputs};
     return TERN_OK;
 }
 
@@ -248,6 +259,16 @@ static tern_status print_all(tern_cost_job *job, const char *machine, double den
     return status;
 }
 
+static tern_status check_net(const tern_cli *cli)
+{
+    static const char *const of_models[] = {"context", "prompt", "chunk", "cache"};
+    for (size_t i = 0; i < TERN_COUNT(of_models); i++)
+        if (tern_cli_has(cli, of_models[i]))
+            return tern_fail(TERN_USAGE, "cost: --%s is for language models%s", of_models[i],
+                             cli->net && cli->net->decoder ? ", with --context" : "");
+    return TERN_OK;
+}
+
 static tern_status run_cost(tern_cli *cli)
 {
     tern_subject s;
@@ -256,6 +277,8 @@ static tern_status run_cost(tern_cli *cli)
     int batch = tern_cli_whole(cli, "batch");
     double density = tern_cli_number(cli, "density");
     const char *trained = tern_cli_text(cli, "trained");
+    if (tern_cost_means_model(cli)) return tern_cost_model(cli);
+    TERN_TRY(check_net(cli));
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     bool stepping = tern_cli_has(cli, "stepping");
     int steps = stepping ? tern_net_steps(s.net, s.parameters) : 1;
@@ -282,10 +305,12 @@ static tern_status run_cost(tern_cli *cli)
 
 const tern_command tern_command_cost = {
     .name = "cost",
-    .about = "time, energy and memory of a net on one machine or on all",
-    .usage = "NET|RUN",
+    .about = "time, energy and memory of a net or a language model on one machine or on all",
+    .usage = "NET | RUN | MODEL",
     .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
-            "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines",
+            "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines\n"
+            "tern cost smollm2 --context 8192   # a language model, before it is loaded\n"
+            "tern cost llama2-7b --context 4096 --machine jetson-agx-orin",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

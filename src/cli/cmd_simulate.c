@@ -41,8 +41,12 @@ static tern_status simulate(tern_simulate_job *job, double density)
     TERN_TRY(tern_program_work(job->program, density, job->steps));
     TERN_TRY(tern_program_memory(job->program, &need));
     for (int i = 0; i < job->program->step_count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
-    tern_cost_query query = {job->tasks, job->program->step_count, need.weights, need.state, need.arena,
-                             need.inputs};
+    tern_cost_query query = {.tasks = job->tasks,
+                             .count = job->program->step_count,
+                             .weights = need.weights,
+                             .state = need.state,
+                             .arena = need.arena,
+                             .inputs = need.inputs};
     return tern_machine_simulate(job->machine, &query, &job->total, job->results);
 }
 

@@ -10,7 +10,8 @@ static tern_value copy_source(tern_graph *to, const tern_value_info *v)
     case TERN_VALUE_INPUT:
         return tern_input(to, v->name, v->type.dtype, v->type.shape);
     case TERN_VALUE_PARAM: {
-        tern_value param = tern_param(to, v->name, v->type.shape, v->init);
+        tern_value param = tern_weight(to, v->name, v->type.dtype, v->type.shape);
+        if (param.id) to->values[param.id].init = v->init;
         if (v->limited) tern_limit(to, param, v->low, v->high);
         return param;
     }

@@ -26,6 +26,16 @@ bool tern_packed_rounds(tern_dtype dtype, int *block)
     return dot_of(dtype) != NULL;
 }
 
+tern_dtype tern_packed_arithmetic(tern_dtype dtype)
+{
+    static const bool rounds[TERN_DTYPES] = {
+        [TERN_Q4_0] = true, [TERN_Q4_1] = true, [TERN_Q5_0] = true, [TERN_Q5_1] = true,
+        [TERN_Q8_0] = true, [TERN_Q4_K] = true, [TERN_Q5_K] = true, [TERN_Q6_K] = true,
+    };
+    if (dtype == TERN_F16 || dtype == TERN_BF16 || dtype == TERN_I8) return dtype;
+    return rounds[dtype] ? TERN_I8 : TERN_F32;
+}
+
 /* Bytes of one row of x: q, then scale, sum32, sum16. */
 static size_t row_bytes(int64_t k)
 {

@@ -23,6 +23,9 @@ size_t tern_packed_scratch(const tern_packed_product *product);
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch);
 /* Whether x is rounded to 8 bits here, in blocks of *block. */
 bool tern_packed_rounds(tern_dtype dtype, int *block);
+/* The format in which products with such weights are computed where a processor has it: i8 for bytes and for formats that
+ * round x, their own for halves, else f32. */
+tern_dtype tern_packed_arithmetic(tern_dtype dtype);
 
 /* A row of x in 8 bits, padded with zeros to whole 256: x[i] ~ scale[i/32] q[i].  sum32 and sum16: scale times the sum of so
  * many q. */

@@ -9,13 +9,10 @@
 
 /* The decoder for a number of tokens at a time. */
 typedef struct tern_stage {
-    int tokens;
-    tern_graph *graph;
-    tern_program *program;
+    tern_llm_program plan;
     tern_session *session;
     int32_t *ids, *positions; /* [tokens] */
     int32_t *wanted;          /* [asked]: all of them, or the last */
-    int asked;
 } tern_stage;
 
 struct tern_llm {
@@ -27,25 +24,51 @@ struct tern_llm {
     tern_dtype cache;
 };
 
+int tern_llm_context(const tern_transformer *t, const tern_llm_options *o)
+{
+    return o->context ? o->context : t->context < 2048 ? t->context : 2048;
+}
+
+int tern_llm_chunk(const tern_transformer *t, const tern_llm_options *o)
+{
+    int rows = tern_llm_context(t, o), chunk = o->chunk ? o->chunk : 64;
+    return chunk < rows ? chunk : rows;
+}
+
+tern_status tern_llm_program_open(tern_llm_program *p, const tern_transformer *t, const tern_llm_options *o,
+                                  int tokens, int asked)
+{
+    *p = (tern_llm_program){.tokens = tokens, .asked = asked};
+    TERN_TRY(tern_graph_open(&p->graph, &(tern_graph_options){0}));
+    tern_feed feed = {.tokens = tern_input(p->graph, "tokens", TERN_I32, TERN_SHAPE(tokens)),
+                      .positions = tern_input(p->graph, "positions", TERN_I32, TERN_SHAPE(tokens)),
+                      .wanted = tern_input(p->graph, "wanted", TERN_I32, TERN_SHAPE(asked)),
+                      .rows = tern_llm_context(t, o),
+                      .cache = o->cache};
+    tern_output(p->graph, "logits", t->architecture->build(p->graph, t, &feed));
+    tern_status status = tern_graph_status(p->graph);
+    if (status == TERN_OK)
+        status = tern_plan(&p->program, p->graph, &(tern_plan_options){.reference = o->reference});
+    if (status != TERN_OK) tern_llm_program_close(p);
+    return status;
+}
+
+void tern_llm_program_close(tern_llm_program *p)
+{
+    tern_program_close(p->program);
+    tern_graph_close(p->graph);
+    *p = (tern_llm_program){0};
+}
+
 static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked, const tern_llm_options *o)
 {
-    p->tokens = tokens;
-    p->asked = asked;
     p->ids = tern_take_array((size_t)tokens, sizeof *p->ids);
     p->positions = tern_take_array((size_t)tokens, sizeof *p->positions);
     p->wanted = tern_take_array((size_t)asked, sizeof *p->wanted);
     if (!p->ids || !p->positions || !p->wanted)
         return tern_no_memory((size_t)tokens * sizeof *p->ids, "tokens");
-    TERN_TRY(tern_graph_open(&p->graph, &(tern_graph_options){0}));
-    tern_value ids = tern_input(p->graph, "tokens", TERN_I32, TERN_SHAPE(tokens));
-    tern_value positions = tern_input(p->graph, "positions", TERN_I32, TERN_SHAPE(tokens));
-    tern_value wanted = tern_input(p->graph, "wanted", TERN_I32, TERN_SHAPE(asked));
-    tern_feed feed = {
-        .tokens = ids, .positions = positions, .wanted = wanted, .rows = m->rows, .cache = m->cache};
-    tern_output(p->graph, "logits", m->about.architecture->build(p->graph, &m->about, &feed));
-    TERN_TRY(tern_graph_status(p->graph));
-    TERN_TRY(tern_plan(&p->program, p->graph, &(tern_plan_options){.reference = o->reference}));
-    TERN_TRY(tern_session_open(&p->session, p->program, &m->store, o->pool));
+    TERN_TRY(tern_llm_program_open(&p->plan, &m->about, o, tokens, asked));
+    TERN_TRY(tern_session_open(&p->session, p->plan.program, &m->store, o->pool));
     TERN_TRY(tern_session_bind(p->session, "tokens", p->ids));
     TERN_TRY(tern_session_bind(p->session, "positions", p->positions));
     return tern_session_bind(p->session, "wanted", p->wanted);
@@ -54,8 +77,7 @@ static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked,
 static void close_phase(tern_stage *p)
 {
     tern_session_close(p->session);
-    tern_program_close(p->program);
-    tern_graph_close(p->graph);
+    tern_llm_program_close(&p->plan);
     tern_release(p->ids);
     tern_release(p->positions);
     tern_release(p->wanted);
@@ -80,12 +102,11 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     if (m->about.architecture->encoder)
         return tern_fail(TERN_USAGE, "%s is an encoder: it makes embeddings, not next tokens",
                          m->about.architecture->name);
-    m->rows = o->context ? o->context : m->about.context < 2048 ? m->about.context : 2048;
+    m->rows = tern_llm_context(&m->about, o);
     m->cache = o->cache;
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));
-    int chunk = o->chunk ? o->chunk : 64;
-    TERN_TRY(open_phase(m, &m->chunk, chunk < m->rows ? chunk : m->rows, 1, o));
+    TERN_TRY(open_phase(m, &m->chunk, tern_llm_chunk(&m->about, o), 1, o));
     if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
     return open_phase(m, &m->one, 1, 1, o);
 }
@@ -128,14 +149,14 @@ void tern_llm_rewind(tern_llm *llm, int position)
     if (position >= 0 && position < llm->position) llm->position = position;
 }
 
-/* Up to p->tokens tokens through one program. */
+/* Up to p->plan.tokens tokens through one program. */
 static tern_status run_phase(tern_llm *m, tern_stage *p, const int32_t *tokens, int count)
 {
-    for (int i = 0; i < p->tokens; i++) {
+    for (int i = 0; i < p->plan.tokens; i++) {
         p->ids[i] = i < count ? tokens[i] : -1;
         p->positions[i] = i < count ? m->position + i : -1;
     }
-    for (int i = 0; i < p->asked; i++) p->wanted[i] = p->asked == 1 ? count - 1 : i;
+    for (int i = 0; i < p->plan.asked; i++) p->wanted[i] = p->plan.asked == 1 ? count - 1 : i;
     TERN_TRY(tern_session_run(p->session, 0));
     m->position += count;
     return TERN_OK;
@@ -160,9 +181,8 @@ tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const
     tern_stage *p = NULL;
     TERN_TRY(check(llm, tokens, count));
     for (int done = 0; done < count;) {
-        /* A chunk costs what its length costs, filled or not. */
-        p = count - done > llm->chunk.tokens / 8 ? &llm->chunk : &llm->one;
-        int part = count - done < p->tokens ? count - done : p->tokens;
+        p = tern_llm_takes_chunk(count - done, llm->chunk.plan.tokens) ? &llm->chunk : &llm->one;
+        int part = count - done < p->plan.tokens ? count - done : p->plan.tokens;
         TERN_TRY(run_phase(llm, p, tokens + done, part));
         done += part;
     }
@@ -176,9 +196,9 @@ tern_status tern_llm_feed_each(tern_llm *llm, const int32_t *tokens, int count, 
     tern_tensor out = {0};
     tern_stage *p = &llm->each;
     TERN_TRY(check(llm, tokens, count));
-    if (count > p->tokens)
+    if (count > p->plan.tokens)
         return tern_fail(TERN_USAGE, "the logits of %d tokens are asked for at once, expected at most %d",
-                         count, p->tokens);
+                         count, p->plan.tokens);
     TERN_TRY(run_phase(llm, p, tokens, count));
     TERN_TRY(tern_session_output(p->session, "logits", &out));
     *logits = out.data;
@@ -193,6 +213,7 @@ void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double
                                           tern_elements(&llm->weights.tensors[i].shape));
     *cache = 2.0 * llm->about.layers * llm->rows *
              (double)tern_bytes_of(llm->cache, (int64_t)llm->about.groups * llm->about.head_width);
-    *arena = (double)llm->chunk.program->arena_bytes + (double)llm->one.program->arena_bytes +
-             (llm->each.program ? (double)llm->each.program->arena_bytes : 0);
+    const tern_program *each = llm->each.plan.program;
+    *arena = (double)llm->chunk.plan.program->arena_bytes + (double)llm->one.plan.program->arena_bytes +
+             (each ? (double)each->arena_bytes : 0);
 }

@@ -14,6 +14,25 @@ typedef struct tern_llm_options {
     tern_pool *pool;
 } tern_llm_options;
 
+/* A decoder planned for `tokens` tokens at a time with logits of `asked` of them: inputs tokens, positions [tokens] and wanted
+ * [asked], output logits.  The transformer must outlive it. */
+typedef struct tern_llm_program {
+    int tokens, asked;
+    tern_graph *graph;
+    tern_program *program;
+} tern_llm_program;
+tern_status tern_llm_program_open(tern_llm_program *p, const tern_transformer *t,
+                                  const tern_llm_options *options, int tokens, int asked);
+void tern_llm_program_close(tern_llm_program *p);
+/* What the options mean for this model. */
+int tern_llm_context(const tern_transformer *t, const tern_llm_options *options);
+int tern_llm_chunk(const tern_transformer *t, const tern_llm_options *options);
+/* Whether `left` tokens go through the program of a chunk, which costs what its length costs, filled or not; else one by one. */
+static inline bool tern_llm_takes_chunk(int left, int chunk)
+{
+    return left > chunk / 8;
+}
+
 typedef struct tern_llm tern_llm;
 tern_status tern_llm_open(tern_llm **llm, const char *path, const tern_llm_options *options);
 void tern_llm_close(tern_llm *llm);

@@ -27,6 +27,13 @@ static int operation_on(const tern_unit *u, tern_operation wanted, tern_dtype dt
     return -1;
 }
 
+/* How well a format serves where another is wanted: 2 the same, 1 not an integer in place of a fraction. */
+static int likeness(tern_dtype dtype, tern_dtype wanted)
+{
+    if (dtype == wanted) return 2;
+    return !tern_dtype_of(dtype)->exact_integer || tern_dtype_of(wanted)->exact_integer;
+}
+
 tern_choice tern_machine_choose(const tern_machine *m, tern_operation operation, tern_dtype wanted)
 {
     tern_choice best = {0};
@@ -36,8 +43,8 @@ tern_choice tern_machine_choose(const tern_machine *m, tern_operation operation,
         if (op < 0) continue;
         tern_dtype d = tern_machine_format(u->rate[op], wanted);
         double seconds = 1 / (u->rate[op][d] * u->efficiency);
-        bool exact = d == wanted, best_exact = best.dtype == wanted;
-        if (!best.unit || (exact && !best_exact) || (exact == best_exact && seconds < best.seconds))
+        int like = likeness(d, wanted), best_like = likeness(best.dtype, wanted);
+        if (!best.unit || like > best_like || (like == best_like && seconds < best.seconds))
             best = (tern_choice){u, d, seconds, u->energy[op][d]};
     }
     return best;
@@ -66,8 +73,11 @@ static void explain_misfit(const tern_cost_query *q, const tern_tier *largest, d
     if (!largest) return;
     length += snprintf(reason + length, 256 - (size_t)length, "%.40s has free; ", largest->name);
     if (!weights) {
-        snprintf(reason + length, 256 - (size_t)length, "arena %s, state %s, input %s",
-                 tern_human(a, q->arena, "B"), tern_human(b, q->state, "B"), tern_human(c, q->inputs, "B"));
+        static const char *const plain[] = {"arena", "state", "input"};
+        const char *const *parts = q->parts ? q->parts : plain;
+        snprintf(reason + length, 256 - (size_t)length, "%s %s, %s %s, %s %s", parts[0],
+                 tern_human(a, q->arena, "B"), parts[1], tern_human(b, q->state, "B"), parts[2],
+                 tern_human(c, q->inputs, "B"));
         return;
     }
     double below = INFINITY; /* each round finds the most that is less than the last round's */
@@ -82,7 +92,7 @@ static void explain_misfit(const tern_cost_query *q, const tern_tier *largest, d
         }
         if (!most) break;
         below = most->weight_bytes;
-        length += snprintf(reason + length, 256 - (size_t)length, "%s %.20s %s", round ? "," : "",
+        length += snprintf(reason + length, 256 - (size_t)length, "%s %.28s %s", round ? "," : "",
                            most->label, tern_human(a, below, "B"));
     }
 }
@@ -164,8 +174,8 @@ static bool can_run(const tern_machine *m, const tern_cost_query *q, char reason
                 return false;
             }
             if (c.dtype != t->dtype && op <= TERN_ADD && !reason[0])
-                snprintf(reason, 256, "runs as %s: no unit has %s; quantise first",
-                         tern_dtype_of(c.dtype)->name, tern_dtype_of(t->dtype)->name);
+                snprintf(reason, 256, "runs as %s: no unit has %s%s", tern_dtype_of(c.dtype)->name,
+                         tern_dtype_of(t->dtype)->name, t->dtype == TERN_F32 ? "; quantise first" : "");
         }
     }
     return true;

@@ -133,6 +133,7 @@ typedef struct tern_cost_query {
     const tern_task_work *tasks;
     int count;
     double weights, state, arena, inputs; /* bytes that must be held */
+    const char *const *parts;             /* what arena, state and inputs are called; NULL: just so */
 } tern_cost_query;
 
 typedef struct tern_task_cost {

@@ -10,7 +10,8 @@ typedef struct tern_choice {
     double seconds, joules; /* an operation */
 } tern_choice;
 
-/* The fastest unit for an operation; one that has the wanted format wins over others. */
+/* The fastest unit for an operation; one that has the wanted format wins over others, and among those that lack it fractions
+ * over integers. */
 tern_choice tern_machine_choose(const tern_machine *m, tern_operation operation, tern_dtype wanted);
 
 /* The format in which a unit with these rates would run; TERN_DTYPES when it can't. */

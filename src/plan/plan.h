@@ -79,6 +79,8 @@ typedef struct tern_traffic {
 
 typedef struct tern_step_work {
     const tern_node *node; /* layer, operator, phase */
+    const char *label;     /* its layer, or else the first parameter that it reads; "" */
+    tern_dtype dtype;      /* in which a product is computed where a machine can, else f32 */
     tern_work work;
     tern_traffic traffic;
     bool on_spikes; /* an operand is spikes: event-driven units can run it */
@@ -88,13 +90,20 @@ typedef struct tern_step_work {
 /* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros, and so
  * have steps that are not part of each run. */
 tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps);
+/* The same where some inputs are known, as positions are: what an operator does then depends on them. */
+typedef struct tern_known_input {
+    const char *name;
+    const void *data;
+} tern_known_input;
+tern_status tern_program_work_with(const tern_program *program, double density, const tern_known_input *known,
+                                   int known_count, tern_step_work *steps);
 
 /* Bytes of the operands of a node, in[node->nin] and out[node->nout], that one application touches: of all of them, but where
  * the operator knows better (the rows of a table that are looked up), from the data of the call where it has some. */
 void tern_step_bytes(const tern_program *program, const tern_node *node, const tern_call *call, double *in,
                      double *out);
 
-/* A step as a task of the cost model: f32, under the label of its layer. */
+/* A step as a task of the cost model. */
 tern_task_work tern_task_of(const tern_step_work *step);
 
 /* Bytes that a machine must hold to run the program: of parameters that only prepared steps read, their results. */

@@ -2,6 +2,8 @@
  * operands are. */
 #include "plan/plan.h"
 
+#include "kernel/packed.h"
+
 #include <string.h>
 
 static double bytes_of(const tern_tensor *t)
@@ -95,13 +97,42 @@ static tern_status add_bodies(const tern_step *step, double density, tern_step_w
     return TERN_OK;
 }
 
+/* What a node reads that is known, into its call. */
+static void know(const tern_graph *g, const tern_node *node, const tern_known_input *known, int count,
+                 tern_tensor *in)
+{
+    for (int i = 0; i < node->nin; i++) {
+        const tern_value_info *v = &g->values[node->in[i].id];
+        for (int k = 0; node->in[i].id && v->kind == TERN_VALUE_INPUT && k < count; k++)
+            if (strcmp(v->name, known[k].name) == 0) in[i].data = (void *)(uintptr_t)known[k].data;
+    }
+}
+
+/* Names what a node does, and says in which format: those of its parameters. */
+static void describe(const tern_program *p, const tern_node *node, tern_step_work *out)
+{
+    *out = (tern_step_work){.node = node, .label = node->layer ? node->layer : "", .dtype = TERN_F32};
+    for (int i = node->nin - 1; i >= 0; i--) {
+        const tern_value_info *v = &p->graph->values[p->places[node->in[i].id].root];
+        if (!node->in[i].id || v->kind != TERN_VALUE_PARAM) continue;
+        if (!node->layer || !*node->layer) out->label = v->name;
+        out->dtype = tern_packed_arithmetic(v->type.dtype);
+    }
+}
+
 tern_status tern_program_work(const tern_program *program, double density, tern_step_work *steps)
+{
+    return tern_program_work_with(program, density, NULL, 0, steps);
+}
+
+tern_status tern_program_work_with(const tern_program *program, double density, const tern_known_input *known,
+                                   int known_count, tern_step_work *steps)
 {
     const tern_graph *g = program->graph;
     for (int s = 0; s < program->step_count; s++) {
         const tern_node *node = program->steps[s].node;
         tern_step_work *out = &steps[s];
-        *out = (tern_step_work){.node = node};
+        describe(program, node, out);
         if (s < program->prepare_count || (node->op->flags & TERN_OP_VIEW)) continue;
         size_t operands = (size_t)(node->nin + node->nout);
         tern_tensor *tensors = tern_take_array(operands, sizeof *tensors);
@@ -114,6 +145,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
             return tern_no_memory(operands * sizeof *tensors, "an account of work");
         }
         tern_call call = tern_call_of(g, node, tensors, tensors + node->nin);
+        know(g, node, known, known_count, tensors);
         tern_step_bytes(program, node, &call, bytes, bytes + node->nin);
         for (int i = 0; i < node->nin; i++) {
             densities[i] = density;
@@ -126,6 +158,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
             add_written(program, node->out[i].id, bytes[node->nin + i], &out->traffic);
         call.density = densities;
         node->op->work(&call, &out->work);
+        if (out->work.macs == 0) out->dtype = TERN_F32;
         if (node->op->product) out->product = node->op->product(&call);
         tern_release(tensors);
         tern_release(densities);
@@ -137,7 +170,7 @@ tern_status tern_program_work(const tern_program *program, double density, tern_
 
 tern_task_work tern_task_of(const tern_step_work *s)
 {
-    return (tern_task_work){s->node->layer,     s->work,          TERN_F32,        s->on_spikes,
+    return (tern_task_work){s->label,           s->work,          s->dtype,        s->on_spikes,
                             s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written,
                             s->product};
 }

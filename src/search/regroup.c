@@ -35,8 +35,12 @@ static tern_status simulate(walk *w, const tern_machine *m, tern_simulation *tot
     TERN_TRY(tern_program_work(w->program, 1, w->steps));
     TERN_TRY(tern_program_memory(w->program, &need));
     for (int i = 0; i < w->program->step_count; i++) w->tasks[i] = tern_task_of(&w->steps[i]);
-    tern_cost_query query = {w->tasks,   w->program->step_count, need.weights, need.state, need.arena,
-                             need.inputs};
+    tern_cost_query query = {.tasks = w->tasks,
+                             .count = w->program->step_count,
+                             .weights = need.weights,
+                             .state = need.state,
+                             .arena = need.arena,
+                             .inputs = need.inputs};
     return tern_machine_simulate(m, &query, total, w->results);
 }
 

@@ -103,8 +103,12 @@ tern_status tern_trained_cost(tern_trained *trained, const char *machine, double
     if (status == TERN_OK) status = tern_program_memory(portable, &need);
     if (status == TERN_OK) {
         tern_cost c;
-        tern_cost_query query = {tasks,      portable->step_count, need.weights,
-                                 need.state, need.arena,           need.inputs};
+        tern_cost_query query = {.tasks = tasks,
+                                 .count = portable->step_count,
+                                 .weights = need.weights,
+                                 .state = need.state,
+                                 .arena = need.arena,
+                                 .inputs = need.inputs};
         tern_machine_cost(m, &query, &c, NULL);
         *cost = (tern_cost_summary){c.fits, c.seconds, c.joules, c.peak_bytes, c.paper_joules};
     }
