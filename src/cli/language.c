@@ -127,7 +127,7 @@ static tern_status read_stops(tern_language *l)
     return TERN_OK;
 }
 
-tern_status tern_language_open(tern_language *l, tern_cli *cli)
+tern_status tern_language_load(tern_language *l, tern_cli *cli, int guess)
 {
     *l = (tern_language){.cli = cli, .resident_before = tern_resident_bytes()};
     tern_llm_options o = {.context = tern_cli_whole(cli, "context"),
@@ -136,12 +136,17 @@ tern_status tern_language_open(tern_language *l, tern_cli *cli)
                           .cache = strcmp(tern_cli_text(cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
                           .pool = cli->pool};
     double begun = tern_now();
-    TERN_TRY(read_stops(l));
     TERN_TRY(tern_model_find(l->path, cli->arguments[0]));
-    TERN_TRY(tern_speaker_open(&l->speaker, l->path, &o, tern_cli_whole(cli, "lookup")));
+    TERN_TRY(tern_speaker_open(&l->speaker, l->path, &o, guess));
     l->load_seconds = tern_now() - begun;
+    return read_template(l);
+}
+
+tern_status tern_language_open(tern_language *l, tern_cli *cli)
+{
+    TERN_TRY(tern_language_load(l, cli, tern_cli_whole(cli, "lookup")));
+    TERN_TRY(read_stops(l));
     TERN_TRY(read_sampling(l));
-    TERN_TRY(read_template(l));
     return read_grammar(l);
 }
 

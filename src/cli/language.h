@@ -88,6 +88,8 @@ typedef struct tern_language {
     double resident_before; /* bytes of the process before loading */
 } tern_language;
 
+/* The model by TERN_MODEL_OPTIONS and its template by --template alone, with so many guesses at once. */
+tern_status tern_language_load(tern_language *language, tern_cli *cli, int guess);
 /* By the options above; close also after a failure. */
 tern_status tern_language_open(tern_language *language, tern_cli *cli);
 void tern_language_close(tern_language *language);

@@ -1,0 +1,44 @@
+/* ask: what a client asks for, read from the JSON of its request.  Every field is one line of a table; a field that is not there
+ * is refused by name. */
+#ifndef TERN_SERVE_ASK_H
+#define TERN_SERVE_ASK_H
+
+#include "llm/conversation.h"
+#include "llm/sampler.h"
+
+typedef enum tern_ask_kind { /* bits: a field says which of them have it */
+                             TERN_ASK_CHAT = 1,
+                             TERN_ASK_TEXT = 2,
+} tern_ask_kind;
+
+#define TERN_MOST_ASKED_STOPS 16
+
+/* A prompt: a text, or tokens. */
+typedef struct tern_ask_prompt {
+    const char *text;
+    size_t size;
+    const int32_t *ids; /* NULL: the text */
+    int count;
+} tern_ask_prompt;
+
+/* Zero-initialise; release with tern_asked_free, also after a failure. */
+typedef struct tern_asked {
+    tern_arena arena;
+    const char *model; /* NULL: not said */
+    tern_conversation talk;
+    tern_ask_prompt *prompts; /* of completions */
+    int prompt_count;
+    int most;    /* tokens at most; -1: as many as there is room for */
+    int choices; /* answers to each prompt */
+    tern_sampling sampling;
+    const char *stops[TERN_MOST_ASKED_STOPS];
+    int stop_count;
+    bool stream;
+    const char *field; /* where reading failed: the field, or NULL */
+} tern_asked;
+
+/* TERN_USAGE says what is wrong with which field. */
+tern_status tern_ask_read(tern_asked *asked, tern_ask_kind kind, const char *body, size_t size);
+void tern_asked_free(tern_asked *asked);
+
+#endif

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""tern serve as clients see it: answers, streams, errors in words, hostile requests, clients that leave, an end that finishes."""
+import http.client, json, os, pathlib, signal, socket, subprocess, sys, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+CHAT = HERE / "golden/decoder/chat.gguf"
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+passed = failed = 0
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED {what}: {detail}")
+
+
+class Server:
+    """A server at a free port; its standard output is one JSON document."""
+
+    def __init__(self, *args, model=CHAT):
+        self.process = subprocess.Popen([TERN, "serve", str(model), "--port", "0", "--json", *args], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ, TERN_THREADS="2"))
+        text = ""
+        while not text.endswith("}\n"):
+            line = self.process.stdout.readline()
+            if not line:
+                sys.exit(f"FAILED tern serve does not start: {self.process.stderr.read()}\n0 passed, 1 failed")
+            text += line
+        self.said = json.loads(text)
+        self.port = self.said["port"]
+
+    def connect(self, timeout=60):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(self, path, body=None, method=None, headers={}):
+        """(status, document or text)"""
+        c = self.connect()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        c.request(method or ("GET" if body is None else "POST"), path, data, {"Content-Type": "application/json", **headers})
+        r = c.getresponse()
+        text = r.read()
+        c.close()
+        if r.headers.get("Content-Type") == "application/json" and text:
+            return r.status, json.loads(text)
+        return r.status, text.decode()
+
+    def events(self, path, body):
+        """The documents of a stream, which ends with [DONE]."""
+        c = self.connect()
+        c.request("POST", path, json.dumps({**body, "stream": True}))
+        r = c.getresponse()
+        parts = r.read().decode().split("\n\n")
+        c.close()
+        check("a stream is one of events, and ends", r.status == 200 and r.headers["Content-Type"] == "text/event-stream"
+              and parts[-2:] == ["data: [DONE]", ""] and all(p.startswith("data: ") for p in parts[:-1]), parts[-3:])
+        return [json.loads(p[6:]) for p in parts[:-2]]
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        status = self.process.wait(60)
+        rest = self.process.stderr.read()
+        check("the server ends by a signal", status == 0, f"{status}: {rest}")
+
+
+def chat(text, **more):
+    return {"messages": [{"role": "user", "content": text}], "temperature": 0, **more}
+
+
+def offline(prompt, count, *more):
+    """What tern run says to it."""
+    r = subprocess.run([TERN, "run", str(CHAT), "-p", prompt, "-n", str(count), "-t", "0", "--json", "-q", *more], capture_output=True,
+                       text=True, check=True)
+    return json.loads(r.stdout)
+
+
+def answers(s):
+    status, models = s.ask("/v1/models")
+    check("models", status == 200 and [m["id"] for m in models["data"]] == ["chat"] and s.said["model"] == "chat", models)
+    check("one model", s.ask("/v1/models/chat")[1]["object"] == "model")
+    check("no such model", s.ask("/v1/models/other")[0] == 404)
+    check("health", s.ask("/health") == (200, {"status": "ok"}))
+    for text in "hello", "abcabc", "one two one two":
+        status, a = s.ask("/v1/chat/completions", chat(text, max_tokens=20, model="chat"))
+        expected = offline(text, 20)
+        check(f"the answer to {text} is that of tern run", status == 200 and a["choices"][0]["message"]["content"] == expected["text"],
+              (a, expected["text"]))
+        check("usage", a["usage"]["prompt_tokens"] == expected["prompt_tokens"]
+              and a["usage"]["completion_tokens"] == len(expected["tokens"])
+              and a["usage"]["total_tokens"] == a["usage"]["prompt_tokens"] + a["usage"]["completion_tokens"], a["usage"])
+        reason = "stop" if expected["finish"] == "end" else "length"
+        check("finish_reason", a["choices"][0]["finish_reason"] == reason and a["object"] == "chat.completion", a)
+        events = s.events("/v1/chat/completions", chat(text, max_tokens=20))
+        check("the stream says the same", "".join(e["choices"][0]["delta"].get("content", "") for e in events) == expected["text"], events)
+        check("its events", events[0]["choices"][0]["delta"]["role"] == "assistant" and events[-1]["choices"][0]["finish_reason"] == reason
+              and all(e["id"] == events[0]["id"] and e["object"] == "chat.completion.chunk" for e in events), events)
+    status, a = s.ask("/v1/completions", {"prompt": ["ab", "one"], "n": 2, "max_tokens": 5, "temperature": 0})
+    raw = [offline(p, 5, "--raw")["text"] for p in ("ab", "one")]
+    check("two prompts, two answers each", [c["text"] for c in a["choices"]] == [raw[0], raw[0], raw[1], raw[1]]
+          and [c["index"] for c in a["choices"]] == [0, 1, 2, 3] and a["object"] == "text_completion", a)
+    status, b = s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 5, "temperature": 0, "stop": [raw[0][1:3], "never"]})
+    check("a stop text ends it and is no part of it", b["choices"][0]["text"] == raw[0][:raw[0].index(raw[0][1:3])]
+          and b["choices"][0]["finish_reason"] == "stop", (b, raw))
+    drawn = [s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 12, "temperature": 1.5, "seed": seed})[1]["choices"][0]["text"]
+             for seed in (1, 1, 2)]
+    check("a seed repeats", drawn[0] == drawn[1] != drawn[2], drawn)
+
+
+def errors(s):
+    def bad(status, words, body, path="/v1/chat/completions", field=None, **how):
+        found, document = s.ask(path, body, **how)
+        error = document.get("error", {}) if isinstance(document, dict) else {}
+        check(f"{path} {str(body)[:80]}", found == status and words in error.get("message", "") and error.get("param") == field,
+              (found, document))
+
+    talk = {"messages": [{"role": "user", "content": "hi"}]}
+    bad(404, "nothing at this path", None, "/v2/none")
+    bad(405, "another method", None, "/v1/chat/completions")
+    bad(400, "no JSON", b"{\"messages\": [")
+    bad(400, "no JSON", b"")
+    bad(400, "no JSON", b"{\"n\": 1, \"n\": 2}")
+    bad(400, "no JSON", b"{} {}")
+    bad(400, "no JSON", b"\xff\xfe{}")
+    bad(400, "no JSON", b"[" * 100000)
+    bad(400, "expected an object", b"[]")
+    bad(400, "no \"messages\"", {}, field="messages")
+    bad(400, "is a text, expected a list", {"messages": "hi"}, field="messages")
+    bad(400, "\"role\"", {"messages": [{"role": "boss", "content": "x"}]}, field="messages")
+    bad(400, "no {\"type\": \"text\"", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, field="messages")
+    bad(400, "did you mean \"temperature\"", {**talk, "temprature": 1})
+    bad(400, "expected 0 to 1", {**talk, "top_p": 1.5}, field="top_p")
+    bad(400, "expected a number", {**talk, "temperature": "hot"}, field="temperature")
+    bad(400, "expected a whole number", {**talk, "n": 1.5}, field="n")
+    bad(400, "empty text", {**talk, "stop": [""]}, field="stop")
+    bad(400, "only \"chat\"", {**talk, "model": "gpt-4"}, field="model")
+    bad(400, "no room in the context", {"prompt": "ab" * 3000}, "/v1/completions", field="prompt")
+    bad(400, "no token", {"prompt": [1, "x"]}, "/v1/completions", field="prompt")
+    bad(400, "expected 0 to 47", {"prompt": [1, 48]}, "/v1/completions", field="prompt")
+    bad(413, "longer than", b"{\"prompt\": \"" + b"a" * (5 << 20) + b"\"}", "/v1/completions")
+
+
+def hostile(s):
+    """Requests that are none, clients that leave or dawdle: the server lives."""
+    raw = [b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"POST /v1/completions HTTP/1.1\r\n"
+           b"Host: x\r\nContent-Length: 18446744073709551616\r\n\r\n", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+           b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100000 + b"\r\n\r\n",
+           b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"]
+    for bytes_ in raw:
+        with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:
+            try:
+                c.sendall(bytes_)
+                c.shutdown(socket.SHUT_WR)
+                answer = c.recv(64)
+            except OSError:
+                answer = b""
+        check(f"{bytes_[:30]} is refused", answer == b"" or answer[9:10] in (b"4", b"5"), answer)
+    for _ in range(5):  # gone in mid-stream
+        c = s.connect()
+        c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "max_tokens": 1000, "stream": True}))
+        c.getresponse().read(50)
+        c.close()
+    for _ in range(5):  # gone before the body is there
+        with socket.create_connection(("127.0.0.1", s.port)) as c:
+            c.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    opened = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(200)]  # and left
+    check("it lives", s.ask("/v1/chat/completions", chat("hello", max_tokens=3))[0] == 200)
+    for c in opened:
+        c.close()
+    check("and says so", s.ask("/health")[0] == 200)
+
+
+def finishes(number):
+    """A signal while an answer is under way: it is answered whole, new ones are not taken."""
+    s = Server()
+    c = s.connect()
+    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "max_tokens": 1500, "temperature": 0, "stream": True}))
+    r = c.getresponse()
+    first = r.read(20)
+    s.process.send_signal(number)
+    rest = first + r.read()
+    check("what runs is finished", rest.endswith(b"data: [DONE]\n\n"), rest[-200:])
+    check("then the server ends", s.process.wait(60) == 0)
+
+
+def wrong_use():
+    def bad(words, *args):
+        r = subprocess.run([TERN, "serve", *args], capture_output=True, text=True, timeout=60)
+        check(f"tern serve {args}", r.returncode in (1, 2) and words in r.stderr and not r.stdout, (r.returncode, r.stderr))
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bad("cannot listen at 127.0.0.1, port", str(CHAT), "--port", str(taken.getsockname()[1]))
+    bad("cannot listen at no.such.host.invalid", str(CHAT), "--host", "no.such.host.invalid")
+    bad("unknown model", "no-such-model")
+
+
+def main():
+    probe = subprocess.run([TERN, "serve", str(CHAT), "--host", "no.such.host.invalid"], capture_output=True, text=True)
+    if "without libmicrohttpd" in probe.stderr:
+        print("skipped: libmicrohttpd\n0 passed, 0 failed")
+        return
+    s = Server()
+    answers(s)
+    errors(s)
+    hostile(s)
+    s.end()
+    finishes(signal.SIGTERM)
+    finishes(signal.SIGINT)
+    wrong_use()
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+main()
