@@ -34,6 +34,12 @@ install(FILES ${CMAKE_BINARY_DIR}/TernConfigVersion.cmake DESTINATION ${TERN_PAC
 
 # tern.pc finds itself by ${pcfiledir}, so that an installation can be moved.
 file(RELATIVE_PATH TERN_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-list(JOIN TERN_ON " " TERN_REQUIRES)
+# Of libmicrohttpd only the library itself: what it needs for TLS, which is not used, has no static libraries in Debian.
+set(TERN_REQUIRED ${TERN_ON})
+if(libmicrohttpd IN_LIST TERN_REQUIRED)
+  list(REMOVE_ITEM TERN_REQUIRED libmicrohttpd)
+  set(TERN_LIBRARIES_PRIVATE -lmicrohttpd)
+endif()
+list(JOIN TERN_REQUIRED " " TERN_REQUIRES)
 configure_file(cmake/tern.pc.in tern.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/tern.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """tern serve as clients see it: answers, streams, errors in words, hostile requests, clients that leave, an end that finishes."""
-import http.client, json, os, pathlib, signal, socket, subprocess, sys, time
+import base64, http.client, json, os, pathlib, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 CHAT = HERE / "golden/decoder/chat.gguf"
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+LONG = {"max_tokens": 3900, "logit_bias": {"2": -100}, "n": 16}  # goes on for a while: token 2 ends texts
+WORDS = {"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+                   "vocab": {w: i for i, w in enumerate(["[UNK]", "a", "b", "##b", "c"])}}, "pre_tokenizer": {"type": "Whitespace"}}
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-serve-"))
 passed = failed = 0
 
 
@@ -20,9 +24,9 @@ def check(what, good, detail=""):
 class Server:
     """A server at a free port; its standard output is one JSON document."""
 
-    def __init__(self, *args, model=CHAT):
+    def __init__(self, *args, model=CHAT, **env):
         self.process = subprocess.Popen([TERN, "serve", str(model), "--port", "0", "--json", *args], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ, TERN_THREADS="2"))
+                                        stderr=subprocess.PIPE, text=True, env=dict(os.environ, TERN_THREADS="2", **env))
         text = ""
         while not text.endswith("}\n"):
             line = self.process.stdout.readline()
@@ -57,6 +61,13 @@ class Server:
         check("a stream is one of events, and ends", r.status == 200 and r.headers["Content-Type"] == "text/event-stream"
               and parts[-2:] == ["data: [DONE]", ""] and all(p.startswith("data: ") for p in parts[:-1]), parts[-3:])
         return [json.loads(p[6:]) for p in parts[:-2]]
+
+    def metrics(self):
+        """{name with labels: value}"""
+        lines = self.ask("/metrics")[1].splitlines()
+        check("metrics are an exposition", all(re.fullmatch(r"# (HELP|TYPE) \w+ .+|\w+(\{[^}]*\})? [-+.e\d]+", l) for l in lines),
+              [l for l in lines if l[0] != "#"])
+        return {l.rsplit(" ", 1)[0]: float(l.rsplit(" ", 1)[1]) for l in lines if l[0] != "#"}
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -108,6 +119,69 @@ def answers(s):
     check("a seed repeats", drawn[0] == drawn[1] != drawn[2], drawn)
 
 
+def details(s):
+    """Probabilities, formats, usage, samplers."""
+    expected = offline("ab", 6, "--raw", "--logprobs", "2")["log_probabilities"]
+    a = s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 6, "temperature": 0, "logprobs": 2})[1]["choices"][0]["logprobs"]
+    check("log-probabilities of a completion", len(a["tokens"]) == 6 == len(a["text_offset"]) and all(
+        abs(x - e["log_probability"]) < 1e-4 and len(top) == 2 for x, e, top in zip(a["token_logprobs"], expected, a["top_logprobs"])), a)
+    b = s.ask("/v1/chat/completions", chat("ab", max_tokens=6, logprobs=True, top_logprobs=3))[1]["choices"][0]
+    content = b["logprobs"]["content"]
+    check("log-probabilities of a chat", "".join(t["token"] for t in content) == b["message"]["content"]
+          and all(len(t["top_logprobs"]) == 3 and t["top_logprobs"][0]["logprob"] == t["logprob"]
+                  and bytes(t["bytes"]).decode() == t["token"] for t in content), b)
+    events = s.events("/v1/chat/completions", chat("ab", max_tokens=6, logprobs=True, stream_options={"include_usage": True}))
+    told = [t["token"] for e in events[:-1] for t in (e["choices"][0]["logprobs"] or {"content": []})["content"]]
+    check("a stream tells each token once", "".join(told) == b["message"]["content"], told)
+    check("usage in the last event", events[-1]["choices"] == [] and events[-1]["usage"]["completion_tokens"] == 6, events[-1])
+    schema = {"type": "object", "properties": {"a": {"enum": ["b", "c"]}}, "required": ["a"], "additionalProperties": False}
+    kind = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    status, a = s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 60, "grammar": "root ::= \"yes\" | \"no\""})
+    check("a grammar holds", status == 200 and a["choices"][0]["text"] in ("yes", "no"), a)
+    status, a = s.ask("/v1/chat/completions", chat("ab", max_tokens=60, response_format={"type": "json_object"}))
+    check("a JSON object, of the tokens that the model has", status == 200 and json.loads(a["choices"][0]["message"]["content"]) == {}, a)
+    check("a schema needs tokens that the model has", s.ask("/v1/completions", {"prompt": "ab", "response_format": kind})[0] in (400, 500))
+    a = s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 8, "logit_bias": {"4": 100}})[1]
+    check("logit_bias", a["choices"][0]["text"] == "a" * 8, a)
+    a = s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 8, "top_k": 1, "min_p": 0.1, "typical_p": 0.9, "mirostat": 0})[1]
+    check("other samplers", a["choices"][0]["text"] == offline("ab", 8, "--raw")["text"], a)
+
+
+def meters(s):
+    """Stages of requests follow one another: their sum is the time that requests took."""
+    m = s.metrics()
+    stages = sum(v for k, v in m.items() if k.startswith("tern_stage_seconds_total"))
+    count = m["tern_request_seconds_count"]
+    check("stages sum to requests", abs(stages - m["tern_request_seconds_sum"]) < 0.02 * stages + 0.002 * count, m)
+    check("requests by path", m['tern_requests_total{path="/v1/models",status="200"}'] >= 1 and count >= 10, m)
+    check("tokens", m['tern_tokens_total{kind="made"}'] > 50 and m['tern_tokens_total{kind="prompt"}'] > 20, m)
+    check("nothing waits", m["tern_requests_waiting"] == 0 == m["tern_requests_running"], m)
+    check("histograms", m["tern_first_token_seconds_count"] == m['tern_first_token_seconds_bucket{le="+Inf"}'] > 0, m)
+
+
+def embeddings():
+    bert = work / "bert"
+    shutil.copytree(HERE / "golden/language/bert", bert)
+    (bert / "tokenizer.json").write_text(json.dumps(WORDS))
+    vectors = {}
+    for model, more, name in (bert, [], "bert"), (CHAT, ["--embeddings", str(bert)], "bert"):
+        s = Server(*more, model=model)
+        status, a = s.ask("/v1/embeddings", {"input": ["a b ab", "c"], "model": name})
+        check("embeddings", status == 200 and [d["index"] for d in a["data"]] == [0, 1] and a["usage"]["prompt_tokens"] == 5, a)
+        vectors[model] = a["data"][0]["embedding"]
+        b = s.ask("/v1/embeddings", {"input": "a b ab", "encoding_format": "base64"})[1]["data"][0]["embedding"]
+        check("as base64", max(abs(x - y) for x, y in zip(struct.unpack("<16f", base64.b64decode(b)), vectors[model])) < 1e-6, b)
+        check("from tokens", s.ask("/v1/embeddings", {"input": [4]})[1]["data"][0]["embedding"] == a["data"][1]["embedding"])
+        check("too long", s.ask("/v1/embeddings", {"input": "a " * 65})[1]["error"]["code"] == "context_length_exceeded")
+        status, d = s.ask("/v1/completions", {"prompt": "a"})
+        check("text from it", status == (200 if more else 404), d)
+        check("models", len(s.ask("/v1/models")[1]["data"]) == (2 if more else 1))
+        s.end()
+    r = subprocess.run([TERN, "show", str(bert), "--embed", "a b ab", "--json"], capture_output=True, text=True)
+    shown = json.loads(r.stdout)["embedding"]
+    check("embeddings are those of tern show", all(max(abs(x - y) for x, y in zip(v, shown)) < 1e-6 for v in vectors.values()), shown)
+
+
 def errors(s):
     def bad(status, words, body, path="/v1/chat/completions", field=None, **how):
         found, document = s.ask(path, body, **how)
@@ -125,7 +199,7 @@ def errors(s):
     bad(400, "no JSON", b"\xff\xfe{}")
     bad(400, "no JSON", b"[" * 100000)
     bad(400, "expected an object", b"[]")
-    bad(400, "no \"messages\"", {}, field="messages")
+    bad(400, "\"messages\" is missing", {}, field="messages")
     bad(400, "is a text, expected a list", {"messages": "hi"}, field="messages")
     bad(400, "\"role\"", {"messages": [{"role": "boss", "content": "x"}]}, field="messages")
     bad(400, "no {\"type\": \"text\"", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, field="messages")
@@ -134,8 +208,15 @@ def errors(s):
     bad(400, "expected a number", {**talk, "temperature": "hot"}, field="temperature")
     bad(400, "expected a whole number", {**talk, "n": 1.5}, field="n")
     bad(400, "empty text", {**talk, "stop": [""]}, field="stop")
-    bad(400, "only \"chat\"", {**talk, "model": "gpt-4"}, field="model")
-    bad(400, "no room in the context", {"prompt": "ab" * 3000}, "/v1/completions", field="prompt")
+    bad(400, "needs \"logprobs\"", {**talk, "top_logprobs": 2}, field="top_logprobs")
+    bad(400, "not supported", {**talk, "tools": [{}]}, field="tools")
+    bad(400, "no token", {**talk, "logit_bias": {"x": 1}}, field="logit_bias")
+    bad(400, "JSON schema", {**talk, "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}},
+        field="response_format")
+    bad(400, "line 1", {**talk, "grammar": "root ::= ("}, field="response_format")
+    bad(404, "there is no model that makes embeddings", {"input": "x"}, "/v1/embeddings", field="model")
+    bad(404, "only \"chat\"", {**talk, "model": "gpt-4"}, field="model")
+    bad(400, "more than the context", {"prompt": "ab" * 3000}, "/v1/completions", field="prompt")
     bad(400, "no token", {"prompt": [1, "x"]}, "/v1/completions", field="prompt")
     bad(400, "expected 0 to 47", {"prompt": [1, 48]}, "/v1/completions", field="prompt")
     bad(413, "longer than", b"{\"prompt\": \"" + b"a" * (5 << 20) + b"\"}", "/v1/completions")
@@ -158,9 +239,12 @@ def hostile(s):
         check(f"{bytes_[:30]} is refused", answer == b"" or answer[9:10] in (b"4", b"5"), answer)
     for _ in range(5):  # gone in mid-stream
         c = s.connect()
-        c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "max_tokens": 1000, "stream": True}))
+        c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "stream": True, **LONG}))
         c.getresponse().read(50)
         c.close()
+    c = s.connect()  # gone before the answer
+    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", **LONG}))
+    c.close()
     for _ in range(5):  # gone before the body is there
         with socket.create_connection(("127.0.0.1", s.port)) as c:
             c.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
@@ -169,13 +253,63 @@ def hostile(s):
     for c in opened:
         c.close()
     check("and says so", s.ask("/health")[0] == 200)
+    end = time.time() + 30
+    while time.time() < end and s.metrics()["tern_requests_running"]:
+        time.sleep(0.05)
+    m = s.metrics()
+    check("those who left are counted, and not worked for", m["tern_clients_left_total"] >= 6 and m["tern_requests_running"] == 0, m)
+
+
+def limits():
+    s = Server("--requests", "2", "--patience", "1", "--arrival", "1", "--body", "2k", "--connections", "20", "--context", "4000")
+    check("bodies", s.ask("/v1/completions", b" " * 3000)[0] == 413)
+    many = []
+    for _ in range(4):
+        c = s.connect()
+        c.request("POST", "/v1/completions", json.dumps({"prompt": ["ab"] * 16, **LONG}))
+        many.append(c)
+        time.sleep(0.05)
+    found = [c.getresponse() for c in many]
+    documents = [json.loads(r.read()) for r in found]
+    check("two wait or run, the others are sent away, those that take too long are cut short",
+          [r.status for r in found] == [504, 504, 429, 429] and found[2].headers["Retry-After"]
+          and "longer than the 1 s" in documents[0]["error"]["message"], documents)
+    begun = time.time()
+    with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:  # a byte now and then
+        c.sendall(b"POST /v1/completions HTTP/1.1\r\n")
+        try:
+            for i in range(100):
+                c.sendall(b"X-%d: y\r\n" % i)
+                time.sleep(0.1)
+        except OSError:
+            pass
+    check("a slow client is not waited for", time.time() - begun < 8, time.time() - begun)
+    s.end()
+
+
+def keys():
+    (work / "keys").write_text("first\n\nsecond\n")
+    for s, good in (Server("--keys", str(work / "keys")), ["first", "second"]), (Server(TERN_API_KEY="own"), ["own"]):
+        for key in good:
+            check("a key lets in", s.ask("/v1/models", headers={"Authorization": f"Bearer {key}"})[0] == 200)
+        for head in {}, {"Authorization": "Bearer firs"}, {"Authorization": "Bearer first2"}, {"Authorization": "first"}:
+            status, d = s.ask("/v1/completions", {"prompt": "a"}, headers=head)
+            check(f"{head} does not", status == 401 and d["error"]["type"] == "authentication_error", d)
+        check("health is open", s.ask("/health")[0] == 200)
+        check("metrics are not", s.ask("/metrics")[0] == 401)
+        s.end()
+    s = Server()
+    for origin, status in (f"http://127.0.0.1:{s.port}", 200), ("http://evil.example", 403), ("null", 403):
+        found = s.ask("/v1/completions", {"prompt": "a", "max_tokens": 1}, headers={"Origin": origin})
+        check(f"a page of {origin}", found[0] == status, found)
+    s.end()
 
 
 def finishes(number):
     """A signal while an answer is under way: it is answered whole, new ones are not taken."""
-    s = Server()
+    s = Server("--context", "4000")
     c = s.connect()
-    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "max_tokens": 1500, "temperature": 0, "stream": True}))
+    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "temperature": 0, "stream": True, **LONG, "n": 4}))
     r = c.getresponse()
     first = r.read(20)
     s.process.send_signal(number)
@@ -204,12 +338,20 @@ def main():
         return
     s = Server()
     answers(s)
+    details(s)
+    meters(s)
     errors(s)
+    s.end()
+    s = Server("--context", "4000")
     hostile(s)
     s.end()
+    limits()
+    keys()
+    embeddings()
     finishes(signal.SIGTERM)
     finishes(signal.SIGINT)
     wrong_use()
+    shutil.rmtree(work)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

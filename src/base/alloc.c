@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define ALIGNMENT 64
 #define HUGE_FROM ((size_t)4 << 20) /* blocks of this size ask for huge pages */
@@ -108,4 +109,13 @@ size_t tern_allocated_peak(void)
 void tern_allocated_reset(void)
 {
     atomic_store(&held_peak, atomic_load(&held));
+}
+
+double tern_resident_bytes(void)
+{
+    long whole, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%ld %ld", &whole, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }

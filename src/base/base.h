@@ -76,6 +76,8 @@ size_t tern_allocated(void);
 size_t tern_allocated_peak(void);
 void tern_allocated_reset(void);
 
+double tern_resident_bytes(void); /* of this process in main memory; 0: unknown */
+
 /* An arena hands out memory that is released all at once.  Zero-initialise it: tern_arena a = {0}. */
 typedef struct tern_arena {
     struct tern_arena_block *head;

@@ -2,6 +2,9 @@
 #include "cli/language.h"
 #include "serve/serve.h"
 
+#include "llm/hugging_face.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 static const tern_cli_option options[] = {
@@ -10,10 +13,35 @@ static const tern_cli_option options[] = {
     {"port", 'p', TERN_WHOLE, "N", "8080", "port to listen at; 0: any that is free", "0..65535"},
     {"name", 0, TERN_TEXT, "NAME", NULL, "what clients call the model (default: what it is called here)",
      NULL},
+    {"keys", 0, TERN_TEXT, "FILE", NULL,
+     "keys that let a client in, one a line (default: the one in TERN_API_KEY, if any)", NULL},
+    {"embeddings", 0, TERN_TEXT, "MODEL", NULL, "a second model, which makes embeddings", NULL},
+    {"requests", 0, TERN_WHOLE, "N", "64", "requests that wait or run at once; more are answered 429",
+     "1..100000"},
+    {"patience", 0, TERN_NUMBER, "SECONDS", "600", "for an answer to be made; then it is cut short",
+     "0.001..1e6"},
+    {"arrival", 0, TERN_NUMBER, "SECONDS", "30", "for a request to arrive, and for silence on a connection",
+     "0.1..1e6"},
+    {"body", 0, TERN_BYTES, "BYTES", "4M", "of a request at most", NULL},
+    {"connections", 0, TERN_WHOLE, "N", "1000", "open at once", "1..100000"},
     {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},
     TERN_MODEL_OPTIONS,
     {0},
 };
+
+enum { MOST_KEYS = 256 };
+
+/* All that a server stands on. */
+typedef struct tern_serving {
+    tern_language l;
+    tern_server_options o;
+    char name[256], encoder_name[256];
+    tern_weights weights; /* of the encoder */
+    tern_transformer about;
+    tern_tokenizer *tokenizer;
+    char *key_file;
+    const char *keys[MOST_KEYS];
+} tern_serving;
 
 /* The name of a file without its folder and .gguf. */
 static void name_of(char out[256], const char *argument)
@@ -24,12 +52,100 @@ static void name_of(char out[256], const char *argument)
     if (length > 5 && strcmp(out + length - 5, ".gguf") == 0) out[length - 5] = 0;
 }
 
-static tern_status announce(const tern_cli *cli, const tern_server *server, const char *name)
+/* Keys of the file, one a line, or of the environment. */
+static tern_status read_keys(tern_serving *s, const tern_cli *cli)
 {
-    const char *host = tern_cli_text(cli, "host");
-    bool colons = strchr(host, ':') != NULL;
+    const char *path = tern_cli_text(cli, "keys"), *own = getenv("TERN_API_KEY");
+    size_t size;
+    s->o.keys = path || (own && *own) ? s->keys : NULL;
+    if (!path) {
+        if (s->o.keys) s->keys[s->o.key_count++] = own;
+        return TERN_OK;
+    }
+    TERN_TRY(tern_read_file(path, &s->key_file, &size));
+    for (char *at = s->key_file, *end; *at; at = end) {
+        size_t length = strcspn(at, "\r\n");
+        end = at + length + strspn(at + length, "\r\n");
+        at[length] = 0;
+        if (!length) continue;
+        if (s->o.key_count == MOST_KEYS)
+            return tern_fail(TERN_USAGE, "%s: more than %d keys", path, MOST_KEYS);
+        s->keys[s->o.key_count++] = at;
+    }
+    return s->o.key_count ? TERN_OK : tern_fail(TERN_USAGE, "%s: there is no key in it", path);
+}
+
+static tern_status load_encoder(tern_serving *s, const char *path)
+{
+    TERN_TRY(tern_weights_open(&s->weights, path));
+    TERN_TRY(tern_import_hugging_face(&s->weights));
+    TERN_TRY(tern_transformer_read(&s->about, &s->weights));
+    return tern_tokenizer_read(&s->tokenizer, path);
+}
+
+/* The model of --embeddings. */
+static tern_status open_encoder(tern_serving *s, const char *name)
+{
+    char path[4096];
+    TERN_TRY(tern_model_find(path, name));
+    tern_status status = load_encoder(s, path);
+    if (status != TERN_OK) return tern_in(status, "%s", path);
+    if (!s->about.architecture->encoder)
+        return tern_fail(TERN_USAGE, "%s is no encoder: embeddings come from bert", path);
+    name_of(s->encoder_name, name);
+    s->o.encoder = (tern_server_encoder){s->encoder_name, &s->about, s->tokenizer};
+    return TERN_OK;
+}
+
+static tern_status is_encoder(bool *encoder, const char *name)
+{
+    char path[4096];
+    tern_weights w = {0};
+    tern_transformer about = {0};
+    TERN_TRY(tern_model_find(path, name));
+    tern_status status = tern_weights_open(&w, path);
+    if (status == TERN_OK) status = tern_import_hugging_face(&w);
+    if (status == TERN_OK) status = tern_transformer_read(&about, &w);
+    *encoder = status == TERN_OK && about.architecture->encoder;
+    tern_weights_close(&w);
+    return tern_in(status, "%s", path);
+}
+
+static tern_status load(tern_serving *s, tern_cli *cli)
+{
+    bool encoder;
+    const char *model = cli->arguments[0], *second = tern_cli_text(cli, "embeddings");
+    double body;
+    TERN_TRY(tern_parse_bytes(tern_cli_text(cli, "body"), &body));
+    s->o = (tern_server_options){.host = tern_cli_text(cli, "host"),
+                                 .port = tern_cli_whole(cli, "port"),
+                                 .most_requests = tern_cli_whole(cli, "requests"),
+                                 .most_body = (size_t)body,
+                                 .most_connections = tern_cli_whole(cli, "connections"),
+                                 .arrival = tern_cli_number(cli, "arrival"),
+                                 .patience = tern_cli_number(cli, "patience"),
+                                 .seed = cli->seed,
+                                 .pool = cli->pool};
+    name_of(s->name, model);
+    s->o.name = tern_cli_has(cli, "name") ? tern_cli_text(cli, "name") : s->name;
+    TERN_TRY(read_keys(s, cli));
+    TERN_TRY(is_encoder(&encoder, model));
+    if (encoder && second)
+        return tern_fail(TERN_USAGE, "%s makes embeddings itself: --embeddings is for models that speak",
+                         model);
+    if (encoder || second) TERN_TRY(open_encoder(s, encoder ? model : second));
+    if (encoder) return TERN_OK;
+    TERN_TRY(tern_language_load(&s->l, cli, 0));
+    s->o.template = s->l.template;
+    return TERN_OK;
+}
+
+static tern_status announce(const tern_serving *s, const tern_cli *cli, const tern_server *server)
+{
+    const char *name = s->l.speaker ? s->o.name : s->encoder_name;
+    bool colons = strchr(s->o.host, ':') != NULL;
     tern_text url = {0};
-    tern_text_format(&url, "http://%s%s%s:%d", colons ? "[" : "", host, colons ? "]" : "",
+    tern_text_format(&url, "http://%s%s%s:%d", colons ? "[" : "", s->o.host, colons ? "]" : "",
                      tern_server_port(server));
     tern_status status = tern_text_status(&url);
     if (status == TERN_OK && cli->json)
@@ -44,20 +160,19 @@ static tern_status announce(const tern_cli *cli, const tern_server *server, cons
 
 static tern_status run_serve(tern_cli *cli)
 {
-    tern_language l = {0};
-    char name[256];
     tern_server *server = NULL;
-    name_of(name, cli->arguments[0]);
-    tern_status status = tern_language_load(&l, cli, 0);
-    tern_server_options o = {.host = tern_cli_text(cli, "host"),
-                             .port = tern_cli_whole(cli, "port"),
-                             .name = tern_cli_has(cli, "name") ? tern_cli_text(cli, "name") : name,
-                             .template = l.template};
-    if (status == TERN_OK) status = tern_server_open(&server, l.speaker, &o);
-    if (status == TERN_OK) status = announce(cli, server, o.name);
+    tern_serving *s = tern_take(sizeof *s);
+    if (!s) return tern_no_memory(sizeof *s, "a server");
+    tern_status status = load(s, cli);
+    if (status == TERN_OK) status = tern_server_open(&server, s->l.speaker, &s->o);
+    if (status == TERN_OK) status = announce(s, cli, server);
     if (status == TERN_OK) tern_server_run(server);
     tern_server_close(server);
-    tern_language_close(&l);
+    tern_language_close(&s->l);
+    tern_tokenizer_close(s->tokenizer);
+    tern_weights_close(&s->weights);
+    tern_release(s->key_file);
+    tern_release(s);
     return status;
 }
 
@@ -65,13 +180,25 @@ const tern_command tern_command_serve = {
     .name = "serve",
     .about = "a language model behind HTTP, spoken to as OpenAI's API is",
     .usage = "MODEL",
-    .more = "tern serve smollm2\n"
-            "curl http://127.0.0.1:8080/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", "
-            "\"content\": \"Hello\"}]}'\n"
-            "\n"
-            "Paths: /v1/chat/completions, /v1/completions, /v1/models, /health.  One request is answered "
-            "after the\n"
-            "other.  SIGINT and SIGTERM end the server when the requests that it has are answered.",
+    .more =
+        "tern serve smollm2\n"
+        "tern serve smollm2 --embeddings minilm.gguf --host 0.0.0.0 --keys keys.txt\n"
+        "curl http://127.0.0.1:8080/v1/chat/completions \\\n"
+        "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
+        "\n"
+        "Paths: POST /v1/chat/completions, /v1/completions (both with \"stream\" too), /v1/embeddings;\n"
+        "GET /v1/models, /health, /metrics (for Prometheus: where the time of requests goes).\n"
+        "Beside the fields of OpenAI's API a request may have top_k, min_p, typical_p, repeat_penalty,\n"
+        "penalty_last, dry_multiplier, dry_base, dry_allowed, mirostat, mirostat_tau, mirostat_eta and "
+        "grammar\n"
+        "(GBNF); a JSON schema is a response_format.  A field that is not known is refused.\n"
+        "\n"
+        "One request is answered after the other.  A client that leaves, or closes its end for writing, is "
+        "not\n"
+        "answered any more.  SIGINT and SIGTERM end the server when the requests that it has are answered.\n"
+        "With a key, all but /health wants the header \"Authorization: Bearer KEY\"; without, pages of "
+        "other\n"
+        "origins that a browser shows are refused.",
     .options = options,
     .least = 1,
     .most = 1,

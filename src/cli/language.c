@@ -1,12 +1,10 @@
 /* A language model as the command line asks for it. */
-#define _DEFAULT_SOURCE
 #include "cli/language.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
@@ -178,15 +176,6 @@ tern_status tern_say_text(void *context, const char *text, size_t size)
     (void)context;
     if (fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0) return TERN_OK;
     return tern_fail(TERN_FAILED, "cannot write to standard output: %s", strerror(errno));
-}
-
-double tern_resident_bytes(void)
-{
-    long whole, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%ld %ld", &whole, &resident) != 2) resident = 0;
-    if (f) fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }
 
 static double rate(int count, double seconds)

@@ -104,7 +104,4 @@ json_t *tern_reply_json(const tern_language *language, const tern_reply *reply);
 /* Text to standard output at once; fails when it can't be written. */
 tern_status tern_say_text(void *context, const char *text, size_t size);
 
-/* Bytes of this process in main memory; 0: unknown. */
-double tern_resident_bytes(void);
-
 #endif

@@ -330,12 +330,16 @@ static tern_status say(tern_saying *a)
         const float *logits = s->logits + (size_t)s->row * (size_t)vocabulary;
         r->finish = TERN_FINISH_INTERRUPTED;
         if (tern_interrupted()) return TERN_OK;
+        double begun = tern_now();
         TERN_TRY(pick(a, logits, &id));
+        r->sampler_seconds += tern_now() - begun;
         r->finish = TERN_FINISH_END;
         if (ends(a, id)) return TERN_OK;
         TERN_TRY(record(a, logits, id));
+        begun = tern_now();
         TERN_TRY(tern_decode(s->tokenizer, &a->decoder, id, &r->text));
         TERN_TRY(show(a, false));
+        r->text_seconds += tern_now() - begun;
         r->finish = TERN_FINISH_STOP;
         if (a->stopped) return TERN_OK;
         r->finish = TERN_FINISH_LENGTH;

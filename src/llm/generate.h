@@ -58,9 +58,10 @@ typedef struct tern_reply {
     double *seconds;                 /* [tokens.count]: when each was there, from the beginning */
     int recorded;                    /* room in the three */
     tern_finish finish;
-    int prompt, reused;                  /* tokens of the prompt, and of them those that the cache held */
-    int guessed, right;                  /* tokens that were looked up, and of them those that came */
-    double prompt_seconds, made_seconds; /* until the first logits; from there */
+    int prompt, reused;                   /* tokens of the prompt, and of them those that the cache held */
+    int guessed, right;                   /* tokens that were looked up, and of them those that came */
+    double prompt_seconds, made_seconds;  /* until the first logits; from there */
+    double sampler_seconds, text_seconds; /* of the latter: picking tokens; making text of them */
 } tern_reply;
 void tern_reply_free(tern_reply *reply);
 

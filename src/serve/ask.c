@@ -1,11 +1,17 @@
 /* Requests as their JSON says them. */
 #include "serve/ask.h"
 
+#include "llm/grammar.h"
+
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef TERN_HAVE_JANSSON
 #include <jansson.h>
+
+enum { MOST_PROMPTS = 64, MOST_INPUTS = 2048, MOST_BIASES = 1024 };
 
 typedef tern_status tern_ask_reader(tern_asked *asked, const json_t *value);
 
@@ -14,8 +20,9 @@ typedef enum tern_field_kind {
     FIELD_WHOLE,
     FIELD_TRUTH,
     FIELD_TEXT,
-    FIELD_READ,  /* by a function of its own */
-    FIELD_PASSED /* has no meaning here, and changes no answer */
+    FIELD_READ,   /* by a function of its own */
+    FIELD_PASSED, /* has no meaning here, and changes no answer */
+    FIELD_ABSENT  /* would change the answer, and cannot be had: only what says "not wanted" goes through */
 } tern_field_kind;
 
 /* One field of requests. */
@@ -120,7 +127,7 @@ static tern_status add_prompt(tern_asked *a, const json_t *value)
         for (size_t i = 0; i < json_array_size(value); i++) {
             const json_t *id = json_array_get(value, i);
             if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-                return tern_fail(TERN_USAGE, "\"prompt\" has an element that is no token");
+                return tern_fail(TERN_USAGE, "\"%s\" has an element that is no token", a->field);
             ids[p->count++] = (int32_t)json_integer_value(id);
         }
         p->ids = ids;
@@ -133,18 +140,20 @@ static tern_status add_prompt(tern_asked *a, const json_t *value)
 static tern_status read_prompt(tern_asked *a, const json_t *value)
 {
     if (!json_is_string(value) && !json_is_array(value))
-        return wrong("prompt", "a text, tokens, or a list of either", value);
+        return wrong(a->field, "a text, tokens, or a list of either", value);
     const json_t *first = json_array_get(value, 0);
     bool list = json_is_string(first) || json_is_array(first);
     size_t count = list ? json_array_size(value) : 1;
-    if (count > 64) return tern_fail(TERN_USAGE, "\"prompt\" has %zu prompts, expected at most 64", count);
+    size_t most = strcmp(a->field, "input") == 0 ? MOST_INPUTS : MOST_PROMPTS;
+    if (count > most)
+        return tern_fail(TERN_USAGE, "\"%s\" has %zu texts, expected at most %zu", a->field, count, most);
     a->prompts = tern_arena_take(&a->arena, count * sizeof *a->prompts);
     if (!a->prompts) return tern_no_memory(count * sizeof *a->prompts, "a request");
     if (!list) return add_prompt(a, value);
     for (size_t i = 0; i < count; i++) {
         const json_t *one = json_array_get(value, i);
         if (!json_is_string(one) && !json_is_array(one))
-            return wrong("prompt", "a text, tokens, or a list of either", one);
+            return wrong(a->field, "a text, tokens, or a list of either", one);
         TERN_TRY(add_prompt(a, one));
     }
     return TERN_OK;
@@ -154,20 +163,114 @@ static tern_status read_seed(tern_asked *a, const json_t *value)
 {
     if (!json_is_integer(value)) return wrong("seed", "a whole number", value);
     a->sampling.seed = (uint64_t)json_integer_value(value);
+    a->seeded = true;
     return TERN_OK;
+}
+
+static tern_status read_stream_options(tern_asked *a, const json_t *value)
+{
+    const json_t *usage = json_object_get(value, "include_usage");
+    if (!json_is_object(value)) return wrong("stream_options", "an object", value);
+    if (usage && !json_is_boolean(usage)) return wrong("include_usage", "true or false", usage);
+    a->stream_usage = json_is_true(usage);
+    return TERN_OK;
+}
+
+/* Of chats whether, of completions how many. */
+static tern_status read_logprobs(tern_asked *a, const json_t *value)
+{
+    if (json_is_boolean(value)) {
+        a->logprobs = json_is_true(value);
+        return TERN_OK;
+    }
+    if (!json_is_integer(value)) return wrong("logprobs", "true, false or a number of tokens", value);
+    if (json_integer_value(value) < 0 || json_integer_value(value) > 20)
+        return tern_fail(TERN_USAGE, "\"logprobs\" is %lld, expected 0 to 20",
+                         (long long)json_integer_value(value));
+    a->logprobs = true;
+    a->alternatives = (int)json_integer_value(value);
+    return TERN_OK;
+}
+
+static tern_status read_logit_bias(tern_asked *a, const json_t *value)
+{
+    const char *key;
+    json_t *bias;
+    if (!json_is_object(value)) return wrong("logit_bias", "an object of tokens", value);
+    if (json_object_size(value) > MOST_BIASES)
+        return tern_fail(TERN_USAGE, "\"logit_bias\" has more than %d tokens", MOST_BIASES);
+    tern_logit_bias *all = tern_arena_take(&a->arena, (json_object_size(value) + 1) * sizeof *all);
+    if (!all) return tern_no_memory(json_object_size(value) * sizeof *all, "a request");
+    a->sampling.bias = all;
+    json_object_foreach((json_t *)(uintptr_t)value, key, bias)
+    {
+        char *end;
+        errno = 0;
+        long id = strtol(key, &end, 10);
+        if (end == key || *end || errno || id < 0 || id > INT32_MAX)
+            return tern_fail(TERN_USAGE, "\"logit_bias\" has a key \"%.32s\" that is no token", key);
+        double x = json_number_value(bias);
+        if (!json_is_number(bias) || x < -100 || x > 100)
+            return tern_fail(TERN_USAGE, "\"logit_bias\" of token %ld is no number from -100 to 100", id);
+        /* -100 is to forbid the token, as the API has it */
+        all[a->sampling.bias_count++] = (tern_logit_bias){(int32_t)id, x <= -100 ? -INFINITY : (float)x};
+    }
+    return TERN_OK;
+}
+
+/* The grammar of a JSON schema. */
+static tern_status use_schema(tern_asked *a, const char *schema)
+{
+    tern_text gbnf = {0};
+    tern_status status = tern_schema_grammar(&gbnf, schema, strlen(schema));
+    if (status == TERN_OK && !(a->grammar = tern_arena_string(&a->arena, gbnf.data)))
+        status = tern_no_memory(gbnf.size, "a request");
+    tern_text_free(&gbnf);
+    return status;
+}
+
+static tern_status read_response_format(tern_asked *a, const json_t *value)
+{
+    const char *type = json_string_value(json_object_get(value, "type"));
+    if (!json_is_object(value)) return wrong("response_format", "an object", value);
+    if (type && strcmp(type, "text") == 0) return TERN_OK;
+    if (type && strcmp(type, "json_object") == 0) return use_schema(a, "{\"type\": \"object\"}");
+    if (!type || strcmp(type, "json_schema") != 0)
+        return tern_fail(TERN_USAGE,
+                         "\"response_format\" has no \"type\" of text, json_object or json_schema");
+    const json_t *schema = json_object_get(json_object_get(value, "json_schema"), "schema");
+    char *text = json_is_object(schema) ? json_dumps(schema, JSON_COMPACT) : NULL;
+    json_free_t release;
+    if (!text)
+        return tern_fail(TERN_USAGE, "\"response_format\" has no object \"schema\" in its \"json_schema\"");
+    json_get_alloc_funcs(NULL, &release);
+    tern_status status = use_schema(a, text);
+    release(text);
+    return status;
+}
+
+static tern_status read_encoding_format(tern_asked *a, const json_t *value)
+{
+    const char *name = json_string_value(value);
+    a->base64 = name && strcmp(name, "base64") == 0;
+    if (a->base64 || (name && strcmp(name, "float") == 0)) return TERN_OK;
+    return tern_fail(TERN_USAGE, "\"encoding_format\" is neither float nor base64");
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------------------- */
 
 #define CHAT       TERN_ASK_CHAT
 #define TEXT       TERN_ASK_TEXT
+#define EMBED      TERN_ASK_EMBED
 #define SPEAK      (CHAT | TEXT)
 #define OF(member) offsetof(tern_asked, member)
 
+/* The standard's fields, then the samplers that Tern has beside. */
 static const tern_field fields[] = {
-    {"model", SPEAK, FIELD_TEXT, OF(model), 0, 0, NULL},
+    {"model", SPEAK | EMBED, FIELD_TEXT, OF(model), 0, 0, NULL},
     {"messages", CHAT, FIELD_READ, 0, 0, 0, read_messages},
     {"prompt", TEXT, FIELD_READ, 0, 0, 0, read_prompt},
+    {"input", EMBED, FIELD_READ, 0, 0, 0, read_prompt},
     {"max_tokens", SPEAK, FIELD_WHOLE, OF(most), 0, 1e6, NULL},
     {"max_completion_tokens", CHAT, FIELD_WHOLE, OF(most), 0, 1e6, NULL},
     {"n", SPEAK, FIELD_WHOLE, OF(choices), 1, 16, NULL},
@@ -175,14 +278,48 @@ static const tern_field fields[] = {
     {"top_p", SPEAK, FIELD_REAL, OF(sampling.top_p), 0, 1, NULL},
     {"frequency_penalty", SPEAK, FIELD_REAL, OF(sampling.frequency_penalty), -2, 2, NULL},
     {"presence_penalty", SPEAK, FIELD_REAL, OF(sampling.presence_penalty), -2, 2, NULL},
+    {"logit_bias", SPEAK, FIELD_READ, 0, 0, 0, read_logit_bias},
     {"seed", SPEAK, FIELD_READ, 0, 0, 0, read_seed},
     {"stop", SPEAK, FIELD_READ, 0, 0, 0, read_stop},
     {"stream", SPEAK, FIELD_TRUTH, OF(stream), 0, 0, NULL},
-    {"user", SPEAK, FIELD_PASSED, 0, 0, 0, NULL},
+    {"stream_options", SPEAK, FIELD_READ, 0, 0, 0, read_stream_options},
+    {"logprobs", SPEAK, FIELD_READ, 0, 0, 0, read_logprobs},
+    {"top_logprobs", CHAT, FIELD_WHOLE, OF(alternatives), 0, 20, NULL},
+    {"response_format", SPEAK, FIELD_READ, 0, 0, 0, read_response_format},
+    {"encoding_format", EMBED, FIELD_READ, 0, 0, 0, read_encoding_format},
+    {"user", SPEAK | EMBED, FIELD_PASSED, 0, 0, 0, NULL},
     {"metadata", SPEAK, FIELD_PASSED, 0, 0, 0, NULL},
     {"store", SPEAK, FIELD_PASSED, 0, 0, 0, NULL},
     {"service_tier", SPEAK, FIELD_PASSED, 0, 0, 0, NULL},
+    {"parallel_tool_calls", CHAT, FIELD_PASSED, 0, 0, 0, NULL},
+    {"tools", CHAT, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"tool_choice", CHAT, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"suffix", TEXT, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"echo", TEXT, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"best_of", TEXT, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"dimensions", EMBED, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"grammar", SPEAK, FIELD_TEXT, OF(grammar), 0, 0, NULL},
+    {"top_k", SPEAK, FIELD_WHOLE, OF(sampling.top_k), 0, 1e6, NULL},
+    {"min_p", SPEAK, FIELD_REAL, OF(sampling.min_p), 0, 1, NULL},
+    {"typical_p", SPEAK, FIELD_REAL, OF(sampling.typical_p), 0, 1, NULL},
+    {"repeat_penalty", SPEAK, FIELD_REAL, OF(sampling.repeat_penalty), 0.01, 100, NULL},
+    {"penalty_last", SPEAK, FIELD_WHOLE, OF(sampling.penalty_last), -1, 1e6, NULL},
+    {"dry_multiplier", SPEAK, FIELD_REAL, OF(sampling.dry_multiplier), 0, 100, NULL},
+    {"dry_base", SPEAK, FIELD_REAL, OF(sampling.dry_base), 1, 100, NULL},
+    {"dry_allowed", SPEAK, FIELD_WHOLE, OF(sampling.dry_allowed), 1, 1000, NULL},
+    {"mirostat", SPEAK, FIELD_WHOLE, OF(sampling.mirostat), 0, 2, NULL},
+    {"mirostat_tau", SPEAK, FIELD_REAL, OF(sampling.mirostat_tau), 0, 100, NULL},
+    {"mirostat_eta", SPEAK, FIELD_REAL, OF(sampling.mirostat_eta), 0, 1, NULL},
 };
+
+/* What says that something is not wanted: false, nothing, or the one that there always is. */
+static tern_status check_absent(const tern_field *f, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    bool empty = json_is_false(value) || (json_is_array(value) && !json_array_size(value)) ||
+                 (text && (!*text || strcmp(text, "none") == 0)) || json_integer_value(value) == 1;
+    return empty ? TERN_OK : tern_fail(TERN_USAGE, "\"%s\" is not supported by this server", f->name);
+}
 
 static tern_status read_number(void *member, const tern_field *f, const json_t *value)
 {
@@ -214,6 +351,8 @@ static tern_status read_field(tern_asked *a, const tern_field *f, const json_t *
         return *(const char **)member ? TERN_OK : tern_no_memory(json_string_length(value), "a request");
     case FIELD_READ:
         return f->read(a, value);
+    case FIELD_ABSENT:
+        return check_absent(f, value);
     default:
         return read_number(member, f, value);
     }
@@ -244,11 +383,12 @@ static tern_status read_object(tern_asked *a, tern_ask_kind kind, const json_t *
         if (!f) return unknown_field(name, kind);
         TERN_TRY(read_field(a, f, value));
     }
-    a->field = kind == TERN_ASK_CHAT ? "messages" : "prompt";
-    if (kind == TERN_ASK_CHAT && !a->talk.count)
-        return tern_fail(TERN_USAGE, "there are no \"messages\": expected at least one");
-    if (kind != TERN_ASK_CHAT && !a->prompt_count)
-        return tern_fail(TERN_USAGE, "there is no \"prompt\": expected a text");
+    a->field = tern_ask_subject(kind);
+    if (!a->talk.count && !a->prompt_count)
+        return tern_fail(TERN_USAGE, "\"%s\" is missing: expected at least one", a->field);
+    a->field = "top_logprobs";
+    if (kind == TERN_ASK_CHAT && a->alternatives >= 0 && !a->logprobs)
+        return tern_fail(TERN_USAGE, "\"top_logprobs\" needs \"logprobs\": true");
     a->field = NULL;
     return TERN_OK;
 }
@@ -258,6 +398,7 @@ tern_status tern_ask_read(tern_asked *a, tern_ask_kind kind, const char *body, s
     json_error_t error;
     a->most = kind == TERN_ASK_TEXT ? 16 : -1; /* as the API has it */
     a->choices = 1;
+    a->alternatives = -1;
     a->sampling = tern_sampling_standard();
     json_t *object = json_loadb(body ? body : "", size, JSON_REJECT_DUPLICATES, &error);
     if (!object)
@@ -277,6 +418,11 @@ tern_status tern_ask_read(tern_asked *asked, tern_ask_kind kind, const char *bod
 }
 
 #endif
+
+const char *tern_ask_subject(tern_ask_kind kind)
+{
+    return kind == TERN_ASK_CHAT ? "messages" : kind == TERN_ASK_TEXT ? "prompt" : "input";
+}
 
 void tern_asked_free(tern_asked *a)
 {

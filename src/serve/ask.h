@@ -9,6 +9,7 @@
 typedef enum tern_ask_kind { /* bits: a field says which of them have it */
                              TERN_ASK_CHAT = 1,
                              TERN_ASK_TEXT = 2,
+                             TERN_ASK_EMBED = 4,
 } tern_ask_kind;
 
 #define TERN_MOST_ASKED_STOPS 16
@@ -26,19 +27,26 @@ typedef struct tern_asked {
     tern_arena arena;
     const char *model; /* NULL: not said */
     tern_conversation talk;
-    tern_ask_prompt *prompts; /* of completions */
+    tern_ask_prompt *prompts; /* of completions and embeddings */
     int prompt_count;
-    int most;    /* tokens at most; -1: as many as there is room for */
-    int choices; /* answers to each prompt */
-    tern_sampling sampling;
+    int most;               /* tokens at most; -1: as many as there is room for */
+    int choices;            /* answers to each prompt */
+    tern_sampling sampling; /* its lists in the arena */
+    bool seeded;            /* the seed is the client's */
+    const char *grammar;    /* GBNF that answers are held to; NULL: none */
+    bool logprobs;
+    int alternatives; /* likeliest tokens that are told with each; -1: not said */
     const char *stops[TERN_MOST_ASKED_STOPS];
     int stop_count;
-    bool stream;
-    const char *field; /* where reading failed: the field, or NULL */
+    bool stream, stream_usage; /* usage: in an event of its own, the last */
+    bool base64;               /* embeddings as bytes of floats */
+    const char *field;         /* where reading failed: the field, or NULL */
 } tern_asked;
 
-/* TERN_USAGE says what is wrong with which field. */
+/* TERN_USAGE (or TERN_FAILED, of a schema) says what is wrong with which field. */
 tern_status tern_ask_read(tern_asked *asked, tern_ask_kind kind, const char *body, size_t size);
+/* The field that a request of this kind is about: "messages", "prompt", "input". */
+const char *tern_ask_subject(tern_ask_kind kind);
 void tern_asked_free(tern_asked *asked);
 
 #endif

@@ -1,7 +1,12 @@
 /* Requests on their way, and queues of them. */
+#define _POSIX_C_SOURCE 200809L
 #include "serve/job.h"
 
+#include <errno.h>
+#include <sys/socket.h>
 #include <time.h>
+
+#define LOOK_SECONDS 0.05 /* between looks at a socket */
 
 tern_status tern_job_open(tern_job **job, tern_ask_kind kind)
 {
@@ -9,6 +14,7 @@ tern_status tern_job_open(tern_job **job, tern_ask_kind kind)
     if (!j) return tern_no_memory(sizeof *j, "a request");
     j->kind = kind;
     j->created = (int64_t)time(NULL);
+    j->begun = j->mark = tern_now();
     j->holders = 1;
     pthread_mutex_init(&j->lock, NULL);
     *job = j;
@@ -19,6 +25,7 @@ static void release(tern_job *j)
 {
     for (int i = 0; i < j->choice_count; i++) tern_reply_free(&j->choices[i].reply);
     for (int i = 0; i < j->prompt_count; i++) tern_tokens_free(&j->prompts[i]);
+    tern_grammar_close(j->grammar);
     tern_release(j->choices);
     tern_release(j->prompts);
     tern_asked_free(&j->asked);
@@ -68,10 +75,24 @@ bool tern_job_begun(tern_job *j)
 
 bool tern_job_left(tern_job *j)
 {
+    char byte;
+    double now = tern_now();
     pthread_mutex_lock(&j->lock);
+    if (j->connection && !j->left && now - j->looked > LOOK_SECONDS) {
+        ssize_t found = recv(j->file, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        j->looked = now;
+        j->left = found == 0 || (found < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    }
     bool left = j->left;
     pthread_mutex_unlock(&j->lock);
     return left;
+}
+
+void tern_job_stage(tern_job *j, tern_meter *meter, tern_stage_kind stage)
+{
+    double now = tern_now();
+    tern_meter_stage(meter, stage, now - j->mark);
+    j->mark = now;
 }
 
 void tern_queue_open(tern_queue *q)

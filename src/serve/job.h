@@ -4,6 +4,7 @@
 
 #include "llm/generate.h"
 #include "serve/ask.h"
+#include "serve/meter.h"
 
 #include <pthread.h>
 
@@ -12,15 +13,19 @@ typedef struct tern_choice {
     struct tern_job *job;
     int index;
     tern_reply reply;
+    size_t told; /* tokens that a stream has told the probabilities of */
 } tern_choice;
 
 typedef struct tern_job {
     tern_ask_kind kind;
+    uint64_t number; /* so many came before */
     char id[40];
-    int64_t created; /* seconds since 1970 */
+    int64_t created;    /* seconds since 1970 */
+    double begun, mark; /* when its headers came; when its present stage began */
     tern_text body;
     tern_asked asked;
-    tern_tokens *prompts; /* [prompt_count] */
+    tern_grammar *grammar; /* or NULL */
+    tern_tokens *prompts;  /* [prompt_count] */
     int prompt_count;
     tern_choice *choices; /* [choice_count] */
     int choice_count;
@@ -31,14 +36,19 @@ typedef struct tern_job {
     int holders;
     void *connection; /* NULL: it is over */
     void (*resume)(void *connection);
-    bool asleep; /* the connection waits to be resumed */
-    bool left;   /* nobody waits for the answer any more */
-    int status;  /* of HTTP; 0: not known yet */
+    int file;      /* its socket */
+    double looked; /* when it was last seen to be there */
+    bool asleep;   /* the connection waits to be resumed */
+    bool left;     /* nobody waits for the answer any more */
+    int status;    /* of HTTP; 0: not known yet */
     bool stream;
     tern_text out; /* bytes of the answer */
     size_t taken;  /* of them that the connection has */
     bool over;     /* all of the answer is in `out` */
 } tern_job;
+
+/* Its present stage ends. */
+void tern_job_stage(tern_job *job, tern_meter *meter, tern_stage_kind stage);
 
 /* Held once, by the caller. */
 tern_status tern_job_open(tern_job **job, tern_ask_kind kind);
@@ -49,7 +59,7 @@ void tern_job_drop(tern_job *job); /* the last one releases it */
 void tern_job_send(tern_job *job, int status, const char *bytes, size_t size, bool over);
 /* Whether bytes of a stream have been sent. */
 bool tern_job_begun(tern_job *job);
-/* Whether the client has gone. */
+/* Whether the client has gone: closed its end of the connection, at least for writing. */
 bool tern_job_left(tern_job *job);
 
 /* Jobs that wait, first in first out. */

@@ -7,18 +7,35 @@
 #include "llm/generate.h"
 #include "llm/template.h"
 
+/* A model that makes embeddings. */
+typedef struct tern_server_encoder {
+    const char *name;
+    const tern_transformer *about; /* NULL: there is none */
+    const tern_tokenizer *tokenizer;
+} tern_server_encoder;
+
 /* All that points is the caller's and must outlive the server. */
 typedef struct tern_server_options {
     const char *host; /* address to listen at; NULL: 127.0.0.1, which only this computer reaches */
     int port;         /* 0: any that is free */
-    const char *name; /* what clients call the model */
+    const char *name; /* what clients call the model that speaks */
     const tern_template *template; /* of conversations; NULL: there are none */
+    tern_server_encoder encoder;
+    const char *const *keys; /* any of which a client must have; NULL: none is asked for */
+    int key_count;
+    int most_requests;    /* that wait or run at once; more are sent away (429) */
+    size_t most_body;     /* bytes of a request */
+    int most_connections; /* at once */
+    double arrival;       /* seconds for a request to arrive */
+    double patience;      /* seconds for an answer to be made, from the request on */
+    uint64_t seed;        /* of requests that say none */
+    tern_pool *pool;
 } tern_server_options;
 
 typedef struct tern_server tern_server;
 
-/* Listens and answers from here on.  The speaker is the server's to use until it is closed.  Fails with the address when it
- * cannot be had, and where Tern was built without libmicrohttpd. */
+/* Listens and answers from here on.  The speaker (NULL: embeddings alone) is the server's to use until it is closed.  Fails with
+ * the address when it cannot be had, and where Tern was built without libmicrohttpd. */
 tern_status tern_server_open(tern_server **server, tern_speaker *speaker, const tern_server_options *options);
 int tern_server_port(const tern_server *server);
 /* Returns after SIGINT or SIGTERM, when what was asked for by then has been answered; a second signal ends the process. */
