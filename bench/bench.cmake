@@ -11,3 +11,8 @@ add_executable(bench-snn EXCLUDE_FROM_ALL bench/snn.c)
 target_include_directories(bench-snn PRIVATE src)
 target_compile_options(bench-snn PRIVATE ${TERN_WARNINGS})
 target_link_libraries(bench-snn PRIVATE tern)
+
+add_executable(bench-llm EXCLUDE_FROM_ALL bench/llm.c)
+target_include_directories(bench-llm PRIVATE src)
+target_compile_options(bench-llm PRIVATE ${TERN_WARNINGS})
+target_link_libraries(bench-llm PRIVATE tern)

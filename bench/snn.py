@@ -8,16 +8,16 @@ use AVX-512 on any processor; the others are PyTorch as it is installed.  See be
 import os
 import re
 import statistics
-import subprocess
 import sys
 import time
+
+from sides import CROWDED, Side, busy
 
 build, wanted = sys.argv[1], sys.argv[2:]
 here = os.path.dirname(os.path.abspath(__file__))
 peers = os.environ.get("TERN_PEERS", os.path.join(build, "peers"))
 python, kann = os.path.join(peers, "bin", "python"), os.path.join(peers, "bin", "kann-peer")
 PAIRS = int(os.environ.get("TERN_BENCH_RUNS", 7))
-CROWDED = 0.05  # above this share of the machine used by others, times say little
 TORCH = ["torch", "torch-layers", "torch-fused", "torch-compiled"]
 FIGURES = [
     ("snn-mlp-t25-vs-torch", "mlp25", TORCH), ("snn-mlp-t25-vs-snntorch", "mlp25", ["snntorch"]),
@@ -52,42 +52,6 @@ def command(workload, form):
     if form == "tern-1":
         return [os.path.join(build, "bench-snn"), workload], {"TERN_THREADS": "1"}
     return [python, os.path.join(here, "snn_peer.py"), workload, form], {}
-
-
-class Side:
-    def __init__(self, command, environment, name):
-        self.name = name
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=environment, stderr=subprocess.DEVNULL)
-
-    def ask(self, line):
-        try:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        answer = self.process.stdout.readline().strip()
-        if not answer:
-            raise RuntimeError(f"{self.name} stopped")
-        return answer
-
-    def run(self, count):
-        return float(self.ask(f"run {count}"))
-
-    def cpu(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def busy():
-    with open("/proc/stat") as f:
-        fields = [int(v) for v in f.readline().split()[1:]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def loss(text):

@@ -12,7 +12,7 @@ static const tern_variable environment[] = {
     {"TERN_MACHINES", "folder of machine files, searched first (see tern list machines)"},
     {"TERN_MODELS", "folder of language models, searched first (see tern list models)"},
     {"TERN_THREADS", "threads, where --threads does not say it"},
-    {"TERN_ISA", "instruction set: scalar, avx2 or avx512; the best that is here by default"},
+    {"TERN_ISA", "instruction set: scalar, avx2, avx512 or amx; the best that is here by default"},
     {"NO_COLOR", "when set, no colours on a terminal"},
     {0},
 };

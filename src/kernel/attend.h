@@ -19,7 +19,10 @@ typedef struct tern_attention {
 } tern_attention;
 void tern_attention_run(tern_pool *pool, const tern_attention *attention);
 
-/* One query of one head: the loop of an instruction set. */
+/* The loops of an instruction set: one query of one head; or, for rows of at most TERN_ATTENTION_WIDTH, the block-th so many of
+ * the queries that read one group, head after head for each. */
 typedef void tern_attention_head(const tern_attention *attention, int64_t query, int64_t head);
+typedef void tern_attention_block(const tern_attention *attention, int64_t group, int64_t block);
+enum { TERN_ATTENTION_WIDTH = 256 };
 
 #endif

@@ -1,4 +1,5 @@
 /* Which instruction set's loops are used. */
+#define _GNU_SOURCE
 #include "kernel/peak.h"
 #include "kernel/table.h"
 
@@ -8,10 +9,17 @@
 #if defined(TERN_X86)
 #include <cpuid.h>
 #endif
+#if defined(TERN_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 extern const tern_kernels tern_table_scalar;
 #if defined(TERN_X86)
 extern const tern_kernels tern_table_avx2, tern_table_avx512;
+#endif
+#if defined(TERN_AMX)
+extern const tern_kernels tern_table_amx;
 #endif
 
 /* From the plainest to the fastest. */
@@ -20,6 +28,9 @@ static const tern_kernels *const known[] = {
 #if defined(TERN_X86)
     &tern_table_avx2,
     &tern_table_avx512,
+#endif
+#if defined(TERN_AMX)
+    &tern_table_amx,
 #endif
 };
 
@@ -34,8 +45,23 @@ static bool has_f16c(void)
 }
 #endif
 
+#if defined(TERN_AMX)
+/* Tiles of bytes and of bf16; the system lets a process use their registers when it asks for them. */
+static bool has_tiles(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* of arch_prctl */
+    const unsigned features = 1u << 22 | 1u << 24 | 1u << 25;
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & features) == features &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#endif
+
 static bool usable(size_t i)
 {
+#if defined(TERN_AMX)
+    if (i == 3) return usable(2) && has_tiles();
+#endif
 #if defined(TERN_X86)
     __builtin_cpu_init();
     if (i == 1)
@@ -80,7 +106,7 @@ tern_status tern_isa_select(const char *name)
         atomic_store(&chosen, known[i]);
         return TERN_OK;
     }
-    return tern_fail(TERN_USAGE, "%s: expected scalar, avx2 or avx512, found \"%s\"", source, name);
+    return tern_fail(TERN_USAGE, "%s: expected scalar, avx2, avx512 or amx, found \"%s\"", source, name);
 }
 
 const tern_kernels *tern_kernels_get(void)

@@ -12,7 +12,7 @@
 
 /* ---- instruction sets -------------------------------------------------------------------------------- */
 
-/* Use the loops compiled for `name`: "scalar", "avx2" or "avx512"; NULL: the environment's TERN_ISA, or else the best
+/* Use the loops compiled for `name`: "scalar", "avx2", "avx512" or "amx"; NULL: the environment's TERN_ISA, or else the best
  * that this processor has.  Fails (TERN_USAGE) when the name is unknown or the processor cannot run it; then the
  * choice is unchanged.  Call it before other threads use kernels. */
 tern_status tern_isa_select(const char *name);

@@ -8,22 +8,29 @@
 #include <math.h>
 #include <string.h>
 
-enum { TASK_ELEMENTS = 32 * 1024, UNPACKED = 1024 }; /* of W a task; of a row that are unpacked at once */
-
-static int64_t padded(int64_t k)
-{
-    return (k + 255) / 256 * 256;
-}
+enum { TASK_ELEMENTS = 64 * 1024, UNPACKED = 1024 }; /* of W a task; of a row that are unpacked at once */
 
 static tern_packed_dot *dot_of(tern_dtype dtype)
 {
     return tern_kernels_get()->packed_dot[dtype];
 }
 
+/* What takes many rows of x at once, where this product has them. */
+static tern_packed_block *block_of(const tern_packed_product *p)
+{
+    const tern_kernels *kernels = tern_kernels_get();
+    return kernels->packed_block && p->rows >= kernels->block_from ? kernels->packed_block[p->dtype] : NULL;
+}
+
+static tern_packed_few *few_of(tern_dtype dtype)
+{
+    return tern_kernels_get()->packed_few[dtype];
+}
+
 bool tern_packed_rounds(tern_dtype dtype, int *block)
 {
     *block = tern_dtype_of(dtype)->block;
-    return dot_of(dtype) != NULL;
+    return dot_of(dtype) || few_of(dtype);
 }
 
 tern_dtype tern_packed_arithmetic(tern_dtype dtype)
@@ -36,68 +43,81 @@ tern_dtype tern_packed_arithmetic(tern_dtype dtype)
     return rounds[dtype] ? TERN_I8 : TERN_F32;
 }
 
-/* Bytes of one row of x: q, then scale, sum32, sum16. */
+/* Bytes of one row of x: q, then scale, sum32, sum16, whole, half. */
 static size_t row_bytes(int64_t k)
 {
-    size_t n = (size_t)padded(k);
-    return n + (n / 32 + n / 32 + n / 16) * sizeof(float);
+    size_t n = (size_t)tern_whole_blocks(k);
+    return n + (n / 32 + n / 32 + n / 16) * sizeof(float) + (n / 32 + n / 16) * sizeof(int16_t);
+}
+
+static int64_t panels_of(const tern_packed_product *p)
+{
+    return (p->rows + TERN_PANEL - 1) / TERN_PANEL;
 }
 
 size_t tern_packed_scratch(const tern_packed_product *product)
 {
-    return dot_of(product->dtype) ? (size_t)product->rows * row_bytes(product->k) : 0;
+    int block;
+    if (!tern_packed_rounds(product->dtype, &block)) return 0;
+    size_t row = row_bytes(product->k);
+    if (!block_of(product)) return (size_t)product->rows * row;
+    return (size_t)panels_of(product) * (TERN_PANEL * row + tern_panel_bytes(product->k));
 }
 
-static tern_bytes_row row_at(const void *scratch, int64_t k, int64_t row)
+static tern_bytes_row row_at(void *scratch, int64_t k, int64_t row)
 {
-    const char *base = (const char *)scratch + (size_t)row * row_bytes(k);
-    const float *scale = (const float *)(base + padded(k));
-    return (tern_bytes_row){(const int8_t *)base, scale, scale + padded(k) / 32, scale + padded(k) / 16};
-}
-
-/* q = x / scale to the nearest, `block` elements a scale.  A scale of blocks of 32 is rounded to half precision behind the
- * division, and so is, for formats with an offset, its product with the sum. */
-static void round_row(const tern_packed_product *p, int64_t row, void *scratch)
-{
-    const float *x = p->x + row * p->k;
-    tern_bytes_row to = row_at(scratch, p->k, row);
-    int8_t *q = (int8_t *)(uintptr_t)to.q;
-    float *scale = (float *)(uintptr_t)to.scale, *sum32 = (float *)(uintptr_t)to.sum32,
-          *sum16 = (float *)(uintptr_t)to.sum16;
-    bool two_levels = tern_dtype_of(p->dtype)->block == 256,
-         offset = p->dtype == TERN_Q4_1 || p->dtype == TERN_Q5_1;
-    int64_t block = two_levels ? 256 : 32;
-    memset(q + p->k, 0, (size_t)(padded(p->k) - p->k));
-    for (int64_t b = 0; b < padded(p->k); b += block) {
-        int64_t n = b >= p->k ? 0 : p->k - b < block ? p->k - b : block;
-        float most = 0;
-        for (int64_t i = 0; i < n; i++) most = fabsf(x[b + i]) > most ? fabsf(x[b + i]) : most;
-        float d = most / 127, inverse = most > 0 ? 127 / most : 0;
-        float stored = two_levels ? d : tern_f16_to_f32(tern_f32_to_f16(d));
-        for (int64_t i = 0; i < n; i++) q[b + i] = (int8_t)(int)nearbyintf(x[b + i] * inverse);
-        for (int64_t g = b; g < b + block; g += 32) {
-            int sums[2] = {0};
-            for (int i = 0; i < 32; i++) sums[i / 16] += q[g + i];
-            float sum = (offset ? d : stored) * (float)(sums[0] + sums[1]);
-            scale[g / 32] = stored;
-            sum32[g / 32] = offset ? tern_f16_to_f32(tern_f32_to_f16(sum)) : sum;
-            for (int h = 0; h < 2; h++) sum16[g / 16 + h] = stored * (float)sums[h];
-        }
-    }
+    char *base = (char *)scratch + (size_t)row * row_bytes(k);
+    int64_t n = tern_whole_blocks(k);
+    float *scale = (float *)(void *)(base + n), *sum32 = scale + n / 32, *sum16 = sum32 + n / 32;
+    int16_t *whole = (int16_t *)(void *)(sum16 + n / 16);
+    return (tern_bytes_row){(int8_t *)base, scale, sum32, sum16, whole, whole + n / 32};
 }
 
 typedef struct tern_packed_job {
     const tern_packed_product *p;
-    void *scratch;
+    void *scratch, *panels;
     int64_t rows_per_task;
+    tern_rounding rounding;
     tern_packed_dot *dot;
+    tern_packed_few *few;
+    tern_packed_block *block;
 } tern_packed_job;
 
 static void round_task(void *context, int64_t task, int thread)
 {
     const tern_packed_job *j = context;
+    int64_t k = j->p->k;
     (void)thread;
-    round_row(j->p, task, j->scratch);
+    tern_kernels_get()->round_row(k, j->p->x + task * k, j->rounding, row_at(j->scratch, k, task));
+}
+
+/* Sixteen rows, and from them a panel: all its parts are words that change places. */
+static void panel_task(void *context, int64_t task, int thread)
+{
+    const tern_packed_job *j = context;
+    int64_t k = j->p->k, n = tern_whole_blocks(k), step = (int64_t)row_bytes(k) / 4,
+            first = task * TERN_PANEL;
+    tern_bytes_panel to = tern_panel_at(j->panels, k, task);
+    tern_bytes_row row = row_at(j->scratch, k, first);
+    for (int64_t r = first; r < first + TERN_PANEL; r++) {
+        if (r < j->p->rows)
+            round_task(context, r, thread);
+        else
+            memset(row_at(j->scratch, k, r).q, 0, row_bytes(k));
+    }
+    void (*turn)(int64_t, int64_t, const float *, int64_t, float *, int64_t) = tern_kernels_get()->turn;
+    turn(TERN_PANEL, n / 4, (const float *)(const void *)row.q, step, (float *)(void *)to.q, TERN_PANEL);
+    turn(TERN_PANEL, n / 32, row.scale, step, to.scale, TERN_PANEL);
+    turn(TERN_PANEL, n / 32, row.sum32, step, to.sum, TERN_PANEL);
+    turn(TERN_PANEL, n / 64, (const float *)(const void *)row.whole, step, (float *)(void *)to.whole,
+         TERN_PANEL);
+}
+
+static void block_task(void *context, int64_t task, int thread)
+{
+    const tern_packed_job *j = context;
+    (void)thread;
+    j->block(j->p, j->panels, task * TERN_BLOCK_ROWS);
 }
 
 static void store(const tern_packed_product *p, int64_t n, int64_t row, int rows, const float *y)
@@ -176,13 +196,57 @@ static void product_task(void *context, int64_t task, int thread)
     }
 }
 
+/* Sixteen rows of W, again and again. */
+static void few_task(void *context, int64_t task, int thread)
+{
+    const tern_packed_job *j = context;
+    const tern_packed_product *p = j->p;
+    size_t bytes = tern_bytes_of(p->dtype, p->k);
+    float y[TERN_PACKED_ROWS * TERN_PANEL];
+    tern_bytes_row x[TERN_PACKED_ROWS];
+    (void)thread;
+    for (int64_t n = task * j->rows_per_task; n < p->n && n < (task + 1) * j->rows_per_task;
+         n += TERN_PANEL) {
+        int count = p->n - n < TERN_PANEL ? (int)(p->n - n) : TERN_PANEL;
+        for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
+            int rows = rows_from(p, row);
+            for (int r = 0; r < rows; r++) x[r] = row_at(j->scratch, p->k, row + r);
+            j->few(p->k, (const uint8_t *)p->w + (size_t)n * bytes, bytes, count, x, rows, y);
+            for (int r = 0; r < rows; r++)
+                for (int i = 0; i < count; i++)
+                    p->y[(row + r) * p->n + n + i] = y[r * TERN_PANEL + i] + (p->bias ? p->bias[n + i] : 0);
+        }
+    }
+}
+
+static void run_rows(tern_pool *pool, tern_packed_job *j)
+{
+    const tern_packed_product *p = j->p;
+    int64_t at_once = j->few ? TERN_PANEL : 4, rows = TASK_ELEMENTS / p->k / at_once * at_once;
+    j->rows_per_task = rows > at_once ? rows : at_once;
+    if ((j->dot || j->few) && p->rows > 1)
+        tern_pool_run(pool, p->rows, round_task, j);
+    else if ((j->dot || j->few) && p->rows)
+        round_task(j, 0, 0);
+    tern_pool_run(pool, (p->n + j->rows_per_task - 1) / j->rows_per_task, j->few ? few_task : product_task,
+                  j);
+}
+
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch)
 {
-    tern_packed_job j = {.p = product, .scratch = scratch, .dot = dot_of(product->dtype)};
-    j.rows_per_task = product->k >= TASK_ELEMENTS / 4 ? 4 : TASK_ELEMENTS / product->k;
-    if (j.dot && product->rows > 1)
-        tern_pool_run(pool, product->rows, round_task, &j);
-    else if (j.dot && product->rows)
-        round_row(product, 0, scratch);
-    tern_pool_run(pool, (product->n + j.rows_per_task - 1) / j.rows_per_task, product_task, &j);
+    int64_t panels = panels_of(product);
+    tern_dtype dtype = product->dtype;
+    bool sums = dtype == TERN_Q4_1 || dtype == TERN_Q5_1, wide = tern_dtype_of(dtype)->block == 256;
+    tern_packed_job j = {.p = product, .scratch = scratch, .dot = dot_of(dtype)};
+    j.few = few_of(dtype);
+    j.block = block_of(product);
+    j.rounding = wide ? TERN_ROUND_256 : sums ? TERN_ROUND_32_SUMS : TERN_ROUND_32;
+    if (!j.block) {
+        run_rows(pool, &j);
+        return;
+    }
+    j.panels = scratch; /* first, for their alignment */
+    j.scratch = (char *)scratch + (size_t)panels * tern_panel_bytes(product->k);
+    tern_pool_run(pool, panels, panel_task, &j);
+    tern_pool_run(pool, (product->n + TERN_BLOCK_ROWS - 1) / TERN_BLOCK_ROWS, block_task, &j);
 }

@@ -27,16 +27,53 @@ bool tern_packed_rounds(tern_dtype dtype, int *block);
  * round x, their own for halves, else f32. */
 tern_dtype tern_packed_arithmetic(tern_dtype dtype);
 
-/* A row of x in 8 bits, padded with zeros to whole 256: x[i] ~ scale[i/32] q[i].  sum32 and sum16: scale times the sum of so
- * many q. */
+/* How x is rounded: scales of 256 elements; of 32, rounded to half precision; the same, with sums that are rounded so too. */
+typedef enum tern_rounding { TERN_ROUND_256, TERN_ROUND_32, TERN_ROUND_32_SUMS } tern_rounding;
+
+/* A row of x in 8 bits, padded with zeros to whole 256: x[i] ~ scale[i/32] q[i].  whole and half: the sums of 32 and of 16 q;
+ * sum32 and sum16: scale times those. */
 typedef struct tern_bytes_row {
-    const int8_t *q;
-    const float *scale, *sum32, *sum16;
+    int8_t *q;
+    float *scale, *sum32, *sum16;
+    int16_t *whole, *half;
 } tern_bytes_row;
+typedef void tern_row_rounding(int64_t k, const float *x, tern_rounding rounding, tern_bytes_row to);
+
+/* Sixteen such rows side by side, so that a vector holds the same four elements of each; zeros where x has no more rows. */
+enum { TERN_PANEL = 16 };
+typedef struct tern_bytes_panel {
+    int8_t *q;          /* [k/4][16][4] */
+    float *scale, *sum; /* [k/32][16]: scale and sum32 */
+    int16_t *whole;     /* [k/64][16][2] */
+} tern_bytes_panel;
+
+static inline int64_t tern_whole_blocks(int64_t k)
+{
+    return (k + 255) / 256 * 256;
+}
+static inline size_t tern_panel_bytes(int64_t k)
+{
+    return (size_t)tern_whole_blocks(k) * 21;
+}
+/* The i-th panel of those that begin at memory. */
+static inline tern_bytes_panel tern_panel_at(void *memory, int64_t k, int64_t i)
+{
+    int64_t n = tern_whole_blocks(k);
+    int8_t *q = (int8_t *)memory + (size_t)i * tern_panel_bytes(k);
+    float *scale = (float *)(void *)(q + 16 * n), *sum = scale + n / 2;
+    return (tern_bytes_panel){q, scale, sum, (int16_t *)(void *)(sum + n / 2)};
+}
 
 /* y[r] = the product of one row of W with the r-th row of x, r < rows <= TERN_PACKED_ROWS. */
 enum { TERN_PACKED_ROWS = 4 };
 typedef void tern_packed_dot(int64_t k, const uint8_t *w, const tern_bytes_row *x, int rows, float *y);
+/* y[r][n] = the product of the n-th of `count` <= 16 rows of W, which begin at w, with the r-th row of x, r < rows <=
+ * TERN_PACKED_ROWS. */
+typedef void tern_packed_few(int64_t k, const uint8_t *w, size_t row_bytes, int count,
+                             const tern_bytes_row *x, int rows, float *y);
+/* Rows first .. first + TERN_BLOCK_ROWS of W times all rows of x, whose panels begin at `panels`. */
+enum { TERN_BLOCK_ROWS = 32 };
+typedef void tern_packed_block(const tern_packed_product *product, void *panels, int64_t first);
 /* The same in f32; w[k] is one unpacked row. */
 typedef void tern_float_dot(int64_t k, const float *w, const float *x, int64_t x_step, int rows, float *y);
 

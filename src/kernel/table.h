@@ -107,7 +107,10 @@ typedef struct tern_kernels {
     /* Densities of spikes below which adding rows is faster than multiplying, measured. */
     double sparse_below[TERN_SPARSE_KINDS];
 
-    tern_packed_dot *const *packed_dot; /* by dtype; NULL: rows are unpacked to f32 */
+    tern_packed_dot *const *packed_dot;     /* by dtype; NULL: rows are unpacked to f32 */
+    tern_packed_block *const *packed_block; /* by dtype; NULL, and so may be its entries */
+    int64_t block_from;                     /* rows of x, from which on it is used */
+    tern_row_rounding *round_row;
     tern_float_dot *float_dot;
     tern_byte_dot *byte_dot;
     tern_attention_head *attention_head;
@@ -116,6 +119,10 @@ typedef struct tern_kernels {
     void (*plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias, float *y);
     void (*plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);
     void (*plane_grad_weight)(const tern_conv *conv, const float *x, const float *dy, double *dw);
+
+    tern_packed_few *const *packed_few; /* by dtype, used where there is one, else packed_dot */
+    tern_attention_block *attention_block;
+    int attention_lanes; /* queries of a block */
 } tern_kernels;
 
 const tern_kernels *tern_kernels_get(void);

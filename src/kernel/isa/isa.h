@@ -164,10 +164,13 @@ void TERN_FOR_ISA(tern_winograd_output)(int64_t tiles, const float *m, int64_t p
                                         const float *bias, float *y, int64_t pitch);
 extern tern_winograd_product *const TERN_FOR_ISA(tern_winograd_products)[];
 extern tern_packed_dot *const TERN_FOR_ISA(tern_packed_dots)[];
+extern tern_packed_few *const TERN_FOR_ISA(tern_packed_fews)[];
+void TERN_FOR_ISA(tern_round_row)(int64_t k, const float *x, tern_rounding rounding, tern_bytes_row to);
 int32_t TERN_FOR_ISA(tern_byte_dot_of)(int64_t k, const int8_t *a, const int8_t *b);
 void TERN_FOR_ISA(tern_float_dot)(int64_t k, const float *w, const float *x, int64_t x_step, int rows,
                                   float *y);
 void TERN_FOR_ISA(tern_attention_head)(const tern_attention *attention, int64_t query, int64_t head);
+void TERN_FOR_ISA(tern_attention_block)(const tern_attention *attention, int64_t group, int64_t block);
 void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias,
                                       float *y);
 void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);

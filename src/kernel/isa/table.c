@@ -10,8 +10,17 @@ extern const struct tern_rows TERN_FOR_ISA(tern_rows);
 extern const struct tern_casts TERN_FOR_ISA(tern_casts);
 extern const struct tern_peak TERN_FOR_ISA(tern_peak);
 
+/* With -DTERN_AMX: the loops of AVX-512, and tiles for products with many rows. */
+#if defined(TERN_AMX)
+extern tern_packed_block *const tern_tile_blocks[];
+const tern_kernels tern_table_amx = {
+    .name = "amx",
+    .packed_block = tern_tile_blocks,
+    .block_from = 5,
+#else
 const tern_kernels TERN_FOR_ISA(tern_table) = {
     .name = TEXT(TERN_ISA),
+#endif
     .loops = &TERN_FOR_ISA(tern_loops),
     .rows = &TERN_FOR_ISA(tern_rows),
     .casts = &TERN_FOR_ISA(tern_casts),
@@ -42,10 +51,14 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .winograd_product = TERN_FOR_ISA(tern_winograd_products),
     .sparse_below = {TERN_SPARSE_BELOW},
     .packed_dot = TERN_FOR_ISA(tern_packed_dots),
+    .round_row = TERN_FOR_ISA(tern_round_row),
     .byte_dot = TERN_FOR_ISA(tern_byte_dot_of),
     .float_dot = TERN_FOR_ISA(tern_float_dot),
     .attention_head = TERN_FOR_ISA(tern_attention_head),
     .plane_forward = TERN_FOR_ISA(tern_plane_forward),
     .plane_grad_input = TERN_FOR_ISA(tern_plane_grad_input),
     .plane_grad_weight = TERN_FOR_ISA(tern_plane_grad_weight),
+    .packed_few = TERN_FOR_ISA(tern_packed_fews),
+    .attention_block = TERN_FOR_ISA(tern_attention_block),
+    .attention_lanes = TERN_LANES,
 };
