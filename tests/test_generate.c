@@ -128,6 +128,39 @@ static void test_guesses(void **state)
     assert_true(guesses > right && right > 20);
 }
 
+/* What the model without its adapter guesses is what the model with it says, or it does not count. */
+static void test_draft(void **state)
+{
+    (void)state;
+    static const char *const adapter = TERN_TESTS "/golden/decoder/lora.gguf";
+    static const double weights[] = {0, 0.05, 1};
+    tern_request request = {.most = MADE, .past_end = true, .alternatives = -1};
+    tern_reply plain = {0}, drafted = {0};
+    int guessed = 0, right = 0;
+    for (size_t w = 0; w < TERN_COUNT(weights); w++) {
+        tern_speaker *a, *b;
+        tern_llm_options o = {.loras = &adapter, .lora_weights = &weights[w], .lora_count = 1};
+        assert_ok(tern_speaker_open(&a, model, &o, 0));
+        assert_ok(tern_speaker_open(&b, model, &o, 4));
+        assert_error(tern_speaker_draft(b, model, &(tern_llm_options){0}, 5), TERN_USAGE, "expected 1 to 4");
+        assert_ok(tern_speaker_draft(b, model, &(tern_llm_options){0}, 3));
+        for (size_t i = 0; i < TERN_COUNT(prompts); i++) {
+            request.guess = i % 2; /* with what is looked up, and alone */
+            say(a, prompts[i], &request, &plain);
+            say(b, prompts[i], &request, &drafted);
+            assert_same(&plain, &drafted);
+            guessed += drafted.guessed;
+            right += drafted.right;
+            if (w == 0 && !request.guess) assert_true(drafted.right >= drafted.guessed - 3);
+        }
+        tern_speaker_close(a);
+        tern_speaker_close(b);
+    }
+    assert_true(right > 0 && right < guessed);
+    tern_reply_free(&plain);
+    tern_reply_free(&drafted);
+}
+
 static void test_reuse(void **state)
 {
     (void)state;
@@ -245,8 +278,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy), cmocka_unit_test(test_guesses), cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_stops),  cmocka_unit_test(test_limits),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_greedy), cmocka_unit_test(test_guesses), cmocka_unit_test(test_draft),
+        cmocka_unit_test(test_reuse),  cmocka_unit_test(test_stops),   cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
 }

@@ -22,6 +22,8 @@ static const tern_cli_option options[] = {
     {"perplexity", 0, TERN_TEXT, "FILE", NULL, "of a language model on this text", NULL},
     {"window", 0, TERN_WHOLE, "N", "512",
      "--perplexity: tokens seen at once, of which the second half is scored", "2..1000000"},
+    {"lora", 0, TERN_TEXT, "FILE[=X]", NULL,
+     "--perplexity: add an adapter, X times (1); may be given several times", NULL},
     {0},
 };
 
@@ -70,6 +72,8 @@ static tern_status check_options(const tern_cli *cli)
     for (size_t i = 0; !by_frames(cli) && i < TERN_COUNT(of_delta); i++)
         if (tern_cli_has(cli, of_delta[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect without --delta or --dense", of_delta[i]);
+    if (tern_cli_has(cli, "lora") && !tern_cli_has(cli, "perplexity"))
+        return tern_fail(TERN_USAGE, "--lora has no effect without --perplexity");
     if (tern_cli_has(cli, "video") && (tern_cli_has(cli, "data") || tern_cli_has(cli, "limit")))
         return tern_fail(TERN_USAGE, "--video takes the place of data: leave out --data and --limit");
     return TERN_OK;

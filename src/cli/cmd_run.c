@@ -35,6 +35,7 @@ static const tern_exclusion exclusions[] = {
 typedef struct tern_runner {
     tern_cli *cli;
     tern_llm *llm;
+    tern_loras loras;
     tern_tokens prompt, made;
     double prompt_seconds, seconds;
 } tern_runner;
@@ -161,11 +162,8 @@ static tern_status run_model(tern_runner *r)
 {
     char path[4096];
     const float *logits = NULL;
-    tern_llm_options o = {.context = tern_cli_whole(r->cli, "context"),
-                          .chunk = tern_cli_whole(r->cli, "chunk"),
-                          .reference = tern_cli_has(r->cli, "reference"),
-                          .cache = strcmp(tern_cli_text(r->cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
-                          .pool = r->cli->pool};
+    tern_llm_options o;
+    TERN_TRY(tern_model_options(r->cli, &r->loras, &o));
     TERN_TRY(tern_model_find(path, r->cli->arguments[0]));
     TERN_TRY(tern_llm_open(&r->llm, path, &o));
     TERN_TRY(parse_tokens(tern_cli_text(r->cli, "tokens"), &r->prompt));
@@ -186,6 +184,7 @@ static tern_status run_run(tern_cli *cli)
     tern_runner r = {.cli = cli};
     tern_status status = run_model(&r);
     tern_llm_close(r.llm);
+    tern_loras_free(&r.loras);
     tern_tokens_free(&r.prompt);
     tern_tokens_free(&r.made);
     return status;

@@ -1,7 +1,9 @@
 /* tern eval MODEL --perplexity FILE: how well a language model foresees a text. */
 #include "cli/eval.h"
 
+#include "cli/language.h"
 #include "cli/reader.h"
+#include "llm/adapter.h"
 #include "llm/models.h"
 
 #include <math.h>
@@ -59,7 +61,8 @@ static tern_status print_score(const tern_cli *cli, const tern_score *s, int tok
     return TERN_OK;
 }
 
-static tern_status read_and_score(tern_cli *cli, tern_reader *r, const char *text, size_t size)
+static tern_status read_and_score(tern_cli *cli, tern_reader *r, const tern_loras *loras, const char *text,
+                                  size_t size)
 {
     char path[4096];
     tern_score s = {0};
@@ -67,6 +70,7 @@ static tern_status read_and_score(tern_cli *cli, tern_reader *r, const char *tex
     TERN_TRY(tern_model_find(path, cli->arguments[0]));
     tern_status status = tern_reader_open(r, path, text, size);
     if (status != TERN_OK) return tern_in(status, "%s", path);
+    TERN_TRY(tern_adapters_open(&r->about, (const char *const *)loras->paths, loras->weights, loras->count));
     if (tokens > r->about.context)
         return tern_fail(TERN_USAGE, "--window %d: the model was made for contexts of %d tokens", tokens,
                          r->about.context);
@@ -81,12 +85,15 @@ static tern_status read_and_score(tern_cli *cli, tern_reader *r, const char *tex
 tern_status tern_eval_text(tern_cli *cli)
 {
     tern_reader r = {0};
+    tern_loras loras;
     char *text;
     size_t size;
     TERN_TRY(tern_read_file(tern_cli_text(cli, "perplexity"), &text, &size));
     tern_catch_interrupts();
-    tern_status status = read_and_score(cli, &r, text, size);
+    tern_status status = tern_loras_read(cli, &loras);
+    if (status == TERN_OK) status = read_and_score(cli, &r, &loras, text, size);
     tern_reader_close(&r);
+    tern_loras_free(&loras);
     tern_release(text);
     return status;
 }

@@ -125,24 +125,85 @@ static tern_status read_stops(tern_language *l)
     return TERN_OK;
 }
 
+/* FILE or FILE=X */
+static tern_status add_lora(tern_loras *l, const char *value)
+{
+    const int most = (int)TERN_COUNT(l->paths);
+    if (l->count == most) return tern_fail(TERN_USAGE, "--lora is given more than %d times", most);
+    char *equals = strrchr(value, '='), *end = NULL;
+    double weight = equals ? strtod(equals + 1, &end) : 1;
+    bool weighed = equals && end > equals + 1 && !*end;
+    if (weighed && !isfinite(weight))
+        return tern_fail(TERN_USAGE, "--lora %s: expected a finite number behind =", value);
+    char *path = tern_copy_string(value);
+    if (!path) return tern_no_memory(strlen(value), "--lora");
+    if (weighed) path[equals - value] = 0;
+    l->paths[l->count] = path;
+    l->weights[l->count++] = weighed ? weight : 1;
+    return TERN_OK;
+}
+
+tern_status tern_loras_read(const tern_cli *cli, tern_loras *loras)
+{
+    *loras = (tern_loras){0};
+    for (int i = 0; i < cli->given_count; i++)
+        if (strcmp(cli->given[i].name, "lora") == 0) TERN_TRY(add_lora(loras, cli->given[i].value));
+    return TERN_OK;
+}
+
+tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_options *o)
+{
+    TERN_TRY(tern_loras_read(cli, loras));
+    *o = (tern_llm_options){.context = tern_cli_whole(cli, "context"),
+                            .chunk = tern_cli_whole(cli, "chunk"),
+                            .reference = tern_cli_has(cli, "reference"),
+                            .cache = strcmp(tern_cli_text(cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
+                            .loras = (const char *const *)loras->paths,
+                            .lora_weights = loras->weights,
+                            .lora_count = loras->count,
+                            .pool = cli->pool};
+    return TERN_OK;
+}
+
+void tern_loras_free(tern_loras *loras)
+{
+    for (int i = 0; i < loras->count; i++) tern_release(loras->paths[i]);
+}
+
 tern_status tern_language_load(tern_language *l, tern_cli *cli, int guess)
 {
     *l = (tern_language){.cli = cli, .resident_before = tern_resident_bytes()};
-    tern_llm_options o = {.context = tern_cli_whole(cli, "context"),
-                          .chunk = tern_cli_whole(cli, "chunk"),
-                          .reference = tern_cli_has(cli, "reference"),
-                          .cache = strcmp(tern_cli_text(cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
-                          .pool = cli->pool};
+    tern_llm_options o;
     double begun = tern_now();
+    TERN_TRY(tern_model_options(cli, &l->loras, &o));
     TERN_TRY(tern_model_find(l->path, cli->arguments[0]));
     TERN_TRY(tern_speaker_open(&l->speaker, l->path, &o, guess));
     l->load_seconds = tern_now() - begun;
     return read_template(l);
 }
 
+/* A smaller model that guesses for this one. */
+static tern_status open_draft(tern_language *l)
+{
+    char path[4096];
+    tern_loras none;
+    tern_llm_options o;
+    if (!tern_cli_has(l->cli, "draft")) return TERN_OK;
+    TERN_TRY(tern_model_find(path, tern_cli_text(l->cli, "draft")));
+    tern_status status = tern_model_options(l->cli, &none, &o);
+    o.lora_count = 0; /* adapters are of the model */
+    if (status == TERN_OK)
+        status = tern_speaker_draft(l->speaker, path, &o, tern_cli_whole(l->cli, "draft-tokens"));
+    tern_loras_free(&none);
+    return status;
+}
+
 tern_status tern_language_open(tern_language *l, tern_cli *cli)
 {
-    TERN_TRY(tern_language_load(l, cli, tern_cli_whole(cli, "lookup")));
+    int guess = tern_cli_whole(cli, "lookup"), drafted = tern_cli_whole(cli, "draft-tokens");
+    if (tern_cli_has(cli, "draft") && drafted > guess) guess = drafted;
+    TERN_TRY(tern_language_load(l, cli, guess));
+    TERN_TRY(open_draft(l));
     TERN_TRY(read_stops(l));
     TERN_TRY(read_sampling(l));
     return read_grammar(l);
@@ -154,6 +215,7 @@ void tern_language_close(tern_language *l)
     tern_grammar_close(l->grammar);
     tern_template_close(l->template);
     tern_speaker_close(l->speaker);
+    tern_loras_free(&l->loras);
     tern_release(l->breakers);
     tern_release(l->bias);
 }

@@ -15,6 +15,8 @@
      "0..1000000"},                                                                                          \
         {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},    \
         {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},                    \
+        {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times",  \
+         NULL},                                                                                              \
     {                                                                                                        \
         "reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL               \
     }
@@ -64,10 +66,27 @@
          "0",                                                                                                  \
          "guess N tokens at once from the text so far (7 is good): the same text, sooner where it repeats",    \
          "0..32"},                                                                                             \
+        {"draft", 0,    TERN_TEXT,                                                                             \
+         "MODEL", NULL, "a smaller model of the same vocabulary guesses: the same text",                       \
+         NULL},                                                                                                \
+        {"draft-tokens", 0, TERN_WHOLE, "N", "4", "tokens that it guesses at once", "1..32"},                  \
         {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},    \
     {                                                                                                          \
         "system", 0, TERN_TEXT, "TEXT", NULL, "what the model is told before the conversation", NULL           \
     }
+
+/* Adapters as the command line names them. */
+typedef struct tern_loras {
+    char *paths[8];
+    double weights[8];
+    int count;
+} tern_loras;
+
+/* Those of --lora FILE[=X]; to be freed also after a failure. */
+tern_status tern_loras_read(const tern_cli *cli, tern_loras *loras);
+/* What TERN_MODEL_OPTIONS say; *options refers to *loras, which is to be freed also after a failure. */
+tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_options *options);
+void tern_loras_free(tern_loras *loras);
 
 #define TERN_MOST_STOPS 16
 
@@ -75,6 +94,7 @@
 typedef struct tern_language {
     tern_cli *cli;
     char path[4096];
+    tern_loras loras;
     tern_speaker *speaker;
     tern_template *template; /* NULL: the model has none */
     tern_sampling sampling;

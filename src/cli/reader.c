@@ -1,6 +1,7 @@
 /* A language model that reads a whole text at once. */
 #include "cli/reader.h"
 
+#include "llm/adapter.h"
 #include "llm/hugging_face.h"
 
 tern_status tern_reader_open(tern_reader *r, const char *path, const char *text, size_t size)
@@ -16,5 +17,6 @@ void tern_reader_close(tern_reader *r)
 {
     tern_tokens_free(&r->ids);
     tern_tokenizer_close(r->tokenizer);
+    tern_adapters_close(&r->about);
     tern_weights_close(&r->weights);
 }

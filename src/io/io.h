@@ -109,7 +109,7 @@ typedef struct tern_weights {
 } tern_weights;
 
 /* A .gguf file; a .safetensors file; a folder with model.safetensors or model.safetensors.index.json (shards), or that
- * index.  Of a folder's config.json the numbers and texts become metadata "config.<key>".  Told apart by content. */
+ * index; a folder with adapter_model.safetensors.  Of a folder's config.json (adapter_config.json) the numbers and texts become metadata "config.<key>".  Told apart by content. */
 tern_status tern_weights_open(tern_weights *weights, const char *path);
 void tern_weights_close(tern_weights *weights);
 /* GGUF, versions 2 and 3, little-endian.  Every length and offset is checked: an error names the field and its offset.

@@ -253,22 +253,28 @@ static tern_status add_config(tern_weights *w, const char *prefix, json_t *objec
 
 static tern_status open_folder(tern_weights *w, const char *path)
 {
-    static const char *const names[] = {"model.safetensors.index.json", "model.safetensors", "config.json"};
-    char *files[3];
+    static const struct {
+        const char *tensors, *config;
+    } kinds[] = {{"model.safetensors.index.json", "config.json"},
+                 {"model.safetensors", "config.json"},
+                 {"adapter_model.safetensors", "adapter_config.json"}};
+    char *tensors = NULL, *file = NULL;
     struct stat about;
-    for (int i = 0; i < 3; i++) {
-        files[i] = tern_arena_format(&w->arena, "%s/%s", path, names[i]);
-        if (!files[i]) return no_memory(path);
+    size_t kind = 0;
+    for (; kind < TERN_COUNT(kinds); kind++) {
+        tensors = tern_arena_format(&w->arena, "%s/%s", path, kinds[kind].tensors);
+        file = tern_arena_format(&w->arena, "%s/%s", path, kinds[kind].config);
+        if (!tensors || !file) return no_memory(path);
+        if (stat(tensors, &about) == 0) break;
     }
-    bool index = stat(files[0], &about) == 0;
-    if (!index && stat(files[1], &about) != 0)
+    if (kind == TERN_COUNT(kinds))
         return tern_fail(TERN_FAILED,
                          "%s: the folder has neither model.safetensors nor model.safetensors.index.json",
                          path);
-    TERN_TRY(index ? open_shards(w, files[0]) : open_file(w, files[1]));
-    if (stat(files[2], &about) != 0) return TERN_OK;
+    TERN_TRY(kind == 0 ? open_shards(w, tensors) : open_file(w, tensors));
+    if (stat(file, &about) != 0) return TERN_OK;
     json_t *config;
-    TERN_TRY(load_json(files[2], &config));
+    TERN_TRY(load_json(file, &config));
     tern_status status = add_config(w, "config", config, 0);
     json_decref(config);
     return status;

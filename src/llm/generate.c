@@ -20,6 +20,10 @@ struct tern_speaker {
     int row, guesses;
     int chunk, guess; /* tokens that go through at once; most guesses */
     int least;        /* tokens that must have occurred before for a guess: more where guesses were wrong */
+    bool looked;      /* the guesses at hand were looked up */
+    tern_llm *draft;  /* or NULL */
+    tern_tokens drafted; /* what its cache holds */
+    int most_drafted;
 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -78,9 +82,42 @@ tern_status tern_speaker_open(tern_speaker **speaker, const char *path, const te
     return TERN_OK;
 }
 
+/* Whether both models mean the same by each number. */
+static bool same_vocabulary(const tern_tokenizer *a, const tern_tokenizer *b)
+{
+    int32_t count = tern_tokenizer_vocabulary(a)->count;
+    if (tern_tokenizer_vocabulary(b)->count != count) return false;
+    for (int32_t id = 0; id < count; id++) {
+        size_t n, m;
+        const char *p = tern_token_bytes(a, id, &n), *q = tern_token_bytes(b, id, &m);
+        if (n != m || memcmp(p, q, n) != 0) return false;
+    }
+    return true;
+}
+
+tern_status tern_speaker_draft(tern_speaker *s, const char *path, const tern_llm_options *options, int most)
+{
+    tern_tokenizer *tokenizer;
+    tern_llm_options o = *options;
+    if (most < 1 || most > s->guess)
+        return tern_fail(TERN_USAGE, "%d tokens to draft at once, expected 1 to %d", most, s->guess);
+    TERN_TRY(tern_tokenizer_read(&tokenizer, path));
+    bool same = same_vocabulary(s->tokenizer, tokenizer);
+    tern_tokenizer_close(tokenizer);
+    if (!same)
+        return tern_fail(TERN_USAGE, "%s has another vocabulary than the model that it is to guess for",
+                         path);
+    o.context = tern_llm_rows(s->llm);
+    o.each = 0;
+    s->most_drafted = most;
+    return tern_llm_open(&s->draft, path, &o);
+}
+
 void tern_speaker_close(tern_speaker *s)
 {
     if (!s) return;
+    tern_llm_close(s->draft);
+    tern_tokens_free(&s->drafted);
     tern_tokenizer_close(s->tokenizer);
     tern_llm_close(s->llm);
     tern_tokens_free(&s->held);
@@ -182,6 +219,31 @@ int tern_lookup(const int32_t *tokens, size_t count, int least, int most, int32_
     return have;
 }
 
+/* The draft's likeliest tokens behind what the cache holds, `most` of them at most. */
+static tern_status draft(tern_speaker *s, int most, int32_t *out)
+{
+    size_t same = 0;
+    const float *logits;
+    int vocabulary = tern_llm_about(s->draft)->vocabulary;
+    while (same < s->drafted.count && same + 1 < s->held.count && s->drafted.ids[same] == s->held.ids[same])
+        same++;
+    tern_llm_rewind(s->draft, (int)same);
+    s->drafted.count = same;
+    TERN_TRY(tern_llm_feed(s->draft, s->held.ids + same, (int)(s->held.count - same), &logits));
+    for (; same < s->held.count; same++) TERN_TRY(tern_tokens_add(&s->drafted, s->held.ids[same]));
+    for (s->guesses = 0; s->guesses < most; s->guesses++) {
+        int32_t best = 0;
+        if (s->guesses) {
+            TERN_TRY(tern_llm_feed(s->draft, &out[s->guesses - 1], 1, &logits));
+            TERN_TRY(tern_tokens_add(&s->drafted, out[s->guesses - 1]));
+        }
+        for (int i = 1; i < vocabulary; i++)
+            if (logits[i] > logits[best]) best = i;
+        out[s->guesses] = best;
+    }
+    return TERN_OK;
+}
+
 /* The logits behind `token`, which was picked from those at hand: they are here when the guess was right; else it is fed,
  * with guesses behind it where the request has them. */
 static tern_status advance(tern_speaker *s, int32_t token, const tern_request *request, int left,
@@ -195,8 +257,8 @@ static tern_status advance(tern_speaker *s, int32_t token, const tern_request *r
         return TERN_OK;
     }
     /* Several rows cost about what two or three single ones do. */
-    if (s->guesses && s->row < 2 && s->least < LONGEST_MATCH) s->least++;
-    if (s->guesses && s->row == s->guesses) s->least = LEAST_MATCH;
+    if (s->looked && s->row < 2 && s->least < LONGEST_MATCH) s->least++;
+    if (s->looked && s->row == s->guesses) s->least = LEAST_MATCH;
     keep(s, next);
     batch[0] = token;
     TERN_TRY(hold(s, batch, 1));
@@ -207,6 +269,9 @@ static tern_status advance(tern_speaker *s, int32_t token, const tern_request *r
     most = most < left ? most : left;
     if (request->guess && most > 0)
         s->guesses = tern_lookup(s->held.ids, s->held.count, s->least, most, batch + 1);
+    s->looked = s->guesses > 0;
+    if (s->draft && !s->looked && most > 0)
+        TERN_TRY(draft(s, most < s->most_drafted ? most : s->most_drafted, batch + 1));
     if (!s->guesses) return tern_llm_feed(s->llm, &token, 1, &s->logits);
     reply->guessed += s->guesses;
     TERN_TRY(tern_llm_feed_each(s->llm, batch, 1 + s->guesses, &s->logits));

@@ -1,5 +1,5 @@
 /* generate: text from a language model.  A speaker keeps a model, its tokenizer and what its cache holds; a prompt that begins
- * as the last one did is not computed again.  Tokens are picked one by one, or guessed from what was said before and
+ * as the last one did is not computed again.  Tokens are picked one by one, or guessed, from what was said before or by a smaller model, and
  * checked several at once, which changes nothing but the time. */
 #ifndef TERN_LLM_GENERATE_H
 #define TERN_LLM_GENERATE_H
@@ -14,6 +14,10 @@ typedef struct tern_speaker tern_speaker;
  * names. */
 tern_status tern_speaker_open(tern_speaker **speaker, const char *path, const tern_llm_options *options,
                               int guess);
+/* A smaller model of the same vocabulary guesses too, where nothing is looked up (speculative decoding, arXiv 2211.17192, with
+ * its likeliest tokens): up to `most` tokens, of the `guess` that the speaker was opened for. */
+tern_status tern_speaker_draft(tern_speaker *speaker, const char *path, const tern_llm_options *options,
+                               int most);
 void tern_speaker_close(tern_speaker *speaker);
 tern_llm *tern_speaker_model(const tern_speaker *speaker);
 const tern_tokenizer *tern_speaker_tokenizer(const tern_speaker *speaker);
@@ -59,7 +63,7 @@ typedef struct tern_reply {
     int recorded;                    /* room in the three */
     tern_finish finish;
     int prompt, reused;                   /* tokens of the prompt, and of them those that the cache held */
-    int guessed, right;                   /* tokens that were looked up, and of them those that came */
+    int guessed, right;                   /* tokens that were guessed, and of them those that came */
     double prompt_seconds, made_seconds;  /* until the first logits; from there */
     double sampler_seconds, text_seconds; /* of the latter: picking tokens; making text of them */
 } tern_reply;

@@ -267,6 +267,13 @@ static const char *name_of(tern_weights *w, const char *name, bool gemma, bool *
     return NULL;
 }
 
+tern_status tern_hugging_face_name(tern_weights *w, const char *name, const char **gguf)
+{
+    bool turned, failed = false;
+    *gguf = name_of(w, name, false, &turned, &failed);
+    return failed ? tern_no_memory(strlen(name), "the name of a tensor") : TERN_OK;
+}
+
 /* A tensor of its own in place of the i-th, with elements 1 more, or rows and columns exchanged. */
 static tern_status replace(tern_weights *w, int i, bool turned)
 {

@@ -10,4 +10,7 @@
  * "tern.rope_halves" says.  Fails for model types that Tern can't build. */
 tern_status tern_import_hugging_face(tern_weights *weights);
 
+/* What GGUF calls Hugging Face's tensor `name`, in the arena of `weights`; NULL when it is not a name that is known. */
+tern_status tern_hugging_face_name(tern_weights *weights, const char *name, const char **gguf);
+
 #endif

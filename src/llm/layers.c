@@ -1,9 +1,11 @@
 /* The layers of transformers, with weights that lie in the model's file. */
-#include "llm/transformer.h"
+#include "llm/adapter.h"
 
 #include "op/experts.h"
 #include "op/norm.h"
 #include "op/op.h"
+
+#include <math.h>
 
 /* "blk.<layer>.<name>.<part>" */
 typedef struct tern_weight_name {
@@ -58,20 +60,51 @@ static int64_t columns(const tern_graph *g, tern_value x)
     return s.rank ? s.dim[s.rank - 1] : 0;
 }
 
+/* A matrix of an adapter in f32; *tensor NULL: it does not change this weight. */
+static tern_value adapter_matrix(tern_graph *g, const tern_transformer *t, int index, tern_weight_name name,
+                                 const tern_tensor **tensor)
+{
+    char known[160];
+    *tensor = tern_weights_find(&t->adapters[index].weights, name.text);
+    if (!*tensor) return (tern_value){0};
+    return as_f32(
+        g, tern_weight(g, tern_adapter_name(known, index, name.text), (*tensor)->dtype, (*tensor)->shape));
+}
+
+/* y + scale (x A^T) B^T for each adapter that changes this weight */
+static tern_value adapted(tern_graph *g, const tern_transformer *t, tern_value x, tern_value y, int layer,
+                          const char *name)
+{
+    for (int i = 0; i < t->adapter_count; i++) {
+        const tern_adapter *adapter = &t->adapters[i];
+        const tern_tensor *a, *b;
+        tern_value down = adapter_matrix(g, t, i, name_of(layer, name, "weight.lora_a"), &a);
+        tern_value up = adapter_matrix(g, t, i, name_of(layer, name, "weight.lora_b"), &b);
+        if (!a || !b) continue;
+        double rank = (double)a->shape.dim[0], over = adapter->by_root ? sqrt(rank) : rank;
+        double scale = adapter->weight * (adapter->alpha > 0 ? adapter->alpha / over : 1);
+        tern_value low = tern_multiply_weight(g, x, down, (tern_value){0});
+        low = tern_multiply(g, low, tern_scalar(g, scale));
+        y = tern_add(g, y, tern_multiply_weight(g, low, up, (tern_value){0}));
+    }
+    return y;
+}
+
 tern_value tern_project(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,
                         int out)
 {
     tern_value w = tern_file_weight(g, t, layer, name, TERN_SHAPE(out, columns(g, x)), true);
     tern_value bias = bias_of(g, t, layer, name, out);
     if (t->watch) tern_output(g, name_of(layer, name, "weight.in").text, x);
-    if (!w.id || tern_dtype_of_value(g, w) != TERN_I8) return tern_multiply_weight(g, x, w, bias);
+    if (!w.id || tern_dtype_of_value(g, w) != TERN_I8)
+        return adapted(g, t, x, tern_multiply_weight(g, x, w, bias), layer, name);
     tern_outlier_weight bytes = {.w = w, .bias = bias};
     const tern_tensor *exact = tern_weights_find(t->weights, name_of(layer, name, "exact").text);
     int64_t count = exact && exact->shape.rank == 2 ? exact->shape.dim[1] : 0;
     bytes.scale = as_f32(g, named(g, t, name_of(layer, name, "scale").text, TERN_SHAPE(out), true));
     bytes.exact = as_f32(g, named(g, t, name_of(layer, name, "exact").text, TERN_SHAPE(out, count), false));
     bytes.columns = named(g, t, name_of(layer, name, "exact_columns").text, TERN_SHAPE(count), false);
-    return tern_linear_outlier(g, x, bytes, t->outliers);
+    return adapted(g, t, x, tern_linear_outlier(g, x, bytes, t->outliers), layer, name);
 }
 
 static tern_value normed(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,
@@ -230,7 +263,8 @@ tern_value tern_last_layer(tern_graph *g, const tern_transformer *t, tern_value 
     tern_shape shape = TERN_SHAPE(t->vocabulary, t->width);
     tern_value head = tern_file_weight(g, t, -1, "output", shape, false);
     if (!head.id) head = tern_file_weight(g, t, -1, "token_embd", shape, true);
-    x = tern_multiply_weight(g, x, head, bias_of(g, t, -1, "output", t->vocabulary));
+    tern_value y = tern_multiply_weight(g, x, head, bias_of(g, t, -1, "output", t->vocabulary));
+    x = adapted(g, t, x, y, -1, "output");
     if (t->last_cap <= 0) return x;
     x = tern_tanh(g, tern_multiply(g, x, tern_scalar(g, 1 / t->last_cap)));
     return tern_multiply(g, x, tern_scalar(g, t->last_cap));

@@ -1,6 +1,7 @@
 /* A transformer read from its file, planned for a chunk of tokens and for a single one, and run over what it is fed. */
 #include "llm/model.h"
 
+#include "llm/adapter.h"
 #include "llm/hugging_face.h"
 
 #include <string.h>
@@ -90,6 +91,7 @@ void tern_llm_close(tern_llm *llm)
     close_phase(&llm->one);
     close_phase(&llm->each);
     tern_store_close(&llm->store);
+    tern_adapters_close(&llm->about);
     tern_weights_close(&llm->weights);
     tern_release(llm);
 }
@@ -106,9 +108,12 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     m->cache = o->cache;
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));
+    TERN_TRY(tern_adapters_open(&m->about, o->loras, o->lora_weights, o->lora_count));
+    TERN_TRY(tern_adapters_lend(&m->about, &m->store));
     TERN_TRY(open_phase(m, &m->chunk, tern_llm_chunk(&m->about, o), 1, o));
     if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
-    return open_phase(m, &m->one, 1, 1, o);
+    TERN_TRY(open_phase(m, &m->one, 1, 1, o));
+    return tern_adapters_check(&m->about, m->one.graph);
 }
 
 tern_status tern_llm_open(tern_llm **llm, const char *path, const tern_llm_options *options)

@@ -11,6 +11,10 @@ typedef struct tern_llm_options {
     int each;         /* most tokens of tern_llm_feed_each; 0: it is not used */
     tern_dtype cache; /* TERN_F32 (the default) or TERN_F16 */
     bool reference;   /* reference kernels only */
+    const char *const
+        *loras; /* adapters: files or folders, which must outlive the model, and their weights */
+    const double *lora_weights;
+    int lora_count;
     tern_pool *pool;
 } tern_llm_options;
 

@@ -8,6 +8,7 @@
 #include "op/outlier.h"
 
 typedef struct tern_architecture tern_architecture;
+typedef struct tern_adapter tern_adapter; /* llm/adapter.h */
 
 /* What a file says.  Weights are those of the file, found by the names of GGUF. */
 typedef struct tern_transformer {
@@ -25,7 +26,9 @@ typedef struct tern_transformer {
     tern_angles_args angles;
     bool adjacent;              /* pairs of rotary elements stand side by side */
     tern_outlier_args outliers; /* of products with weights in rows of bytes */
-    bool watch;                 /* what products read are outputs "<weight>.in" too: to look at */
+    tern_adapter *adapters;     /* low-rank updates, all of them added */
+    int adapter_count;
+    bool watch; /* what products read are outputs "<weight>.in" too: to look at */
 } tern_transformer;
 
 /* What a graph is given and keeps.  positions: negative for padding; wanted: rows whose results are asked for.  Keys and
@@ -70,7 +73,7 @@ tern_status tern_read_whole(const tern_transformer *t, const char *key, int stan
 /* A tensor of the file, of this shape; the empty value where it is absent and may be. */
 tern_value tern_file_weight(tern_graph *g, const tern_transformer *t, int layer, const char *name,
                             tern_shape shape, bool needed);
-/* x W^T + b, to `out` columns.  A weight in bytes (i8) has a tensor .scale of its rows, and may have columns in full precision:
+/* x W^T + b, to `out` columns, and what adapters add.  A weight in bytes (i8) has a tensor .scale of its rows, and may have columns in full precision:
  * .exact [out,E] and .exact_columns [E] (i32). */
 tern_value tern_project(tern_graph *g, const tern_transformer *t, tern_value x, int layer, const char *name,
                         int out);

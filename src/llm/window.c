@@ -1,6 +1,8 @@
 /* Windows of tokens through one program. */
 #include "llm/window.h"
 
+#include "llm/adapter.h"
+
 #include <math.h>
 
 struct tern_text_window {
@@ -41,6 +43,7 @@ static tern_status open_window(tern_text_window *w, tern_pool *pool)
     }
     for (int i = 0; i < t->weights->count; i++)
         TERN_TRY(tern_store_lend(&w->store, t->weights->names[i], t->weights->tensors[i]));
+    TERN_TRY(tern_adapters_lend(t, &w->store));
     TERN_TRY(tern_graph_open(&w->graph, &(tern_graph_options){0}));
     feed.tokens = tern_input(w->graph, "tokens", TERN_I32, TERN_SHAPE(w->tokens));
     feed.positions = tern_input(w->graph, "positions", TERN_I32, TERN_SHAPE(w->tokens));
@@ -48,6 +51,7 @@ static tern_status open_window(tern_text_window *w, tern_pool *pool)
     if (t->architecture->encoder) feed.seen = tern_input(w->graph, "seen", TERN_I32, TERN_SHAPE(w->tokens));
     tern_output(w->graph, "logits", t->architecture->build(w->graph, t, &feed));
     TERN_TRY(tern_graph_status(w->graph));
+    TERN_TRY(tern_adapters_check(t, w->graph));
     TERN_TRY(tern_plan(&w->program, w->graph, NULL));
     TERN_TRY(tern_session_open(&w->session, w->program, &w->store, pool));
     TERN_TRY(tern_session_bind(w->session, "tokens", w->ids));

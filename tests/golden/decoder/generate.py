@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """generate.py LOGITS: writes <name>.gguf, small decoders with random weights in f32, and <name>.f32, what llama.cpp makes of TOKENS with
-each, [tokens, vocabulary]; and chat.gguf, the same with a tokenizer and a chat template.  LOGITS is logits.cpp of this folder, built against llama.cpp; needs numpy and gguf (PyPI).  The committed
+each, [tokens, vocabulary]; lora.gguf, an adapter of llama.gguf, lora/ the same as PEFT stores it, and lora.f32, what llama.cpp
+makes with it; and chat.gguf, the same with a tokenizer and a chat template.  LOGITS is logits.cpp of this folder, built against llama.cpp; needs numpy and gguf (PyPI).  The committed
 files were made with llama.cpp as shipped by llama-cpp-python 0.3.36."""
+import json
 import os
 import subprocess
 import sys
@@ -93,7 +95,49 @@ def yarn(w):
     w.add_rope_scaling_orig_ctx_len(16)
 
 
+def adapter(heads, groups, head, width, hidden, rank=3, alpha=6.0):
+    """Of llama.gguf: GGUF has the rotary pairs of a head side by side, PEFT half a head apart."""
+    rng = np.random.default_rng(5)
+    names = {"attn_q": ("self_attn.q_proj", heads * head, width), "attn_k": ("self_attn.k_proj", groups * head, width),
+             "attn_output": ("self_attn.o_proj", width, heads * head), "ffn_down": ("mlp.down_proj", width, hidden)}
+    path = os.path.join(HERE, "lora.gguf")
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_type("adapter")
+    w.add_string("adapter.type", "lora")
+    w.add_float32("adapter.lora.alpha", alpha)
+    peft, offset, blobs = {}, 0, []
+    for layer in range(2):
+        for name, (module, out, inner) in names.items():
+            a = (rng.standard_normal((rank, inner)) * 0.3).astype(np.float32)
+            b = (rng.standard_normal((out, rank)) * 0.3).astype(np.float32)
+            w.add_tensor(f"blk.{layer}.{name}.weight.lora_a", a)
+            w.add_tensor(f"blk.{layer}.{name}.weight.lora_b", b)
+            if name in ("attn_q", "attn_k"):
+                b = b.reshape(-1, head // 2, 2, rank).swapaxes(1, 2).reshape(out, rank)
+            for letter, tensor in (("A", a), ("B", b)):
+                data = np.ascontiguousarray(tensor).tobytes()
+                peft[f"base_model.model.model.layers.{layer}.{module}.lora_{letter}.weight"] = {
+                    "dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + len(data)]}
+                offset += len(data)
+                blobs.append(data)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    folder = os.path.join(HERE, "lora")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "adapter_config.json"), "w") as f:
+        json.dump({"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "use_rslora": False, "alpha_pattern": {}}, f)
+        f.write("\n")
+    header = json.dumps(peft).encode()
+    with open(os.path.join(folder, "adapter_model.safetensors"), "wb") as f:
+        f.write(len(header).to_bytes(8, "little") + header + b"".join(blobs))
+    subprocess.run([sys.argv[1], os.path.join(HERE, "llama.gguf"), os.path.join(HERE, "lora.f32"), "--lora", path] +
+                   [str(t) for t in TOKENS], check=True)
+
+
 make("llama", "llama", 2, 32, 4, 2, 8, 64, linear)
 make("llama-yarn", "llama", 2, 32, 4, 2, 8, 64, yarn)
 make("gemma3", "gemma3", 6, 16, 2, 1, 16, 32, lambda w: None)
 make("chat", "llama", 2, 32, 4, 2, 8, 64, text)
+adapter(4, 2, 8, 32, 64)
