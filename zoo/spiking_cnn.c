@@ -25,4 +25,4 @@ TERN_NET(spiking_cnn, "spiking-cnn", "spiking convolutional classifier", true, I
          INT(spiking_cnn, timesteps, 4, "time steps T"), INT(spiking_cnn, blocks, 2, "conv-LIF-pool blocks"),
          INT(spiking_cnn, width, 32, "channels of the first block"),
          INT(spiking_cnn, hidden, 256, "hidden neurons"), INT(spiking_cnn, classes, 10, "classes"),
-         REAL(spiking_cnn, tau, 2, "membrane time constant, steps"));
+         REAL(spiking_cnn, tau, 4.0 / 3, "membrane time constant, steps"));
