@@ -12,6 +12,13 @@ typedef struct flow_fixture {
     tern_flow flow;
 } flow_fixture;
 
+enum { FLOW_LONG = 48 };
+typedef struct flow_long_fixture {
+    size_t bytes[FLOW_LONG];
+    int producer[FLOW_LONG], begin[FLOW_LONG + 1], read[2 * FLOW_LONG];
+    tern_flow flow;
+} flow_long_fixture;
+
 static inline void flow_step(flow_fixture *f, size_t bytes, int a, int b)
 {
     int s = f->flow.steps++;
@@ -79,20 +86,62 @@ static inline const tern_flow *flow_random(flow_fixture *f, uint64_t seed)
     return flow_end(f);
 }
 
+/* Replays a plan and returns the bytes that move; -1: there is none, < -1: it is wrong, with the message of Tern. */
+static inline double flow_replay(const tern_flow *flow, size_t memory, tern_cosma_plan *plan)
+{
+    double spilled, retrieved, moved = plan->spilled + plan->retrieved;
+    if (!plan->found)
+        moved = -1;
+    else if (tern_cosma_replay(flow, plan, memory, &spilled, &retrieved) != TERN_OK)
+        moved = -2;
+    else if (spilled != plan->spilled || retrieved != plan->retrieved)
+        moved = -3;
+    tern_cosma_free(plan);
+    return moved;
+}
+
 /* Solves, replays, and returns the bytes that move; < 0: something is wrong, with the message of Tern. */
 static inline double flow_traffic(const tern_flow *flow, size_t memory, bool free_order,
                                   tern_mip_answer *answer)
 {
     tern_cosma_plan plan;
-    double spilled, retrieved;
     tern_cosma_options options = {.memory = memory, .free_order = free_order, .seconds = 60};
-    if (tern_cosma(flow, &options, &plan) != TERN_OK) return -1;
+    if (tern_cosma(flow, &options, &plan) != TERN_OK) return -4;
     *answer = plan.answer;
-    double moved = plan.spilled + plan.retrieved;
-    if (!plan.found || tern_cosma_replay(flow, &plan, memory, &spilled, &retrieved) != TERN_OK) moved = -1;
-    if (moved >= 0 && (spilled != plan.spilled || retrieved != plan.retrieved)) moved = -2;
-    tern_cosma_free(&plan);
-    return moved;
+    return flow_replay(flow, memory, &plan);
+}
+
+/* The same by a baseline (0 .. 2), or window by window (3). */
+static inline double flow_otherwise(const tern_flow *flow, size_t memory, int way, int window)
+{
+    tern_cosma_plan plan;
+    tern_cosma_options options = {.memory = memory, .seconds = 60, .window = window};
+    tern_status status = way < 3 ? tern_evict(flow, memory, (tern_eviction)way, &plan)
+                                 : tern_cosma_divided(flow, &options, &plan);
+    return status == TERN_OK ? flow_replay(flow, memory, &plan) : -4;
+}
+
+/* A chain of `steps` that each read the last result and, now and then, one from long ago: too long for one program. */
+static inline const tern_flow *flow_long(flow_long_fixture *f, uint64_t seed)
+{
+    tern_rng rng = {seed, 1};
+    uint64_t drawn = 0;
+    *f = (flow_long_fixture){0};
+    f->flow = (tern_flow){.steps = FLOW_LONG,
+                          .tensors = FLOW_LONG,
+                          .bytes = f->bytes,
+                          .producer = f->producer,
+                          .begin = f->begin,
+                          .read = f->read};
+    for (int s = 0; s < FLOW_LONG; s++) {
+        f->bytes[s] = 1 + tern_rng_below(rng, drawn++, 12);
+        f->producer[s] = s;
+        f->begin[s + 1] = f->begin[s];
+        if (s) f->read[f->begin[s + 1]++] = s - 1;
+        if (s > 8 && tern_rng_below(rng, drawn++, 3) == 0)
+            f->read[f->begin[s + 1]++] = s - 2 - (int)tern_rng_below(rng, drawn++, 7);
+    }
+    return &f->flow;
 }
 
 #endif

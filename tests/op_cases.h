@@ -308,6 +308,11 @@ static void make_expand(spec *s)
     input(s, below(2) ? TERN_SHAPE(1, b, c) : below(2) ? TERN_SHAPE(a, 1, c) : TERN_SHAPE(c), NORMAL, true);
 }
 
+static void make_move(spec *s)
+{
+    input(s, TERN_SHAPE(between(1, 4), between(1, 30)), NORMAL, true);
+}
+
 static void make_reshape(spec *s)
 {
     int64_t a = between(1, 9), b = between(1, 9);
@@ -559,6 +564,8 @@ static const struct {
     {"mean", make_reduce},
     {"expand", make_expand},
     {"reshape", make_reshape},
+    {"spill", make_move},
+    {"retrieve", make_move},
     {"lif", make_lif},
     {"lif_grad", make_lif_grad},
     {"leak", make_leak},

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "flow.h"
+#include "train/train.h"
 
 #include <string.h>
 
@@ -26,6 +27,19 @@ static void test_fixtures(void **state)
             fail_msg("case %zu: %g bytes, expected %g, %s: %s", i, moved, cases[i].moved,
                      tern_mip_answers[answer], tern_message());
     }
+}
+
+/* Bigger blocks first leave a hole in G2: 26 bytes where 25 are alive at most. */
+static void test_by_size(void **state)
+{
+    (void)state;
+    tern_block blocks[] = {{7, 0, 0, 3}, {4, 0, 1, 3}, {9, 0, 2, 5},
+                           {5, 0, 3, 4}, {8, 0, 4, 5}, {5, 0, 5, 5}};
+    size_t bytes;
+    assert_ok(tern_allocate_by_size(blocks, TERN_COUNT(blocks), &bytes));
+    assert_int_equal(bytes, 26);
+    assert_ok(tern_allocate(blocks, TERN_COUNT(blocks), 1, &bytes));
+    assert_int_equal(bytes, 25);
 }
 
 static void test_bounds(void **state)
@@ -94,6 +108,103 @@ static void test_oracle(void **state)
     assert_error(tern_cosma_replay(flow, &plan, 12, &spilled, &retrieved), TERN_FAILED, "no copy");
 }
 
+/* Step by step never moves less than the exact plan in the same order; window by window, of one window, the same. */
+static void test_other_ways(void **state)
+{
+    (void)state;
+    if (!tern_mip_available()) skip();
+    int found = 0;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        flow_fixture f;
+        int step;
+        tern_mip_answer answer;
+        const tern_flow *flow = flow_random(&f, seed);
+        size_t memory = tern_flow_least(flow, &step) + seed % 3 * 2;
+        double exact = flow_traffic(flow, memory, false, &answer);
+        for (int way = 0; way < 4; way++) {
+            double moved = flow_otherwise(flow, memory, way, 0);
+            if (moved < -1 || (moved >= 0 && moved < exact) || (way == 3 && moved != exact))
+                fail_msg("seed %d way %d: %g, %g: %s", (int)seed, way, moved, exact, tern_message());
+            found += moved >= 0;
+        }
+    }
+    assert_true(found > 12);
+}
+
+/* Many windows: a plan that the oracle accepts, and that moves nothing where nothing has to. */
+static void test_windows(void **state)
+{
+    (void)state;
+    if (!tern_mip_available()) skip();
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        flow_long_fixture f;
+        int step;
+        const tern_flow *flow = flow_long(&f, seed);
+        size_t least = tern_flow_least(flow, &step), all = 0;
+        for (int a = 0; a < flow->tensors; a++) all += flow->bytes[a];
+        double tight = flow_otherwise(flow, least + 6, 3, 12);
+        if (tight < 0) fail_msg("seed %d: %g: %s", (int)seed, tight, tern_message());
+        assert_true(flow_otherwise(flow, all, 3, 12) == 0);
+    }
+}
+
+/* A training step in a memory that it does not fit, executed: results and parameters have the bits of the plain program. */
+static void test_executed(void **state)
+{
+    (void)state;
+    const tern_net *net = tern_net_find("lenet");
+    tern_graph *g;
+    tern_program *plain, *moved;
+    tern_flow flow;
+    tern_cosma_plan plan;
+    tern_recipe recipe = tern_recipe_default();
+    tern_shape sample = TERN_SHAPE(1, 28, 28);
+    void *parameters;
+    int step;
+    assert_ok(tern_net_parameters(net, &parameters));
+    assert_ok(tern_model_training_graph(&g, net, parameters, &sample, 2, &recipe));
+    assert_ok(tern_plan(&plain, g, NULL));
+    assert_ok(tern_flow_of(plain, false, &flow));
+    size_t memory = tern_flow_least(&flow, &step);
+    assert_ok(tern_evict(&flow, memory, TERN_EVICT_BELADY, &plan));
+    assert_true(plan.found && plan.spilled > 0);
+    assert_ok(tern_plan_moved(&moved, plain, &flow, &plan, memory, NULL));
+    assert_true(moved->host_bytes > 0);
+    for (int i = 1; i < moved->graph->value_count; i++) { /* nothing but scratch memory lies behind the end */
+        const tern_place *p = &moved->places[i];
+        if (p->space == TERN_SPACE_ARENA) assert_true(p->offset + p->bytes <= memory);
+    }
+    tern_store stores[2] = {0};
+    float image[2 * 28 * 28];
+    for (size_t i = 0; i < TERN_COUNT(image); i++) image[i] = (float)tern_rng_uniform((tern_rng){5, 0}, i);
+    for (int which = 0; which < 2; which++) {
+        tern_session *s;
+        static const char zeros[4096];
+        assert_ok(tern_session_open(&s, which ? moved : plain, &stores[which], NULL));
+        const tern_graph *graph = which ? moved->graph : plain->graph;
+        for (int i = 1; i < graph->value_count; i++)
+            if (graph->values[i].kind == TERN_VALUE_INPUT)
+                assert_ok(
+                    tern_session_bind(s, graph->values[i].name,
+                                      strcmp(graph->values[i].name, "image") == 0 ? (void *)image : zeros));
+        for (uint64_t run = 0; run < 2; run++) assert_ok(tern_session_run(s, run));
+        tern_session_close(s);
+    }
+    assert_int_equal(stores[0].count, stores[1].count);
+    for (int i = 0; i < stores[0].count; i++)
+        assert_memory_equal(
+            stores[0].tensors[i].data, stores[1].tensors[i].data,
+            tern_bytes_of(stores[0].tensors[i].dtype, tern_elements(&stores[0].tensors[i].shape)));
+    tern_store_close(&stores[0]);
+    tern_store_close(&stores[1]);
+    tern_cosma_free(&plan);
+    tern_program_close(moved);
+    tern_flow_free(&flow);
+    tern_program_close(plain);
+    tern_graph_close(g);
+    tern_net_free(parameters);
+}
+
 static void test_text(void **state)
 {
     (void)state;
@@ -131,8 +242,11 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fixtures), cmocka_unit_test(test_bounds), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_oracle),   cmocka_unit_test(test_text),   cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_fixtures), cmocka_unit_test(test_by_size),
+        cmocka_unit_test(test_bounds),   cmocka_unit_test(test_random),
+        cmocka_unit_test(test_oracle),   cmocka_unit_test(test_other_ways),
+        cmocka_unit_test(test_windows),  cmocka_unit_test(test_executed),
+        cmocka_unit_test(test_text),     cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

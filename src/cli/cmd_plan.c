@@ -1,6 +1,6 @@
 /* tern plan: where every byte of a net goes, and whether it fits. */
 #include "cli/cli.h"
-#include "plan/cosma.h"
+#include "cli/plan_moves.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,10 +11,14 @@ static const tern_cli_option options[] = {
      "limit of the arena; forward values are computed again to keep it.  With --method: size of the memory",
      NULL},
     {"method", 0, TERN_PICK, "METHOD", NULL,
-     "tensors leave a small memory and return: addresses and evictions by an integer program, in the order "
-     "of "
-     "the plan (cosma-fs) or in the best one (cosma)",
-     "cosma-fs|cosma"},
+     "tensors leave a small memory and return: addresses and evictions by an integer program, in the given "
+     "order (cosma-fs), in the best one (cosma), window by window (cosma-dc), or step by step",
+     "cosma-fs|cosma|cosma-dc|greedy|belady|greedy-mip"},
+    {"schedule", 0, TERN_PICK, "ORDER", "mpmf",
+     "--method: the order of the net (default), or of it and one that keeps little alive the better (mpmf)",
+     "default|mpmf"},
+    {"execute", 0, TERN_FLAG, NULL, NULL,
+     "--method: run the plan, too, beside one without moves: both must give the same bits", NULL},
     {"time", 0, TERN_NUMBER, "S", "60", "--method: seconds for the solver", "0.1.."},
     {"bytes", 0, TERN_PICK, "OF", "plan", "--method: bytes of an element: as in the plan, or 1 (int8)",
      "plan|int8"},
@@ -99,90 +103,6 @@ static tern_status print(tern_cli *cli, const tern_program *p)
     return TERN_OK;
 }
 
-/* ---- tensors that leave and return ----------------------------------------------------------------------------- */
-
-static json_t *cosma_json(const tern_flow *f, const tern_cosma_plan *c)
-{
-    static const char *const names[] = {"away", "created", "preserved", "spilled", "retrieved"};
-    json_t *times = json_array();
-    for (int t = 0; t < f->steps; t++) {
-        json_t *there = json_array();
-        for (int a = 0; a < f->tensors; a++) {
-            size_t i = (size_t)a * (size_t)f->steps + (size_t)t;
-            if (c->residence[i] == TERN_AWAY) continue;
-            json_array_append_new(
-                there, json_pack("{s:i,s:s,s:I,s:I}", "tensor", a, "is", names[c->residence[i]], "address",
-                                 (json_int_t)c->address[i], "bytes", (json_int_t)f->bytes[a]));
-        }
-        json_array_append_new(times, json_pack("{s:i,s:o}", "step", c->order[t], "tensors", there));
-    }
-    return times;
-}
-
-static tern_status print_cosma(const tern_cli *cli, const tern_flow *f, const tern_cosma_plan *c,
-                               double memory)
-{
-    char a[24], b[24], d[24];
-    int step;
-    double least = (double)tern_flow_least(f, &step), peak = (double)tern_flow_peak(f);
-    double moved = c->spilled + c->retrieved, gap = moved > 0 ? fmax(0, moved - c->bound) / moved : 0;
-    if (cli->json)
-        return tern_print_json(json_pack(
-            "{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "method", tern_cli_text(cli, "method"), "status",
-            tern_mip_answers[c->answer], "memory", memory, "least_bytes", least, "order_peak_bytes", peak,
-            "spilled", c->spilled, "retrieved", c->retrieved, "gap", gap, "times", cosma_json(f, c)));
-    printf("%d steps, %d tensors; least memory of any order %.0f bytes (%s), peak of this order %.0f bytes "
-           "(%s)\n",
-           f->steps, f->tensors, least, tern_human(a, least, "B"), peak, tern_human(b, peak, "B"));
-    printf("in %s: %s, %.0f bytes spilled and %.0f retrieved, gap %.1f %%; replayed byte by byte\n",
-           tern_human(d, memory, "B"), tern_mip_answers[c->answer], c->spilled, c->retrieved, 100 * gap);
-    return TERN_OK;
-}
-
-static tern_status solve_cosma(const tern_cli *cli, const tern_flow *f, double memory, tern_cosma_plan *c)
-{
-    tern_text text = {0};
-    const char *path = tern_cli_text(cli, "lp");
-    double spilled, retrieved;
-    double all = 0; /* more than everything at once is never used */
-    for (int a = 0; a < f->tensors; a++) all += (double)f->bytes[a];
-    tern_cosma_options o = {.memory = (size_t)fmin(memory, all),
-                            .free_order = strcmp(tern_cli_text(cli, "method"), "cosma") == 0,
-                            .seconds = tern_cli_number(cli, "time"),
-                            .export = path ? &text : NULL};
-    tern_status status = tern_cosma(f, &o, c);
-    if (status == TERN_OK && path) status = tern_text_status(&text);
-    if (status == TERN_OK && path) status = tern_write_file(path, text.data, text.size);
-    tern_text_free(&text);
-    TERN_TRY(status);
-    status = c->found ? tern_cosma_replay(f, c, o.memory, &spilled, &retrieved) : TERN_OK;
-    if (status != TERN_OK) tern_cosma_free(c);
-    return status;
-}
-
-static tern_status plan_cosma(const tern_cli *cli, const tern_program *p)
-{
-    tern_flow flow;
-    tern_cosma_plan c;
-    double memory = tern_cli_number(cli, "memory");
-    TERN_TRY(tern_flow_of(p, strcmp(tern_cli_text(cli, "bytes"), "int8") == 0, &flow));
-    if (memory <= 0) memory = (double)tern_flow_least(&flow, &(int){0});
-    tern_status status = solve_cosma(cli, &flow, memory, &c);
-    if (status == TERN_OK) {
-        if (c.found)
-            status = print_cosma(cli, &flow, &c, memory);
-        else if (c.answer == TERN_MIP_INFEASIBLE)
-            status = tern_fail(TERN_NO_FIT, "does not fit: no plan exists in %.0f bytes", memory);
-        else
-            status = tern_fail(TERN_FAILED,
-                               "not proven: no plan was found in %g s; give more --time or more --memory",
-                               tern_cli_number(cli, "time"));
-        tern_cosma_free(&c);
-    }
-    tern_flow_free(&flow);
-    return status;
-}
-
 /* The rule asks for a training step. */
 static tern_status recipe_of(const tern_cli *cli, tern_recipe *recipe)
 {
@@ -222,7 +142,7 @@ static tern_status graph_of(const tern_cli *cli, const tern_subject *s, int batc
 
 static tern_status check_method(const tern_cli *cli, bool moves)
 {
-    static const char *const of_method[] = {"time", "bytes", "lp"};
+    static const char *const of_method[] = {"time", "bytes", "lp", "schedule", "execute"};
     for (size_t i = 0; !moves && i < TERN_COUNT(of_method); i++)
         if (tern_cli_has(cli, of_method[i]))
             return tern_fail(TERN_USAGE, "plan: --%s has no effect without --method", of_method[i]);
@@ -244,9 +164,10 @@ static tern_status run_plan(tern_cli *cli)
     if (status == TERN_OK) status = check_method(cli, moves);
     tern_plan_options wanted = {.memory = moves ? 0 : (size_t)tern_cli_number(cli, "memory"),
                                 .reference = tern_cli_has(cli, "reference"),
+                                .keep_order = moves && tern_cli_pick(cli, "schedule") == 0,
                                 .compact = tern_cli_has(cli, "reference")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
-    if (status == TERN_OK) status = moves ? plan_cosma(cli, p) : print(cli, p);
+    if (status == TERN_OK) status = moves ? tern_plan_moves(cli, p, &wanted) : print(cli, p);
     tern_program_close(p);
     tern_graph_close(g);
     tern_subject_close(&s);
@@ -267,7 +188,9 @@ const tern_command tern_command_plan = {
         "tern plan spiking-cnn --train --batch 64 --memory 200M\n"
         "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T\n"
         "tern plan vgg --timesteps 1 --stepping                        # no membranes: nothing is carried\n"
-        "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return",
+        "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return\n"
+        "tern plan lenet --method belady --memory 20KiB --execute      # run it: the same bits in less "
+        "memory",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

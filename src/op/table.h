@@ -35,6 +35,7 @@
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(max) X(min) X(extreme_grad)                                /* extreme.c: over axes */                            \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
+    X(spill) X(retrieve)                                         /* spill.c: out of a small memory, and back */        \
     X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \
     X(alif) X(alif_grad)                                         /* alif.c: neurons whose threshold adapts */          \
     X(leak) X(leak_grad)                                         /* leak.c: leaky integration over time */             \

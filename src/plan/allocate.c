@@ -121,3 +121,47 @@ tern_status tern_allocate(tern_block *blocks, int count, size_t alignment, size_
     tern_release(placed);
     return TERN_OK;
 }
+
+/* The tightest gap between placed blocks that live at the same time; behind all of them where none is wide enough. */
+static size_t best_gap(const tern_block *b, tern_block *const *placed, int count)
+{
+    size_t end = 0, best = 0, tightest = SIZE_MAX;
+    for (int q = 0; q < count; q++) { /* by offset */
+        const tern_block *other = placed[q];
+        if (other->first > b->last || b->first > other->last) continue;
+        size_t gap = other->offset > end ? other->offset - end : 0;
+        if (gap >= b->bytes && gap - b->bytes < tightest) {
+            tightest = gap - b->bytes;
+            best = end;
+        }
+        if (other->offset + other->bytes > end) end = other->offset + other->bytes;
+    }
+    return tightest < SIZE_MAX ? best : end;
+}
+
+tern_status tern_allocate_by_size(tern_block *blocks, int count, size_t *arena_bytes)
+{
+    tern_rank *ranks = tern_take_array((size_t)count + 1, sizeof *ranks);
+    tern_block **placed = tern_take_array((size_t)count + 1, sizeof *placed);
+    int last = 0;
+    *arena_bytes = 0;
+    for (int i = 0; i < count; i++) last = blocks[i].last > last ? blocks[i].last : last;
+    for (int i = 0; ranks && i < count; i++) {
+        bool whole = blocks[i].first == 0 && blocks[i].last == last;
+        ranks[i] = (tern_rank){whole ? 1e300 : (double)blocks[i].bytes, i};
+    }
+    if (ranks && placed) qsort(ranks, (size_t)count, sizeof *ranks, by_key);
+    for (int r = 0; ranks && placed && r < count; r++) {
+        tern_block *b = &blocks[ranks[r].block];
+        b->offset = best_gap(b, placed, r);
+        if (b->offset + b->bytes > *arena_bytes) *arena_bytes = b->offset + b->bytes;
+        int at = r;
+        while (at > 0 && placed[at - 1]->offset > b->offset) at--;
+        memmove(placed + at + 1, placed + at, (size_t)(r - at) * sizeof(tern_block *));
+        placed[at] = b;
+    }
+    bool all = ranks && placed;
+    tern_release(ranks);
+    tern_release(placed);
+    return all ? TERN_OK : tern_no_memory((size_t)count * sizeof *ranks, "a plan");
+}

@@ -11,6 +11,7 @@ enum { C, P, S, R, KINDS };
 
 typedef struct model {
     const tern_flow *flow;
+    const tern_cosma_state *state; /* [tensors] or NULL */
     int times;
     double memory,
         unit;       /* sizes are divided by their greatest common divisor: big constants ruin the tolerance */
@@ -36,6 +37,12 @@ static double size_of(const model *m, int tensor)
     return (double)m->flow->bytes[tensor] / m->unit;
 }
 
+/* Before the first step; nothing is there where no state was given. */
+static tern_cosma_state state_of(const model *m, int tensor)
+{
+    return m->state ? m->state[tensor] : (tern_cosma_state){0};
+}
+
 static size_t gcd(size_t a, size_t b)
 {
     return b ? gcd(b, a % b) : a;
@@ -52,13 +59,13 @@ static void bound_times(model *m, bool free_order)
     if (!free_order) return;
     for (int s = 0; s < f->steps; s++)
         for (int i = f->begin[s]; i < f->begin[s + 1]; i++) {
-            int before = m->early[f->producer[f->read[i]]] + 1;
+            int producer = f->producer[f->read[i]], before = producer < 0 ? 0 : m->early[producer] + 1;
             if (before > m->early[s]) m->early[s] = before;
         }
     for (int s = f->steps - 1; s >= 0; s--)
         for (int i = f->begin[s]; i < f->begin[s + 1]; i++) {
-            int *late = &m->late[f->producer[f->read[i]]];
-            if (*late > m->late[s] - 1) *late = m->late[s] - 1;
+            int producer = f->producer[f->read[i]];
+            if (producer >= 0 && m->late[producer] > m->late[s] - 1) m->late[producer] = m->late[s] - 1;
         }
 }
 
@@ -66,21 +73,28 @@ static void add_columns(model *m)
 {
     const tern_flow *f = m->flow;
     for (int a = 0; a < f->tensors; a++) {
-        m->from[a] = m->early[f->producer[a]];
-        m->to[a] = m->late[f->producer[a]];
+        int s = f->producer[a];
+        m->from[a] = s < 0 ? 0 : m->early[s];
+        m->to[a] = s < 0 ? 0 : m->late[s];
+        if (state_of(m, a).needed) m->to[a] = m->times - 1;
     }
     for (int s = 0; s < f->steps; s++)
         for (int i = f->begin[s]; i < f->begin[s + 1]; i++)
             if (m->to[f->read[i]] < m->late[s]) m->to[f->read[i]] = m->late[s];
     for (int a = 0; a < f->tensors; a++)
         for (int t = 0; t < m->times; t++) {
-            bool inside = t >= m->from[a] && t <= m->to[a], create = inside && t <= m->late[f->producer[a]];
-            bool later = inside && t > m->from[a];
+            int producer = f->producer[a];
+            tern_cosma_state before = producer < 0 ? state_of(m, a) : (tern_cosma_state){0};
+            bool inside = t >= m->from[a] && t <= m->to[a];
+            bool create = inside && producer >= 0 && t <= m->late[producer];
+            bool later = inside && t > m->from[a], first = inside && t == 0 && producer < 0;
+            bool stay = later || (first && before.there), leave = stay && !before.hosted;
+            bool back = later || (first && before.hosted);
             size_t i = cell(m, a, t);
             m->column[C][i] = create ? tern_mip_column(&m->mip, 0, 1, 0, true) : -1;
-            m->column[P][i] = later ? tern_mip_column(&m->mip, 0, 1, 0, true) : -1;
-            m->column[S][i] = later ? tern_mip_column(&m->mip, 0, 1, size_of(m, a), true) : -1;
-            m->column[R][i] = later ? tern_mip_column(&m->mip, 0, 1, size_of(m, a), true) : -1;
+            m->column[P][i] = stay ? tern_mip_column(&m->mip, 0, 1, 0, true) : -1;
+            m->column[S][i] = leave ? tern_mip_column(&m->mip, 0, 1, size_of(m, a), true) : -1;
+            m->column[R][i] = back ? tern_mip_column(&m->mip, 0, 1, size_of(m, a), true) : -1;
             m->address[i] =
                 inside ? tern_mip_column(&m->mip, 0, m->memory - size_of(m, a), 0, false) : -1; /* (9) */
         }
@@ -93,10 +107,26 @@ static void resident(model *m, int a, int t, double factor)
     tern_mip_term(&m->mip, at(m, R, a, t), factor);
 }
 
+/* A tensor that is needed behind the last step is there then, or has a copy and costs what it takes to come back. */
+static void add_end(model *m, int a)
+{
+    tern_mip *p = &m->mip;
+    bool hosted = m->flow->producer[a] < 0 && state_of(m, a).hosted;
+    int back = tern_mip_column(p, 0, 1, size_of(m, a), true);
+    tern_mip_term(p, back, 1);
+    resident(m, a, m->times - 1, 1);
+    tern_mip_row(p, 1, INFINITY);
+    if (hosted) return;
+    tern_mip_term(p, back, -1);
+    for (int t = m->from[a]; t <= m->to[a]; t++) tern_mip_term(p, at(m, S, a, t), 1);
+    tern_mip_row(p, 0, INFINITY);
+}
+
 /* (1) to (4), (7), (8): the life of one tensor. */
 static void add_life(model *m, int a)
 {
     tern_mip *p = &m->mip;
+    bool before = m->flow->producer[a] < 0, hosted = before && state_of(m, a).hosted;
     for (int t = m->from[a]; t <= m->to[a]; t++) {
         for (int k = 0; k < KINDS; k++) tern_mip_term(p, at(m, k, a, t), 1);
         tern_mip_row(p, -INFINITY, 1); /* (1) */
@@ -108,14 +138,16 @@ static void add_life(model *m, int a)
         tern_mip_term(p, at(m, C, a, t - 1), -1);
         tern_mip_term(p, at(m, P, a, t - 1), -1);
         tern_mip_row(p, -INFINITY, 0); /* (3) */
+        if (hosted) continue;
         tern_mip_term(p, at(m, R, a, t), 1);
         for (int k = m->from[a]; k < t; k++) tern_mip_term(p, at(m, S, a, k), -1);
         tern_mip_row(p, -INFINITY, 0); /* (4) */
     }
     for (int t = m->from[a]; t <= m->to[a]; t++) tern_mip_term(p, at(m, C, a, t), 1);
-    tern_mip_row(p, 1, 1); /* (7) */
+    if (!before) tern_mip_row(p, 1, 1); /* (7) */
     for (int t = m->from[a]; t <= m->to[a]; t++) tern_mip_term(p, at(m, S, a, t), 1);
     tern_mip_row(p, -INFINITY, 1); /* (8) */
+    if (state_of(m, a).needed) add_end(m, a);
 }
 
 /* (5): what an operator reads is there; (6): its results appear together. */
@@ -124,7 +156,7 @@ static void add_reads(model *m)
     const tern_flow *f = m->flow;
     for (int a = 0; a < f->tensors; a++) {
         int s = f->producer[a];
-        for (int t = m->early[s]; t <= m->late[s]; t++) {
+        for (int t = s < 0 ? 0 : m->early[s]; s >= 0 && t <= m->late[s]; t++) {
             for (int i = f->begin[s]; i < f->begin[s + 1]; i++) {
                 tern_mip_term(&m->mip, at(m, C, a, t), 1);
                 tern_mip_term(&m->mip, at(m, P, f->read[i], t), -1);
@@ -187,10 +219,24 @@ static void add_rest(model *m, int a, int t)
     }
 }
 
+/* The same from before the first step on. */
+static void add_first_rest(model *m, int a)
+{
+    double where = (double)state_of(m, a).address / m->unit;
+    int stays = at(m, P, a, 0);
+    if (m->flow->producer[a] >= 0 || stays < 0) return;
+    for (int side = -1; side <= 1; side += 2) {
+        tern_mip_term(&m->mip, m->address[cell(m, a, 0)], side);
+        tern_mip_term(&m->mip, stays, m->memory);
+        tern_mip_row(&m->mip, -INFINITY, m->memory + side * where);
+    }
+}
+
 static void add_places(model *m)
 {
     const tern_flow *f = m->flow;
     for (int a = 0; a < f->tensors; a++) {
+        add_first_rest(m, a);
         for (int t = m->from[a] + 1; t <= m->to[a]; t++) add_rest(m, a, t);
         for (int b = a + 1; b < f->tensors; b++)
             for (int t = m->from[a]; t <= m->to[a]; t++)
@@ -198,11 +244,12 @@ static void add_places(model *m)
     }
 }
 
-static tern_status open_model(model *m, const tern_flow *flow, size_t memory)
+static tern_status open_model(model *m, const tern_flow *flow, size_t memory, const tern_cosma_state *state)
 {
     size_t unit = 0, cells = (size_t)flow->tensors * (size_t)flow->steps;
     for (int a = 0; a < flow->tensors; a++) unit = gcd(unit, flow->bytes[a]);
-    *m = (model){.flow = flow, .times = flow->steps, .unit = unit ? (double)unit : 1};
+    for (int a = 0; state && a < flow->tensors; a++) unit = gcd(unit, state[a].address);
+    *m = (model){.flow = flow, .state = state, .times = flow->steps, .unit = unit ? (double)unit : 1};
     m->memory = floor((double)memory / m->unit);
     m->from = tern_take_array((size_t)flow->tensors, sizeof *m->from);
     m->to = tern_take_array((size_t)flow->tensors, sizeof *m->to);
@@ -233,11 +280,7 @@ static tern_status read_solution(const model *m, const double *x, tern_cosma_pla
 {
     static const tern_residence names[] = {TERN_CREATED, TERN_PRESERVED, TERN_SPILLED, TERN_RETRIEVED};
     const tern_flow *f = m->flow;
-    size_t cells = (size_t)f->tensors * (size_t)m->times;
-    plan->order = tern_take_array((size_t)f->steps, sizeof *plan->order);
-    plan->residence = tern_take_array(cells, sizeof *plan->residence);
-    plan->address = tern_take_array(cells, sizeof *plan->address);
-    if (!plan->order || !plan->residence || !plan->address) return tern_no_memory(cells * 9, "a plan");
+    TERN_TRY(tern_cosma_begin(f, plan));
     for (int a = 0; a < f->tensors; a++)
         for (int t = 0; t < m->times; t++) {
             size_t i = cell(m, a, t);
@@ -271,21 +314,36 @@ static tern_status solve(model *m, const tern_cosma_options *o, tern_cosma_plan 
     return status;
 }
 
-tern_status tern_cosma(const tern_flow *flow, const tern_cosma_options *options, tern_cosma_plan *plan)
+tern_status tern_cosma_begin(const tern_flow *flow, tern_cosma_plan *plan)
 {
-    model m;
+    size_t cells = (size_t)flow->tensors * (size_t)flow->steps + 1;
+    plan->order = tern_take_array((size_t)flow->steps + 1, sizeof *plan->order);
+    plan->residence = tern_take_array(cells, sizeof *plan->residence);
+    plan->address = tern_take_array(cells, sizeof *plan->address);
+    if (!plan->order || !plan->residence || !plan->address) return tern_no_memory(cells * 9, "a plan");
+    for (int s = 0; s < flow->steps; s++) plan->order[s] = s;
+    return TERN_OK;
+}
+
+tern_status tern_cosma_check(const tern_flow *flow, size_t memory)
+{
     int step;
     char need[24], have[24];
     size_t least = tern_flow_least(flow, &step);
+    if (memory >= least) return TERN_OK;
+    return tern_fail(TERN_NO_FIT,
+                     "does not fit: step %d reads and writes %s (%zu bytes), the memory has %s; nothing less "
+                     "than %zu bytes would do",
+                     step, tern_human(need, (double)least, "B"), least, tern_human(have, (double)memory, "B"),
+                     least);
+}
+
+tern_status tern_cosma(const tern_flow *flow, const tern_cosma_options *options, tern_cosma_plan *plan)
+{
+    model m;
     *plan = (tern_cosma_plan){0};
-    if (options->memory < least)
-        return tern_fail(
-            TERN_NO_FIT,
-            "does not fit: step %d reads and writes %s (%zu bytes), the memory has %s; nothing less "
-            "than %zu bytes would do",
-            step, tern_human(need, (double)least, "B"), least, tern_human(have, (double)options->memory, "B"),
-            least);
-    tern_status status = open_model(&m, flow, options->memory);
+    TERN_TRY(tern_cosma_check(flow, options->memory));
+    tern_status status = open_model(&m, flow, options->memory, options->state);
     if (status == TERN_OK) status = solve(&m, options, plan);
     close_model(&m);
     if (status != TERN_OK) tern_cosma_free(plan);

@@ -9,6 +9,8 @@ void tern_flow_free(tern_flow *flow)
     tern_release(flow->producer);
     tern_release(flow->begin);
     tern_release(flow->read);
+    tern_release(flow->node);
+    tern_release(flow->value);
     *flow = (tern_flow){0};
 }
 
@@ -44,11 +46,13 @@ static void add_step(tern_flow *f, const tern_program *p, const tern_node *node,
         const tern_type *type = &g->values[node->out[i].id].type;
         int64_t count = tern_elements(&type->shape);
         if (p->places[node->out[i].id].space == TERN_SPACE_NONE) continue;
-        f->bytes[f->tensors] = int8 ? (size_t)count : tern_bytes_of(type->dtype, count);
+        size_t bytes = (tern_bytes_of(type->dtype, count) + TERN_LINE - 1) / TERN_LINE * TERN_LINE;
+        f->bytes[f->tensors] = int8 ? (size_t)count : bytes;
         f->producer[f->tensors] = step;
+        f->value[f->tensors] = node->out[i].id;
         tensor[node->out[i].id] = ++f->tensors;
     }
-    f->steps++;
+    f->node[f->steps++] = g->values[node->out[0].id].node;
 }
 
 tern_status tern_flow_of(const tern_program *program, bool int8, tern_flow *flow)
@@ -62,7 +66,10 @@ tern_status tern_flow_of(const tern_program *program, bool int8, tern_flow *flow
     flow->producer = tern_take_array(values, sizeof *flow->producer);
     flow->begin = tern_take_array((size_t)program->step_count + 2, sizeof *flow->begin);
     flow->read = tern_take_array(reads, sizeof *flow->read);
-    bool all = tensor && flow->bytes && flow->producer && flow->begin && flow->read;
+    flow->node = tern_take_array((size_t)program->step_count + 1, sizeof *flow->node);
+    flow->value = tern_take_array(values, sizeof *flow->value);
+    bool all =
+        tensor && flow->bytes && flow->producer && flow->begin && flow->read && flow->node && flow->value;
     for (int s = program->prepare_count; all && s < program->step_count; s++) {
         const tern_node *node = program->steps[s].node;
         if (!(node->op->flags & TERN_OP_VIEW)) add_step(flow, program, node, tensor, int8);

@@ -95,7 +95,7 @@ static bool may_share(const tern_program *p, int s, int slot, int operand, const
 }
 
 /* Walk the steps: views and in-place results share memory, everything else gets a block of its own. */
-static void place_results(tern_program *p, const int *last, int *root_last)
+static void place_results(tern_program *p, const tern_fixed_places *fixed, const int *last, int *root_last)
 {
     const tern_graph *g = p->graph;
     for (int i = 0; i < g->value_count; i++) root_last[i] = last[i];
@@ -113,19 +113,18 @@ static void place_results(tern_program *p, const int *last, int *root_last)
             bool view = i == 0 && (node->op->flags & TERN_OP_VIEW);
             int operand = i < (int)TERN_COUNT(node->op->inplace) ? node->op->inplace[i] - 1 : -1;
             if (!view && root_last[out] < 0) continue; /* nobody reads it */
-            if (view || (operand >= 0 && operand < node->nin && may_share(p, s, i, operand, root_last))) {
+            if (view ||
+                (!fixed && operand >= 0 && operand < node->nin && may_share(p, s, i, operand, root_last))) {
                 const tern_place *shared = &p->places[node->in[view ? 0 : operand].id];
                 *place = *shared;
                 if (root_last[out] > root_last[shared->root]) root_last[shared->root] = root_last[out];
                 if (p->places[shared->root].last < root_last[shared->root])
                     p->places[shared->root].last = root_last[shared->root];
             } else {
-                *place = (tern_place){space_of_step(p, s),
-                                      out,
-                                      value_bytes(g, out),
-                                      0,
-                                      s,
-                                      root_last[out] > s ? root_last[out] : s};
+                bool host = fixed && s >= p->prepare_count && fixed->offset[out] == TERN_FIXED_HOST;
+                *place =
+                    (tern_place){host ? TERN_SPACE_HOST : space_of_step(p, s), out, value_bytes(g, out), 0, s,
+                                 root_last[out] > s ? root_last[out] : s};
             }
         }
     }
@@ -234,6 +233,20 @@ static tern_status allocate(tern_program *p, tern_space space, int from, int to,
     return status;
 }
 
+/* The places that are given, scratch memory behind them. */
+static void take_places(tern_program *p, const tern_fixed_places *fixed)
+{
+    size_t scratch = 0, behind = (fixed->bytes + TERN_LINE - 1) / TERN_LINE * TERN_LINE;
+    for (int i = 1; i < p->graph->value_count; i++)
+        if (p->places[i].space == TERN_SPACE_ARENA) p->places[i].offset = fixed->offset[p->places[i].root];
+    for (int s = p->prepare_count; s < p->step_count; s++) {
+        p->steps[s].scratch_offset = behind;
+        if (p->steps[s].scratch_bytes > scratch) scratch = p->steps[s].scratch_bytes;
+    }
+    p->arena_bytes = scratch ? behind + scratch : fixed->bytes;
+    p->least_bytes = p->arena_bytes;
+}
+
 /* The message of a program that does not fit: the biggest tensors alive at the peak. */
 static tern_status does_not_fit(const tern_program *p, size_t memory)
 {
@@ -331,12 +344,16 @@ static tern_status plan_in_order(tern_program **program, const tern_graph *graph
     TERN_GOTO(done, plan_steps(p, order, last, fixed, options));
     last_uses(p, last);
     place_sources(p);
-    place_results(p, last, last + values);
+    place_results(p, options->fixed, last, last + values);
     TERN_GOTO(done, place_copies(p));
     size_t alignment = options->compact ? 8 : TERN_LINE;
     TERN_GOTO(done, allocate(p, TERN_SPACE_PREPARED, 0, p->prepare_count, alignment, &p->prepared_bytes));
-    TERN_GOTO(done,
-              allocate(p, TERN_SPACE_ARENA, p->prepare_count, p->step_count, alignment, &p->arena_bytes));
+    TERN_GOTO(done, allocate(p, TERN_SPACE_HOST, 0, 0, alignment, &p->host_bytes));
+    if (options->fixed)
+        take_places(p, options->fixed);
+    else
+        TERN_GOTO(done,
+                  allocate(p, TERN_SPACE_ARENA, p->prepare_count, p->step_count, alignment, &p->arena_bytes));
 done:
     tern_release(last);
     tern_release(fixed);

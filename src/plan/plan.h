@@ -11,6 +11,7 @@ typedef struct tern_program tern_program;
 typedef enum tern_space {
     TERN_SPACE_NONE,     /* absent or never read */
     TERN_SPACE_ARENA,    /* at an offset of the arena; lives from first to last */
+    TERN_SPACE_HOST,     /* at an offset of the host memory: what has left the arena */
     TERN_SPACE_INPUT,    /* memory of the caller */
     TERN_SPACE_STORE,    /* parameter or state */
     TERN_SPACE_CONSTANT, /* in the graph */
@@ -22,8 +23,8 @@ typedef struct tern_place {
     tern_space space;
     int root;        /* value id that owns the memory */
     size_t bytes;    /* of the root */
-    size_t offset;   /* ARENA, PREPARED: from its beginning */
-    int first, last; /* ARENA, PREPARED, of the root: steps (first writes it, last reads it) */
+    size_t offset;   /* ARENA, HOST, PREPARED: from its beginning */
+    int first, last; /* ARENA, HOST, PREPARED, of the root: steps (first writes it, last reads it) */
 } tern_place;
 
 typedef struct tern_step {
@@ -50,9 +51,17 @@ struct tern_program {
     int copy_count;
     size_t prepared_bytes; /* results and scratch of the steps that run once */
     size_t arena_bytes;    /* what one run needs */
+    size_t host_bytes;     /* and outside the arena, of a program that moves tensors */
     size_t least_bytes;    /* most bytes alive at one step: no allocation can be below */
     int peak_step;         /* where that is */
 };
+
+/* Places that are given: nothing but views shares memory then, and scratch memory lies behind the results. */
+typedef struct tern_fixed_places {
+    size_t bytes;         /* of the arena, without scratch memory */
+    const size_t *offset; /* [value_count]: in the arena; TERN_FIXED_HOST: in host memory, anywhere */
+} tern_fixed_places;
+#define TERN_FIXED_HOST SIZE_MAX
 
 typedef struct tern_plan_options {
     bool reference;  /* reference kernels only */
@@ -61,6 +70,7 @@ typedef struct tern_plan_options {
     bool compact;  /* offsets in multiples of 8 bytes, and an arena that ends with its last byte: for machines
                         without cache lines; reference kernels only */
     size_t memory; /* arena limit in bytes: forward values are computed again to keep it; 0: none */
+    const tern_fixed_places *fixed; /* with keep_order; NULL: places are found */
 } tern_plan_options;
 
 /* Plan a graph.  TERN_NO_FIT names the tensors that are alive at the peak when `memory` is too small. */
@@ -75,6 +85,7 @@ typedef struct tern_traffic {
     double state;     /* states, read and written */
     double membranes; /* of them, what a sequence carries from step to step and then forgets */
     double read, written;
+    double moved; /* part of both: between the arena and host memory */
 } tern_traffic;
 
 typedef struct tern_step_work {
@@ -126,6 +137,10 @@ typedef struct tern_block {
 /* Offsets for blocks so that blocks alive together do not overlap: several orders are tried, best wins.  Returns the
  * arena's size: a multiple of 64 bytes where blocks are aligned to lines, else the end of the last block. */
 tern_status tern_allocate(tern_block *blocks, int count, size_t alignment, size_t *arena_bytes);
+
+/* The same in one pass, as TensorFlow Lite's arena planner does it: what lives all the time, then the bigger first, each in the
+ * tightest gap. */
+tern_status tern_allocate_by_size(tern_block *blocks, int count, size_t *arena_bytes);
 
 /* An order of the nodes that keeps little alive: order[step] = node. */
 tern_status tern_order_nodes(const tern_graph *graph, int *order);

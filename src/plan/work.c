@@ -47,6 +47,7 @@ static void add_read(const tern_program *p, int id, double bytes, tern_traffic *
     case TERN_VALUE_INPUT:
     case TERN_VALUE_NODE:
         t->read += bytes;
+        if (p->places[id].space == TERN_SPACE_HOST) t->moved += bytes;
         break;
     }
 }
@@ -54,6 +55,7 @@ static void add_read(const tern_program *p, int id, double bytes, tern_traffic *
 static void add_written(const tern_program *p, int id, double bytes, tern_traffic *t)
 {
     const tern_place *place = &p->places[id];
+    if (place->space == TERN_SPACE_HOST) t->moved += bytes;
     if (place->space != TERN_SPACE_STORE)
         t->written += bytes;
     else
@@ -89,6 +91,7 @@ static tern_status add_bodies(const tern_step *step, double density, tern_step_w
             out->traffic.membranes += t->membranes * times;
             out->traffic.read += t->read * times;
             out->traffic.written += t->written * times;
+            out->traffic.moved += t->moved * times;
             out->on_spikes |= inner[s].on_spikes;
         }
         tern_release(inner);

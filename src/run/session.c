@@ -9,6 +9,7 @@ struct tern_session {
     tern_pool *pool;
     char *arena; /* owned, or part of the parent's scratch */
     bool owns_arena;
+    char *host;     /* what has left the arena */
     char *prepared; /* results of the steps that run once */
     uint64_t prepared_version;
     bool is_prepared, changes_store;
@@ -35,6 +36,7 @@ void tern_session_close(tern_session *session)
     for (int s = 0; session->bodies && s < p->step_count; s++)
         for (int i = 0; i < TERN_BODIES; i++) tern_session_close(session->bodies[s][i]);
     if (session->owns_arena) tern_release(session->arena);
+    tern_release(session->host);
     tern_release(session->prepared);
     tern_release(session->memory);
     tern_release(session->slots);
@@ -56,6 +58,8 @@ static void *memory_of(const tern_session *s, int id)
     switch (place->space) {
     case TERN_SPACE_ARENA:
         return s->arena + place->offset;
+    case TERN_SPACE_HOST:
+        return s->host + place->offset;
     case TERN_SPACE_PREPARED:
         return s->prepared + place->offset;
     case TERN_SPACE_INPUT:
@@ -230,6 +234,10 @@ tern_status tern_session_open(tern_session **session, const tern_program *progra
     if (status == TERN_OK && program->prepared_bytes) {
         s->prepared = tern_take(program->prepared_bytes);
         if (!s->prepared) status = tern_no_memory(program->prepared_bytes, "prepared parameters");
+    }
+    if (status == TERN_OK && program->host_bytes) {
+        s->host = tern_take(program->host_bytes);
+        if (!s->host) status = tern_no_memory(program->host_bytes, "what leaves the arena");
     }
     if (status == TERN_OK && program->arena_bytes) {
         s->arena = tern_take(program->arena_bytes);

@@ -1,0 +1,201 @@
+/* COSMA for nets that are too long for one integer program: windows of steps, each solved exactly from the memory as the one
+ * before left it, with a look at a few steps behind its end.
+ *
+ * Windows end where the fewest bytes are alive.  The paper's own rule for the cuts is not published in full; this one is
+ * Tern's.  All is done twice, the second time with windows that begin half a window earlier, and the better plan counts. */
+#include "plan/cosma.h"
+
+#include <string.h>
+
+enum { WINDOW = 20 };
+
+typedef struct divider {
+    const tern_flow *flow;
+    const tern_cosma_options *options;
+    tern_cosma_plan *plan;
+    int window, ahead; /* steps that are planned at once, and that are looked at behind them */
+    size_t *alive;     /* [steps]: bytes that wait behind each step */
+    int *last;         /* [tensors]: last step that reads it */
+    /* of the window at hand */
+    tern_flow part;
+    tern_cosma_state *state; /* [tensors of part] */
+    int *whole;              /* [tensors of part]: number in the flow */
+    int *known;              /* [tensors]: 1 + number in the part; 0: none */
+} divider;
+
+static size_t cell(const tern_flow *f, int tensor, int time)
+{
+    return (size_t)tensor * (size_t)f->steps + (size_t)time;
+}
+
+/* ---- cuts ---------------------------------------------------------------------------------------------------------- */
+
+static void measure(divider *d)
+{
+    const tern_flow *f = d->flow;
+    for (int a = 0; a < f->tensors; a++) d->last[a] = f->producer[a];
+    for (int s = 0; s < f->steps; s++)
+        for (int i = f->begin[s]; i < f->begin[s + 1]; i++) d->last[f->read[i]] = s;
+    for (int s = 0; s < f->steps; s++) {
+        d->alive[s] = 0;
+        for (int a = 0; a < f->tensors; a++)
+            if (f->producer[a] <= s && d->last[a] > s) d->alive[s] += f->bytes[a];
+    }
+}
+
+/* The end of a window from `begin` of at most `most` steps: behind the step, in its second half, where least waits. */
+static int cut_behind(const divider *d, int begin, int most)
+{
+    int steps = d->flow->steps, best = begin + most;
+    if (begin + most >= steps) return steps;
+    for (int end = begin + most; end > begin + most / 2; end--)
+        if (d->alive[end - 1] < d->alive[best - 1]) best = end;
+    return best;
+}
+
+/* ---- a window ------------------------------------------------------------------------------------------------------ */
+
+static void open_tensor(divider *d, int a, int begin, int end)
+{
+    const tern_flow *f = d->flow;
+    int n = d->part.tensors++;
+    bool before = f->producer[a] < begin;
+    tern_cosma_state *s = &d->state[n];
+    *s = (tern_cosma_state){.needed = d->last[a] >= end};
+    d->whole[n] = a;
+    d->known[a] = n + 1;
+    d->part.bytes[n] = f->bytes[a];
+    d->part.producer[n] = before ? -1 : f->producer[a] - begin;
+    if (!before) return;
+    unsigned char now = d->plan->residence[cell(f, a, begin - 1)];
+    s->there = now == TERN_CREATED || now == TERN_PRESERVED || now == TERN_RETRIEVED;
+    s->address = s->there ? d->plan->address[cell(f, a, begin - 1)] : 0;
+    for (int t = 0; t < begin; t++) s->hosted |= d->plan->residence[cell(f, a, t)] == TERN_SPILLED;
+}
+
+static void open_window(divider *d, int begin, int end)
+{
+    const tern_flow *f = d->flow;
+    d->part.tensors = 0;
+    d->part.steps = end - begin;
+    memset(d->known, 0, (size_t)f->tensors * sizeof *d->known);
+    for (int a = 0; a < f->tensors; a++)
+        if (f->producer[a] < end && (f->producer[a] >= begin || d->last[a] >= begin))
+            open_tensor(d, a, begin, end);
+    d->part.begin[0] = 0;
+    for (int s = begin; s < end; s++) {
+        int *last = &d->part.begin[s - begin + 1];
+        *last = d->part.begin[s - begin];
+        for (int i = f->begin[s]; i < f->begin[s + 1]; i++)
+            d->part.read[(*last)++] = d->known[f->read[i]] - 1;
+    }
+}
+
+/* The first `steps` times of the window's plan become part of the whole one. */
+static void take_over(divider *d, const tern_cosma_plan *part, int begin, int steps)
+{
+    for (int t = 0; t < steps; t++) {
+        d->plan->order[begin + t] = begin + part->order[t];
+        for (int n = 0; n < d->part.tensors; n++) {
+            size_t to = cell(d->flow, d->whole[n], begin + t), from = cell(&d->part, n, t);
+            unsigned char r = part->residence[from];
+            d->plan->residence[to] = r;
+            d->plan->address[to] = part->address[from];
+            d->plan->spilled += r == TERN_SPILLED ? (double)d->part.bytes[n] : 0;
+            d->plan->retrieved += r == TERN_RETRIEVED ? (double)d->part.bytes[n] : 0;
+        }
+    }
+}
+
+static tern_status sweep(divider *d, int first, double seconds)
+{
+    const tern_flow *f = d->flow;
+    memset(d->plan->residence, TERN_AWAY, (size_t)f->tensors * (size_t)f->steps);
+    d->plan->spilled = d->plan->retrieved = 0;
+    d->plan->found = true;
+    for (int begin = 0, end; begin < f->steps; begin = end) {
+        tern_cosma_plan part;
+        end = cut_behind(d, begin, begin ? d->window : first);
+        int seen = end + d->ahead < f->steps ? end + d->ahead : f->steps;
+        open_window(d, begin, seen);
+        tern_cosma_options o = {
+            .memory = d->options->memory, .seconds = seconds * (end - begin) / f->steps, .state = d->state};
+        TERN_TRY(tern_cosma(&d->part, &o, &part));
+        d->plan->found = part.found;
+        if (part.found) take_over(d, &part, begin, end - begin);
+        tern_cosma_free(&part);
+        if (!d->plan->found) break;
+    }
+    return TERN_OK;
+}
+
+/* ---- the better of two sweeps -------------------------------------------------------------------------------------- */
+
+static double moved(const tern_cosma_plan *p)
+{
+    return p->spilled + p->retrieved;
+}
+
+static tern_status sweep_twice(divider *d)
+{
+    double seconds = d->options->seconds / 2;
+    TERN_TRY(sweep(d, d->window, seconds));
+    if (d->flow->steps <= d->window || (d->plan->found && moved(d->plan) == 0)) return TERN_OK;
+    tern_cosma_plan other, *one = d->plan;
+    other = (tern_cosma_plan){.answer = TERN_MIP_UNPROVEN};
+    tern_status status = tern_cosma_begin(d->flow, &other);
+    d->plan = &other;
+    if (status == TERN_OK) status = sweep(d, (d->window + 1) / 2, seconds);
+    d->plan = one;
+    if (status == TERN_OK && other.found && (!one->found || moved(&other) < moved(one))) {
+        tern_cosma_plan worse = *one;
+        *one = other;
+        other = worse;
+    }
+    tern_cosma_free(&other);
+    return status;
+}
+
+static tern_status open_divider(divider *d)
+{
+    size_t tensors = (size_t)d->flow->tensors + 1, steps = (size_t)d->flow->steps + 1;
+    size_t reads = (size_t)d->flow->begin[d->flow->steps] + 1;
+    d->alive = tern_take_array(steps, sizeof *d->alive);
+    d->last = tern_take_array(tensors, sizeof *d->last);
+    d->state = tern_take_array(tensors, sizeof *d->state);
+    d->whole = tern_take_array(tensors, sizeof *d->whole);
+    d->known = tern_take_array(tensors, sizeof *d->known);
+    d->part.bytes = tern_take_array(tensors, sizeof *d->part.bytes);
+    d->part.producer = tern_take_array(tensors, sizeof *d->part.producer);
+    d->part.begin = tern_take_array(steps, sizeof *d->part.begin);
+    d->part.read = tern_take_array(reads, sizeof *d->part.read);
+    bool all = d->alive && d->last && d->state && d->whole && d->known && d->part.bytes && d->part.producer &&
+               d->part.begin && d->part.read;
+    return all ? TERN_OK : tern_no_memory(tensors * sizeof *d->state, "a plan");
+}
+
+tern_status tern_cosma_divided(const tern_flow *flow, const tern_cosma_options *options,
+                               tern_cosma_plan *plan)
+{
+    int window = options->window > 0 ? options->window : WINDOW;
+    divider d = {.flow = flow,
+                 .options = options,
+                 .plan = plan,
+                 .window = window,
+                 .ahead = window < 8 ? (window + 1) / 2 : 4};
+    *plan = (tern_cosma_plan){0};
+    TERN_TRY(tern_cosma_check(flow, options->memory));
+    tern_status status = tern_cosma_begin(flow, plan);
+    plan->answer = TERN_MIP_UNPROVEN;
+    if (status == TERN_OK) status = open_divider(&d);
+    if (status == TERN_OK) measure(&d);
+    if (status == TERN_OK) status = sweep_twice(&d);
+    tern_flow_free(&d.part);
+    tern_release(d.alive);
+    tern_release(d.last);
+    tern_release(d.state);
+    tern_release(d.whole);
+    tern_release(d.known);
+    if (status != TERN_OK) tern_cosma_free(plan);
+    return status;
+}
