@@ -113,7 +113,7 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     TERN_TRY(open_phase(m, &m->chunk, tern_llm_chunk(&m->about, o), 1, o));
     if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
     TERN_TRY(open_phase(m, &m->one, 1, 1, o));
-    return tern_adapters_check(&m->about, m->one.graph);
+    return tern_adapters_check(&m->about, m->one.plan.graph);
 }
 
 tern_status tern_llm_open(tern_llm **llm, const char *path, const tern_llm_options *options)
