@@ -119,6 +119,7 @@ static void clip_training(tern_training *t, tern_samples *data, tern_rule rule, 
     *t = (tern_training){.recipe = tern_recipe_default(), .train = data, .test = data, .quiet = true};
     assert_ok(small_net(&t->net, parameters));
     assert_ok(tern_net_set(t->net, *parameters, "timesteps", 4));
+    assert_ok(tern_net_set(t->net, *parameters, "tau", 2)); /* which way a row moves takes memory to see */
     t->parameters = *parameters;
     t->recipe.epochs = 30;
     t->recipe.batch = 16;
