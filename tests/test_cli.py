@@ -275,6 +275,21 @@ def documents():
     check("plan a training step", document("plan", "spiking-cnn", "--train")["arena_bytes"] > p["arena_bytes"])
     t4, t32 = (document("plan", "spiking-cnn", "--train", "--rule", "sltt", "--timesteps", t)["arena_bytes"] for t in (4, 32))
     check("SLTT's memory does not grow with T", t32 <= 1.05 * t4, (t4, t32))
+    c = document("cost", "llama2-7b", "--in", "2048", "--out", "256", "--compat", "genz", "--machine", "genz-a100-80g")
+    m = c["machines"][0]
+    check("cost as genz", abs(m["first_token_seconds"] - 0.0955079586527) < 1e-9 and abs(m["token_seconds"] - 0.00658816003293) < 1e-9, m)
+    check("operators of both phases", len(m["prompt_operators"][0]) == 8 and len(m["answer_operators"]) == 9 and c["counted_as"] == "genz")
+    c = document("cost", "mixtral-8x7b", "--layers", "2", "--tp", "2", "--ep", "2", "--pp", "2", "--batch", "4", "--chunk", "100", "--elements", "--causal",
+                 "--format", "int8", "--beams", "2", "--machine", "h100-sxm")["machines"][0]
+    check("chunks", len(c["prompt_operators"]) == 6 and c["token_beside_prompt_seconds"] < c["first_token_seconds"])
+    check("serving on all machines", "at least" in good("cost", "llama3-70b").stdout)
+    check("one phase", "first_token_seconds" not in document("cost", "gpt2", "--phase", "decode", "--machine", "h100-sxm")["machines"][0])
+    check("a model by its shapes as a net", "work" in document("cost", "gpt2", "--layers", "1", "--input", "4"))
+    r = tern("cost", "llama3-70b", "--machine", "h100-sxm")
+    check("a model without room", r.returncode == 3 and "141 GB a device" in r.stderr and "at least 2 devices" in r.stderr, r.stderr)
+    bad(2, "positions for 1024", "cost", "gpt2", "--in", "1000", "--out", "100")
+    bad(2, "8 experts", "cost", "mixtral-8x7b", "--ep", "3")
+    bad(2, "is no language model", "cost", "mlp", "--phase", "decode")
     c = document("cost", "mlp")
     check("cost", len(c["machines"]) > 5 and c["work"]["macs"] > 0 and c["layers_on"] == "reference-45nm")
     check("paper energy", abs(c["paper_energy_joules"] - 4.6e-12 * c["work"]["macs"] - 0.9e-12 * c["work"]["accumulates"]) < 1e-15)

@@ -1,5 +1,6 @@
 /* tern cost: time, energy and memory of a net on machines that may not be here. */
 #include "cli/cost_model.h"
+#include "cli/cost_serving.h"
 #include "machine/machine.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static const tern_cli_option options[] = {
     {"chunk", 0, TERN_WHOLE, "N", "64", "of a language model: tokens of the prompt computed at once",
      "1..4096"},
     {"cache", 0, TERN_PICK, "FORMAT", "f32", "of a language model: format of keys and values", "f32|f16"},
+    TERN_SERVING_OPTIONS,
     {0},
 };
 
@@ -277,6 +279,7 @@ static tern_status run_cost(tern_cli *cli)
     int batch = tern_cli_whole(cli, "batch");
     double density = tern_cli_number(cli, "density");
     const char *trained = tern_cli_text(cli, "trained");
+    if (tern_cost_means_serving(cli)) return tern_cost_serving(cli);
     if (tern_cost_means_model(cli)) return tern_cost_model(cli);
     TERN_TRY(check_net(cli));
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
@@ -310,7 +313,17 @@ const tern_command tern_command_cost = {
     .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
             "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines\n"
             "tern cost smollm2 --context 8192   # a language model, before it is loaded\n"
-            "tern cost llama2-7b --context 4096 --machine jetson-agx-orin",
+            "tern cost llama2-7b --context 4096 --machine jetson-agx-orin\n"
+            "tern cost llama3-70b --tp 8 --batch 16 --in 2048 --out 256   # a language model that is served\n"
+            "tern cost mixtral-8x7b --machine h100-sxm --tp 2 --phase decode\n"
+            "tern cost llama2-7b --machine genz-a100-80g --in 2048 --compat genz\n\n"
+            "With --context a language model is costed as tern run would load and run it here; a model by "
+            "its shapes, and any\n"
+            "with --phase, --in, --out, --tp and so on, as it is served: the time to the first token of a "
+            "prompt of --in tokens\n"
+            "and the time of an answer's last token, operator by operator when one machine is named, on --tp "
+            "x --ep x --pp\n"
+            "devices.  --input costs a model by its shapes as a plain net.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -97,6 +97,11 @@ static void explain_misfit(const tern_cost_query *q, const tern_tier *largest, d
     }
 }
 
+double tern_tier_rate(const tern_tier *tier)
+{
+    return tier->bandwidth * tier->efficiency;
+}
+
 double tern_machine_standing_power(const tern_machine *m)
 {
     double watts = m->idle;
@@ -140,8 +145,8 @@ tern_task_cost tern_machine_task(const tern_machine *m, const tern_placement *p,
         *compute_joules += count_of(&t->work, (tern_operation)op) * choice.joules;
     }
     double near = t->read_bytes + t->state_bytes + t->written_bytes;
-    double near_seconds = p->activations ? near / p->activations->bandwidth : 0;
-    double far_seconds = p->weights ? t->weight_bytes / p->weights->bandwidth : 0;
+    double near_seconds = p->activations ? near / tern_tier_rate(p->activations) : 0;
+    double far_seconds = p->weights ? t->weight_bytes / tern_tier_rate(p->weights) : 0;
     bool same = p->weights == p->activations;
     c.memory_seconds = same ? near_seconds + far_seconds : fmax(near_seconds, far_seconds);
     if (p->activations)

@@ -249,8 +249,11 @@ static tern_status check_item(tern_draft *d, int list, int index)
         if (t->size == 0 || t->bandwidth == 0)
             return tern_fail(TERN_FAILED, "expected a \"size\" and a \"bandwidth\"");
         if (t->write == 0) t->write = t->read;
-    } else if (m->links[index].bandwidth == 0) {
-        return tern_fail(TERN_FAILED, "expected a \"bandwidth\"");
+        if (t->efficiency == 0) t->efficiency = 1;
+    } else {
+        tern_link *l = &m->links[index];
+        if (l->bandwidth == 0) return tern_fail(TERN_FAILED, "expected a \"bandwidth\"");
+        if (l->efficiency == 0) l->efficiency = 1;
     }
     return TERN_OK;
 }
@@ -343,7 +346,7 @@ static tern_status read_document(tern_reader *r)
         return at(r, root,
                   tern_fail(TERN_FAILED, "expected at least one of \"units\" and one of \"memories\""),
                   "machine");
-    if (!m->source && (m->idle > 0 || m->launch > 0)) warn(r, root, "machine", m->name);
+    if (!m->source && (m->idle > 0 || m->launch > 0 || m->power > 0)) warn(r, root, "machine", m->name);
     return TERN_OK;
 }
 

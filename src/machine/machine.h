@@ -61,16 +61,20 @@ typedef struct tern_tier {
     double latency;     /* seconds */
     double read, write; /* J per byte */
     double leakage;     /* W */
+    double efficiency;  /* share of the bandwidth that is sustained */
     bool persistent;    /* holds weights only, and keeps them without power */
     bool recalled;
 } tern_tier;
 
-/* A way to other machines. */
+/* A way to machines of its kind, or to the host's memory. */
 typedef struct tern_link {
     const char *name, *source;
-    double bandwidth; /* bytes per second, one way */
-    double latency;   /* seconds */
-    double energy;    /* J per byte */
+    double bandwidth;  /* bytes per second, one way */
+    double latency;    /* seconds */
+    double start;      /* seconds that an exchange among several takes before its first byte moves */
+    double efficiency; /* share of the bandwidth that is sustained */
+    double energy;     /* J per byte */
+    bool host;         /* leads to the host's memory */
     bool recalled;
 } tern_link;
 
@@ -84,6 +88,7 @@ typedef struct tern_machine {
     int link_count;
     double idle;          /* W while it works, on top of the operations */
     double launch;        /* s that starting an operator takes */
+    double power;         /* W at full load, all told; 0: not given */
     bool recalled;        /* the machine's own figures: idle, launch */
     const char *warnings; /* lines about figures without a source; "" */
     uint64_t hash;        /* of the file's text and that of the files it inherits from */

@@ -29,6 +29,9 @@ bool tern_machine_place(const tern_machine *m, const tern_cost_query *q, tern_pl
 tern_task_cost tern_machine_task(const tern_machine *m, const tern_placement *p, const tern_task_work *t,
                                  double *compute_joules, double *memory_joules);
 
+/* Bytes per second that a memory sustains. */
+double tern_tier_rate(const tern_tier *tier);
+
 /* Power that flows whatever is computed, W. */
 double tern_machine_standing_power(const tern_machine *m);
 

@@ -41,6 +41,7 @@ void tern_machine_print(const tern_machine *m, FILE *out)
         if (t->read > 0)
             fprintf(out, ", read %s, write %s", tern_human(a, t->read, "J/B"),
                     tern_human(b, t->write, "J/B"));
+        if (t->efficiency < 1) fprintf(out, ", %.0f %% of it sustained", 100 * t->efficiency);
         if (t->leakage > 0) fprintf(out, ", leaks %s", tern_human(a, t->leakage, "W"));
         fprintf(out, "%s\n", t->persistent ? ", persistent" : "");
         print_source(out, "  ", t->source, t->recalled);
@@ -48,12 +49,15 @@ void tern_machine_print(const tern_machine *m, FILE *out)
     for (int i = 0; i < m->link_count; i++) {
         const tern_link *l = &m->links[i];
         fprintf(out, "link %s: %s", l->name, tern_human(a, l->bandwidth, "B/s"));
+        if (l->efficiency < 1) fprintf(out, ", %.0f %% of it sustained", 100 * l->efficiency);
         if (l->latency > 0) fprintf(out, ", %s", tern_human(a, l->latency, "s"));
+        if (l->start > 0) fprintf(out, ", %s before an exchange begins", tern_human(a, l->start, "s"));
         if (l->energy > 0) fprintf(out, ", %s", tern_human(a, l->energy, "J/B"));
-        fputc('\n', out);
+        fprintf(out, "%s\n", l->host ? ", to the host" : "");
         print_source(out, "  ", l->source, l->recalled);
     }
     if (m->idle > 0) fprintf(out, "idle %s\n", tern_human(a, m->idle, "W"));
     if (m->launch > 0) fprintf(out, "launch of an operator %s\n", tern_human(a, m->launch, "s"));
+    if (m->power > 0) fprintf(out, "at full load %s\n", tern_human(a, m->power, "W"));
     if (m->warnings[0]) fprintf(out, "warnings:\n%s", m->warnings);
 }

@@ -55,6 +55,7 @@ static const tern_field tier_fields[] = {
     AMOUNT(tern_tier, read, TERN_IN_JOULES_PER_BYTE),
     AMOUNT(tern_tier, write, TERN_IN_JOULES_PER_BYTE),
     AMOUNT(tern_tier, leakage, TERN_IN_WATTS),
+    {"efficiency", TERN_FORM_SHARE, 0, offsetof(tern_tier, efficiency)},
     TRUTH(tern_tier, persistent),
     TEXT(tern_tier, source),
     TRUTH(tern_tier, recalled),
@@ -64,7 +65,10 @@ static const tern_field link_fields[] = {
     TEXT(tern_link, name),
     AMOUNT(tern_link, bandwidth, TERN_IN_BYTES_PER_SECOND),
     AMOUNT(tern_link, latency, TERN_IN_SECONDS),
+    AMOUNT(tern_link, start, TERN_IN_SECONDS),
+    {"efficiency", TERN_FORM_SHARE, 0, offsetof(tern_link, efficiency)},
     AMOUNT(tern_link, energy, TERN_IN_JOULES_PER_BYTE),
+    TRUTH(tern_link, host),
     TEXT(tern_link, source),
     TRUTH(tern_link, recalled),
 };
@@ -97,6 +101,7 @@ static const tern_field machine_fields[] = {
     {"links", TERN_FORM_LIST, TERN_LIST_LINKS, 0},
     AMOUNT(tern_machine, idle, TERN_IN_WATTS),
     AMOUNT(tern_machine, launch, TERN_IN_SECONDS),
+    AMOUNT(tern_machine, power, TERN_IN_WATTS),
 };
 
 const tern_list tern_machine_keys = {

@@ -73,8 +73,8 @@ static tern_operands blocked_traffic(const tern_placement *p, const tern_tier *n
 /* Seconds that far memories take for this traffic: one memory after the other's turn, two side by side. */
 static double far_seconds(const tern_placement *p, const tern_operands *far)
 {
-    double activations = (far->inputs + far->results) / p->activations->bandwidth;
-    double weights = far->weights / p->weights->bandwidth;
+    double activations = (far->inputs + far->results) / tern_tier_rate(p->activations);
+    double weights = far->weights / tern_tier_rate(p->weights);
     return p->activations == p->weights ? activations + weights : fmax(activations, weights);
 }
 
