@@ -488,6 +488,7 @@ typedef struct tern_net {
      * each product. */
     size_t delta;
     size_t regroup; /* the same for a tern_regroup: depthwise convolutions become group convolutions */
+    size_t int8;    /* the same for a tern_int8_parameters: the net computes in bytes */
     bool decoder;   /* a language model: tokens [1,S] in, logits of the last one out */
 } tern_net;
 
@@ -505,8 +506,13 @@ typedef struct tern_regroup {
     int each[TERN_REGROUP_LAYERS];
 } tern_regroup;
 
+/* Of nets of bytes: weights are whole numbers from -127 to 127 times a scale. */
+typedef struct tern_int8_parameters {
+    int per; /* a scale for each 0 output channel, 1 layer */
+} tern_int8_parameters;
+
 /* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers;
- * NET-regroup is NET with group convolutions for depthwise ones. */
+ * NET-regroup is NET with group convolutions for depthwise ones; NET-int8, of a net without spikes, is NET in bytes. */
 const tern_net *tern_net_find(const char *name);
 const tern_net *tern_net_at(int index);     /* NULL behind the last */
 const tern_net *tern_decoder_at(int index); /* language models, which are known by their shapes only */

@@ -41,8 +41,15 @@ typedef enum values {
     LABELS,
     SPIKES,
     RATE,
-    COUNTS,  /* whole numbers, many of them 0 */
-    QUARTERS /* of spikes, pooled */
+    COUNTS,   /* whole numbers, many of them 0 */
+    QUARTERS, /* of spikes, pooled */
+    BYTES,
+    BIASES,
+    MULTIPLIERS,
+    SHIFTS,
+    ZEROS,         /* what may be the zero of bytes */
+    SUM_CONSTANTS, /* of add_int8 */
+    EXPONENTIALS
 } values;
 
 typedef struct spec {
@@ -57,7 +64,8 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32};
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32,
+                                        TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32, TERN_I32, TERN_I32};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;
@@ -250,6 +258,7 @@ static void make_attend(spec *s)
 #include "op_cases_images.h"
 
 #include "op_cases_delta.h"
+#include "op_cases_int8.h"
 
 typedef struct norm_args {
     double epsilon, momentum;
@@ -539,7 +548,7 @@ static const struct {
     {"min", make_extreme},
     {"extreme_grad", make_extreme_grad},
     {"linear_i8", make_linear_i8},
-    {"linear_outlier", make_linear_outlier},
+    INT8_CASES{"linear_outlier", make_linear_outlier},
     {"top", make_top},
     {"linear_experts", make_linear_experts},
     {"embedding", make_embedding},

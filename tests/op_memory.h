@@ -14,6 +14,19 @@ static void make(size_t c, spec *s)
     cases[c].make(s);
 }
 
+/* What calibration would find, now and then beyond. */
+static double integer(values v, int64_t i)
+{
+    bool rare = below(20) == 0;
+    if (v == SUM_CONSTANTS) v = i % 3 == 0 || i > 8 ? ZEROS : i % 3 == 1 ? MULTIPLIERS : SUM_CONSTANTS;
+    if (v == BIASES) return between(-(1 << 17), 1 << 17);
+    if (v == MULTIPLIERS) return (double)(1 << 30) + between(0, (1 << 30) - 1);
+    if (v == SHIFTS) return rare ? between(-31, 6) : between(-12, -4);
+    if (v == SUM_CONSTANTS) return i < 8 ? between(-4, 0) : between(-22, -17);
+    if (v == EXPONENTIALS) return nearbyint(exp(-0.03 * (double)i) * (1 << 20));
+    return between(-128, 127);
+}
+
 static void fill(const tern_tensor *t, values v, double density)
 {
     int64_t n = tern_elements(&t->shape);
@@ -26,6 +39,7 @@ static void fill(const tern_tensor *t, values v, double density)
         if (v == RATE) x = 0.01;
         if (v == QUARTERS) x = uniform() < density ? between(1, 4) / 4.0 : 0;
         if (t->dtype == TERN_I8) x = between(-128, 127);
+        if (v >= BIASES) x = integer(v, i);
         if (v == NORMAL && fabs(x) < 0.02) x = 0.05; /* finite differences stay on one side of kinks */
         tern_set(t, i, x);
     }

@@ -42,17 +42,17 @@ static size_t bytes_of(const tern_tensor *t)
     return tern_bytes_of(t->dtype, tern_elements(&t->shape));
 }
 
-/* "static const float name[] = {..};", or bytes; `value` false: an array to be written. */
+/* "static const float name[] = {..};", or integers; `value` false: an array to be written. */
 static void write_array(tern_text *t, const tern_tensor *x, const char *name, int number, int operand,
                         bool value)
 {
     bool bits = x->dtype == TERN_BIT;
     size_t count = bits ? bytes_of(x) : (size_t)tern_elements(&x->shape);
-    tern_text_format(t, "    static %s%s %s%d_%d[%zu]", value ? "const " : "", bits ? "uint8_t" : "float",
-                     name, number, operand, count);
+    tern_text_format(t, "    static %s%s %s%d_%d[%zu]", value ? "const " : "", tern_emit_type(x->dtype), name,
+                     number, operand, count);
     for (size_t i = 0; value && i < count; i++)
-        tern_text_format(t, bits ? "%s%g" : "%s%af", i ? ", " : " = {",
-                         bits ? (double)((const uint8_t *)x->data)[i] : (double)((const float *)x->data)[i]);
+        tern_text_format(t, x->dtype != TERN_F32 ? "%s%.0f" : "%s%af", i ? ", " : " = {",
+                         bits ? (double)((const uint8_t *)x->data)[i] : tern_get(x, (int64_t)i));
     tern_text_put(t, value ? "};\n" : ";\n");
 }
 
@@ -60,7 +60,7 @@ static bool emittable(const memory *m)
 {
     for (int i = 0; i < m->nin + m->nout; i++) {
         const tern_tensor *t = i < m->nin ? &m->in[i] : &m->out[i - m->nin];
-        if (t->data && t->dtype != TERN_F32 && t->dtype != TERN_BIT) return false;
+        if (t->data && t->dtype == TERN_F64) return false;
     }
     return true;
 }

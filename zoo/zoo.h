@@ -63,6 +63,13 @@
             "channels that see each other in what were depthwise convolutions"                               \
     }
 
+/* The parameter that NET-int8 has besides those of NET. */
+#define INT8_OPTION(id)                                                                                      \
+    {                                                                                                        \
+        "int8-per", false, offsetof(struct id##_int8, int8.per), 0,                                          \
+            "a scale of weights for each 0 output channel, 1 layer"                                          \
+    }
+
 /* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
 #define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
     static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
@@ -102,6 +109,20 @@
                                               .sample = sample_,                                             \
                                               .spiking = spiking_,                                           \
                                               .build = id##_build,                                           \
-                                              .regroup = offsetof(struct id##_regroup, regroup)}
+                                              .regroup = offsetof(struct id##_regroup, regroup)};            \
+    struct id##_int8                                                                                         \
+    {                                                                                                        \
+        struct id net;                                                                                       \
+        tern_int8_parameters int8;                                                                           \
+    };                                                                                                       \
+    static const tern_option id##_int8_options[] = {__VA_ARGS__, INT8_OPTION(id), {0}};                      \
+    const tern_net tern_net_##id##_int8 = {.name = name_ "-int8",                                            \
+                                           .doc = doc_ ", in bytes",                                         \
+                                           .size = sizeof(struct id##_int8),                                 \
+                                           .options = id##_int8_options,                                     \
+                                           .sample = sample_,                                                \
+                                           .spiking = spiking_,                                              \
+                                           .build = id##_build,                                              \
+                                           .int8 = offsetof(struct id##_int8, int8)}
 
 #endif

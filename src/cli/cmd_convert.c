@@ -1,5 +1,6 @@
-/* tern convert: a trained net of ReLUs becomes a spiking one, or depthwise convolutions group convolutions, in a run folder
- * of its own; a language model changes its number format (convert_model.c). */
+/* tern convert: a trained net of ReLUs becomes a spiking one, depthwise convolutions group convolutions, or any net one of
+ * bytes, in a run folder of its own; a language model changes its number format (convert_model.c). */
+#include "cli/convert_int8.h"
 #include "cli/convert_model.h"
 
 #include <string.h>
@@ -7,10 +8,12 @@
 
 static const tern_cli_option options[] = {
     {"to", 0, TERN_PICK, "FORM", "snn",
-     "what it becomes: a spiking net, or NET-regroup, which computes the same and can learn more",
-     "snn|regroup"},
+     "what it becomes: a spiking net; NET-regroup, which computes the same and can learn more; NET-int8, in "
+     "bytes",
+     "snn|regroup|int8"},
     {"out", 'o', TERN_TEXT, "PATH", NULL,
-     "run folder of what it becomes (default RUN-snn, RUN-regroup); with --format the new file, .gguf or "
+     "run folder of what it becomes (default RUN-snn, RUN-regroup, RUN-int8); with --format the new file, "
+     ".gguf or "
      ".safetensors",
      NULL},
     {"group", 0, TERN_WHOLE, "G", "4", "--to regroup: channels of a group", "1..65536"},
@@ -24,11 +27,24 @@ static const tern_cli_option options[] = {
     {"timesteps", 'T', TERN_WHOLE, "N", "5", "time steps of the spiking net", "1..1000"},
     {"threshold-percentile", 0, TERN_NUMBER, "P", "90",
      "threshold of a layer: this percentile of the currents into it", "0..100"},
-    {"calib", 0, TERN_WHOLE, "N", "512", "training images that thresholds are calibrated on", "1..65536"},
+    {"calib", 0, TERN_WHOLE, "N", "512", "training images that thresholds or ranges are calibrated on",
+     "1..65536"},
     {"calib-steps", 0, TERN_WHOLE, "N", "100",
      "time steps of calibration: the highest percentile among them counts (IIR-SNN took 500)", "1..100000"},
+    {"calibrate", 0, TERN_PICK, "HOW", "min-max",
+     "--to int8: the range of an activation is all that is seen, all but some (--percentile), or the part "
+     "with "
+     "the least squared error, or the least divergence (entropy)",
+     "min-max|percentile|mse|entropy"},
+    {"percentile", 0, TERN_NUMBER, "P", "99.99",
+     "--calibrate percentile: share of what is seen that the range holds", "50..100"},
+    {"per", 0, TERN_PICK, "WHAT", "channel",
+     "--to int8: a scale of weights for each output channel, or layer", "channel|layer"},
     {0},
 };
+
+/* In the order of --to. */
+typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8 } convert_form;
 
 typedef struct tern_convert_job {
     tern_cli *cli;
@@ -38,7 +54,9 @@ typedef struct tern_convert_job {
     tern_store store;
     tern_dataset dataset;
     const char *out;
-    bool regroup;
+    convert_form form;
+    double accuracy; /* of floats, before it becomes bytes */
+    json_t *formats; /* of its bytes */
     tern_arena arena;
 } tern_convert_job;
 
@@ -63,12 +81,23 @@ static tern_status copy_parameters(tern_convert_job *job)
 /* Options without effect are a misunderstanding. */
 static tern_status check_options(const tern_convert_job *job)
 {
-    static const char *const of_spikes[] = {"timesteps", "threshold-percentile", "calib", "calib-steps"};
-    if (!job->regroup && tern_cli_has(job->cli, "group"))
-        return tern_fail(TERN_USAGE, "convert: --group has no effect without --to regroup");
-    for (size_t i = 0; job->regroup && i < TERN_COUNT(of_spikes); i++)
-        if (tern_cli_has(job->cli, of_spikes[i]))
-            return tern_fail(TERN_USAGE, "convert: --%s has no effect with --to regroup", of_spikes[i]);
+    static const struct {
+        const char *option;
+        unsigned forms; /* that it is for */
+    } known[] = {{"group", 1 << TO_REGROUP},
+                 {"timesteps", 1 << TO_SNN},
+                 {"threshold-percentile", 1 << TO_SNN},
+                 {"calib", 1 << TO_SNN | 1 << TO_INT8},
+                 {"calib-steps", 1 << TO_SNN},
+                 {"calibrate", 1 << TO_INT8},
+                 {"percentile", 1 << TO_INT8},
+                 {"per", 1 << TO_INT8}};
+    for (size_t i = 0; i < TERN_COUNT(known); i++)
+        if (tern_cli_has(job->cli, known[i].option) && !(known[i].forms & 1u << job->form))
+            return tern_fail(TERN_USAGE, "convert: --%s has no effect with --to %s", known[i].option,
+                             tern_cli_text(job->cli, "to"));
+    if (tern_cli_has(job->cli, "percentile") && tern_cli_pick(job->cli, "calibrate") != TERN_PERCENTILE)
+        return tern_fail(TERN_USAGE, "convert: --percentile has no effect without --calibrate percentile");
     return TERN_OK;
 }
 
@@ -78,12 +107,15 @@ static tern_status check_form(tern_convert_job *job)
     const tern_subject *s = &job->from;
     double timesteps = -1;
     char name[64];
-    if (job->regroup) {
-        snprintf(name, sizeof name, "%s-regroup", s->net->name);
-        job->net = s->net->delta || s->net->regroup ? NULL : tern_net_find(name);
-        return job->net ? TERN_OK
-                        : tern_fail(TERN_USAGE, "%s is a run of %s, which cannot be regrouped", s->folder,
-                                    s->net->name);
+    if (job->form != TO_SNN) {
+        bool bytes = job->form == TO_INT8, other = s->net->delta || s->net->regroup || s->net->int8;
+        snprintf(name, sizeof name, "%s-%s", s->net->name, tern_cli_text(job->cli, "to"));
+        job->net = other ? NULL : tern_net_find(name);
+        return job->net
+                   ? TERN_OK
+                   : tern_fail(TERN_USAGE, "%s is a run of %s, which %s", s->folder, s->net->name,
+                               bytes ? "has no form in bytes: those of plain nets without spikes have one"
+                                     : "cannot be regrouped");
     }
     job->net = s->net;
     for (const tern_option *o = s->net->options; o->name; o++)
@@ -101,7 +133,7 @@ static tern_status check(tern_convert_job *job)
     const tern_subject *s = &job->from;
     struct stat about;
     char path[4096];
-    job->regroup = strcmp(tern_cli_text(job->cli, "to"), "regroup") == 0;
+    job->form = (convert_form)tern_cli_pick(job->cli, "to");
     if (!s->folder)
         return tern_fail(TERN_USAGE, "convert needs a run folder of tern train, found the net %s",
                          s->net->name);
@@ -130,6 +162,7 @@ static tern_status write_config(const tern_convert_job *job)
         json_object_set_new(config, "parameters", tern_parameters_json(job->net, job->parameters));
         json_object_set_new(config, "net", json_string(job->net->name));
         json_object_del(config, "recipe");
+        if (job->formats) json_object_set(config, "formats", job->formats);
     }
     if (status == TERN_OK) status = tern_run_path(path, job->out, "config.json");
     if (status == TERN_OK)
@@ -152,10 +185,36 @@ static json_t *thresholds_json(const tern_store *store)
     return list;
 }
 
+static size_t bytes_of(const tern_store *store)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < store->count; i++)
+        bytes += tern_bytes_of(store->tensors[i].dtype, tern_elements(&store->tensors[i].shape));
+    return bytes;
+}
+
+static tern_status report_int8(const tern_convert_job *job, const tern_evaluation *e)
+{
+    char bytes[24];
+    size_t size = bytes_of(&job->store);
+    if (job->cli->json)
+        return tern_print_json(json_pack("{s:s,s:f,s:f,s:f,s:I,s:O}", "run", job->out, "accuracy_f32",
+                                         job->accuracy, "test_accuracy", e->accuracy, "test_loss", e->loss,
+                                         "bytes", (json_int_t)size, "formats", job->formats));
+    printf("%s: test accuracy %.4f in f32, %.4f in bytes (%+.2f points); parameters take %s\n", job->out,
+           job->accuracy, e->accuracy, 100 * (e->accuracy - job->accuracy),
+           tern_human(bytes, (double)size, "B"));
+    return TERN_OK;
+}
+
 static tern_status report(const tern_convert_job *job, const tern_evaluation *e)
 {
     json_t *thresholds = thresholds_json(&job->store), *value;
     const char *name;
+    if (job->form == TO_INT8) {
+        json_decref(thresholds);
+        return report_int8(job, e);
+    }
     if (job->cli->json)
         return tern_print_json(json_pack("{s:s,s:f,s:f,s:f,s:o}", "run", job->out, "test_accuracy",
                                          e->accuracy, "test_loss", e->loss, "spikes_per_neuron",
@@ -167,7 +226,7 @@ static tern_status report(const tern_convert_job *job, const tern_evaluation *e)
     {
         tern_grid_row(&t, "%.*s|%.4f", (int)(strrchr(name, '.') - name), name, json_real_value(value));
     }
-    if (job->regroup)
+    if (job->form == TO_REGROUP)
         tern_grid_free(&t);
     else
         status = tern_grid_print(&t, stdout);
@@ -194,13 +253,28 @@ static tern_status keep(tern_convert_job *job, tern_samples *test)
     return status;
 }
 
+/* The net of floats is evaluated first. */
+static tern_status to_int8(tern_convert_job *job, tern_samples *train, tern_samples *test)
+{
+    tern_evaluation e;
+    tern_subject *s = &job->from;
+    TERN_TRY(tern_net_set(job->net, job->parameters, "int8-per", tern_cli_pick(job->cli, "per")));
+    TERN_TRY(
+        tern_convert_run_int8(job->cli, s, job->net, job->parameters, train, &job->store, &job->formats));
+    TERN_TRY(tern_evaluate(&e, s->net, s->parameters, test, 64, 0, &s->store, job->cli->pool));
+    job->accuracy = e.accuracy;
+    tern_evaluation_free(&e);
+    return keep(job, test);
+}
+
 static tern_status convert(tern_convert_job *job)
 {
     tern_cli *cli = job->cli;
     tern_samples train = tern_samples_of(&job->dataset, true), test = tern_samples_of(&job->dataset, false);
     tern_samples_normalise_as(&train, job->from.config);
     tern_samples_normalise_as(&test, job->from.config);
-    if (job->regroup) {
+    if (job->form == TO_INT8) return to_int8(job, &train, &test);
+    if (job->form == TO_REGROUP) {
         TERN_TRY(tern_net_set(job->net, job->parameters, "group", tern_cli_whole(cli, "group")));
         TERN_TRY(
             tern_regroup_store(&job->from.store, job->net, job->parameters, &job->from.sample, &job->store));
@@ -239,6 +313,7 @@ static tern_status run_convert(tern_cli *cli)
     tern_catch_interrupts();
     if (status == TERN_OK) status = tern_dataset_open(&job.dataset, data ? data : "", NULL);
     if (status == TERN_OK) status = convert(&job);
+    json_decref(job.formats);
     tern_dataset_close(&job.dataset);
     tern_store_close(&job.store);
     tern_net_free(job.parameters);
@@ -249,12 +324,14 @@ static tern_status run_convert(tern_cli *cli)
 
 const tern_command tern_command_convert = {
     .name = "convert",
-    .about = "make another form of a trained net (spiking, group convolutions), or of a model file (formats)",
+    .about = "make another form of a trained net (spiking, group convolutions, bytes), or of a model file "
+             "(formats)",
     .usage = "RUN | MODEL",
     .more = "tern train vgg -o run/vgg                       # with ReLU\n"
             "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
             "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
             "tern convert run/mobilenet --to regroup --group 4\n"
+            "tern convert run/cnn --to int8 --calibrate mse -o run/cnn-int8   # then eval, cost, emit it\n"
             "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
             "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf",
     .options = options,

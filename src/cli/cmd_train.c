@@ -483,10 +483,13 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     return finish(run, s, &test, d, t.recipe.batch);
 }
 
-/* A penalty on changes needs something that can change. */
-static tern_status check_clips(const tern_cli *cli, const tern_subject *s, const tern_dataset *d)
+/* Bytes have no gradients; a penalty on changes needs something that can change. */
+static tern_status check_net(const tern_cli *cli, const tern_subject *s, const tern_dataset *d)
 {
     bool changes = strcmp(tern_cli_text(cli, "delta-penalty"), "changes") == 0;
+    if (s->net->int8)
+        return tern_fail(TERN_USAGE, "net %s is not trained: train the net of floats, then tern convert it",
+                         s->net->name);
     if (tern_cli_number(cli, "delta-rate") == 0 || !changes || tern_model_frames(s->net, &d->sample) > 1)
         return TERN_OK;
     char text[96];
@@ -556,7 +559,7 @@ static tern_status run_train(tern_cli *cli)
                                    .timesteps = tern_cli_whole(cli, "frames")};
     if (status == TERN_OK)
         status = tern_open_data(&dataset, tern_cli_text(cli, "data"), limits, cli, &subject);
-    if (status == TERN_OK) status = check_clips(cli, &subject, &dataset);
+    if (status == TERN_OK) status = check_net(cli, &subject, &dataset);
     if (status == TERN_OK && subject.config) keep_normalisation(&dataset, subject.config);
     if (status == TERN_OK && stages) status = train_stages(&run, &subject, &dataset, timesteps, stages);
     if (status == TERN_OK && !stages) status = train(&run, &subject, &dataset);

@@ -61,7 +61,7 @@ static const char *const code[] = {
     "#else\n"
     "    register uintptr_t a0 __asm__(\"a0\") = operation;\n"
     "    register const void *a1 __asm__(\"a1\") = arguments;\n"
-    "    __asm__ volatile(\".option push\\n.option norvc\\n.balign 16\\nslli x0, x0, 0x1f\\nebreak\\nsrai x0, x0, 7\\n.option pop\"\n"
+    "    __asm__ volatile(\".option push\\n.balign 16\\n.option norvc\\nslli x0, x0, 0x1f\\nebreak\\nsrai x0, x0, 7\\n.option pop\"\n"
     "                     : \"+r\"(a0)\n"
     "                     : \"r\"(a1)\n"
     "                     : \"memory\");\n"

@@ -150,15 +150,6 @@ static tern_status write_constant(const tern_emit_source *source, int root, tern
 
 /* ---- steps ----------------------------------------------------------------------------------------------------- */
 
-/* Functions that bodies may call. */
-static const char bit_functions[] = "static inline uint8_t get_bit(const uint8_t *bits, int i)\n{\n"
-                                    "    return bits[i >> 3] >> (i & 7) & 1;\n}\n\n"
-                                    "static inline void set_bit(uint8_t *bits, int i)\n{\n"
-                                    "    bits[i >> 3] = (uint8_t)(bits[i >> 3] | 1u << (i & 7));\n}\n\n";
-static const char logistic_function[] = "static inline double logistic(double x)\n{\n"
-                                        "    double e = exp(-fabs(x));\n"
-                                        "    return x >= 0 ? 1 / (1 + e) : e / (1 + e);\n}\n\n";
-
 static tern_status check_operand(const tern_node *node, const tern_tensor *t)
 {
     char shape[96];
@@ -188,7 +179,7 @@ tern_status tern_emit_function(const tern_call *call, const char *name, tern_emi
 {
     tern_text *t = to->text;
     const char *comma = "";
-    tern_text_format(t, "static void %s(", name);
+    tern_text_format(t, "APART static void %s(", name);
     for (int i = 0; i < call->nin + call->nout; i++) {
         bool in = i < call->nin;
         const tern_tensor *operand = in ? &call->in[i] : &call->out[i - call->nin];
@@ -202,12 +193,6 @@ tern_status tern_emit_function(const tern_call *call, const char *name, tern_emi
     tern_status status = call->op->emit(call, to);
     tern_text_put(t, "}\n\n");
     return status;
-}
-
-void tern_emit_prelude(const tern_text *functions, tern_text *code)
-{
-    if (strstr(functions->data, "_bit(")) tern_text_put(code, bit_functions);
-    if (strstr(functions->data, "logistic(")) tern_text_put(code, logistic_function);
 }
 
 static tern_status write_step(const tern_program *p, int s, tern_emit *to)

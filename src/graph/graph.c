@@ -15,6 +15,13 @@ tern_status tern_graph_open(tern_graph **graph, const tern_graph_options *option
     return TERN_OK;
 }
 
+int tern_int_argument(const tern_node *node, const char *name)
+{
+    for (const tern_arg *a = node->op->args; a && a->name; a++)
+        if (strcmp(a->name, name) == 0) return *(const int *)((const char *)node->args + a->offset);
+    return 0;
+}
+
 tern_graph *tern_body_of(const tern_node *node, int i)
 {
     for (const tern_arg *a = node->op->args; a && a->name; a++)

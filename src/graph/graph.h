@@ -206,6 +206,9 @@ void tern_work_add(tern_work *total, const tern_work *part);
 tern_value tern_apply(tern_graph *graph, const tern_op *op, const void *args, const tern_value *in, int nin,
                       tern_value *out);
 
+/* The argument of that name, a whole number; 0 when the operator has none. */
+int tern_int_argument(const tern_node *node, const char *name);
+
 /* The i-th body graph among the arguments of a node, or NULL. */
 tern_graph *tern_body_of(const tern_node *node, int i);
 

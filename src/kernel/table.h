@@ -5,6 +5,7 @@
 
 #include "kernel/attend.h"
 #include "kernel/element.h"
+#include "kernel/int8.h"
 #include "kernel/outlier.h"
 #include "kernel/packed.h"
 
@@ -51,6 +52,7 @@ typedef struct tern_kernels {
     const struct tern_rows *rows;   /* row by row: rows.h */
     const struct tern_casts *casts; /* between formats: cast.h */
     const struct tern_peak *peak;   /* what a core can do at most: peak.h */
+    const tern_int8_loops *int8;    /* of nets of bytes: int8.h */
     int tile_rows, tile_columns;    /* the largest block of C that stays in registers */
     tern_tile *const *tile;         /* tile[rows - 1], for 1 .. tile_rows rows */
     tern_tile *const *half_tile;    /* the same for the first half of the columns */

@@ -18,64 +18,12 @@ static const tern_arg conv_args[] = {
     {0},
 };
 
-/* Geometry from the shapes of x and W.  One-dimensional kernels are not padded along H. */
-static tern_conv geometry(const tern_shape *x, const tern_shape *w, const tern_conv_op *a)
-{
-    int r = x->rank;
-    bool flat = x->dim[r - 2] == 1 && w->dim[2] == 1;
-    int64_t pad_y = flat ? 0 : a->pad;
-    tern_conv c = {
-        .images = tern_elements_upto(x, r - 3),
-        .in_channels = x->dim[r - 3],
-        .height = x->dim[r - 2],
-        .width = x->dim[r - 1],
-        .out_channels = w->dim[0],
-        .kernel_height = w->dim[2],
-        .kernel_width = w->dim[3],
-        .stride_y = flat ? 1 : a->stride,
-        .stride_x = a->stride,
-        .pad_y = pad_y,
-        .pad_x = a->pad,
-        .dilation_y = flat ? 1 : a->dilation,
-        .dilation_x = a->dilation,
-        .groups = a->groups,
-    };
-    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 2 * c.pad_y, c.dilation_y);
-    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 2 * c.pad_x, c.dilation_x);
-    return c;
-}
-
 static tern_status conv2d_infer(tern_infer *types)
 {
+    tern_shape y;
     TERN_TRY(tern_infer_inputs(types, 2, 3));
-    const tern_conv_op *a = types->args;
-    const tern_type *x = types->in[0], *w = types->in[1];
-    char tx[96], tw[96];
-    tern_shape_text(tx, &x->shape);
-    tern_shape_text(tw, &w->shape);
-    if (a->stride < 1 || a->dilation < 1 || a->groups < 1 || a->pad < 0)
-        return tern_infer_fail(types,
-                               "stride %d, dilation %d, groups %d must be at least 1 and pad %d at least 0",
-                               a->stride, a->dilation, a->groups, a->pad);
-    if (x->shape.rank < 4 || w->shape.rank != 4)
-        return tern_infer_fail(types, "x is %s and W %s, expected [..,C,H,W] and [Cout,C/groups,KH,KW]", tx,
-                               tw);
-    int64_t channels = x->shape.dim[x->shape.rank - 3];
-    if (channels % a->groups || w->shape.dim[0] % a->groups || w->shape.dim[1] * a->groups != channels)
-        return tern_infer_fail(types, "W %s does not match %lld channels of x %s in %d groups", tw,
-                               (long long)channels, tx, a->groups);
-    tern_conv c = geometry(&x->shape, &w->shape, a);
-    if (c.out_height < 1 || c.out_width < 1)
-        return tern_infer_fail(types, "kernel %lldx%lld is larger than the padded image of x %s",
-                               (long long)c.kernel_height, (long long)c.kernel_width, tx);
-    if (types->nin > 2 && types->in[2] && tern_elements(&types->in[2]->shape) != c.out_channels)
-        return tern_infer_fail(types, "bias has %lld elements, expected %lld",
-                               (long long)tern_elements(&types->in[2]->shape), (long long)c.out_channels);
-    tern_shape y = x->shape;
-    y.dim[y.rank - 3] = c.out_channels;
-    y.dim[y.rank - 2] = c.out_height;
-    y.dim[y.rank - 1] = c.out_width;
-    tern_infer_out(types, w->dtype == TERN_F64 ? TERN_F64 : TERN_F32, y);
+    TERN_TRY(tern_conv_shape(types, &y));
+    tern_infer_out(types, types->in[1]->dtype == TERN_F64 ? TERN_F64 : TERN_F32, y);
     return TERN_OK;
 }
 
@@ -148,7 +96,7 @@ static void conv_tap(void *context, int64_t out, int64_t weight, int64_t in)
 
 static void conv2d_run(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     tern_conv_sum sum = {.call = call,
                          .bias = call->nin > 2 && call->in[2].data ? &call->in[2] : NULL,
                          .taps = c.in_channels / c.groups * c.kernel_height * c.kernel_width,
@@ -166,7 +114,7 @@ static size_t taps_bytes(const tern_call *call)
 
 static void emit_on_spikes(const tern_call *call, tern_emit *to)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups;
     long long taps = in_group * c.kernel_height * c.kernel_width, pixels = c.out_height * c.out_width;
     tern_text *t = to->text;
@@ -203,7 +151,7 @@ static void emit_on_spikes(const tern_call *call, tern_emit *to)
 
 static tern_status conv2d_emit(const tern_call *call, tern_emit *to)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups;
     tern_text *t = to->text;
     if (call->in[0].dtype == TERN_BIT) {
@@ -287,7 +235,7 @@ static void conv_count(const tern_call *call, const tern_conv *c, const tern_ten
 
 static void conv2d_work(const tern_call *call, tern_work *work)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     conv_count(call, &c, &call->in[0], 0, work);
 }
 
@@ -308,7 +256,7 @@ static tern_product_shape conv_shape(const tern_conv *c)
 
 static tern_product_shape conv2d_shape(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     return conv_shape(&c);
 }
 
@@ -349,13 +297,13 @@ static bool conv2d_matches(const tern_call *call)
 
 static size_t conv2d_scratch(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     return tern_conv_scratch(&c);
 }
 
 static void conv2d_fast(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
     const float *b = call->nin > 2 ? call->in[2].data : NULL;
     if (call->in[0].dtype == TERN_BIT)
         tern_conv_forward_bits(call->pool, &c, call->in[0].data, 0, call->in[1].data, b, call->out[0].data,
@@ -395,7 +343,7 @@ static tern_status check_fit(const tern_infer *types, const tern_shape *x, const
     bool fits = a->stride > 0 && a->dilation > 0 && a->groups > 0 && a->pad >= 0 && x->rank >= 4 &&
                 y->rank == x->rank && w->rank == 4;
     if (fits) {
-        tern_conv c = geometry(x, w, a);
+        tern_conv c = tern_conv_geometry(x, w, a);
         int r = x->rank;
         fits = w->dim[1] * a->groups == c.in_channels && w->dim[0] % a->groups == 0 &&
                tern_elements_upto(y, r - 3) == c.images && y->dim[r - 3] == c.out_channels &&
@@ -427,7 +375,7 @@ static void grad_input_tap(void *context, int64_t out, int64_t weight, int64_t i
 static void grad_input_run(const tern_call *call)
 {
     const tern_tensor *dx = &call->out[0];
-    tern_conv c = geometry(&dx->shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&dx->shape, &call->in[1].shape, call->args);
     int64_t n = tern_elements(&dx->shape);
     for (int64_t i = 0; i < n; i++) tern_set(dx, i, 0);
     tern_tap_sums sums = {call, NULL, &call->in[1], &call->in[0], dx};
@@ -436,14 +384,14 @@ static void grad_input_run(const tern_call *call)
 
 static void grad_input_work(const tern_call *call, tern_work *work)
 {
-    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->out[0].shape, &call->in[1].shape, call->args);
     conv_count(call, &c, &call->out[0], 0, work);
 }
 
 /* dy times W^T, scattered to the pixels behind. */
 static tern_product_shape grad_input_shape(const tern_call *call)
 {
-    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->out[0].shape, &call->in[1].shape, call->args);
     tern_product_shape s = conv_shape(&c);
     return (tern_product_shape){.count = s.count, .m = s.m, .n = s.k, .k = s.n};
 }
@@ -468,13 +416,13 @@ static bool grad_input_matches(const tern_call *call)
 
 static size_t grad_input_scratch(const tern_call *call)
 {
-    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->out[0].shape, &call->in[1].shape, call->args);
     return tern_conv_scratch(&c);
 }
 
 static void grad_input_fast(const tern_call *call)
 {
-    tern_conv c = geometry(&call->out[0].shape, &call->in[1].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->out[0].shape, &call->in[1].shape, call->args);
     tern_conv_grad_input(call->pool, &c, call->in[0].data, call->in[1].data, call->out[0].data, false,
                          call->scratch);
 }
@@ -515,7 +463,7 @@ static void grad_weight_tap(void *context, int64_t out, int64_t weight, int64_t 
 static void grad_weight_run(const tern_call *call)
 {
     const tern_tensor *dw = &call->out[0];
-    tern_conv c = geometry(&call->in[0].shape, &dw->shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &dw->shape, call->args);
     int64_t n = tern_elements(&dw->shape);
     for (int64_t i = 0; i < n; i++) tern_set(dw, i, 0);
     tern_tap_sums sums = {call, &call->in[0], NULL, &call->in[1], dw};
@@ -524,14 +472,14 @@ static void grad_weight_run(const tern_call *call)
 
 static void grad_weight_work(const tern_call *call, tern_work *work)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->out[0].shape, call->args);
     conv_count(call, &c, &call->in[0], 0, work);
 }
 
 /* Output channels times inputs, summed over pixels. */
 static tern_product_shape grad_weight_shape(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->out[0].shape, call->args);
     tern_product_shape s = conv_shape(&c);
     return (tern_product_shape){.count = s.count, .m = s.n, .n = s.k, .k = s.m};
 }
@@ -543,13 +491,13 @@ static bool grad_weight_matches(const tern_call *call)
 
 static size_t grad_weight_scratch(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->out[0].shape, call->args);
     return tern_conv_scratch(&c);
 }
 
 static void grad_weight_fast(const tern_call *call)
 {
-    tern_conv c = geometry(&call->in[0].shape, &call->out[0].shape, call->args);
+    tern_conv c = tern_conv_geometry(&call->in[0].shape, &call->out[0].shape, call->args);
     if (call->in[0].dtype == TERN_BIT)
         tern_conv_grad_weight_bits(call->pool, &c, call->in[0].data, 0, call->in[1].data, call->out[0].data,
                                    false, TERN_SPIKE_AUTO, NULL, call->scratch);

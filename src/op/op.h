@@ -7,6 +7,7 @@
 
 #include "graph/gradient.h"
 #include "graph/graph.h"
+#include "kernel/kernel.h"
 #include "op/table.h"
 
 #define TERN_DECLARE_OP(name) extern const tern_op tern_op_##name;
@@ -58,6 +59,10 @@ typedef struct tern_conv_op {
     int stride, pad, dilation, groups;
     tern_shape like; /* gradients: shape of the result */
 } tern_conv_op;
+/* Geometry from the shapes of x [..,C,H,W] and W [Cout,C/groups,KH,KW] (conv_shape.c). */
+tern_conv tern_conv_geometry(const tern_shape *x, const tern_shape *w, const tern_conv_op *args);
+/* Shape of the result of in[0] and in[1]; fails when these, or a bias in[2], do not go with the arguments. */
+tern_status tern_conv_shape(const tern_infer *types, tern_shape *y);
 
 /* Reductions over neighbouring axes: the shape that is left of in[0], and x as [outer, length, inner]. */
 typedef struct tern_reduce_view {

@@ -3,6 +3,7 @@
  * x [lead..,C,H,W] -> [lead..,C,OH,OW].  The maximum of bits is bits; its gradient goes to the first maximum. */
 #include "op/op.h"
 
+#include "kernel/int8.h"
 #include "kernel/kernel.h"
 #include "kernel/loops.h"
 
@@ -43,7 +44,8 @@ static tern_conv geometry(const tern_shape *x, const tern_pool_op *a)
     return c;
 }
 
-static tern_status pool_infer(tern_infer *types, bool keeps_bits)
+/* keeps: bits stay bits, and bytes bytes. */
+static tern_status pool_infer(tern_infer *types, bool keeps)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 1));
     const tern_pool_op *a = types->args;
@@ -61,7 +63,7 @@ static tern_status pool_infer(tern_infer *types, bool keeps_bits)
     y.dim[y.rank - 2] = c.out_height;
     y.dim[y.rank - 1] = c.out_width;
     tern_dtype real = x->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
-    tern_infer_out(types, keeps_bits && x->dtype == TERN_BIT ? TERN_BIT : real, y);
+    tern_infer_out(types, keeps && (x->dtype == TERN_BIT || x->dtype == TERN_I8) ? x->dtype : real, y);
     return TERN_OK;
 }
 
@@ -124,6 +126,7 @@ static tern_status max_emit(const tern_call *call, tern_emit *to)
     tern_conv c = geometry(&call->in[0].shape, call->args);
     long long kernel = c.kernel_width, taps = c.kernel_height * kernel, width = c.width;
     bool bits = call->in[0].dtype == TERN_BIT;
+    const char *type = call->in[0].dtype == TERN_I8 ? "int8_t" : "float";
     tern_write_clear(to, call, 0);
     write_windows(&c, to);
     if (bits)
@@ -136,14 +139,15 @@ static tern_status max_emit(const tern_call *call, tern_emit *to)
                          taps, kernel, width, kernel);
     else
         tern_text_format(to->text,
-                         "        float highest = in0[at];\n"
-                         "        for (int k = 1; k < %lld; k++) {\n"
-                         "            float x = in0[at + k / %lld * %lld + k %% %lld];\n"
+                         "        %s highest = in0[at];\n"
+                         "        for (int ky = 0; ky < %lld; ky++)\n"
+                         "        for (int kx = 0; kx < %lld; kx++) {\n"
+                         "            %s x = in0[at + ky * %lld + kx];\n"
                          "            if (x > highest) highest = x;\n"
                          "        }\n"
                          "        out0[out] = highest;\n"
                          "    }\n",
-                         taps, kernel, width, kernel);
+                         type, (long long)c.kernel_height, kernel, type, width);
     return TERN_OK;
 }
 
@@ -168,7 +172,7 @@ static bool plane_matches(const tern_call *call)
 {
     bool bits = call->in[0].dtype == TERN_BIT;
     return (bits && call->out[0].dtype == TERN_BIT) ||
-           (call->in[0].dtype == TERN_F32 && call->out[0].dtype == TERN_F32);
+           (call->in[0].dtype == TERN_F32 && call->out[0].dtype == TERN_F32) || call->in[0].dtype == TERN_I8;
 }
 
 static void max_fast(const tern_call *call)
@@ -176,6 +180,8 @@ static void max_fast(const tern_call *call)
     tern_conv c = geometry(&call->in[0].shape, call->args);
     if (call->in[0].dtype == TERN_BIT)
         tern_bits_max_pool(call->pool, &c, call->in[0].data, 0, call->out[0].data);
+    else if (call->in[0].dtype == TERN_I8)
+        tern_int8_max_pool(call->pool, &c, call->in[0].data, call->out[0].data);
     else
         tern_max_pool(call->pool, &c, call->in[0].data, call->out[0].data);
 }

@@ -63,17 +63,10 @@ static void add_written(const tern_program *p, int id, double bytes, tern_traffi
     if (place->space == TERN_SPACE_STORE && !p->graph->values[place->root].kept) t->membranes += bytes;
 }
 
-static int int_argument(const tern_node *node, const char *name)
-{
-    for (const tern_arg *a = node->op->args; a && a->name; a++)
-        if (strcmp(a->name, name) == 0) return *(const int *)((const char *)node->args + a->offset);
-    return 0;
-}
-
 /* What the bodies of a step do, times how often they run: `steps` times, or with two bodies `chosen` of them. */
 static tern_status add_bodies(const tern_step *step, double density, tern_step_work *out)
 {
-    int steps = int_argument(step->node, "steps"), chosen = int_argument(step->node, "chosen");
+    int steps = tern_int_argument(step->node, "steps"), chosen = tern_int_argument(step->node, "chosen");
     for (int i = 0; i < TERN_BODIES; i++) {
         const tern_program *body = step->body[i];
         if (!body) continue;
@@ -157,6 +150,7 @@ tern_status tern_program_work_with(const tern_program *program, double density, 
             out->on_spikes |= tensors[i].dtype == TERN_BIT;
         }
         out->on_spikes |= call.levels > 0;
+        if (node->nin && tensors[0].dtype == TERN_I8) out->dtype = TERN_I8;
         for (int i = 0; i < node->nout; i++)
             add_written(program, node->out[i].id, bytes[node->nin + i], &out->traffic);
         call.density = densities;

@@ -2,8 +2,6 @@
 #include "op/delta.h"
 #include "quant/quant.h"
 
-#include <string.h>
-
 static bool is_product(const tern_node *node)
 {
     return node->op == &tern_op_conv2d || node->op == &tern_op_linear;
@@ -40,19 +38,12 @@ tern_status tern_pass_insert_delta(const tern_graph *from, const tern_delta_args
     return tern_rewrite_close(&r, to);
 }
 
-static int int_argument(const tern_node *node, const char *name)
-{
-    for (const tern_arg *a = node->op->args; a && a->name; a++)
-        if (strcmp(a->name, name) == 0) return *(const int *)((const char *)node->args + a->offset);
-    return 0;
-}
-
 /* Weights of a product that one of its operands meets. */
 static double fan_out_into(const tern_graph *g, const tern_node *node)
 {
     tern_shape w = tern_shape_of(g, node->in[1]);
     if (node->op == &tern_op_linear) return (double)w.dim[0];
-    double stride = int_argument(node, "stride"), groups = int_argument(node, "groups");
+    double stride = tern_int_argument(node, "stride"), groups = tern_int_argument(node, "groups");
     return (double)(w.dim[0] * w.dim[2] * w.dim[3]) / groups / (stride * stride);
 }
 

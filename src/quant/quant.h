@@ -22,4 +22,74 @@ typedef struct tern_delta_form {
 } tern_delta_form;
 tern_status tern_pass_delta_form(const tern_graph *from, const tern_delta_form *form, tern_graph **to);
 
+/* ---- nets of bytes (Jacob et al., CVPR 2018, arXiv 1712.05877) --------------------------------------------------- */
+
+/* A byte q stands for scale (q - zero). */
+typedef struct tern_int8_format {
+    double scale;
+    int zero;
+} tern_int8_format;
+
+/* A node of bytes whose operands follow from calibration, and where they come from: values of the graph of floats.  Its
+ * parameters are called "<name>.weight" and so on. */
+typedef struct tern_int8_site {
+    const tern_op *op;
+    const tern_node *node; /* of floats; NULL where numbers become bytes or bytes numbers */
+    const char *name;
+    int in[2], out;   /* activations */
+    double low, high; /* limits of the result: those of a ReLU behind it, say */
+} tern_int8_site;
+
+/* How a graph of floats becomes one of bytes: what its structure alone decides. */
+typedef struct tern_int8_plan {
+    tern_int8_site *sites;
+    int count, values;
+    int *
+        root; /* [values]: the activation that decides the format of this one, since they share it; 0: is not in bytes */
+    tern_arena arena;
+} tern_int8_plan;
+void tern_int8_plan_free(tern_int8_plan *plan);
+
+/* An inference graph of floats, norms folded, as one that computes in bytes from its input to its outputs, which are
+ * floats.  together: one scale of weights a layer.  Fails with the layer whose operator has no form in bytes.  plan may be
+ * NULL; it holds nodes of `from`. */
+tern_status tern_pass_int8(const tern_graph *from, bool together, tern_graph **to, tern_int8_plan *plan);
+
+/* multiplier and shift of tern_requantise for a factor: multiplier 2^(shift - 31), multiplier from 2^30 to 2^31 - 1. */
+void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);
+
+/* Contents of the parameters of a site, from formats by value and, of products, weights [O,..] and bias [O] (or NULL).
+ * What they are called is asked of `get`: the tensor to be written. */
+typedef struct tern_int8_target {
+    tern_tensor *(*get)(void *context, const char *name); /* NULL: there is none, which has been said */
+    void *context;
+} tern_int8_target;
+tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_format *formats,
+                           const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to);
+
+/* ---- calibration: which range an activation should have ------------------------------------------------------------ */
+
+typedef enum tern_calibrator {
+    TERN_MIN_MAX,
+    TERN_PERCENTILE,
+    TERN_LEAST_SQUARES,
+    TERN_ENTROPY
+} tern_calibrator;
+enum { TERN_RANGE_BINS = 2048 };
+
+/* First pass: the range; second: how often.  A zeroed record has seen nothing. */
+typedef struct tern_range {
+    double low, high;
+    int64_t seen; /* elements, finite ones */
+    int64_t bins[TERN_RANGE_BINS];
+} tern_range;
+void tern_range_widen(tern_range *range, const float *x, int64_t n);
+void tern_range_count(tern_range *range, const float *x, int64_t n);
+/* The union of what two have seen in the first pass. */
+void tern_range_join(tern_range *range, const tern_range *other);
+
+/* The format of bytes for it: of the whole range; of all but (100 - percentile) % of the elements; or of the share of the
+ * range with the least squared error, or the least Kullback-Leibler divergence from what was counted. */
+tern_int8_format tern_range_format(const tern_range *range, tern_calibrator calibrator, double percentile);
+
 #endif

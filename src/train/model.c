@@ -85,6 +85,18 @@ static tern_status add_delta(tern_graph **graph, const tern_net *net, const void
     return tern_graph_status(g);
 }
 
+/* In bytes where the net asks for it. */
+static tern_status in_bytes(tern_graph **graph, const tern_net *net, const void *parameters)
+{
+    const tern_int8_parameters *p = (const void *)((const char *)parameters + net->int8);
+    tern_graph *result = NULL;
+    tern_status status = tern_pass_int8(*graph, p->per != 0, &result, NULL);
+    if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    tern_graph_close(*graph);
+    *graph = result;
+    return TERN_OK;
+}
+
 /* Forward graph with output "logits" and, to train (a recipe), "loss". */
 static tern_status forward(tern_graph **graph, const tern_net *net, const void *parameters,
                            const tern_shape *sample, int batch, const tern_graph_options *options,
@@ -108,15 +120,17 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     TERN_TRY(pass(graph, tern_pass_hoist));
     if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));
     TERN_TRY(pass(graph, tern_pass_fold));
-    return pass(graph, tern_pass_common);
+    TERN_TRY(pass(graph, tern_pass_common));
+    return net->int8 ? in_bytes(graph, net, parameters) : TERN_OK;
 }
 
 static tern_status inference(tern_graph **graph, const tern_net *net, const void *parameters,
-                             const tern_shape *sample, int batch, const tern_graph_options *options)
+                             const tern_shape *sample, int batch, const tern_graph_options *options,
+                             bool fused)
 {
     *graph = NULL;
     tern_status status = forward(graph, net, parameters, sample, batch, options, NULL);
-    if (status == TERN_OK) status = pass(graph, tern_pass_fuse);
+    if (status == TERN_OK && fused) status = pass(graph, tern_pass_fuse);
     if (status == TERN_OK) return TERN_OK;
     tern_graph_close(*graph);
     *graph = NULL;
@@ -126,14 +140,20 @@ static tern_status inference(tern_graph **graph, const tern_net *net, const void
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed)
 {
-    return inference(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed});
+    return inference(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, true);
+}
+
+tern_status tern_model_plain_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                   const tern_shape *sample, int batch, uint64_t seed)
+{
+    return inference(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = seed}, false);
 }
 
 tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                                   const tern_shape *frame, int batch, uint64_t seed)
 {
     return inference(graph, net, parameters, frame, batch,
-                     &(tern_graph_options){.seed = seed, .stepping = true});
+                     &(tern_graph_options){.seed = seed, .stepping = true}, true);
 }
 
 /* What the optimisers keep beside each parameter: <parameter>.<kind>. */
@@ -240,6 +260,12 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
                                       const tern_shape *sample, int batch, const tern_recipe *recipe)
 {
     *graph = NULL;
+    if (net->int8)
+        return tern_fail(
+            TERN_USAGE,
+            "net %s is not trained: train the net of floats and convert the run, tern convert RUN "
+            "--to int8",
+            net->name);
     tern_graph_options options = {.training = true, .seed = recipe->seed};
     bool whole = recipe->rule == TERN_BPTT;
     tern_status status = whole ? forward(graph, net, parameters, sample, batch, &options, recipe)

@@ -3,6 +3,7 @@
 #ifndef TERN_TRAIN_H
 #define TERN_TRAIN_H
 
+#include "quant/quant.h"
 #include "run/run.h"
 
 /* ---- what is trained on ------------------------------------------------------------------------------------- */
@@ -102,6 +103,10 @@ int tern_model_frames(const tern_net *net, const tern_shape *sample);
 tern_status tern_model_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                              const tern_shape *sample, int batch, uint64_t seed);
 
+/* The same with element-wise operators one by one, as passes expect them. */
+tern_status tern_model_plain_graph(tern_graph **graph, const tern_net *net, const void *parameters,
+                                   const tern_shape *sample, int batch, uint64_t seed);
+
 /* One time step of it: frame [B,..] in, membranes kept as states, logits of this step out. */
 tern_status tern_model_step_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                                   const tern_shape *frame, int batch, uint64_t seed);
@@ -192,6 +197,25 @@ typedef struct tern_conversion {
 } tern_conversion;
 tern_status tern_convert(const tern_conversion *conversion, tern_store *from, tern_store *to,
                          tern_pool *pool);
+
+/* ---- conversion to bytes ---------------------------------------------------------------------------------------------- */
+
+/* What a trained net (store `from`) becomes in bytes: the store of NET-int8 (`to`, empty).  Ranges of activations are those of
+ * `images` samples in a random order.  formats, unless NULL, is called for each activation that has one. */
+typedef struct tern_int8_conversion {
+    const tern_net *net, *int8;
+    const void *parameters, *int8_parameters; /* of either */
+    const tern_samples *samples;
+    int images;
+    uint64_t seed;
+    tern_calibrator calibrator;
+    double percentile; /* of TERN_PERCENTILE */
+    void (*formats)(void *context, const char *layer, const tern_range *range,
+                    const tern_int8_format *format);
+    void *context;
+} tern_int8_conversion;
+tern_status tern_convert_int8(const tern_int8_conversion *conversion, tern_store *from, tern_store *to,
+                              tern_pool *pool);
 
 /* ---- training -------------------------------------------------------------------------------------------------------- */
 

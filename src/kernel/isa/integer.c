@@ -2,6 +2,8 @@
  * lane is a column of C, so that nothing needs to be added across lanes. */
 #include "kernel/isa/isa.h"
 
+#include <string.h>
+
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -137,22 +139,34 @@ TERN_INLINE void i8_tile(const int rows, int64_t words, const uint32_t *restrict
 
 #endif
 
+/* Up to TERN_I8_PER_WORD bytes as a word: as they are, or widened to 16 bits. */
+TERN_INLINE uint32_t word_of(const int8_t *bytes, int64_t count)
+{
+    uint32_t word = 0;
+    if (TERN_I8_PER_WORD == 4 && count >= 4) {
+        memcpy(&word, bytes, sizeof word);
+        return word;
+    }
+    for (int j = 0; j < TERN_I8_PER_WORD && j < count; j++) {
+        int size = 32 / TERN_I8_PER_WORD;
+        word |= ((uint32_t)bytes[j] & (size == 8 ? 0xffu : 0xffffu)) << (j * size);
+    }
+    return word;
+}
+
 void TERN_FOR_ISA(tern_pack_i8)(const void *rows, int64_t at, int64_t k, int64_t count, int width,
                                 uint32_t *out)
 {
     const int8_t *bytes = (const int8_t *)rows + at;
-    int64_t words = (k + TERN_I8_PER_WORD - 1) / TERN_I8_PER_WORD;
-    for (int64_t i = 0; i < width; i++)
-        for (int64_t w = 0; w < words; w++) {
-            uint32_t word = 0;
-            for (int j = 0; j < TERN_I8_PER_WORD; j++) {
-                int64_t s = w * TERN_I8_PER_WORD + j;
-                uint32_t value = i < count && s < k ? (uint32_t)bytes[i * k + s] : 0;
-                int size = 32 / TERN_I8_PER_WORD;
-                word |= (value & (size == 8 ? 0xffu : 0xffffu)) << (j * size);
-            }
-            out[w * width + i] = word;
-        }
+    int64_t words = (k + TERN_I8_PER_WORD - 1) / TERN_I8_PER_WORD, whole = k / TERN_I8_PER_WORD;
+    for (int64_t i = 0; i < width; i++) {
+        const int8_t *row = bytes + i * k;
+        for (int64_t w = 0; i < count && w < whole; w++)
+            out[w * width + i] = word_of(row + w * TERN_I8_PER_WORD, TERN_I8_PER_WORD);
+        for (int64_t w = i < count ? whole : 0; w < words; w++)
+            out[w * width + i] =
+                i < count ? word_of(row + w * TERN_I8_PER_WORD, k - w * TERN_I8_PER_WORD) : 0;
+    }
 }
 
 /* ---- the tables -------------------------------------------------------------------------------------- */

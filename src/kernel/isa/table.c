@@ -9,6 +9,7 @@ extern const struct tern_loops TERN_FOR_ISA(tern_loops);
 extern const struct tern_rows TERN_FOR_ISA(tern_rows);
 extern const struct tern_casts TERN_FOR_ISA(tern_casts);
 extern const struct tern_peak TERN_FOR_ISA(tern_peak);
+extern const tern_int8_loops TERN_FOR_ISA(tern_int8_loops);
 
 /* With -DTERN_AMX: the loops of AVX-512, and tiles for products with many rows. */
 #if defined(TERN_AMX)
@@ -25,6 +26,7 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .rows = &TERN_FOR_ISA(tern_rows),
     .casts = &TERN_FOR_ISA(tern_casts),
     .peak = &TERN_FOR_ISA(tern_peak),
+    .int8 = &TERN_FOR_ISA(tern_int8_loops),
     .tile_rows = TERN_TILE_ROWS,
     .tile_columns = 2 * TERN_LANES,
     .tile = TERN_FOR_ISA(tern_tiles),

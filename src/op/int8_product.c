@@ -1,0 +1,397 @@
+/* Products of nets of bytes: linear layers and convolutions, whose sums of 32 bits become bytes again.
+ *
+ * y = clamp(requantise(bias[o] + sum of W x, multiplier[o], shift[o]) + zero of y, low, high); see int8.h of kernel for the
+ * rounding.  Around an image x is its zero. */
+#include "op/int8.h"
+
+#include <stdio.h>
+
+#define MOST_SUMMED 65535 /* 2^30 / 2^14: so that the bias has as much room as the products */
+
+static const tern_dtype operand_types[] = {TERN_I8, TERN_I8, TERN_I32, TERN_I32, TERN_I8, TERN_I32};
+
+tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t summed)
+{
+    for (int i = 0; i < TERN_PRODUCT_OPERANDS; i++)
+        if (types->in[i]->dtype != operand_types[i])
+            return tern_infer_fail(types, "operand %d is %s, expected %s", i,
+                                   tern_dtype_of(types->in[i]->dtype)->name,
+                                   tern_dtype_of(operand_types[i])->name);
+    int64_t scales = tern_elements(&types->in[TERN_IN_MULTIPLIER]->shape);
+    if (scales != outputs && scales != 1)
+        return tern_infer_fail(types, "there are %lld multipliers for %lld outputs, expected as many or one",
+                               (long long)scales, (long long)outputs);
+    TERN_TRY(tern_infer_like(types, TERN_IN_BIAS, TERN_IN_BIAS, TERN_SHAPE(outputs)));
+    TERN_TRY(tern_infer_like(types, TERN_IN_SHIFT, TERN_IN_SHIFT, TERN_SHAPE(scales)));
+    TERN_TRY(
+        tern_infer_like(types, TERN_IN_CONSTANTS, TERN_IN_CONSTANTS, TERN_SHAPE(TERN_PRODUCT_CONSTANTS)));
+    if (summed <= MOST_SUMMED) return TERN_OK;
+    return tern_infer_fail(types,
+                           "an output sums %lld products, which may not fit 32 bits: expected at most %d",
+                           (long long)summed, MOST_SUMMED);
+}
+
+tern_int8_scale tern_int8_scale_of(const tern_call *call)
+{
+    const int32_t *constants = call->in[TERN_IN_CONSTANTS].data;
+    return (tern_int8_scale){.bias = call->in[TERN_IN_BIAS].data,
+                             .multiplier = call->in[TERN_IN_MULTIPLIER].data,
+                             .shift = call->in[TERN_IN_SHIFT].data,
+                             .each = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1,
+                             .in_zero = constants[TERN_X_ZERO],
+                             .zero = constants[TERN_Y_ZERO],
+                             .low = constants[TERN_Y_LOW],
+                             .high = constants[TERN_Y_HIGH]};
+}
+
+/* The definition of one output. */
+static int8_t output_of(const tern_int8_scale *s, int64_t o, uint32_t sum)
+{
+    int32_t y = tern_requantise((int32_t)(sum + (uint32_t)s->bias[o]), s->multiplier[o * s->each],
+                                s->shift[o * s->each]);
+    return tern_clamp_byte(y + s->zero, s->low, s->high);
+}
+
+void tern_write_requantised(const tern_call *call, tern_emit *to, const char *o, const char *sum,
+                            const char *out)
+{
+    bool each = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1;
+    tern_text_format(to->text,
+                     "%s = clamp_byte(requantise(%s, in3[%s], in4[%s]) + in5[%d], in5[%d], in5[%d]);\n", out,
+                     sum, each ? o : "0", each ? o : "0", TERN_Y_ZERO, TERN_Y_LOW, TERN_Y_HIGH);
+}
+
+/* ---- linear_int8: x [..,K], W [O,K] -> [..,O] -------------------------------------------------------------------- */
+
+static tern_status linear_infer(tern_infer *types)
+{
+    TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_PRODUCT_OPERANDS));
+    const tern_shape *x = &types->in[0]->shape, *w = &types->in[1]->shape;
+    char tx[96], tw[96];
+    if (x->rank < 1 || w->rank != 2 || x->dim[x->rank - 1] != w->dim[1])
+        return tern_infer_fail(types, "x %s and W %s do not match: expected x [..,K] and W [O,K]",
+                               tern_shape_text(tx, x), tern_shape_text(tw, w));
+    TERN_TRY(tern_int8_operands(types, w->dim[0], w->dim[1]));
+    tern_shape y = *x;
+    y.dim[y.rank - 1] = w->dim[0];
+    tern_infer_out(types, TERN_I8, y);
+    return TERN_OK;
+}
+
+static int64_t rows_of(const tern_call *call)
+{
+    return tern_elements_upto(&call->in[0].shape, call->in[0].shape.rank - 1);
+}
+
+static void linear_run(const tern_call *call)
+{
+    int64_t outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
+    tern_int8_scale scale = tern_int8_scale_of(call);
+    const int8_t *x = call->in[0].data, *w = call->in[1].data;
+    int8_t *y = call->out[0].data;
+    for (int64_t i = 0; i < rows_of(call) * outputs; i++) {
+        int64_t row = i / outputs, o = i % outputs;
+        uint32_t sum = 0;
+        for (int64_t k = 0; k < inputs; k++) sum += (uint32_t)(x[row * inputs + k] * w[o * inputs + k]);
+        y[i] = output_of(&scale, o, sum);
+        if (!call->counter) continue;
+        call->counter->macs += (double)inputs;
+        call->counter->elementwise++;
+    }
+}
+
+static void linear_work(const tern_call *call, tern_work *work)
+{
+    double outputs = (double)tern_elements(&call->out[0].shape);
+    work->macs += outputs * (double)call->in[1].shape.dim[1];
+    work->elementwise += outputs;
+}
+
+static tern_product_shape linear_shape(const tern_call *call)
+{
+    const tern_shape *w = &call->in[1].shape;
+    return (tern_product_shape){.count = 1, .m = rows_of(call), .n = w->dim[0], .k = w->dim[1]};
+}
+
+static tern_status linear_emit(const tern_call *call, tern_emit *to)
+{
+    long long outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
+    tern_text_format(to->text,
+                     "    for (int row = 0; row < %lld; row++)\n"
+                     "    for (int o = 0; o < %lld; o++) {\n"
+                     "        int32_t sum = dot_bytes(%lld, in0 + row * %lld, in1 + o * %lld, in2[o]);\n"
+                     "        ",
+                     (long long)rows_of(call), outputs, inputs, inputs, inputs);
+    char out[64];
+    snprintf(out, sizeof out, "out0[row * %lld + o]", outputs);
+    tern_write_requantised(call, to, "o", "sum", out);
+    tern_text_put(to->text, "    }\n");
+    return TERN_OK;
+}
+
+static bool matches(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_I8;
+}
+
+static size_t linear_scratch(const tern_call *call)
+{
+    return tern_int8_linear_scratch(rows_of(call), call->in[1].shape.dim[0], call->in[1].shape.dim[1]);
+}
+
+static void linear_fast(const tern_call *call)
+{
+    tern_int8_scale scale = tern_int8_scale_of(call);
+    tern_int8_linear(call->pool, rows_of(call), call->in[1].shape.dim[0], call->in[1].shape.dim[1],
+                     call->in[0].data, call->in[1].data, &scale, call->out[0].data, call->scratch);
+}
+
+static const tern_fast linear_kernels[] = {{"words", matches, linear_scratch, linear_fast}, {0}};
+
+const tern_op tern_op_linear_int8 = {
+    .name = "linear_int8",
+    .doc = "x W^T + b of bytes, as bytes",
+    .flags = TERN_OP_ROWWISE,
+    .infer = linear_infer,
+    .work = linear_work,
+    .product = linear_shape,
+    .run = linear_run,
+    .emit = linear_emit,
+    .fast = linear_kernels,
+};
+
+/* ---- conv2d_int8: x [..,C,H,W], W [O,C/groups,KH,KW] -> [..,O,OH,OW] --------------------------------------------- */
+
+#define CONV_ARG(field, doc) TERN_ARG(tern_conv_op, field, TERN_ARG_INT, doc)
+static const tern_arg conv_args[] = {
+    CONV_ARG(stride, "step between outputs"),
+    CONV_ARG(pad, "zeros around the image"),
+    CONV_ARG(dilation, "step between taps"),
+    CONV_ARG(groups, "groups of channels that do not see each other"),
+    {0},
+};
+
+static tern_conv geometry(const tern_call *call)
+{
+    return tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
+}
+
+static int64_t taps_of(const tern_conv *c)
+{
+    return c->in_channels / c->groups * c->kernel_height * c->kernel_width;
+}
+
+static tern_status conv_infer(tern_infer *types)
+{
+    tern_shape y;
+    TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_PRODUCT_OPERANDS));
+    TERN_TRY(tern_conv_shape(types, &y));
+    const tern_shape *w = &types->in[1]->shape;
+    TERN_TRY(tern_int8_operands(types, w->dim[0], tern_elements_from(w, 1)));
+    tern_infer_out(types, TERN_I8, y);
+    return TERN_OK;
+}
+
+/* The sum at one output; adds the multiplications to *macs. */
+static uint32_t conv_sum(const tern_conv *c, const int8_t *x, const int8_t *w, int32_t zero, int64_t out,
+                         double *macs)
+{
+    int64_t pixels = c->out_height * c->out_width, o = out / pixels % c->out_channels,
+            n = out / pixels / c->out_channels, in_group = c->in_channels / c->groups;
+    int64_t first = o / (c->out_channels / c->groups) * in_group, taps = taps_of(c);
+    uint32_t sum = 0;
+    for (int64_t k = 0; k < taps; k++) {
+        int64_t kx = k % c->kernel_width, ky = k / c->kernel_width % c->kernel_height;
+        int64_t channel = first + k / (c->kernel_width * c->kernel_height);
+        int64_t row = out % pixels / c->out_width * c->stride_y + ky * c->dilation_y - c->pad_y;
+        int64_t column = out % c->out_width * c->stride_x + kx * c->dilation_x - c->pad_x;
+        bool inside = row >= 0 && row < c->height && column >= 0 && column < c->width;
+        int32_t value =
+            inside ? x[((n * c->in_channels + channel) * c->height + row) * c->width + column] : zero;
+        sum += (uint32_t)(value * w[o * taps + k]);
+        *macs += 1;
+    }
+    return sum;
+}
+
+static void conv_run(const tern_call *call)
+{
+    tern_conv c = geometry(call);
+    tern_int8_scale scale = tern_int8_scale_of(call);
+    int8_t *y = call->out[0].data;
+    double macs = 0;
+    int64_t outputs = tern_elements(&call->out[0].shape);
+    for (int64_t i = 0; i < outputs; i++)
+        y[i] = output_of(&scale, i / (c.out_height * c.out_width) % c.out_channels,
+                         conv_sum(&c, call->in[0].data, call->in[1].data, scale.in_zero, i, &macs));
+    if (!call->counter) return;
+    call->counter->macs += macs;
+    call->counter->elementwise += (double)outputs;
+}
+
+static void conv_work(const tern_call *call, tern_work *work)
+{
+    tern_conv c = geometry(call);
+    double outputs = (double)tern_elements(&call->out[0].shape);
+    work->macs += outputs * (double)taps_of(&c);
+    work->elementwise += outputs;
+}
+
+static tern_product_shape conv_shape(const tern_call *call)
+{
+    tern_conv c = geometry(call);
+    return (tern_product_shape){.count = c.groups,
+                                .m = c.images * c.out_height * c.out_width,
+                                .n = c.out_channels / c.groups,
+                                .k = taps_of(&c),
+                                .images = c.images,
+                                .kernel_height = c.kernel_height,
+                                .kernel_width = c.kernel_width,
+                                .out_height = c.out_height,
+                                .out_width = c.out_width};
+}
+
+static bool is_depthwise(const tern_conv *c)
+{
+    return c->groups == c->in_channels && c->out_channels == c->groups;
+}
+
+/* What C needs: the patches that two pixels see, for all channels of a group, in 16 bits, and one of bytes. */
+static size_t patch_bytes(const tern_call *call)
+{
+    tern_conv c = geometry(call);
+    size_t room = (size_t)(taps_of(&c) + 3) / 4 * 4;
+    return is_depthwise(&c) ? 0 : 2 * room * sizeof(int16_t) + room;
+}
+
+/* Loops over the taps of the pixel whose window begins at (top, left) of plane `plane`: `inside` is done with the byte x,
+ * `outside` with its zero, both with kx counted up. */
+static void write_window(const tern_conv *c, tern_text *t, const char *indent, const char *plane,
+                         const char *inside, const char *outside)
+{
+    tern_text_format(t,
+                     "%sfor (int ky = 0, y = top; ky < %lld; ky++, y += %lld) {\n"
+                     "%s    int row = (%s * %lld + y) * %lld + left;\n",
+                     indent, (long long)c->kernel_height, (long long)c->dilation_y, indent, plane,
+                     (long long)c->height, (long long)c->width);
+    tern_text_format(t,
+                     "%s    if (y >= 0 && y < %lld && left >= 0 && left < %lld)\n"
+                     "%s        for (int kx = 0; kx < %lld; kx++) %s;\n"
+                     "%s    else\n"
+                     "%s        for (int kx = 0, x = left; kx < %lld; kx++, x += %lld) {\n"
+                     "%s            if (y >= 0 && y < %lld && x >= 0 && x < %lld) %s;\n"
+                     "%s            else %s;\n"
+                     "%s        }\n"
+                     "%s}\n",
+                     indent, (long long)c->height,
+                     (long long)(c->width - (c->kernel_width - 1) * c->dilation_x), indent,
+                     (long long)c->kernel_width, inside, indent, indent, (long long)c->kernel_width,
+                     (long long)c->dilation_x, indent, (long long)c->height, (long long)c->width, inside,
+                     indent, outside, indent, indent);
+}
+
+/* A plane of its own for each output. */
+static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit *to)
+{
+    char inside[96], plane[64], pixels[24];
+    tern_text *t = to->text;
+    snprintf(pixels, sizeof pixels, "%lld", (long long)(c->out_height * c->out_width));
+    snprintf(inside, sizeof inside, "sum += in0[row + kx * %lld] * *w++", (long long)c->dilation_x);
+    snprintf(plane, sizeof plane, "(n * %lld + o)", (long long)c->in_channels);
+    tern_text_format(t,
+                     "    int out = 0;\n"
+                     "    for (int n = 0; n < %lld; n++)\n"
+                     "    for (int o = 0; o < %lld; o++)\n"
+                     "    for (int p = 0; p < %s; p++) {\n"
+                     "        int top = p / %lld * %lld - %lld, left = p %% %lld * %lld - %lld;\n"
+                     "        const int8_t *w = in1 + o * %lld;\n"
+                     "        int32_t sum = in2[o];\n",
+                     (long long)c->images, (long long)c->out_channels, pixels, (long long)c->out_width,
+                     (long long)c->stride_y, (long long)c->pad_y, (long long)c->out_width,
+                     (long long)c->stride_x, (long long)c->pad_x, (long long)taps_of(c));
+    write_window(c, t, "        ", plane, inside, "sum += in5[0] * *w++");
+    tern_text_put(t, "        ");
+    tern_write_requantised(call, to, "o", "sum", "out0[out++]");
+    tern_text_put(t, "    }\n");
+}
+
+/* Two pixels and two outputs at once, so that patches and weights are read half as often. */
+static tern_status conv_emit(const tern_call *call, tern_emit *to)
+{
+    tern_conv c = geometry(call);
+    long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups, taps = taps_of(&c),
+              pixels = c.out_height * c.out_width, room = (taps + 3) / 4 * 4;
+    char inside[96], outside[64], plane[96], out[96];
+    tern_text *t = to->text;
+    if (is_depthwise(&c)) {
+        emit_depthwise(call, &c, to);
+        return TERN_OK;
+    }
+    snprintf(inside, sizeof inside, "*at++ = in0[row + kx * %lld]", (long long)c.dilation_x);
+    snprintf(outside, sizeof outside, "*at++ = (int8_t)in5[%d]", TERN_X_ZERO);
+    snprintf(plane, sizeof plane, "(n * %lld + g * %lld + k)", (long long)c.in_channels, in_group);
+    tern_text_format(
+        t,
+        "    int16_t *patches = scratch; /* what the windows of two pixels see */\n"
+        "    int8_t *bytes = (int8_t *)(patches + %lld);\n"
+        "    for (int n = 0; n < %lld; n++)\n"
+        "    for (int g = 0; g < %lld; g++)\n"
+        "    for (int p = 0; p < %lld; p += 2) {\n"
+        "        int pixel[] = {p, p + 1 < %lld ? p + 1 : p};\n"
+        "        for (int i = 0; i < 2; i++) {\n"
+        "            int8_t *at = bytes;\n"
+        "            int top = pixel[i] / %lld * %lld - %lld, left = pixel[i] %% %lld * %lld - %lld;\n"
+        "            for (int k = 0; k < %lld; k++)\n",
+        2 * room, (long long)c.images, (long long)c.groups, pixels, pixels, (long long)c.out_width,
+        (long long)c.stride_y, (long long)c.pad_y, (long long)c.out_width, (long long)c.stride_x,
+        (long long)c.pad_x, in_group);
+    write_window(&c, t, "                ", plane, inside, outside);
+    tern_text_format(
+        t,
+        "            widen_patch(%lld, bytes, patches + i * %lld);\n"
+        "        }\n"
+        "        for (int o = g * %lld; o < (g + 1) * %lld; o += 2) {\n"
+        "            int channel[] = {o, o + 1 < (g + 1) * %lld ? o + 1 : o};\n"
+        "            int32_t sums[] = {in2[o], in2[o], in2[channel[1]], in2[channel[1]]};\n"
+        "            dot_patches(%lld, patches, patches + %lld, in1 + o * %lld, in1 + channel[1] * "
+        "%lld, sums);\n"
+        "            for (int i = 0; i < 4; i++) {\n"
+        "                int c = channel[i / 2];\n                ",
+        taps, room, out_group, out_group, out_group, taps, room, taps, taps);
+    snprintf(out, sizeof out, "out0[(n * %lld + c) * %lld + pixel[i %% 2]]", (long long)c.out_channels,
+             pixels);
+    tern_write_requantised(call, to, "c", "sums[i]", out);
+    tern_text_put(t, "            }\n        }\n    }\n");
+    return TERN_OK;
+}
+
+static size_t conv_scratch(const tern_call *call)
+{
+    tern_conv c = geometry(call);
+    return tern_int8_conv_scratch(&c);
+}
+
+static void conv_fast(const tern_call *call)
+{
+    tern_conv c = geometry(call);
+    tern_int8_scale scale = tern_int8_scale_of(call);
+    tern_int8_conv(call->pool, &c, call->in[0].data, call->in[1].data, &scale, call->out[0].data,
+                   call->scratch);
+}
+
+static const tern_fast conv_kernels[] = {{"patches", matches, conv_scratch, conv_fast}, {0}};
+
+const tern_op tern_op_conv2d_int8 = {
+    .name = "conv2d_int8",
+    .doc = "convolution of bytes over images, as bytes",
+    .args = conv_args,
+    .args_size = sizeof(tern_conv_op),
+    .flags = TERN_OP_ROWWISE,
+    .infer = conv_infer,
+    .work = conv_work,
+    .product = conv_shape,
+    .run = conv_run,
+    .scratch = patch_bytes,
+    .emit = conv_emit,
+    .fast = conv_kernels,
+};

@@ -1,0 +1,168 @@
+/* Parameters of nets of bytes from formats of activations and from weights. */
+#include "op/int8.h"
+#include "quant/quant.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift)
+{
+    double part = frexp(factor, shift);
+    int64_t whole = (int64_t)nearbyint(part * 2147483648.0);
+    if (whole == 1ll << 31) {
+        whole /= 2;
+        ++*shift;
+    }
+    if (factor <= 0 || *shift < -31) whole = *shift = 0;
+    if (*shift > 30) {
+        whole = INT32_MAX;
+        *shift = 30;
+    }
+    *multiplier = (int32_t)whole;
+}
+
+/* One site that is being filled. */
+typedef struct filling {
+    const tern_int8_site *site;
+    tern_int8_format x, other, y; /* of its operands and its result */
+    const tern_int8_target *to;
+} filling;
+
+static tern_tensor *parameter(const filling *f, const char *what)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%.120s.%s", f->site->name, what);
+    return f->to->get(f->to->context, name);
+}
+
+static int32_t whole(double x, double low, double high)
+{
+    x = x >= 0 ? floor(x + 0.5) : ceil(x - 0.5); /* halves away from 0 */
+    return (int32_t)fmin(fmax(x, low), high);
+}
+
+static int32_t byte_of(double real, const tern_int8_format *format)
+{
+    return whole(fmin(fmax(real / format->scale, -1e6), 1e6) + format->zero, INT8_MIN, INT8_MAX);
+}
+
+/* ---- products -------------------------------------------------------------------------------------------------------- */
+
+/* The scale of rows first .. last - 1: the largest weight at 127, and so that biases keep to a quarter of 32 bits. */
+static double weight_scale(const filling *f, const tern_tensor *weight, const tern_tensor *bias,
+                           int64_t first, int64_t last)
+{
+    int64_t row = tern_elements_from(&weight->shape, 1);
+    double most = 0, scale;
+    for (int64_t i = first * row; i < last * row; i++) most = fmax(most, fabs(tern_get(weight, i)));
+    scale = most / 127;
+    for (int64_t o = first; bias && o < last; o++)
+        scale = fmax(scale, fabs(tern_get(bias, o)) / (f->x.scale * 536870912.0));
+    return scale > 0 ? scale : 1;
+}
+
+static tern_status fill_product(const filling *f, const tern_tensor *weight, const tern_tensor *bias)
+{
+    tern_tensor *w = parameter(f, "weight"), *b = parameter(f, "bias"), *m = parameter(f, "multiplier"),
+                *s = parameter(f, "shift"), *constants = parameter(f, "constants");
+    if (!w || !b || !m || !s || !constants) return TERN_FAILED;
+    int64_t outputs = weight->shape.dim[0], row = tern_elements_from(&weight->shape, 1);
+    bool together = tern_elements(&m->shape) == 1;
+    for (int64_t o = 0; o < outputs; o++) {
+        double scale =
+            together ? weight_scale(f, weight, bias, 0, outputs) : weight_scale(f, weight, bias, o, o + 1);
+        int64_t sum = 0;
+        int32_t multiplier;
+        int shift;
+        for (int64_t i = o * row; i < (o + 1) * row; i++) {
+            int32_t q = whole(tern_get(weight, i) / scale, -127, 127);
+            tern_set(w, i, q);
+            sum += q;
+        }
+        double start = bias ? tern_get(bias, o) / (f->x.scale * scale) : 0;
+        tern_set(b, o, (double)whole(start, -1073741824.0, 1073741824.0) - (double)(f->x.zero * sum));
+        tern_int8_multiplier(f->x.scale * scale / f->y.scale, &multiplier, &shift);
+        if (together && o > 0) continue;
+        tern_set(m, o, multiplier);
+        tern_set(s, o, shift);
+    }
+    tern_set(constants, TERN_X_ZERO, f->x.zero);
+    tern_set(constants, TERN_Y_ZERO, f->y.zero);
+    tern_set(constants, TERN_Y_LOW, byte_of(f->site->low, &f->y));
+    tern_set(constants, TERN_Y_HIGH, byte_of(f->site->high, &f->y));
+    return TERN_OK;
+}
+
+/* ---- sums and tables -------------------------------------------------------------------------------------------------- */
+
+static void fill_factor(tern_tensor *constants, int at, int zero, double factor)
+{
+    int32_t multiplier;
+    int shift;
+    tern_int8_multiplier(factor, &multiplier, &shift);
+    tern_set(constants, at, zero);
+    tern_set(constants, at + 1, multiplier);
+    tern_set(constants, at + 2, shift);
+}
+
+/* Both operands at twice the larger scale, so that 20 bits to the left their sum fits. */
+static tern_status fill_sum(const filling *f)
+{
+    tern_tensor *constants = parameter(f, "constants");
+    double twice = 2 * fmax(f->x.scale, f->other.scale);
+    if (!constants) return TERN_FAILED;
+    fill_factor(constants, TERN_ADD_A, f->x.zero, f->x.scale / twice);
+    fill_factor(constants, TERN_ADD_B, f->other.zero, f->other.scale / twice);
+    fill_factor(constants, TERN_ADD_Y, f->y.zero, twice / (1048576.0 * f->y.scale));
+    tern_set(constants, TERN_ADD_LOW, byte_of(f->site->low, &f->y));
+    tern_set(constants, TERN_ADD_HIGH, byte_of(f->site->high, &f->y));
+    return TERN_OK;
+}
+
+/* The function of the node at each of the 256 numbers that bytes stand for, rounded once. */
+static tern_status fill_table(const filling *f)
+{
+    tern_tensor *table = parameter(f, "table");
+    double x, y;
+    tern_tensor in = {TERN_F64, TERN_SHAPE(1), &x}, out = {TERN_F64, TERN_SHAPE(1), &y};
+    tern_call call = {
+        .op = f->site->node->op, .args = f->site->node->args, .nin = 1, .nout = 1, .in = &in, .out = &out};
+    if (!table) return TERN_FAILED;
+    for (int q = 0; q < 256; q++) {
+        x = f->x.scale * (q - 128 - f->x.zero);
+        call.op->run(&call);
+        tern_set(table, q, byte_of(y, &f->y));
+    }
+    return TERN_OK;
+}
+
+static tern_status fill_exponentials(const filling *f)
+{
+    tern_tensor *table = parameter(f, "table");
+    if (!table) return TERN_FAILED;
+    for (int d = 0; d < 256; d++) tern_set(table, d, nearbyint(exp(-f->x.scale * d) * 1048576.0));
+    return TERN_OK;
+}
+
+static tern_status fill_end(const filling *f)
+{
+    tern_tensor *scale = parameter(f, "scale"), *zero = parameter(f, "zero");
+    if (!scale || !zero) return TERN_FAILED;
+    tern_set(scale, 0, f->x.scale);
+    tern_set(zero, 0, f->x.zero);
+    return TERN_OK;
+}
+
+tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_format *formats,
+                           const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to)
+{
+    filling f = {.site = site, .x = formats[site->in[0]], .y = formats[site->out], .to = to};
+    if (site->in[1]) f.other = formats[site->in[1]];
+    if (site->op == &tern_op_conv2d_int8 || site->op == &tern_op_linear_int8)
+        return fill_product(&f, weight, bias);
+    if (site->op == &tern_op_add_int8) return fill_sum(&f);
+    if (site->op == &tern_op_table_int8) return fill_table(&f);
+    if (site->op == &tern_op_softmax_int8) return fill_exponentials(&f);
+    return fill_end(&f);
+}

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Nets of bytes by the command: converted with each way of calibration, evaluated, planned, costed, shown, and emitted for this
+computer and for boards, bit by bit; wrong use."""
+import io, json, os, pathlib, random, shutil, struct, subprocess, sys, tempfile, zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"), "cortex-m4": ("arm-none-eabi-gcc", "qemu-system-arm"),
+          "rv32imac": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
+passed = failed = 0
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-int8-"))
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print(f"FAILED {what}: {detail}")
+
+
+def run(*command):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
+                          env=dict(os.environ, TERN_THREADS="2"))
+
+
+def document(*args):
+    r = run(TERN, *args, "--json")
+    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
+    return json.loads(r.stdout) if r.returncode == 0 else {}
+
+
+def bad(status, text, *args):
+    r = run(TERN, *args)
+    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr, f"status {r.returncode}, {r.stderr}")
+
+
+def make_data(path, side=12, classes=4):
+    """Noise with a bright square, whose place is the class."""
+    draw = random.Random(3)
+
+    def npy(kind, shape, data):
+        head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+        head = head.ljust(117) + "\n"
+        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data
+
+    with zipfile.ZipFile(path, "w") as z:
+        for split, count in (("train", 400), ("test", 100)):
+            pixels, labels = bytearray(), []
+            for i in range(count):
+                image = bytearray(draw.randrange(90) for _ in range(side * side))
+                label, row, column = i % classes, draw.randrange(3), draw.randrange(3)
+                for y in range(3):
+                    for x in range(3):
+                        image[(label // 2 * 6 + row + y) * side + label % 2 * 6 + column + x] = 160 + draw.randrange(90)
+                pixels += image
+                labels.append(label)
+            z.writestr(f"x_{split}.npy", npy("|u1", (count, 1, side, side), bytes(pixels)))
+            z.writestr(f"y_{split}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *labels)))
+
+
+def converted(floats):
+    """Every way of calibration keeps the accuracy; the first is returned."""
+    for how in ("min-max", "percentile", "mse", "entropy"):
+        out = work / how
+        d = document("convert", floats, "--to", "int8", "--calibrate", how, "--calib", "200", "-o", out)
+        check(f"accuracy by {how}", d and d["accuracy_f32"] > 0.9 and d["test_accuracy"] >= d["accuracy_f32"] - 0.03, d)
+        check("formats", [f["layer"] for f in d["formats"]][0] == "image" and all(-128 <= f["zero"] <= 127 for f in d["formats"]), d)
+        check("eval of bytes", document("eval", out)["accuracy"] == d["test_accuracy"])
+    config = json.loads((work / "min-max" / "config.json").read_text())
+    check("config", config["net"] == "cnn-int8" and config["converted_from"] == str(floats) and config["formats"], config)
+    d = document("convert", floats, "--to", "int8", "--per", "layer", "--calib", "200", "-o", work / "layer")
+    check("one scale a layer", d["test_accuracy"] >= d["accuracy_f32"] - 0.05, d)
+    return work / "min-max"
+
+
+def accounts(floats, net):
+    plans = [document("plan", n, "--reference") for n in (floats, net)]
+    check("plan: a byte each", plans[1]["arena_bytes"] <= 0.3 * plans[0]["arena_bytes"], plans)
+    costs = [document("cost", n, "--machine", "stm32f746")["machines"][0] for n in (floats, net)]
+    check("cost: faster on a Cortex-M7", costs[1]["seconds"] < 0.5 * costs[0]["seconds"], costs)
+    shown = run(TERN, "show", net).stdout
+    check("show", "conv2d_int8" in shown and "i8 [1," in shown, shown)
+
+
+def emitted(net):
+    folder = work / "host"
+    document("emit", net, "--target", "host", "--samples", "50", "-o", folder)
+    flags = "CFLAGS=-O1 -Wconversion -Werror -fsanitize=address,undefined -fno-sanitize-recover=all"
+    r = run("make", "-C", folder, "-s", "check", flags)
+    check("bits on this computer", r.returncode == 0 and "50 of 50" in r.stdout, r.stdout + r.stderr)
+    for target, needs in BOARDS.items():
+        if not all(shutil.which(n) for n in needs):
+            print(f"skipped: {target}, needs {' and '.join(needs)} (scripts/setup --edge)")
+            continue
+        folder = work / target
+        document("emit", net, "--target", target, "--samples", "20", "-o", folder)
+        r = run("make", "-C", folder, "-s", "check")
+        check(f"bits on {target}", r.returncode == 0 and "20 of 20" in r.stdout, r.stdout + r.stderr)
+        result = json.loads((folder / "result.json").read_text()) if r.returncode == 0 else {}
+        check(f"arena on {target}", 0 <= result.get("arena", -1) - result.get("arena_used", 0) < 8, result)
+
+
+def wrong_use(floats, net):
+    bad(2, "--group has no effect with --to int8", "convert", floats, "--to", "int8", "--group", "2", "-o", work / "x")
+    bad(2, "--calibrate has no effect with --to snn", "convert", floats, "--calibrate", "mse", "-o", work / "x")
+    bad(2, "--percentile has no effect without", "convert", floats, "--to", "int8", "--percentile", "99", "-o", work / "x")
+    bad(2, "calibration takes 5000; lower --calib", "convert", floats, "--to", "int8", "--calib", "5000", "-o", work / "x")
+    bad(2, "has no form in bytes", "convert", net, "--to", "int8", "-o", work / "x")
+    bad(2, "is not trained", "train", "cnn-int8", "--data", work / "data.npz", "-o", work / "x")
+    check("nothing is left", not (work / "x" / "config.json").exists())
+    damaged = work / "damaged"
+    shutil.copytree(net, damaged)
+    data = bytearray((damaged / "model.safetensors").read_bytes())
+    data[-20] ^= 1
+    (damaged / "model.safetensors").write_bytes(data)
+    bad(1, "model.safetensors", "eval", damaged)
+
+
+try:
+    make_data(work / "data.npz")
+    floats = work / "floats"
+    document("train", "cnn", "--width", "4", "--hidden", "16", "--data", work / "data.npz", "--epochs", "15", "--batch", "20", "--crop", "0", "--flip", "no", "-q", "-o", floats)
+    net = converted(floats)
+    accounts(floats, net)
+    emitted(net)
+    wrong_use(floats, net)
+finally:
+    shutil.rmtree(work, ignore_errors=True)
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)
