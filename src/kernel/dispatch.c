@@ -53,6 +53,7 @@ static bool has_tiles(void)
     const unsigned features = 1u << 22 | 1u << 24 | 1u << 25;
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & features) == features &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5) && /* AVX512-BF16 */
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #endif

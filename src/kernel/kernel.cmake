@@ -26,7 +26,7 @@ endforeach()
 
 # Tiles of AMX: the loops of avx512, and products with packed weights in place of theirs.
 include(CheckCCompilerFlag)
-set(TERN_AMX_FLAGS -mamx-tile -mamx-int8 -mamx-bf16)
+set(TERN_AMX_FLAGS -mamx-tile -mamx-int8 -mamx-bf16 -mavx512bf16)
 check_c_compiler_flag("${TERN_AMX_FLAGS}" TERN_KNOWS_AMX)
 if(TERN_KNOWS_AMX AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   tern_add_isa(amx avx512 ${CMAKE_CURRENT_LIST_DIR}/isa/table.c ${CMAKE_CURRENT_LIST_DIR}/isa/tiles.c)

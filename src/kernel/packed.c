@@ -1,6 +1,7 @@
 /* Products with packed weights: rows of W are tasks, rows of x go through each in groups. */
 #include "kernel/packed.h"
 
+#include "kernel/cast.h"
 #include "kernel/table.h"
 
 #include "tensor/packed.h"
@@ -58,10 +59,11 @@ static int64_t panels_of(const tern_packed_product *p)
 size_t tern_packed_scratch(const tern_packed_product *product)
 {
     int block;
-    if (!tern_packed_rounds(product->dtype, &block)) return 0;
-    size_t row = row_bytes(product->k);
+    size_t row = row_bytes(product->k), panels = (size_t)panels_of(product);
+    if (!tern_packed_rounds(product->dtype, &block))
+        return block_of(product) ? panels * tern_split_bytes(product->k) : 0;
     if (!block_of(product)) return (size_t)product->rows * row;
-    return (size_t)panels_of(product) * (TERN_PANEL * row + tern_panel_bytes(product->k));
+    return panels * (TERN_PANEL * row + tern_panel_bytes(product->k));
 }
 
 static tern_bytes_row row_at(void *scratch, int64_t k, int64_t row)
@@ -113,11 +115,18 @@ static void panel_task(void *context, int64_t task, int thread)
          TERN_PANEL);
 }
 
+static void split_task(void *context, int64_t task, int thread)
+{
+    const tern_packed_job *j = context;
+    (void)thread;
+    tern_kernels_get()->packed_split(j->p, task, j->panels);
+}
+
 static void block_task(void *context, int64_t task, int thread)
 {
     const tern_packed_job *j = context;
     (void)thread;
-    j->block(j->p, j->panels, task * TERN_BLOCK_ROWS);
+    j->block(j->p, j->panels, task * j->rows_per_task);
 }
 
 static void store(const tern_packed_product *p, int64_t n, int64_t row, int rows, const float *y)
@@ -154,13 +163,12 @@ static void unpack(tern_dtype dtype, const uint8_t *w, int64_t first, int64_t co
         return;
     }
     const tern_dtype_info *info = tern_dtype_of(dtype);
-    const uint16_t *halves = (const uint16_t *)(const void *)w + first;
+    tern_cast_piece *to_f32 = tern_kernels_get()->casts->to_f32[dtype];
     if (info->unpack)
         for (int64_t i = 0; i < count; i += info->block)
             info->unpack(w + (first + i) / info->block * info->bytes, out + i);
     else
-        for (int64_t i = 0; i < count; i++)
-            out[i] = dtype == TERN_F16 ? tern_f16_to_f32(halves[i]) : tern_bf16_to_f32(halves[i]);
+        to_f32(count, w + 2 * first, out);
 }
 
 static void float_row(const tern_packed_job *j, int64_t n)
@@ -247,6 +255,7 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
     }
     j.panels = scratch; /* first, for their alignment */
     j.scratch = (char *)scratch + (size_t)panels * tern_panel_bytes(product->k);
-    tern_pool_run(pool, panels, panel_task, &j);
-    tern_pool_run(pool, (product->n + TERN_BLOCK_ROWS - 1) / TERN_BLOCK_ROWS, block_task, &j);
+    tern_pool_run(pool, panels, j.few ? panel_task : split_task, &j);
+    j.rows_per_task = j.few ? TERN_BLOCK_ROWS : TERN_HALF_ROWS;
+    tern_pool_run(pool, (product->n + j.rows_per_task - 1) / j.rows_per_task, block_task, &j);
 }

@@ -10,7 +10,9 @@
  *
  * Where the instruction set multiplies bytes and the format's levels are small integers, x is first rounded to 8 bits as
  * llama.cpp does it: blocks of 32 with scales in half precision, or of 256 for the formats with two levels of scales; a sum of
- * 16 or 32 products is then exact.  Otherwise rows of W are unpacked to f32 and x stays as it is. */
+ * 16 or 32 products is then exact, and a row of y has the same bits whatever rows stand beside it.  Otherwise rows of W are unpacked
+ * to f32 and x stays as it is; or, for many rows, f16 and bf16 are multiplied by x in 16 significant bits, where an instruction
+ * set multiplies bf16. */
 typedef struct tern_packed_product {
     int64_t rows, n, k;
     tern_dtype dtype;
@@ -74,6 +76,14 @@ typedef void tern_packed_few(int64_t k, const uint8_t *w, size_t row_bytes, int 
 /* Rows first .. first + TERN_BLOCK_ROWS of W times all rows of x, whose panels begin at `panels`. */
 enum { TERN_BLOCK_ROWS = 32 };
 typedef void tern_packed_block(const tern_packed_product *product, void *panels, int64_t first);
+/* For weights in f16 and bf16 there are TERN_HALF_ROWS, and a panel of x is that of this function: x rounded to 16 significant
+ * bits, as two parts in bf16, [2][k/2][16][2]. */
+enum { TERN_HALF_ROWS = 64 };
+typedef void tern_packed_split(const tern_packed_product *product, int64_t panel, void *panels);
+static inline size_t tern_split_bytes(int64_t k)
+{
+    return (size_t)((k + 31) / 32 * 32) * 2 * TERN_PANEL * sizeof(uint16_t);
+}
 /* The same in f32; w[k] is one unpacked row. */
 typedef void tern_float_dot(int64_t k, const float *w, const float *x, int64_t x_step, int rows, float *y);
 

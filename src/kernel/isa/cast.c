@@ -68,7 +68,14 @@ static void bf16_to_f32(int64_t n, const void *x, void *y)
 {
     const uint16_t *from = x;
     uint32_t *to = y;
-    for (int64_t i = 0; i < n; i++) to[i] = (uint32_t)from[i] << 16;
+    int64_t i = 0;
+#if defined(__AVX2__)
+    for (; i + 8 <= n; i += 8) {
+        __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+        _mm256_storeu_si256((__m256i *)(void *)(to + i), _mm256_slli_epi32(words, 16));
+    }
+#endif
+    for (; i < n; i++) to[i] = (uint32_t)from[i] << 16;
 }
 
 static void f32_to_bf16(int64_t n, const void *x, void *y)

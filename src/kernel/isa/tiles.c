@@ -3,6 +3,7 @@
  *
  * Formats with a scale for each 32 elements: a tile holds the sums of 32 products.  Formats with scales inside blocks of 256:
  * levels times those scales fit 14 bits; they are multiplied in two parts of 7, and a tile holds the sums of 256. */
+#include "kernel/isa/transpose.h"
 #include "kernel/isa/unpack.h"
 
 #include <string.h>
@@ -179,7 +180,14 @@ static void put(const place *at, bool last, float *c)
 {
     for (int n = 0; last && at->bias && n < at->columns; n++)
         for (int r = 0; r < TERN_PANEL; r++) c[n * TERN_PANEL + r] += at->bias[n];
-    TERN_FOR_ISA(tern_turn)(at->columns, at->rows, c, TERN_PANEL, at->y, at->pitch);
+    if (at->columns < TERN_PANEL || at->rows < TERN_PANEL) {
+        TERN_FOR_ISA(tern_turn)(at->columns, at->rows, c, TERN_PANEL, at->y, at->pitch);
+        return;
+    }
+    vf row[TERN_PANEL];
+    for (int n = 0; n < TERN_PANEL; n++) row[n] = tern_load(c + n * TERN_PANEL);
+    tern_transpose(row);
+    for (int r = 0; r < TERN_PANEL; r++) tern_store(at->y + r * at->pitch, row[r]);
 }
 
 /* The panel of x from column `first` on. */
@@ -270,9 +278,144 @@ BLOCK(q4_K, 144, 256, true)
 BLOCK(q5_K, 176, 256, true)
 BLOCK(q6_K, 210, 256, false)
 
+/* ---- halves ---------------------------------------------------------------------------------------------------------- */
+
+/* x is rounded to 16 significant bits, the sum of two bf16; f16 is such a sum as it is.  All products of parts are added up, so
+ * that the result is as exact as sums in f32 are. */
+enum {
+    HALVES = 1024,          /* columns at once */
+    STEP = TERN_PANEL * 32, /* elements of a tile */
+    HALF_PANELS = TERN_HALF_ROWS / TERN_PANEL
+};
+
+typedef struct half_panel {
+    _Alignas(64) uint16_t high[TERN_PANEL * HALVES], low[TERN_PANEL * HALVES]; /* [k/32][16][32] */
+} half_panel;
+
+TERN_INLINE __m512i to_bf16(__m512 a, __m512 b)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(b, a);
+}
+/* What is left of a and b. */
+TERN_INLINE __m512i take_bf16(__m512 *a, __m512 *b)
+{
+    __m512i both = to_bf16(*a, *b);
+    __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)),
+            high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
+    *a = _mm512_sub_ps(*a, _mm512_castsi512_ps(_mm512_slli_epi32(low, 16)));
+    *b = _mm512_sub_ps(*b, _mm512_castsi512_ps(_mm512_slli_epi32(high, 16)));
+    return both;
+}
+
+TERN_INLINE uint32_t first_bits(int64_t count)
+{
+    return count >= 32 ? ~0u : (1u << count) - 1;
+}
+
+/* Columns first .. of 16 rows of W, in whole 32. */
+TERN_INLINE void take_halves(const tern_packed_product *p, int64_t n, int64_t first, int64_t columns,
+                             half_panel *to)
+{
+    for (int r = 0; r < TERN_PANEL; r++) {
+        int64_t row = n + r < p->n ? n + r : p->n - 1;
+        const uint16_t *from = (const uint16_t *)p->w + row * p->k + first;
+        for (int64_t i = 0; i < columns; i += 32) {
+            int64_t at = (i / 32 * TERN_PANEL + r) * 32;
+            __m512i v = _mm512_maskz_loadu_epi16(first_bits(columns - i), from + i);
+            if (p->dtype == TERN_F16) {
+                __m512 a = _mm512_cvtph_ps(_mm512_castsi512_si256(v)),
+                       b = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
+                v = take_bf16(&a, &b);
+                _mm512_store_si512(to->low + at, to_bf16(a, b));
+            }
+            _mm512_store_si512(to->high + at, v);
+        }
+    }
+}
+
+/* 16 rows of x as two parts, [2][k/2][16][2]. */
+void tern_tile_split(const tern_packed_product *p, int64_t panel, void *panels)
+{
+    int64_t whole = (p->k + 31) / 32 * 32, rows = p->rows - panel * TERN_PANEL;
+    uint16_t *to = (uint16_t *)panels + panel * whole * TERN_PANEL * 2;
+    for (int64_t i = 0; i < whole; i += 32) {
+        vf part[2][TERN_PANEL];
+        uint32_t mask = first_bits(p->k - i);
+        for (int r = 0; r < TERN_PANEL; r++) {
+            const float *x = p->x + (panel * TERN_PANEL + (r < rows ? r : 0)) * p->k + i;
+            __m512 a = _mm512_maskz_loadu_ps((__mmask16)(r < rows ? mask : 0), x);
+            __m512 b = _mm512_maskz_loadu_ps((__mmask16)(r < rows ? mask >> 16 : 0), x + 16);
+            part[0][r] = (vf)take_bf16(&a, &b);
+            part[1][r] = (vf)to_bf16(a, b);
+        }
+        for (int j = 0; j < 2; j++) {
+            float *at = (float *)(void *)(to + j * whole * TERN_PANEL + i * TERN_PANEL);
+            tern_transpose(part[j]);
+            for (int r = 0; r < TERN_PANEL; r++) tern_store(at + r * TERN_PANEL, part[j][r]);
+        }
+    }
+}
+
+/* c[16][16] += the product of `steps` times 32 columns; parts of x are `part` elements apart. */
+TERN_INLINE void multiply_halves(const half_panel *w, const uint16_t *x, int64_t part, int64_t steps,
+                                 const bool two, float *c)
+{
+    _Alignas(64) float sum[4][TERN_PANEL * TERN_PANEL] = {0};
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t i = 0; i < steps; i++) {
+        _tile_loadd(4, w->high + i * STEP, 64);
+        _tile_loadd(6, x + i * STEP, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, x + part + i * STEP, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        if (!two) continue;
+        _tile_loadd(5, w->low + i * STEP, 64);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sum[0], 64);
+    _tile_stored(1, sum[1], 64);
+    if (two) {
+        _tile_stored(2, sum[2], 64);
+        _tile_stored(3, sum[3], 64);
+    }
+    for (int i = 0; i < TERN_PANEL * TERN_PANEL; i++) c[i] += sum[0][i] + (sum[1][i] + sum[2][i] + sum[3][i]);
+}
+
+static void block_halves(const tern_packed_product *p, void *panels, int64_t n)
+{
+    half_panel w[HALF_PANELS];
+    int64_t part = (p->k + 31) / 32 * STEP, left = (p->n - n + TERN_PANEL - 1) / TERN_PANEL;
+    int count = left < HALF_PANELS ? (int)left : HALF_PANELS;
+    shape_tiles(64);
+    for (int64_t first = 0; first < p->k; first += HALVES) {
+        int64_t columns = p->k - first < HALVES ? p->k - first : HALVES, steps = (columns + 31) / 32;
+        for (int i = 0; i < count; i++) take_halves(p, n + i * TERN_PANEL, first, columns, &w[i]);
+        __asm__ volatile("" : : : "memory"); /* tiles are loaded behind the compiler's back */
+        for (int64_t row = 0; row < p->rows; row += TERN_PANEL) {
+            const uint16_t *x = (const uint16_t *)panels + row / TERN_PANEL * part * 2 + first * TERN_PANEL;
+            for (int i = 0; i < count; i++) {
+                _Alignas(64) float c[TERN_PANEL * TERN_PANEL];
+                place at = place_of(p, n + i * TERN_PANEL, row);
+                fetch(&at, first == 0, c);
+                if (p->dtype == TERN_F16)
+                    multiply_halves(&w[i], x, part, steps, true, c);
+                else
+                    multiply_halves(&w[i], x, part, steps, false, c);
+                put(&at, first + columns == p->k, c);
+            }
+        }
+    }
+    _tile_release();
+}
+
 tern_packed_block *const tern_tile_blocks[TERN_DTYPES] = {
-    [TERN_Q4_0] = block_q4_0, [TERN_Q4_1] = block_q4_1, [TERN_Q5_0] = block_q5_0, [TERN_Q5_1] = block_q5_1,
-    [TERN_Q8_0] = block_q8_0, [TERN_Q4_K] = block_q4_K, [TERN_Q5_K] = block_q5_K, [TERN_Q6_K] = block_q6_K,
+    [TERN_Q4_0] = block_q4_0,  [TERN_Q4_1] = block_q4_1,   [TERN_Q5_0] = block_q5_0, [TERN_Q5_1] = block_q5_1,
+    [TERN_Q8_0] = block_q8_0,  [TERN_Q4_K] = block_q4_K,   [TERN_Q5_K] = block_q5_K, [TERN_Q6_K] = block_q6_K,
+    [TERN_F16] = block_halves, [TERN_BF16] = block_halves,
 };
 
 #endif
