@@ -2,6 +2,7 @@
  * against the same nets of floats. */
 #include "test.h"
 
+#include "emit/fit.h"
 #include "op/int8.h"
 #include "quant/quant.h"
 #include "train/train.h"
@@ -419,6 +420,49 @@ static tern_status form(const tern_graph *g)
     return status;
 }
 
+static tern_status fit(const tern_net *net, const void *parameters, const tern_machine *machine,
+                       tern_fit *fit)
+{
+    return tern_fit_open(fit, net, parameters, &net->sample, machine,
+                         &(tern_emit_limits){30000, 1 << 20, 4096});
+}
+
+static tern_status fit_once(const tern_net *net, const void *parameters, const tern_machine *machine)
+{
+    tern_fit f;
+    TERN_TRY(fit(net, parameters, machine, &f));
+    tern_fit_close(&f);
+    return TERN_OK;
+}
+
+/* The first form that fits is the best, and each is what a plan of it says. */
+static void test_fit(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "name: small\nidle: 1 mW\nunits:\n  - {name: core, kind: simd, clock: 100 MHz, mac: {f32: 1 "
+        "mac/cycle}, source: test}\nmemories:\n  - {name: ram, size: 64 KiB, bandwidth: 1 GB/s, "
+        "source: test}\nsource: test\n";
+    const tern_net *net = tern_net_find("lenet");
+    void *parameters;
+    tern_machine *machine;
+    tern_fit f;
+    assert_ok(tern_machine_parse(&machine, text, sizeof text - 1, "small.yaml"));
+    assert_ok(tern_net_parameters(net, &parameters));
+    assert_ok(fit(net, parameters, machine, &f));
+    assert_true(f.count > 10 && f.best > 0);
+    for (int i = 1; i < f.count; i++) {
+        assert_true(f.forms[i].fits == (f.forms[i].ram <= 30000 && f.forms[i].flash <= 1 << 20));
+        if (i > 1) assert_true(f.forms[i].macs <= f.forms[i - 1].macs);
+        if (i < f.best) assert_false(f.forms[i].fits);
+    }
+    assert_true(f.forms[f.best].fits && f.forms[f.best].net->int8);
+    tern_fit_close(&f);
+    assert_survives_out_of_memory(fit_once(net, parameters, machine));
+    tern_machine_close(machine);
+    tern_net_free(parameters);
+}
+
 static void test_out_of_memory(void **state)
 {
     (void)state;
@@ -440,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_calibrators),
         cmocka_unit_test(test_ranges_contain_zero),
         cmocka_unit_test(test_what_has_no_form),
+        cmocka_unit_test(test_fit),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("int8", tests, NULL, NULL);

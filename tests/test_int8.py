@@ -100,6 +100,54 @@ def emitted(net):
         check(f"arena on {target}", 0 <= result.get("arena", -1) - result.get("arena_used", 0) < 8, result)
 
 
+def fits(floats, net):
+    """What fits, what would, and that made: in bytes, with fewer channels, with fewer pixels."""
+    whole = document("fit", floats)
+    check("fits as it is", whole["fits"] and whole["best"] == 0 and whole["ram"] == 320 * 1024, whole)
+    forms = whole["forms"]
+    macs = [f["macs"] for f in forms[1:]]
+    check("forms from most to fewest", macs == sorted(macs, reverse=True) and len({f["form"] for f in forms}) == len(forms) > 10, forms)
+    same = next(f for f in forms if f["form"] == "int8")
+    check("the plan's arena", forms[0]["arena_bytes"] == document("plan", floats, "--reference")["arena_bytes"], forms[0])
+    d = document("fit", floats, "--ram", same["ram"], "--apply", "--samples", "20", "-o", work / "fit-int8")
+    check("int8 fits", not d["fits"] and d["forms"][d["best"]]["form"] == "int8" and d["accuracy"] >= d["accuracy_before"] - 0.03, d)
+    small = next(f for f in forms if f["form"] == "int8, images 9x9")
+    tight = ["--ram", small["ram"], "--flash", small["flash"]]
+    out = work / "fit-small"
+    d = document("fit", floats, *tight, "--apply", "--epochs", "3", "--samples", "20", "-o", out)
+    chosen = d["forms"][d["best"]]
+    check("trained again", chosen["macs"] <= small["macs"] or chosen["width"] < 1 or chosen["size"] < 1, chosen)
+    check("what is evaluated", document("eval", out)["accuracy"] == d["accuracy"], d)
+    out = work / "pixels"
+    d = document("train", "cnn", "--width", "4", "--hidden", "16", "--data", work / "data.npz", "--input", "1x9x9", "--epochs", "2", "-q", "-o", out)
+    config = json.loads((out / "config.json").read_text())
+    check("images of 9x9", config["sample"] == [1, 9, 9] and document("eval", out)["accuracy"] == d["test_accuracy"], config)
+    bad(2, "cannot be brought to --input [3,9,9]", "train", "cnn", "--data", work / "data.npz", "--input", "3x9x9", "-o", work / "never")
+    if all(shutil.which(n) for n in BOARDS["cortex-m"]):
+        for folder in (work / "fit-int8", work / "fit-small"):
+            r = run("make", "-C", folder / "board", "-s", "check")
+            check(f"bits of {folder.name}", r.returncode == 0 and "20 of 20" in r.stdout, r.stdout + r.stderr)
+            result = json.loads((folder / "board" / "result.json").read_text()) if r.returncode == 0 else {}
+            best = same if folder.name == "fit-int8" else chosen
+            check(f"bytes of {folder.name}", 0 < result.get("ram", 0) <= best["ram"] and result.get("flash", 0) <= best["flash"], (result, best))
+    bad(3, "does not fit as it is; --apply", "fit", floats, "--ram", same["ram"])
+    bad(3, "nothing fits", "fit", floats, "--ram", "4200B")
+    bad(2, "--epochs has no effect without --apply", "fit", floats, "--epochs", "3")
+    bad(2, "no flash of its own; give --flash", "fit", floats, "--machine", "h100-pcie")
+    bad(2, "has no data", "fit", "cnn", "--ram", "60K", "--apply", "-o", work / "never")
+    check("a run of bytes", len(document("fit", net)["forms"]) == 1)
+
+
+def bytes_in(net):
+    folder = work / "bytes-in"
+    document("emit", net, "--bytes-in", "--target", "host", "--samples", "30", "-o", folder)
+    r = run("make", "-C", folder, "-s", "check")
+    check("bytes in", r.returncode == 0 and "30 of 30" in r.stdout, r.stdout + r.stderr)
+    header = (folder / "cnn_int8.h").read_text()
+    check("scale of bytes", "CNN_INT8_SCALE" in header and "const int8_t image" in header, header)
+    bad(2, "computes in floats", "emit", work / "floats", "--bytes-in", "-o", work / "never")
+
+
 def wrong_use(floats, net):
     bad(2, "--group has no effect with --to int8", "convert", floats, "--to", "int8", "--group", "2", "-o", work / "x")
     bad(2, "--calibrate has no effect with --to snn", "convert", floats, "--calibrate", "mse", "-o", work / "x")
@@ -123,6 +171,8 @@ try:
     net = converted(floats)
     accounts(floats, net)
     emitted(net)
+    bytes_in(net)
+    fits(floats, net)
     wrong_use(floats, net)
 finally:
     shutil.rmtree(work, ignore_errors=True)

@@ -311,7 +311,8 @@ static tern_status run_convert(tern_cli *cli)
     if (status == TERN_OK) status = copy_parameters(&job);
     const char *data = json_string_value(json_object_get(job.from.config, "data"));
     tern_catch_interrupts();
-    if (status == TERN_OK) status = tern_dataset_open(&job.dataset, data ? data : "", NULL);
+    if (status == TERN_OK)
+        status = tern_open_data(&job.dataset, data ? data : "", (tern_dataset_options){0}, cli, &job.from);
     if (status == TERN_OK) status = convert(&job);
     json_decref(job.formats);
     tern_dataset_close(&job.dataset);

@@ -1,6 +1,7 @@
 /* tern emit: a net as C that runs without this program. */
 #include "cli/cli.h"
 #include "emit/emit.h"
+#include "kernel/int8.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -15,6 +16,9 @@ static const tern_cli_option options[] = {
     {"out", 'o', TERN_TEXT, "DIR", NULL, "folder (default emit/NAME)", NULL},
     {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
     {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
+    {"bytes-in", 0, TERN_FLAG, NULL, NULL,
+     "of a net of bytes: its input is bytes, too, a quarter of the memory; else it makes them of floats",
+     NULL},
     {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..10000"},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
@@ -37,6 +41,8 @@ typedef struct tern_emission {
     float *images;
     int32_t *labels;
     double mean[8], std[8];
+    double scale; /* of bytes that come in, else 0 */
+    int zero;
     char name[64];
     tern_text about;
 } tern_emission;
@@ -99,10 +105,14 @@ static tern_status plan(tern_emission *e)
     tern_shape sample = s->sample;
     if (step && tern_net_steps(s->net, s->parameters) < 1)
         return tern_fail(TERN_USAGE, "--stepping: net %s has no time steps", s->net->name);
+    if (tern_cli_has(e->cli, "bytes-in") && !s->net->int8)
+        return tern_fail(TERN_USAGE, "--bytes-in: net %s computes in floats; see tern convert --to int8",
+                         s->net->name);
     if (step && tern_net_sees_clip(s->net, &sample))
         memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
     TERN_TRY((step ? tern_model_step_graph : tern_model_graph)(&e->graph, s->net, s->parameters, &sample, 1,
                                                                e->cli->seed));
+    if (tern_cli_has(e->cli, "bytes-in")) TERN_TRY(tern_int8_take_bytes(&e->graph));
     TERN_TRY(tern_plan(&e->program, e->graph, &(tern_plan_options){.reference = true, .compact = true}));
     return tern_session_open(&e->session, e->program, &s->store, e->cli->pool);
 }
@@ -141,6 +151,17 @@ static tern_status take_samples(tern_emission *e, tern_emit_samples *samples)
     samples->labels = e->labels;
     tern_loader_close(loader);
     return TERN_OK;
+}
+
+/* Samples as bytes, in the memory of the floats. */
+static void to_bytes(tern_emission *e, int64_t count)
+{
+    const tern_store *store = &e->subject.store;
+    int scale = tern_store_find(store, "image.scale"), zero = tern_store_find(store, "image.zero");
+    int8_t *bytes = (int8_t *)e->images;
+    e->scale = scale >= 0 ? tern_get(&store->tensors[scale], 0) : 0;
+    e->zero = zero >= 0 ? (int)tern_get(&store->tensors[zero], 0) : 0;
+    for (int64_t i = 0; i < count; i++) bytes[i] = tern_float_to_byte(e->images[i], (float)e->scale, e->zero);
 }
 
 static tern_status report(const tern_emission *e, const char *folder)
@@ -190,6 +211,7 @@ static tern_status emit(tern_emission *e)
     TERN_TRY(open_data(e));
     TERN_TRY(plan(e));
     TERN_TRY(take_samples(e, &samples));
+    if (tern_cli_has(e->cli, "bytes-in")) to_bytes(e, samples.count * tern_elements(&e->subject.sample));
     TERN_TRY(tern_session_bind(e->session, "image", samples.images));
     TERN_TRY(tern_session_run(e->session, 0)); /* what is prepared */
     const tern_shape *sample = &e->subject.sample;
@@ -203,6 +225,8 @@ static tern_status emit(tern_emission *e)
                                .about = e->about.data,
                                .mean = e->dataset.test.images.data ? e->mean : NULL,
                                .std = e->std,
+                               .scale = e->scale,
+                               .zero = e->zero,
                                .channels = (int)(channels < 8 ? channels : 8)};
     snprintf(path, sizeof path, "emit/%s", e->name);
     if (!folder) folder = path;
@@ -230,6 +254,7 @@ const tern_command tern_command_emit = {
     .more =
         "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
         "tern emit spiking-mlp --stepping                     # one time step a call\n"
+        "tern emit run/cnn-int8 --target cortex-m4 --bytes-in\n"
         "tern emit run/lenet --target cortex-m --ram 64K -o build/m7 && make -C build/m7 check   # in QEMU\n"
         "\n"
         "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "

@@ -9,6 +9,7 @@
 
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", "fashion-mnist", "data set: a name of `tern data`, or a path", NULL},
+    {"input", 0, TERN_TEXT, "CxHxW", NULL, "bring images to this size, such as 1x14x14", NULL},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder (default run/NET)", NULL},
     {"epochs", 'e', TERN_WHOLE, "N", "10", "epochs", "1.."},
     {"batch", 'b', TERN_WHOLE, "N", "64", "samples of a batch", "1..65536"},

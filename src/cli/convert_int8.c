@@ -32,12 +32,15 @@ tern_status tern_convert_run_int8(tern_cli *cli, tern_subject *from, const tern_
                                   json_t **formats)
 {
     json_t *list = json_array();
+    int images = tern_cli_whole(cli, "calib");
+    if (!tern_cli_has(cli, "calib") && train->images.shape.dim[0] < images)
+        images = (int)train->images.shape.dim[0];
     tern_int8_conversion c = {.net = from->net,
                               .int8 = int8,
                               .parameters = from->parameters,
                               .int8_parameters = parameters,
                               .samples = train,
-                              .images = tern_cli_whole(cli, "calib"),
+                              .images = images,
                               .seed = cli->seed,
                               .calibrator = (tern_calibrator)tern_cli_pick(cli, "calibrate"),
                               .percentile = tern_cli_number(cli, "percentile"),

@@ -175,13 +175,33 @@ static bool is_open(const tern_cli *cli, const tern_subject *s, const char *name
     return false;
 }
 
+/* The size that images of the data are brought to: that of the run, when these are its data, or --input. */
+static bool is_sized(const tern_cli *cli, const tern_subject *s, const char *name)
+{
+    const char *own = json_string_value(json_object_get(s->config, "data"));
+    if (s->sample.rank != 3) return false;
+    return s->config ? own && strcmp(own, name) == 0 : tern_cli_has(cli, "input");
+}
+
 tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset_options options,
                            const tern_cli *cli, tern_subject *subject)
 {
     const tern_net *net = subject->net;
     int chosen = tern_net_steps(net, subject->parameters);
     if (chosen && !is_open(cli, subject, "timesteps")) options.timesteps = chosen;
+    if (is_sized(cli, subject, name)) {
+        options.height = (int)subject->sample.dim[1];
+        options.width = (int)subject->sample.dim[2];
+    }
     TERN_TRY(tern_dataset_open(dataset, name, &options));
+    char a[96], b[96];
+    if (!subject->config && tern_cli_has(cli, "input") &&
+        !tern_shape_equal(&dataset->sample, &subject->sample)) {
+        tern_shape_text(a, &dataset->sample);
+        tern_dataset_close(dataset);
+        return tern_fail(TERN_USAGE, "samples of %s are %s and cannot be brought to --input %s", name, a,
+                         tern_shape_text(b, &subject->sample));
+    }
     if (is_open(cli, subject, "classes"))
         TERN_TRY(tern_net_set(net, subject->parameters, "classes", dataset->classes));
     if (!tern_net_sees_clip(net, &dataset->sample)) return TERN_OK;

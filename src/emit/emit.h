@@ -15,6 +15,8 @@ typedef struct tern_emit_source {
     const char *about;     /* one line on where it comes from */
     const double *mean, *std; /* [channels] of images, or NULL */
     int channels;
+    double scale; /* of images of bytes: scale (q - zero) is a pixel as it is normalised; else 0 */
+    int zero;
 } tern_emit_source;
 
 /* Samples to check the C by: images as the net takes them, one behind the other, each shown `steps` times after init. */

@@ -37,6 +37,11 @@ static void write_normalisation(const tern_emit_source *source, const char *uppe
             tern_text_format(t, "%s%.9g", c ? ", " : "", k ? source->std[c] : source->mean[c]);
         tern_text_put(t, "}\n");
     }
+    if (source->scale > 0)
+        tern_text_format(t,
+                         "/* And that as a byte: x / SCALE + ZERO, rounded, from -128 to 127. */\n"
+                         "#define %s_SCALE %.9g\n#define %s_ZERO %d\n",
+                         upper, source->scale, upper, source->zero);
 }
 
 static void write_header(const tern_emit_source *source, tern_text *t)

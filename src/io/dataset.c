@@ -229,10 +229,41 @@ static void limit(tern_split *split, int most)
     split->images.shape.dim[0] = most;
 }
 
+/* u8 images [N,C,H,W] to another size, each by itself. */
+static tern_status resize(tern_tensor *images, int height, int width)
+{
+    const tern_shape s = images->shape;
+    int64_t count = s.rank == 4 ? s.dim[0] : 0, size = count ? tern_elements_from(&s, 1) : 0;
+    tern_tensor all = {0};
+    if (s.rank != 4 || images->dtype != TERN_U8 || (s.dim[2] == height && s.dim[3] == width)) return TERN_OK;
+    tern_resize_kind kind = s.dim[2] > height ? TERN_RESIZE_AREA : TERN_RESIZE_BILINEAR;
+    tern_status status = tern_tensor_new(&all, TERN_U8, &TERN_SHAPE(count, s.dim[1], height, width));
+    for (int64_t i = 0; status == TERN_OK && i < count; i++) {
+        tern_tensor image = {TERN_U8, TERN_SHAPE(s.dim[1], s.dim[2], s.dim[3]),
+                             (uint8_t *)images->data + i * size},
+                    fit = {0};
+        status = tern_image_resize(&image, height, width, kind, &fit);
+        size_t bytes = (size_t)(s.dim[1] * height * width);
+        if (status == TERN_OK) memcpy((uint8_t *)all.data + (size_t)i * bytes, fit.data, bytes);
+        tern_tensor_free(&fit);
+    }
+    if (status != TERN_OK) {
+        tern_tensor_free(&all);
+        return status;
+    }
+    tern_tensor_free(images);
+    *images = all;
+    return TERN_OK;
+}
+
 static tern_status finish(tern_dataset *d, int classes, const char *const *names,
                           const tern_dataset_options *options)
 {
     const tern_shape *images = &d->train.images.shape;
+    if (options->height && options->width) {
+        TERN_TRY(resize(&d->train.images, options->height, options->width));
+        TERN_TRY(resize(&d->test.images, options->height, options->width));
+    }
     d->sample = (tern_shape){.rank = images->rank - 1};
     for (int i = 0; i < d->sample.rank; i++) d->sample.dim[i] = images->dim[i + 1];
     TERN_TRY(check_size(d));

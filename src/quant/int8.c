@@ -312,3 +312,21 @@ tern_status tern_pass_int8(const tern_graph *from, bool together, tern_graph **t
         tern_graph_close(f.to);
     return status;
 }
+
+tern_status tern_int8_take_bytes(tern_graph **graph)
+{
+    tern_graph *g = *graph, *result = NULL;
+    for (int n = 0; n < g->node_count; n++) {
+        const tern_node *node = g->nodes[n];
+        if (node->op != &tern_op_quantise_int8 || tern_value_of(g, node->in[0])->kind != TERN_VALUE_INPUT)
+            continue;
+        g->values[node->in[0].id].type.dtype = TERN_I8;
+        for (int m = n + 1; m < g->node_count; m++)
+            for (int i = 0; i < g->nodes[m]->nin; i++)
+                if (g->nodes[m]->in[i].id == node->out[0].id) g->nodes[m]->in[i] = node->in[0];
+    }
+    TERN_TRY(tern_pass_dead(g, &result)); /* the nodes that made them */
+    tern_graph_close(g);
+    *graph = result;
+    return TERN_OK;
+}

@@ -55,6 +55,9 @@ void tern_int8_plan_free(tern_int8_plan *plan);
  * NULL; it holds nodes of `from`. */
 tern_status tern_pass_int8(const tern_graph *from, bool together, tern_graph **to, tern_int8_plan *plan);
 
+/* The same graph whose input are the bytes that it made of numbers: the caller makes them. */
+tern_status tern_int8_take_bytes(tern_graph **graph);
+
 /* multiplier and shift of tern_requantise for a factor: multiplier 2^(shift - 31), multiplier from 2^30 to 2^31 - 1. */
 void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);
 
