@@ -36,7 +36,12 @@ static tern_status model_cost(tern_fit_form *form, const tern_program *p, const 
         form->macs += steps[i].work.macs + steps[i].work.accumulates;
     }
     if (status == TERN_OK) {
-        tern_cost_query query = {tasks, p->step_count, need.weights, need.state, need.arena, need.inputs};
+        tern_cost_query query = {.tasks = tasks,
+                                 .count = p->step_count,
+                                 .weights = need.weights,
+                                 .state = need.state,
+                                 .arena = need.arena,
+                                 .inputs = need.inputs};
         tern_machine_cost(machine, &query, &cost, NULL);
         form->seconds = cost.seconds;
         form->joules = cost.joules;

@@ -50,7 +50,7 @@ static const char simd_functions[] = "#ifdef __ARM_FEATURE_SIMD32\n"
                                      "    return __sxtb16((int8x4_t)(word >> 8 | word << 24));\n}\n"
                                      "#endif\n\n";
 static const char dot_function[] =
-    "APART static int32_t dot_bytes(int n, const int8_t *x, const int8_t *w, int32_t sum)\n{\n"
+    "static inline int32_t dot_bytes(int n, const int8_t *x, const int8_t *w, int32_t sum)\n{\n"
     "    int whole = 0; /* what is summed by words */\n"
     "#ifdef __ARM_FEATURE_SIMD32\n"
     "    whole = n / 4 * 4;\n"
@@ -64,7 +64,7 @@ static const char dot_function[] =
     "    return sum;\n}\n\n";
 static const char patch_functions[] =
     "/* Bytes as numbers of 16 bits; of each four, elements 0, 2, 1, 3 where SXTB16 spreads them. */\n"
-    "APART static void widen_patch(int n, const int8_t *bytes, int16_t *patch)\n{\n"
+    "static inline void widen_patch(int n, const int8_t *bytes, int16_t *patch)\n{\n"
     "    int whole = 0;\n"
     "#ifdef __ARM_FEATURE_SIMD32\n"
     "    whole = n / 4 * 4;\n"
@@ -79,7 +79,7 @@ static const char patch_functions[] =
     "static inline int32_t add_product(int32_t sum, int x, int w)\n{\n"
     "    return (int32_t)((uint32_t)sum + (uint32_t)(x * w));\n}\n\n"
     "/* Patches a and b times rows v and w of weights: sums[0] += a v, then b v, a w, b w. */\n"
-    "APART static void dot_patches(int n, const int16_t *a, const int16_t *b, const int8_t *v, const int8_t "
+    "static inline void dot_patches(int n, const int16_t *a, const int16_t *b, const int8_t *v, const int8_t "
     "*w, "
     "int32_t *sums)\n{\n"
     "    int32_t av = sums[0], bv = sums[1], aw = sums[2], bw = sums[3];\n"

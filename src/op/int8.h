@@ -25,8 +25,4 @@ typedef struct tern_int8_pool_op {
     int height, width, stride; /* of windows */
 } tern_int8_pool_op;
 
-/* As C: "requantise(sum + in2[o], in3[o], in4[o])" clamped, of the output whose index is `o`. */
-void tern_write_requantised(const tern_call *call, tern_emit *to, const char *o, const char *sum,
-                            const char *out);
-
 #endif

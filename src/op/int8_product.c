@@ -52,13 +52,20 @@ static int8_t output_of(const tern_int8_scale *s, int64_t o, uint32_t sum)
     return tern_clamp_byte(y + s->zero, s->low, s->high);
 }
 
-void tern_write_requantised(const tern_call *call, tern_emit *to, const char *o, const char *sum,
-                            const char *out)
+/* The constants of outputs as variables: what is stored through out0 could change in5. */
+static void write_constants(tern_emit *to)
 {
-    bool each = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1;
-    tern_text_format(to->text,
-                     "%s = clamp_byte(requantise(%s, in3[%s], in4[%s]) + in5[%d], in5[%d], in5[%d]);\n", out,
-                     sum, each ? o : "0", each ? o : "0", TERN_Y_ZERO, TERN_Y_LOW, TERN_Y_HIGH);
+    tern_text_format(to->text, "    const int32_t zero = in5[%d], low = in5[%d], high = in5[%d];\n",
+                     TERN_Y_ZERO, TERN_Y_LOW, TERN_Y_HIGH);
+}
+
+/* "<out> = clamp_byte(requantise(<sum>, ..) + zero, low, high);" of output `o`. */
+static void write_output(const tern_call *call, tern_emit *to, const char *out, const char *sum,
+                         const char *o)
+{
+    const char *at = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1 ? o : "0";
+    tern_text_format(to->text, "%s = clamp_byte(requantise(%s, in3[%s], in4[%s]) + zero, low, high);\n", out,
+                     sum, at, at);
 }
 
 /* ---- linear_int8: x [..,K], W [O,K] -> [..,O] -------------------------------------------------------------------- */
@@ -116,6 +123,7 @@ static tern_product_shape linear_shape(const tern_call *call)
 static tern_status linear_emit(const tern_call *call, tern_emit *to)
 {
     long long outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
+    write_constants(to);
     tern_text_format(to->text,
                      "    for (int row = 0; row < %lld; row++)\n"
                      "    for (int o = 0; o < %lld; o++) {\n"
@@ -124,7 +132,7 @@ static tern_status linear_emit(const tern_call *call, tern_emit *to)
                      (long long)rows_of(call), outputs, inputs, inputs, inputs);
     char out[64];
     snprintf(out, sizeof out, "out0[row * %lld + o]", outputs);
-    tern_write_requantised(call, to, "o", "sum", out);
+    write_output(call, to, out, "sum", "o");
     tern_text_put(to->text, "    }\n");
     return TERN_OK;
 }
@@ -298,6 +306,7 @@ static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit 
     snprintf(pixels, sizeof pixels, "%lld", (long long)(c->out_height * c->out_width));
     snprintf(inside, sizeof inside, "sum += in0[row + kx * %lld] * *w++", (long long)c->dilation_x);
     snprintf(plane, sizeof plane, "(n * %lld + o)", (long long)c->in_channels);
+    write_constants(to);
     tern_text_format(t,
                      "    int out = 0;\n"
                      "    for (int n = 0; n < %lld; n++)\n"
@@ -311,57 +320,71 @@ static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit 
                      (long long)c->stride_x, (long long)c->pad_x, (long long)taps_of(c));
     write_window(c, t, "        ", plane, inside, "sum += in5[0] * *w++");
     tern_text_put(t, "        ");
-    tern_write_requantised(call, to, "o", "sum", "out0[out++]");
+    write_output(call, to, "out0[out++]", "sum", "o");
     tern_text_put(t, "    }\n");
+}
+
+/* The patches of pixels p and q of group g. */
+static void write_patches(const tern_conv *c, tern_text *t, long long room)
+{
+    long long in_group = c->in_channels / c->groups;
+    char inside[96], outside[64], plane[96];
+    snprintf(inside, sizeof inside, "*at++ = in0[row + kx * %lld]", (long long)c->dilation_x);
+    snprintf(outside, sizeof outside, "*at++ = (int8_t)in5[%d]", TERN_X_ZERO);
+    snprintf(plane, sizeof plane, "(n * %lld + g * %lld + k)", (long long)c->in_channels, in_group);
+    tern_text_format(t,
+                     "        for (int i = 0; i < 2; i++) {\n"
+                     "            int8_t *at = bytes;\n"
+                     "            int pixel = i ? q : p;\n"
+                     "            int top = pixel / %lld * %lld - %lld, left = pixel %% %lld * %lld - %lld;\n"
+                     "            for (int k = 0; k < %lld; k++)\n",
+                     (long long)c->out_width, (long long)c->stride_y, (long long)c->pad_y,
+                     (long long)c->out_width, (long long)c->stride_x, (long long)c->pad_x, in_group);
+    write_window(c, t, "                ", plane, inside, outside);
+    tern_text_format(t,
+                     "            widen_patch(%lld, bytes, patches + i * %lld);\n"
+                     "        }\n",
+                     (long long)taps_of(c), room);
 }
 
 /* Two pixels and two outputs at once, so that patches and weights are read half as often. */
 static tern_status conv_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(call);
-    long long in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups, taps = taps_of(&c),
-              pixels = c.out_height * c.out_width, room = (taps + 3) / 4 * 4;
-    char inside[96], outside[64], plane[96], out[96];
+    long long out_group = c.out_channels / c.groups, taps = taps_of(&c), pixels = c.out_height * c.out_width,
+              room = (taps + 3) / 4 * 4;
     tern_text *t = to->text;
     if (is_depthwise(&c)) {
         emit_depthwise(call, &c, to);
         return TERN_OK;
     }
-    snprintf(inside, sizeof inside, "*at++ = in0[row + kx * %lld]", (long long)c.dilation_x);
-    snprintf(outside, sizeof outside, "*at++ = (int8_t)in5[%d]", TERN_X_ZERO);
-    snprintf(plane, sizeof plane, "(n * %lld + g * %lld + k)", (long long)c.in_channels, in_group);
+    write_constants(to);
+    tern_text_format(t,
+                     "    int16_t *patches = scratch; /* what the windows of two pixels see */\n"
+                     "    int8_t *bytes = (int8_t *)(patches + %lld);\n"
+                     "    for (int n = 0; n < %lld; n++)\n"
+                     "    for (int g = 0; g < %lld; g++)\n"
+                     "    for (int p = 0; p < %lld; p += 2) {\n"
+                     "        int q = p + 1 < %lld ? p + 1 : p;\n",
+                     2 * room, (long long)c.images, (long long)c.groups, pixels, pixels);
+    write_patches(&c, t, room);
     tern_text_format(
         t,
-        "    int16_t *patches = scratch; /* what the windows of two pixels see */\n"
-        "    int8_t *bytes = (int8_t *)(patches + %lld);\n"
-        "    for (int n = 0; n < %lld; n++)\n"
-        "    for (int g = 0; g < %lld; g++)\n"
-        "    for (int p = 0; p < %lld; p += 2) {\n"
-        "        int pixel[] = {p, p + 1 < %lld ? p + 1 : p};\n"
-        "        for (int i = 0; i < 2; i++) {\n"
-        "            int8_t *at = bytes;\n"
-        "            int top = pixel[i] / %lld * %lld - %lld, left = pixel[i] %% %lld * %lld - %lld;\n"
-        "            for (int k = 0; k < %lld; k++)\n",
-        2 * room, (long long)c.images, (long long)c.groups, pixels, pixels, (long long)c.out_width,
-        (long long)c.stride_y, (long long)c.pad_y, (long long)c.out_width, (long long)c.stride_x,
-        (long long)c.pad_x, in_group);
-    write_window(&c, t, "                ", plane, inside, outside);
-    tern_text_format(
-        t,
-        "            widen_patch(%lld, bytes, patches + i * %lld);\n"
-        "        }\n"
         "        for (int o = g * %lld; o < (g + 1) * %lld; o += 2) {\n"
-        "            int channel[] = {o, o + 1 < (g + 1) * %lld ? o + 1 : o};\n"
-        "            int32_t sums[] = {in2[o], in2[o], in2[channel[1]], in2[channel[1]]};\n"
-        "            dot_patches(%lld, patches, patches + %lld, in1 + o * %lld, in1 + channel[1] * "
-        "%lld, sums);\n"
-        "            for (int i = 0; i < 4; i++) {\n"
-        "                int c = channel[i / 2];\n                ",
-        taps, room, out_group, out_group, out_group, taps, room, taps, taps);
-    snprintf(out, sizeof out, "out0[(n * %lld + c) * %lld + pixel[i %% 2]]", (long long)c.out_channels,
-             pixels);
-    tern_write_requantised(call, to, "c", "sums[i]", out);
-    tern_text_put(t, "            }\n        }\n    }\n");
+        "            int r = o + 1 < (g + 1) * %lld ? o + 1 : o;\n"
+        "            int8_t *y = out0 + (n * %lld + o) * %lld, *z = out0 + (n * %lld + r) * %lld;\n"
+        "            int32_t sums[] = {in2[o], in2[o], in2[r], in2[r]};\n"
+        "            dot_patches(%lld, patches, patches + %lld, in1 + o * %lld, in1 + r * %lld, "
+        "sums);\n",
+        out_group, out_group, out_group, (long long)c.out_channels, pixels, (long long)c.out_channels, pixels,
+        taps, room, taps, taps);
+    for (int i = 0; i < 4; i++) {
+        static const char *const outs[] = {"            y[p]", "            y[q]", "            z[p]",
+                                           "            z[q]"},
+                                 *const sums[] = {"sums[0]", "sums[1]", "sums[2]", "sums[3]"};
+        write_output(call, to, outs[i], sums[i], i < 2 ? "o" : "r");
+    }
+    tern_text_put(t, "        }\n    }\n");
     return TERN_OK;
 }
 
