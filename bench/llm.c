@@ -2,6 +2,7 @@
  * reads lines "prefill N" and "decode N" (milliseconds for N tokens), "read" (GB/s of the mapped weights), "peak" (GOP/s of
  * byte products in registers), "about" (weights that a token multiplies, bytes of them, bytes of cache and arenas, and seconds
  * until the model was open). */
+#define _DEFAULT_SOURCE
 #include "bench.h"
 
 #include "kernel/peak.h"

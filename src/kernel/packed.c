@@ -20,7 +20,7 @@ static tern_packed_dot *dot_of(tern_dtype dtype)
 static tern_packed_block *block_of(const tern_packed_product *p)
 {
     const tern_kernels *kernels = tern_kernels_get();
-    return kernels->packed_block && p->rows >= kernels->block_from ? kernels->packed_block[p->dtype] : NULL;
+    return p->rows >= kernels->block_from ? kernels->packed_block[p->dtype] : NULL;
 }
 
 static tern_packed_few *few_of(tern_dtype dtype)

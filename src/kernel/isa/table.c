@@ -1,5 +1,5 @@
 /* The table of this instruction set. */
-#include "kernel/isa/isa.h"
+#include "kernel/isa/blocks.h"
 
 #define TEXT_(x) #x
 #define TEXT(x)  TEXT_(x)
@@ -23,6 +23,8 @@ const tern_kernels tern_table_amx = {
 #else
 const tern_kernels TERN_FOR_ISA(tern_table) = {
     .name = TEXT(TERN_ISA),
+    .packed_block = TERN_FOR_ISA(tern_packed_blocks),
+    .block_from = 12,
 #endif
     .loops = &TERN_FOR_ISA(tern_loops),
     .rows = &TERN_FOR_ISA(tern_rows),

@@ -1,10 +1,9 @@
-/* Products of packed weights with many rows of x on tiles (AMX): 16 rows of W, unpacked to bytes, are one factor, 16 rows of x
- * the other, and a tile of 16 x 16 sums of products is scaled and added up in registers.
+/* Products of packed weights with many rows of x on tiles (AMX): 16 rows of W, unpacked to bytes, are one factor, 16 rows of
+ * x the other, and a tile of 16 x 16 sums of products is scaled and added up in registers.
  *
- * Formats with a scale for each 32 elements: a tile holds the sums of 32 products.  Formats with scales inside blocks of 256:
- * levels times those scales fit 14 bits; they are multiplied in two parts of 7, and a tile holds the sums of 256. */
-#include "kernel/isa/transpose.h"
-#include "kernel/isa/unpack.h"
+ * Formats with a scale for each 32 elements: a tile holds the sums of 32 products.  Formats with scales inside blocks of
+ * 256: levels times those scales fit 14 bits; they are multiplied in two parts of 7, and a tile holds the sums of 256. */
+#include "kernel/isa/blocks.h"
 
 #include <string.h>
 
@@ -49,8 +48,8 @@ TERN_INLINE void store_sums(float *c, const __m512 sum[TERN_PANEL])
         _tile_stored(tile, part[(b)&3], 64);                                                                 \
     } while (0)
 
-/* c[16][16] += the product of `blocks` blocks of 32 columns.  The tiles of the next two blocks are under way while the sums of
- * one are scaled. */
+/* c[16][16] += the product of `blocks` blocks of 32 columns.  The tiles of the next two blocks are under way while the sums
+ * of one are scaled. */
 TERN_INLINE void multiply_32(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t blocks,
                              const bool offset, float *c)
 {
@@ -108,37 +107,6 @@ TERN_INLINE void tiles_256(const tern_weight_panel *w, const tern_bytes_panel x[
     _tile_stored(3, part[3], 64);
 }
 
-/* c += what the tiles of a block hold, scaled. */
-TERN_INLINE void add_256(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t b, const bool least,
-                         const int32_t *low, const int32_t *high, float *c)
-{
-    const float *scale = w->scale + b * TERN_PANEL, *offset = w->offset + b * TERN_PANEL;
-    const int32_t *pairs = (const int32_t *)(const void *)w->least + 4 * b * TERN_PANEL;
-    __m512 x_scale = _mm512_loadu_ps(x->scale + 8 * b * TERN_PANEL);
-    __m512i x_sums[4];
-    TERN_UNROLL for (int i = 0; i < 4; i++)
-    {
-        x_sums[i] = _mm512_loadu_si512(x->whole + (4 * b + i) * 2 * TERN_PANEL);
-    }
-    TERN_UNROLL for (int r = 0; r < TERN_PANEL; r++)
-    {
-        __m512i p = _mm512_slli_epi32(_mm512_load_si512(high + r * TERN_PANEL), 7);
-        p = _mm512_add_epi32(p, _mm512_load_si512(low + r * TERN_PANEL));
-        __m512 sum = _mm512_loadu_ps(c + r * TERN_PANEL);
-        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(p), _mm512_mul_ps(x_scale, _mm512_set1_ps(scale[r])), sum);
-        if (least) {
-            __m512i m = _mm512_setzero_si512();
-            TERN_UNROLL for (int i = 0; i < 4; i++)
-            {
-                m = _mm512_dpwssd_epi32(m, x_sums[i], _mm512_set1_epi32(pairs[i * TERN_PANEL + r]));
-            }
-            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(m), _mm512_mul_ps(x_scale, _mm512_set1_ps(offset[r])),
-                                  sum);
-        }
-        _mm512_storeu_ps(c + r * TERN_PANEL, sum);
-    }
-}
-
 /* c[16][16] of each panel of x += the product of `blocks` blocks of 256 columns. */
 TERN_INLINE void multiply_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks,
                               const bool least, const bool two, float c[2][TERN_PANEL * TERN_PANEL])
@@ -152,136 +120,51 @@ TERN_INLINE void multiply_256(const tern_weight_panel *w, const tern_bytes_panel
     }
 }
 
-/* ---- 32 rows of W -------------------------------------------------------------------------------------------------- */
-
-/* Where the result of 16 rows of W and 16 of x stands: c[n][row] in memory as y[row][n]. */
-typedef struct place {
-    float *y;
-    const float *bias;
-    int64_t pitch, rows, columns;
-} place;
-
-static place place_of(const tern_packed_product *p, int64_t n, int64_t row)
+static void by_32(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t blocks, bool offset,
+                  float *c)
 {
-    return (place){.y = p->y + row * p->n + n,
-                   .bias = p->bias ? p->bias + n : NULL,
-                   .pitch = p->n,
-                   .rows = p->rows - row < TERN_PANEL ? p->rows - row : TERN_PANEL,
-                   .columns = p->n - n < TERN_PANEL ? p->n - n : TERN_PANEL};
+    __asm__ volatile("" : : : "memory"); /* tiles are loaded behind the compiler's back */
+    if (offset)
+        multiply_32(w, x, blocks, true, c);
+    else
+        multiply_32(w, x, blocks, false, c);
 }
 
-static void fetch(const place *at, bool first, float *c)
+static void by_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, bool least,
+                   bool two, float c[2][TERN_PANEL * TERN_PANEL])
 {
-    memset(c, 0, TERN_PANEL * TERN_PANEL * sizeof *c);
-    if (!first) TERN_FOR_ISA(tern_turn)(at->rows, at->columns, at->y, at->pitch, c, TERN_PANEL);
+    __asm__ volatile("" : : : "memory");
+    if (least && two)
+        multiply_256(w, x, blocks, true, true, c);
+    else if (least)
+        multiply_256(w, x, blocks, true, false, c);
+    else if (two)
+        multiply_256(w, x, blocks, false, true, c);
+    else
+        multiply_256(w, x, blocks, false, false, c);
 }
 
-static void put(const place *at, bool last, float *c)
+static void begin(int block)
 {
-    for (int n = 0; last && at->bias && n < at->columns; n++)
-        for (int r = 0; r < TERN_PANEL; r++) c[n * TERN_PANEL + r] += at->bias[n];
-    if (at->columns < TERN_PANEL || at->rows < TERN_PANEL) {
-        TERN_FOR_ISA(tern_turn)(at->columns, at->rows, c, TERN_PANEL, at->y, at->pitch);
-        return;
-    }
-    vf row[TERN_PANEL];
-    for (int n = 0; n < TERN_PANEL; n++) row[n] = tern_load(c + n * TERN_PANEL);
-    tern_transpose(row);
-    for (int r = 0; r < TERN_PANEL; r++) tern_store(at->y + r * at->pitch, row[r]);
+    shape_tiles(block == 32 ? 32 : 64);
 }
 
-/* The panel of x from column `first` on. */
-TERN_INLINE tern_bytes_panel panel_from(void *panels, int64_t k, int64_t i, int64_t first)
+static void end(void)
 {
-    tern_bytes_panel x = tern_panel_at(panels, k, i);
-    return (tern_bytes_panel){x.q + first * TERN_PANEL, x.scale + first / 32 * TERN_PANEL,
-                              x.sum + first / 32 * TERN_PANEL, x.whole + first / 32 * TERN_PANEL};
+    _tile_release();
 }
 
-TERN_INLINE void rows_of(const tern_packed_product *p, size_t row_bytes, int64_t n, size_t at,
-                         const uint8_t *rows[TERN_PANEL])
+static void block_bytes(const tern_packed_product *p, void *panels, int64_t n)
 {
-    for (int r = 0; r < TERN_PANEL; r++) {
-        int64_t row = n + r < p->n ? n + r : p->n - 1;
-        rows[r] = (const uint8_t *)p->w + (size_t)row * row_bytes + at;
-    }
+    static const tern_multipliers tiles = {.begin = begin, .end = end, .by_32 = by_32, .by_256 = by_256};
+    TERN_FOR_ISA(tern_multiply_block)(p, panels, n, &tiles);
 }
 
-enum { PANELS = TERN_BLOCK_ROWS / TERN_PANEL };
+/* ---- halves ----------------------------------------------------------------------------------------------------------
+ * */
 
-/* All rows of x times some columns of up to PANELS panels of W. */
-TERN_INLINE void part_32(const tern_packed_product *p, void *panels, const tern_weight_panel *w, int count,
-                         int64_t n, int64_t first, int64_t columns, const bool offset)
-{
-    for (int64_t row = 0; row < p->rows; row += TERN_PANEL) {
-        tern_bytes_panel x = panel_from(panels, p->k, row / TERN_PANEL, first);
-        for (int i = 0; i < count; i++) {
-            _Alignas(64) float c[TERN_PANEL * TERN_PANEL];
-            place at = place_of(p, n + i * TERN_PANEL, row);
-            fetch(&at, first == 0, c);
-            multiply_32(&w[i], &x, columns / 32, offset, c);
-            put(&at, first + columns == p->k, c);
-        }
-    }
-}
-
-TERN_INLINE void part_256(const tern_packed_product *p, void *panels, const tern_weight_panel *w, int count,
-                          int64_t n, int64_t first, int64_t columns, const bool least)
-{
-    for (int64_t row = 0; row < p->rows; row += 2 * TERN_PANEL) {
-        bool two = row + TERN_PANEL < p->rows, last = first + columns == p->k;
-        int tiles = two ? 2 : 1;
-        tern_bytes_panel x[2] = {panel_from(panels, p->k, row / TERN_PANEL, first),
-                                 panel_from(panels, p->k, row / TERN_PANEL + two, first)};
-        for (int i = 0; i < count; i++) {
-            _Alignas(64) float c[2][TERN_PANEL * TERN_PANEL];
-            place at[2] = {place_of(p, n + i * TERN_PANEL, row),
-                           place_of(p, n + i * TERN_PANEL, row + two * TERN_PANEL)};
-            for (int t = 0; t < tiles; t++) fetch(&at[t], first == 0, c[t]);
-            if (two)
-                multiply_256(&w[i], x, columns / 256, least, true, c);
-            else
-                multiply_256(&w[i], x, columns / 256, least, false, c);
-            for (int t = 0; t < tiles; t++) put(&at[t], last, c[t]);
-        }
-    }
-}
-
-#define BLOCK(name, bytes, block, offset)                                                                    \
-    static void block_##name(const tern_packed_product *p, void *panels, int64_t n)                          \
-    {                                                                                                        \
-        tern_weight_panel w[PANELS];                                                                         \
-        size_t row_bytes = (size_t)(p->k / (block)) * (bytes);                                               \
-        int count = p->n - n > TERN_PANEL ? PANELS : 1;                                                      \
-        shape_tiles((block) == 32 ? 32 : 64);                                                                \
-        for (int64_t first = 0; first < p->k; first += TERN_UNPACK) {                                        \
-            int64_t columns = p->k - first < TERN_UNPACK ? p->k - first : TERN_UNPACK;                       \
-            for (int i = 0; i < count; i++) {                                                                \
-                const uint8_t *rows[TERN_PANEL];                                                             \
-                rows_of(p, row_bytes, n + i * TERN_PANEL, (size_t)(first / (block)) * (bytes), rows);        \
-                unpack_##name(rows, columns, &w[i]);                                                         \
-            }                                                                                                \
-            __asm__ volatile("" : : : "memory"); /* tiles are loaded behind the compiler's back */           \
-            if ((block) == 32)                                                                               \
-                part_32(p, panels, w, count, n, first, columns, offset);                                     \
-            else                                                                                             \
-                part_256(p, panels, w, count, n, first, columns, offset);                                    \
-        }                                                                                                    \
-        _tile_release();                                                                                     \
-    }
-BLOCK(q4_0, 18, 32, false)
-BLOCK(q4_1, 20, 32, true)
-BLOCK(q5_0, 22, 32, false)
-BLOCK(q5_1, 24, 32, true)
-BLOCK(q8_0, 34, 32, false)
-BLOCK(q4_K, 144, 256, true)
-BLOCK(q5_K, 176, 256, true)
-BLOCK(q6_K, 210, 256, false)
-
-/* ---- halves ---------------------------------------------------------------------------------------------------------- */
-
-/* x is rounded to 16 significant bits, the sum of two bf16; f16 is such a sum as it is.  All products of parts are added up, so
- * that the result is as exact as sums in f32 are. */
+/* x is rounded to 16 significant bits, the sum of two bf16; f16 is such a sum as it is.  All products of parts are added up,
+ * so that the result is as exact as sums in f32 are. */
 enum {
     HALVES = 1024,          /* columns at once */
     STEP = TERN_PANEL * 32, /* elements of a tile */
@@ -413,9 +296,10 @@ static void block_halves(const tern_packed_product *p, void *panels, int64_t n)
 }
 
 tern_packed_block *const tern_tile_blocks[TERN_DTYPES] = {
-    [TERN_Q4_0] = block_q4_0,  [TERN_Q4_1] = block_q4_1,   [TERN_Q5_0] = block_q5_0, [TERN_Q5_1] = block_q5_1,
-    [TERN_Q8_0] = block_q8_0,  [TERN_Q4_K] = block_q4_K,   [TERN_Q5_K] = block_q5_K, [TERN_Q6_K] = block_q6_K,
-    [TERN_F16] = block_halves, [TERN_BF16] = block_halves,
+    [TERN_Q4_0] = block_bytes,  [TERN_Q4_1] = block_bytes, [TERN_Q5_0] = block_bytes,
+    [TERN_Q5_1] = block_bytes,  [TERN_Q8_0] = block_bytes, [TERN_Q4_K] = block_bytes,
+    [TERN_Q5_K] = block_bytes,  [TERN_Q6_K] = block_bytes, [TERN_F16] = block_halves,
+    [TERN_BF16] = block_halves,
 };
 
 #endif
