@@ -14,6 +14,7 @@ GOLDEN = os.path.join(HERE, "..", "tests", "golden", "io")
 FILES = {"idx": ["*.idx", "*.idx.gz"], "npy": ["*.npy", "*.npz"], "image": ["*.png", "*.jpg"],
          "safetensors": ["*.safetensors"], "machine": [os.path.join(HERE, "..", "machines", "*.yaml")],
          "gguf": [os.path.join(HERE, "..", "tests", "golden", "formats", "*.gguf")],
+         "onnx": [os.path.join(HERE, "..", "tests", "golden", "onnx", "*.onnx")],
          "tokenizer": [os.path.join(HERE, "..", "tests", "golden", "llm", kind)
                        for kind in ("bpe-*[!s].json", "word*e.json", "sp-bpe.model")]}
 

@@ -188,9 +188,10 @@ tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args ar
         g, x,                                                                                                \
         (tern_conv2d_args){.kernel = 3, .stride = 1, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
 
-/* Highest value or mean of each kernel x kernel window.  stride 0: the kernel.  The maximum of spikes is spikes. */
+/* Highest value or mean of each kernel x kernel window.  stride 0: the kernel.  pad: how far windows lie over the edges; only
+ * what is in the image takes part.  The maximum of spikes is spikes. */
 typedef struct tern_pool2d_args {
-    int kernel, stride;
+    int kernel, stride, pad;
 } tern_pool2d_args;
 tern_value tern_max_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args);
 tern_value tern_avg_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args);
@@ -230,6 +231,33 @@ typedef struct tern_upsample_args {
 tern_value tern_upsample2d_with(tern_graph *graph, tern_value x, tern_upsample_args args);
 #define tern_upsample2d(...)        TERN_UPSAMPLE2D_(__VA_ARGS__, )
 #define TERN_UPSAMPLE2D_(g, x, ...) tern_upsample2d_with(g, x, (tern_upsample_args){.factor = 2, __VA_ARGS__})
+
+/* An image of another size: [..,H,W] -> [..,height,width], each pixel the nearest of x, or a sum of the 4 (linear) or 16 (cubic)
+ * around the place where it lies, edges being repeated.  Names and equations are those of ONNX's Resize; scale 0: as the sizes say. */
+typedef enum tern_resize_mode { TERN_RESIZE_NEAREST, TERN_RESIZE_LINEAR, TERN_RESIZE_CUBIC } tern_resize_mode;
+typedef enum tern_resize_places {
+    TERN_AT_HALF_PIXEL,      /* (o + 1/2) / scale - 1/2 */
+    TERN_AT_CORNERS,         /* o (in - 1) / (out - 1) */
+    TERN_AT_ORIGIN,          /* o / scale */
+    TERN_AT_HALF_PIXEL_OR_0, /* as half pixel; 0 where there is one place only */
+} tern_resize_places;
+typedef enum tern_resize_rounding {
+    TERN_NEAREST_FLOOR_HALF, /* the lower of two that are as near */
+    TERN_NEAREST_CEIL_HALF,
+    TERN_NEAREST_FLOOR,
+    TERN_NEAREST_CEIL,
+} tern_resize_rounding;
+typedef struct tern_resize2d_args {
+    int height, width;
+    tern_resize_mode mode;
+    tern_resize_places places;
+    tern_resize_rounding rounding;
+    double scale_y, scale_x, cubic;
+} tern_resize2d_args;
+tern_value tern_resize2d_with(tern_graph *graph, tern_value x, tern_resize2d_args args);
+#define tern_resize2d(...) TERN_RESIZE2D_(__VA_ARGS__, )
+#define TERN_RESIZE2D_(g, x, ...)                                                                            \
+    tern_resize2d_with(g, x, (tern_resize2d_args){.mode = TERN_RESIZE_LINEAR, .cubic = -0.75, __VA_ARGS__})
 
 /* Transposed convolution: x [..,C,H,W] -> [..,out,OH,OW], OH = (H - 1) stride - 2 pad + dilation (K - 1) + 1 + out_pad;
  * parameters <name>.weight [C,out/groups,K,K], <name>.bias [out], uniform in +-1/sqrt(out/groups K^2) (as PyTorch has it). */

@@ -10,6 +10,7 @@ tern_value tern_gelu(tern_graph *graph,
                      tern_value x); /* with the error function, not its tanh approximation */
 tern_value tern_gelu_tanh(tern_graph *graph, tern_value x); /* that approximation: GPT-2, Gemma */
 tern_value tern_silu(tern_graph *graph, tern_value x);
+tern_value tern_erf(tern_graph *graph, tern_value x);
 tern_value tern_softplus(tern_graph *graph, tern_value x);
 tern_value tern_exp(tern_graph *graph, tern_value x);
 tern_value tern_log(tern_graph *graph, tern_value x);
@@ -59,6 +60,8 @@ tern_value tern_attention_with(tern_graph *graph, tern_value q, tern_value k, te
 #define TERN_ATTENTION_(g, q, k, v, ...)                                                                     \
     tern_attention_with(g, q, k, v, (tern_attention_args){.scale = 0, __VA_ARGS__})
 
+/* Broadcast to a shape. */
+tern_value tern_expand(tern_graph *graph, tern_value x, tern_shape shape);
 /* Axis d of the result is axis order[d] of x, e.g. TERN_SHAPE(0, 2, 1). */
 tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order);
 /* Elements first .. first + count - 1 of an axis; zeros around an axis until it has `length` elements; one behind the other. */

@@ -567,6 +567,8 @@ static const struct {
     {"max_pool2d_grad", make_max_pool2d_grad},
     {"avg_pool2d", make_max_pool2d},
     {"avg_pool2d_grad", make_avg_pool2d_grad},
+    {"resize", make_resize},
+    {"resize_grad", make_resize_grad},
     {"batch_norm", make_batch_norm},
     {"batch_norm_grad", make_batch_norm_grad},
     {"sum", make_reduce},

@@ -127,8 +127,8 @@ static void make_fused(spec *s)
         {"maximum", make_binary}, {"minimum", make_binary}, {"maximum_grad", make_maximum_grad},             \
         {"where", make_where}, {"negate", make_unary}, {"heaviside", make_flat}, {"round", make_flat},       \
         {"floor", make_flat}, {"fused", make_fused}, CURVE_CASES(relu, make_unary),                          \
-        CURVE_CASES(sigmoid, make_unary), CURVE_CASES(tanh, make_unary), CURVE_CASES(gelu, make_unary),      \
-        CURVE_CASES(gelu_tanh, make_unary), CURVE_CASES(silu, make_unary),                                   \
+        CURVE_CASES(sigmoid, make_unary), CURVE_CASES(tanh, make_unary), CURVE_CASES(erf, make_unary),       \
+        CURVE_CASES(gelu, make_unary), CURVE_CASES(gelu_tanh, make_unary), CURVE_CASES(silu, make_unary),    \
         CURVE_CASES(softplus, make_unary), CURVE_CASES(exp, make_unary), CURVE_CASES(log, make_positive),    \
         CURVE_CASES(sqrt, make_positive), CURVE_CASES(square, make_unary),                                   \
         CURVE_CASES(absolute, make_unary), CURVE_CASES(hard_sigmoid, make_unary),                            \

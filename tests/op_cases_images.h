@@ -57,7 +57,7 @@ static void make_conv2d_grad_weight(spec *s)
 }
 
 typedef struct pool_args {
-    int kernel, stride;
+    int kernel, stride, pad;
     tern_shape like;
 } pool_args;
 
@@ -65,7 +65,8 @@ typedef struct pool_args {
 static tern_shape some_pool(pool_args *a)
 {
     bool halves = below(2);
-    *a = (pool_args){halves ? 2 : between(1, 3), halves ? 2 : between(1, 3), {0}};
+    *a = (pool_args){halves ? 2 : between(1, 3), halves ? 2 : between(1, 3), 0, {0}};
+    if (below(3) == 0) a->pad = below(a->kernel);
     if (below(4) == 0) return TERN_SHAPE(between(1, 3), between(1, 5), 1, between(3, 40)); /* sequences */
     return halves ? TERN_SHAPE(between(1, 5), between(1, 70), between(2, 17), between(2, 64))
                   : TERN_SHAPE(between(1, 2), between(1, 3), between(3, 8), between(3, 20));
@@ -84,7 +85,8 @@ static tern_shape pooled(const tern_shape *x, const pool_args *a)
 {
     tern_shape y = *x;
     for (int i = 2; i < 4; i++)
-        if (i == 3 || x->dim[2] > 1) y.dim[i] = tern_conv_extent(x->dim[i], a->kernel, a->stride, 0, 1);
+        if (i == 3 || x->dim[2] > 1)
+            y.dim[i] = tern_conv_extent(x->dim[i], a->kernel, a->stride, 2 * a->pad, 1);
     return y;
 }
 
@@ -105,6 +107,44 @@ static void make_avg_pool2d_grad(spec *s)
     a.like = x;
     memcpy(s->args, &a, sizeof a);
     input(s, pooled(&x, &a), NORMAL, false);
+}
+
+/* The arguments of resize. */
+typedef struct resize_args {
+    tern_resize2d_args a;
+    tern_shape like;
+} resize_args;
+
+static resize_args some_resize(tern_shape *x)
+{
+    *x = TERN_SHAPE(between(1, 3), between(1, 4), between(1, 9), between(1, 12));
+    resize_args r = {.a = {.height = between(1, 20),
+                           .width = between(1, 20),
+                           .mode = (tern_resize_mode)below(3),
+                           .places = (tern_resize_places)below(4),
+                           .rounding = (tern_resize_rounding)below(4),
+                           .cubic = -0.75}};
+    if (below(3) == 0) r.a.scale_y = (double)r.a.height / (double)x->dim[2] * 1.05; /* given, as files do */
+    return r;
+}
+
+static void make_resize(spec *s)
+{
+    tern_shape x;
+    resize_args r = some_resize(&x);
+    memcpy(s->args, &r, sizeof r);
+    input(s, x, NORMAL, true);
+}
+
+static void make_resize_grad(spec *s)
+{
+    tern_shape x;
+    resize_args r = some_resize(&x);
+    r.like = x;
+    memcpy(s->args, &r, sizeof r);
+    x.dim[2] = r.a.height;
+    x.dim[3] = r.a.width;
+    input(s, x, NORMAL, false);
 }
 
 #endif

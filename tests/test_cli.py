@@ -656,6 +656,35 @@ def on_a_terminal():
     check("no colours in a pipe", "\x1b" not in tern("list", "nets").stdout)
 
 
+def onnx_files():
+    nets = HERE / "golden/onnx"
+    d = document("show", nets / "residual-13.onnx", "--batch", "2")
+    check("parameters of an ONNX file", d["net"] == "residual-13" and d["parameters"] == 4 * 27 + 4 + 2 * 4 + 4 * 9 + 4 + 5 * 4 + 5, d["parameters"])
+    x, y = work / "x.npy", work / "y.npy"
+    x.write_bytes(npy("<f4", (3, 3, 4), struct.pack("<36f", *range(36))))
+    d = document("run", nets / "mlp-11.onnx", "-d", x, "-o", y)
+    shares = struct.unpack("<9f", y.read_bytes()[-36:])
+    check("an ONNX file is run", d["outputs"][0]["shape"] == "[3,3]" and abs(sum(shares) - 3) < 1e-5 and
+          abs(max(shares) - d["outputs"][0]["highest"]) < 1e-5, shares)
+    check("all outputs", len(document("run", nets / "places-21.onnx")["outputs"]) > 20)
+    bad(2, "output", "run", nets / "mlp-11.onnx", "-o", y, "--output", "z")
+    bad(2, "--output has no effect without --out", "run", nets / "mlp-11.onnx", "--output", "z")
+    bad(2, "the net takes [batch]", "run", nets / "attention-17.onnx", "-d", x)
+    check("it is costed", len(document("cost", nets / "residual-13.onnx", "--batch", "2")["machines"]) > 20)
+    check("it is planned", document("plan", nets / "attention-21.onnx", "--batch", "2")["arena_bytes"] > 0)
+    check("it is simulated", document("simulate", nets / "residual-13.onnx", "--batch", "2")["cycles"] > 0)
+    e = document("eval", nets / "classes-13.onnx", "--data", work / "data")
+    check("it is evaluated", e["sample_count"] == 30 and 0 <= e["accuracy"] <= 1)
+    bad(2, "the net takes [3,4]", "eval", nets / "mlp-11.onnx", "--data", work / "data")
+    bad(2, "--data is missing", "eval", nets / "classes-13.onnx")
+    good("emit", nets / "classes-13.onnx", "-o", work / "emitted", "--name", "classes")
+    made = subprocess.run(["make", "-s", "-C", str(work / "emitted"), "check"], capture_output=True, text=True)
+    check("it is emitted", made.returncode == 0 and "bit for bit" in made.stdout, made.stdout + made.stderr)
+    bad(1, "operators that Tern has not", "cost", nets / "bad-operator.onnx")
+    bad(1, "not-there.data", "run", nets / "bad-external.onnx")
+    bad(1, "cannot open", "show", work / "nothing.onnx")
+
+
 def start_up():
     times = []
     for _ in range(9):
@@ -685,6 +714,7 @@ try:
     disks(trained)
     interruption()
     on_a_terminal()
+    onnx_files()
     start_up()
 finally:
     shutil.rmtree(work, ignore_errors=True)

@@ -57,6 +57,7 @@ static const struct {
     {TERN_ELEMENT_LOG, "log", log, 0, 1e4, 2},
     {TERN_ELEMENT_SIGMOID, "sigmoid", sigmoid, -90, 90, 4},
     {TERN_ELEMENT_TANH, "tanh", tanh, -12, 12, 4},
+    {TERN_ELEMENT_ERF, "erf", erf, -6, 6, 4},
     {TERN_ELEMENT_GELU, "gelu", gelu, -12, 12, 8},
     {TERN_ELEMENT_GELU_TANH, "gelu_tanh", gelu_tanh, -3, 12, 24},
     {TERN_ELEMENT_SILU, "silu", silu, -80, 80, 4},

@@ -13,7 +13,8 @@ static void shrink(const tern_net *net, void *parameters)
     static const struct {
         const char *name;
         double value;
-    } small[] = {{"width", 4}, {"hidden", 24}, {"timesteps", 3}};
+    } small[] = {{"width", 4},  {"hidden", 24}, {"timesteps", 3}, {"alpha", 0.1},
+                 {"growth", 2}, {"layers", 2},  {"cells", 1}};
     for (size_t i = 0; i < TERN_COUNT(small); i++) {
         for (const tern_option *o = net->options; o->name; o++)
             if (strcmp(o->name, small[i].name) == 0)
@@ -65,7 +66,7 @@ static tern_work by_reference(const tern_graph *g, const tern_store *store, cons
     }
     for (int n = 0; n < g->node_count; n++) {
         const tern_node *node = g->nodes[n];
-        tern_tensor in[16] = {{0}}, out[8];
+        tern_tensor in[64] = {{0}}, out[8];
         for (int i = 0; i < node->nin; i++) in[i] = node->in[i].id ? t[node->in[i].id] : (tern_tensor){0};
         for (int i = 0; i < node->nout; i++) out[i] = t[node->out[i].id];
         tern_call call = {.op = node->op,
@@ -130,11 +131,61 @@ static void test_counters(void **state)
     for (int i = 0; tern_net_at(i); i++) check_counters(tern_net_at(i));
 }
 
+/* Parameters as they are published (torchvision's counts unless said), at 1,000 classes and images of 3x224x224. */
+static void test_published_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *net;
+        tern_named_number options[4];
+        int64_t parameters;
+    } known[] = {
+        {"vgg", {{"depth", 16}, {"plain", 1}}, 138357544},
+        {"resnet", {{"depth", 18}}, 11689512},
+        {"resnet", {{"depth", 34}}, 21797672},
+        {"resnet", {{"depth", 50}}, 25557032},
+        {"resnet", {{"depth", 101}}, 44549160},
+        {"mobilenet", {{"alpha", 1}}, 4231976}, /* 4.2 million in the paper; this count is Keras's */
+        {"mobilenet-v2", {{NULL, 0}}, 3504872},
+        {"mobilenet-v3", {{NULL, 0}}, 5483032},
+        {"mobilenet-v3", {{"small", 1}}, 2542856},
+        {"densenet", {{NULL, 0}}, 7978856},
+        {"densenet", {{"depth", 169}}, 14149480},
+        {"densenet", {{"depth", 201}}, 20013928},
+        {"efficientnet", {{NULL, 0}}, 5288548},
+        {"efficientnet", {{"beta", 1.1}}, 7794184}, /* B1 */
+        {"vit", {{"width", 768}}, 86567656},
+        {"vit", {{NULL, 0}}, 22050664}, /* timm's vit_small_patch16_224 */
+        {"unet",
+         {{"classes", 2}, {"pixels", 1}},
+         31037698},                       /* milesial/Pytorch-UNet, transposed convolutions */
+        {"nasnet", {{NULL, 0}}, 5289978}, /* Keras's NASNetMobile, without statistics of norms */
+    };
+    for (size_t i = 0; i < TERN_COUNT(known); i++) {
+        const tern_net *net = tern_net_find(known[i].net);
+        void *parameters;
+        tern_graph *g;
+        assert_ok(tern_net_parameters(net, &parameters));
+        assert_ok(tern_net_set(net, parameters, "classes", 1000));
+        for (int k = 0; k < 4 && known[i].options[k].name; k++)
+            assert_ok(tern_net_set(net, parameters, known[i].options[k].name, known[i].options[k].value));
+        assert_ok(tern_graph_open(&g, NULL));
+        net->build(g, parameters, tern_input(g, "image", TERN_F32, TERN_SHAPE(1, 3, 224, 224)));
+        assert_ok(tern_graph_status(g));
+        if (tern_parameter_count(g) != known[i].parameters)
+            fail_msg("%s (%zu) has %lld parameters, published are %lld", known[i].net, i,
+                     (long long)tern_parameter_count(g), (long long)known[i].parameters);
+        tern_graph_close(g);
+        tern_net_free(parameters);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plans_are_tight),
         cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_published_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

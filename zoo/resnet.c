@@ -1,4 +1,4 @@
-/* Residual networks (He et al. 2015, arXiv 1512.03385): a 7x7 convolution and a maximum (of 2x2; the paper has 3x3 with a border), four stages of blocks whose input is
+/* Residual networks (He et al. 2015, arXiv 1512.03385): a 7x7 convolution and a maximum of 3x3, four stages of blocks whose input is
  * added to what they compute, a global mean and a linear layer.  From depth 50 on a block narrows before its 3x3 convolution and
  * widens behind it; the stride is that of the 3x3 convolution. */
 #include "zoo.h"
@@ -42,7 +42,7 @@ static tern_value build(tern_graph *g, const struct resnet *p, tern_value image)
     int plan = 0;
     while (plan < PLANS - 1 && plans[plan].depth < p->depth) plan++;
     tern_value x = relu(g, conv_norm(g, image, p->width, 7, 2));
-    x = max_pool2d(g, x, .kernel = 2, .stride = 2);
+    x = max_pool2d(g, x, .kernel = 3, .stride = 2, .pad = 1);
     for (int stage = 0; stage < STAGES; stage++)
         for (int i = 0; i < plans[plan].blocks[stage]; i++)
             x = block(g, x, p->width << stage, stage && i == 0 ? 2 : 1, plans[plan].depth >= 50);

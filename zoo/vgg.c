@@ -1,12 +1,13 @@
 /* VGG-5 or VGG-16 with average pooling, in the two forms of IIR-SNN (Chowdhury, Rathi & Roy, ECCV 2022): with
  * timesteps 0 a net of ReLUs and batch norms; else the spiking net that `tern convert` makes of it, the norms being part
- * of the weights, with a learned threshold and leak in each layer. */
+ * of the weights, with a learned threshold and leak in each layer.  Plain, it is configuration D of Simonyan & Zisserman 2014
+ * (arXiv 1409.1556): no norms, maxima behind all five stages, biases in the linear layers. */
 #include "zoo.h"
 
 #include <math.h>
 
 struct vgg {
-    int depth, timesteps, width, hidden, classes;
+    int depth, timesteps, width, hidden, classes, plain;
     double dropout;
 };
 
@@ -38,7 +39,7 @@ static tern_value block(tern_graph *g, const struct vgg *p, tern_value x, int ou
     int n = (*convs)++;
     x = conv2d(g, x, .out = out, .kernel = 3, .pad = 1, .deviation = sqrt(2.0 / (9 * out)),
                .name = conv_names[n]);
-    if (p->timesteps == 0) x = batch_norm(g, x, .name = norm_names[n]);
+    if (p->timesteps == 0 && !p->plain) x = batch_norm(g, x, .name = norm_names[n]);
     return activation(g, p, x, neurons);
 }
 
@@ -46,26 +47,28 @@ static tern_value block(tern_graph *g, const struct vgg *p, tern_value x, int ou
 static tern_value build(tern_graph *g, const struct vgg *p, tern_value image)
 {
     const int *stages = p->depth >= 16 ? vgg16 : vgg5;
+    int pools = p->plain ? POOLS + 1 : POOLS;
     int linears = p->depth >= 16 ? 3 : 2,
         hidden = p->hidden ? p->hidden : (p->depth >= 16 ? 64 : 16) * p->width;
     int convs = 0, neurons = 0, time = p->timesteps > 0;
     tern_value x = time ? frames(g, image, .timesteps = p->timesteps) : image;
     for (int s = 0; stages[s]; s++) {
         for (int i = 0; i < stages[s]; i++) {
-            bool pooled = s < POOLS && i == stages[s] - 1;
+            bool pooled = s < pools && i == stages[s] - 1;
             x = block(g, p, x, p->width << (s < 3 ? s : 3), &convs, &neurons);
             if (pooled)
-                x = avg_pool2d(g, x, .kernel = 2);
-            else
+                x = p->plain ? max_pool2d(g, x, .kernel = 2) : avg_pool2d(g, x, .kernel = 2);
+            else if (!p->plain)
                 x = dropout(g, x, .rate = p->dropout, .over_time = time);
         }
     }
     x = flatten(g, x, .from = 1 + time);
     for (int i = 0; i < linears - 1; i++) {
-        x = activation(g, p, linear(g, x, .out = hidden, .bias = false, .name = linear_names[i]), &neurons);
+        x = activation(g, p, linear(g, x, .out = hidden, .bias = p->plain, .name = linear_names[i]),
+                       &neurons);
         x = dropout(g, x, .rate = p->dropout, .over_time = time);
     }
-    x = linear(g, x, .out = p->classes, .bias = false, .name = linear_names[linears - 1]);
+    x = linear(g, x, .out = p->classes, .bias = p->plain, .name = linear_names[linears - 1]);
     return time ? sum(g, x, .axis = 0) : x;
 }
 
@@ -75,4 +78,6 @@ TERN_NET(vgg, "vgg",
          INT(vgg, timesteps, 0, "time steps T of the spiking form; 0: ReLU and batch norm"),
          INT(vgg, width, 64, "channels of the first stage"),
          INT(vgg, hidden, 0, "neurons of a hidden linear layer; 0: 16 widths in VGG-5, 64 in VGG-16"),
-         INT(vgg, classes, 10, "classes"), REAL(vgg, dropout, 0.2, "share that dropout drops"));
+         INT(vgg, classes, 10, "classes"),
+         INT(vgg, plain, 0, "1: as first published: no norms, maxima, biases in linear layers"),
+         REAL(vgg, dropout, 0.2, "share that dropout drops"));

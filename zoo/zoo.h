@@ -10,7 +10,21 @@
     X(mlp)                                                                                                   \
     X(lenet)                                                                                                 \
     X(cnn)                                                                                                   \
-    X(vgg) X(spiking_mlp) X(spiking_cnn) X(spiking_vgg) X(vgg11_snn) X(spiking_resnet) X(mobilenet) X(resnet)
+    X(vgg)                                                                                                   \
+    X(spiking_mlp)                                                                                           \
+    X(spiking_cnn)                                                                                           \
+    X(spiking_vgg)                                                                                           \
+    X(vgg11_snn)                                                                                             \
+    X(spiking_resnet)                                                                                        \
+    X(mobilenet)                                                                                             \
+    X(mobilenet_v2)                                                                                          \
+    X(mobilenet_v3)                                                                                          \
+    X(resnet)                                                                                                \
+    X(densenet)                                                                                              \
+    X(efficientnet)                                                                                          \
+    X(vit)                                                                                                   \
+    X(unet)                                                                                                  \
+    X(nasnet)
 
 /* Language models, decoders.c. */
 #define TERN_DECODERS(X)                                                                                     \

@@ -5,6 +5,7 @@
 
 #include "io/io.h"
 #include "machine/machine.h"
+#include "onnx/onnx.h"
 #include "run/run.h"
 #include "train/train.h"
 
@@ -113,7 +114,7 @@ void tern_grid_row(tern_grid *table, const char *format, ...) TERN_PRINTF(2, 3);
 tern_status tern_grid_print(tern_grid *table, FILE *out); /* and frees; row 0 is the head */
 void tern_grid_free(tern_grid *table);                    /* of a grid that is not printed */
 
-/* A net named on the command line with its parameters, or one from a run folder. */
+/* A net named on the command line with its parameters, one from a run folder, or one from an ONNX file. */
 typedef struct tern_subject {
     const tern_net *net;
     void *parameters;
@@ -122,7 +123,12 @@ typedef struct tern_subject {
     tern_progress_state state;
     json_t *config;     /* config.json of a run; NULL for a plain net */
     const char *folder; /* of a run; NULL */
+    tern_onnx *onnx;    /* of an ONNX file; NULL */
 } tern_subject;
+/* Whether a name is that of an ONNX file: by its ending. */
+bool tern_onnx_named(const char *name);
+/* The weights of an ONNX file go into the store: for commands that run a net.  Nothing for other subjects. */
+tern_status tern_subject_weights(tern_subject *subject);
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name);
 /* Option of commands that look at a net without data: the shape of one sample. */
 #define TERN_INPUT_OPTION                                                                                    \

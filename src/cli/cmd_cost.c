@@ -309,7 +309,7 @@ static tern_status run_cost(tern_cli *cli)
 const tern_command tern_command_cost = {
     .name = "cost",
     .about = "time, energy and memory of a net or a language model on one machine or on all",
-    .usage = "NET | RUN | MODEL",
+    .usage = "NET | RUN | NET.onnx | MODEL",
     .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
             "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines\n"
             "tern cost smollm2 --context 8192   # a language model, before it is loaded\n"

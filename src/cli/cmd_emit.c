@@ -207,6 +207,7 @@ static tern_status emit(tern_emission *e)
     char path[128];
     const char *folder = tern_cli_text(e->cli, "out");
     TERN_TRY(tern_subject_open(&e->subject, e->cli, e->cli->arguments[0]));
+    TERN_TRY(tern_subject_weights(&e->subject));
     TERN_TRY(choose_name(e));
     TERN_TRY(open_data(e));
     TERN_TRY(plan(e));
@@ -250,7 +251,7 @@ static tern_status run_emit(tern_cli *cli)
 const tern_command tern_command_emit = {
     .name = "emit",
     .about = "write a net as C without dynamic memory, with its weights",
-    .usage = "NET|RUN",
+    .usage = "NET|RUN|NET.onnx",
     .more =
         "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
         "tern emit spiking-mlp --stepping                     # one time step a call\n"

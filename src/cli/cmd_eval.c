@@ -82,15 +82,15 @@ static tern_status check_options(const tern_cli *cli)
 static tern_status evaluate(tern_cli *cli, tern_subject *s, const tern_dataset *d)
 {
     tern_samples test = tern_samples_of(d, false);
-    tern_samples_normalise_as(&test, s->config);
+    if (s->config) tern_samples_normalise_as(&test, s->config); /* else by the statistics of the data */
     if (by_frames(cli)) return tern_eval_delta(cli, s, &test);
     tern_evaluation e;
     char path[4096];
     TERN_TRY(tern_evaluate(&e, s->net, s->parameters, &test, tern_cli_whole(cli, "batch"),
                            (int)test.images.shape.dim[0], &s->store, cli->pool));
     json_t *document = tern_evaluation_json(&e, d);
-    tern_status status = tern_run_path(path, s->folder, "eval.json");
-    if (status == TERN_OK) status = tern_write_json(path, json_incref(document));
+    tern_status status = s->folder ? tern_run_path(path, s->folder, "eval.json") : TERN_OK;
+    if (status == TERN_OK && s->folder) status = tern_write_json(path, json_incref(document));
     if (status == TERN_OK) status = cli->json ? tern_print_json(json_incref(document)) : print(&e);
     json_decref(document);
     tern_evaluation_free(&e);
@@ -118,12 +118,24 @@ static tern_status on_data(tern_cli *cli, tern_subject *s)
     tern_status status = tern_open_data(&d, data ? data : "", limits, cli, s);
     if (status == TERN_OK && !fits(cli, &d, s)) {
         char a[96], b[96];
-        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
+        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net takes %s", data,
                            tern_shape_text(a, &d.sample), tern_shape_text(b, &s->sample));
     }
     if (status == TERN_OK) status = evaluate(cli, s, &d);
     tern_dataset_close(&d);
     return status;
+}
+
+/* A classifier of images whose pixels are normalised by the statistics of the data. */
+static tern_status eval_onnx(tern_cli *cli, tern_subject *s)
+{
+    if (by_frames(cli))
+        return tern_fail(TERN_USAGE, "--delta and --dense see nets of tern train, not ONNX files");
+    if (!tern_cli_has(cli, "data"))
+        return tern_fail(TERN_USAGE, "eval %s: --data is missing; tern list datasets knows some",
+                         s->net->name);
+    TERN_TRY(tern_subject_weights(s));
+    return on_data(cli, s);
 }
 
 static tern_status run_eval(tern_cli *cli)
@@ -136,9 +148,12 @@ static tern_status run_eval(tern_cli *cli)
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_status status = TERN_OK;
     tern_catch_interrupts();
-    if (!s.folder) {
+    if (!s.folder && !s.onnx) {
         status =
-            tern_fail(TERN_USAGE, "eval needs a run folder of tern train, found the net %s", s.net->name);
+            tern_fail(TERN_USAGE, "eval needs a run folder of tern train or an ONNX file, found the net %s",
+                      s.net->name);
+    } else if (s.onnx) {
+        status = eval_onnx(cli, &s);
     } else if (tern_cli_has(cli, "video")) {
         tern_samples like = {0};
         tern_samples_normalise_as(&like, s.config);
@@ -153,7 +168,7 @@ static tern_status run_eval(tern_cli *cli)
 const tern_command tern_command_eval = {
     .name = "eval",
     .about = "evaluate a trained net on the test split, counting what it does, or a language model on a text",
-    .usage = "RUN|MODEL",
+    .usage = "RUN|MODEL|NET.onnx",
     .more =
         "tern eval run/spiking-cnn\n"
         "tern eval run/mobilenet-delta --delta                 # multiplications and states of each layer\n"

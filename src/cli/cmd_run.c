@@ -1,4 +1,6 @@
-/* tern run: a language model says how a text goes on, or what comes behind tokens given as numbers. */
+/* tern run: a language model says how a text goes on, or what comes behind tokens given as numbers; an ONNX file gives its
+ * outputs. */
+#include "cli/run_onnx.h"
 #include "cli/run_prompt.h"
 
 #include <errno.h>
@@ -17,6 +19,12 @@ static const tern_cli_option options[] = {
      "with --tokens: likeliest next tokens to show; with --json 0 gives all logits", "0..1000"},
     {"logprobs", 0, TERN_WHOLE, "N", NULL,
      "log-probabilities of each token made and of the N likeliest instead of it", "0..100"},
+    {"data", 'd', TERN_TEXT, "FILE.npy", NULL,
+     "of an ONNX file: its input [batch,..] (default: one sample of noise)", NULL},
+    {"out", 'o', TERN_TEXT, "FILE.npy", NULL, "of an ONNX file: write an output", NULL},
+    {"output", 0, TERN_TEXT, "NAME", NULL,
+     "of an ONNX file: the output that --out writes (default: the first)", NULL},
+    TERN_INPUT_OPTION,
     TERN_SAMPLING_OPTIONS("0", "0", "1"),
     TERN_MODEL_OPTIONS,
     {0},
@@ -177,6 +185,7 @@ static tern_status run_model(tern_runner *r)
 
 static tern_status run_run(tern_cli *cli)
 {
+    if (tern_onnx_named(cli->arguments[0])) return tern_run_onnx(cli);
     bool text = tern_cli_has(cli, "prompt") || tern_cli_has(cli, "file");
     if (text) return tern_run_prompt(cli);
     if (!tern_cli_has(cli, "tokens"))
@@ -192,13 +201,15 @@ static tern_status run_run(tern_cli *cli)
 
 const tern_command tern_command_run = {
     .name = "run",
-    .about = "a language model answers a prompt, or goes on with a text or with tokens",
-    .usage = "MODEL",
+    .about = "a language model answers a prompt, or goes on with a text or with tokens; an ONNX file is run "
+             "on an array",
+    .usage = "MODEL|NET.onnx",
     .more =
         "tern run smollm2 -p \"What is the capital of France?\"\n"
         "tern run smollm2 --raw -p \"Once upon a time\" -n 100 -t 0.8 --top-p 0.95 --seed 7\n"
         "tern run smollm2 -p \"Name a city and its country.\" --json-schema city.json\n"
-        "tern run MODEL.gguf --tokens 504,3575,282,4649,314 -n 8\n\n"
+        "tern run MODEL.gguf --tokens 504,3575,282,4649,314 -n 8\n"
+        "tern run resnet18.onnx -d images.npy -o logits.npy\n\n"
         "MODEL is a .gguf file or a name of tern list models.  The text goes to standard output as it comes.",
     .options = options,
     .exclusions = exclusions,

@@ -130,9 +130,40 @@ static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *na
     return input ? parse_input(input, &s->sample) : TERN_OK;
 }
 
+bool tern_onnx_named(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 5 && strcmp(name + length - 5, ".onnx") == 0;
+}
+
+static tern_status open_onnx(tern_subject *s, const tern_cli *cli, const char *path)
+{
+    const char *input = tern_cli_text(cli, "input");
+    TERN_TRY(tern_onnx_open(&s->onnx, path));
+    s->net = tern_onnx_net(s->onnx);
+    TERN_TRY(tern_onnx_parameters(s->onnx, &s->parameters));
+    s->sample = s->net->sample;
+    if (input) return parse_input(input, &s->sample);
+    char shape[96];
+    if (tern_elements(&s->sample) == 0 && !tern_cli_has(cli, "data")) /* an array says it */
+        return tern_fail(TERN_USAGE, "%s: a sample is %s, and the file leaves the zeros open; give --input",
+                         path, tern_shape_text(shape, &s->sample));
+    return TERN_OK;
+}
+
+tern_status tern_subject_weights(tern_subject *subject)
+{
+    return subject->onnx ? tern_onnx_weights(subject->onnx, &subject->store) : TERN_OK;
+}
+
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name)
 {
     *subject = (tern_subject){0};
+    if (tern_onnx_named(name)) {
+        tern_status opened = open_onnx(subject, cli, name);
+        if (opened != TERN_OK) tern_subject_close(subject);
+        return opened;
+    }
     struct stat about;
     bool folder = !tern_net_find(name) && stat(name, &about) == 0 && S_ISDIR(about.st_mode);
     if (folder && tern_cli_has(cli, "input"))
@@ -154,6 +185,7 @@ void tern_subject_close(tern_subject *subject)
 {
     tern_net_free(subject->parameters);
     tern_store_close(&subject->store);
+    tern_onnx_close(subject->onnx);
     json_decref(subject->config);
     *subject = (tern_subject){0};
 }

@@ -101,8 +101,8 @@ static void constant_name(const tern_program *p, int root, char out[128])
 {
     const tern_value_info *v = &p->graph->values[root];
     int operand, reader = reader_of(p, root, &operand);
-    if (v->name)
-        snprintf(out, 128, "%.100s", v->name);
+    if (v->name) /* names of files may begin with a digit */
+        snprintf(out, 128, "%s%.100s", isdigit((unsigned char)*v->name) ? "w" : "", v->name);
     else
         snprintf(out, 128, "%.80s_operand%d_%d", p->steps[reader].node->layer, operand, root);
     for (char *c = out; *c; c++)

@@ -129,19 +129,34 @@ static bool is_halving(const tern_conv *w)
            w->dilation_y == 1 && w->dilation_x == 1 && w->pad_y == 0 && w->pad_x == 0;
 }
 
+/* Elements of a window that lie in the image; taps that lie outside are 0 and count for nothing. */
+static int64_t inside(const tern_conv *w, int64_t oy, int64_t ox)
+{
+    int64_t rows = 0, columns = 0;
+    for (int64_t k = 0; k < w->kernel_height; k++) {
+        int64_t y = oy * w->stride_y + k * w->dilation_y - w->pad_y;
+        rows += y >= 0 && y < w->height;
+    }
+    for (int64_t k = 0; k < w->kernel_width; k++) {
+        int64_t x = ox * w->stride_x + k * w->dilation_x - w->pad_x;
+        columns += x >= 0 && x < w->width;
+    }
+    return rows * columns;
+}
+
 static void avg_pool_task(void *context, int64_t task, int thread)
 {
     const pooling *p = context;
     const tern_conv *w = p->window;
     int64_t plane0 = task * TASK_PLANES, planes = min(TASK_PLANES, w->images * w->in_channels - plane0);
     float *to = p->means + plane0 * w->out_height * w->out_width;
-    float share = 1.0f / (float)(w->kernel_height * w->kernel_width);
     (void)thread;
     for (int64_t row = 0; is_halving(w) && row < planes * w->out_height; row++)
         mean_of_pairs(p, plane0 + row / w->out_height, row % w->out_height, to + row * w->out_width);
     for (int64_t row = 0; !is_halving(w) && row < planes * w->out_height; row++)
         for (int64_t ox = 0; ox < w->out_width; ox++)
-            *to++ = (float)ones_under(p, plane0 + row / w->out_height, row % w->out_height, ox) * share;
+            *to++ = (float)ones_under(p, plane0 + row / w->out_height, row % w->out_height, ox) /
+                    (float)max(1, inside(w, row % w->out_height, ox));
 }
 
 void tern_bits_avg_pool(tern_pool *pool, const tern_conv *window, const void *x, int64_t first, float *y)

@@ -19,7 +19,7 @@
     X(ELU, elu) X(ELU_GRAD, elu_grad) X(LEAKY_RELU, leaky_relu) X(LEAKY_RELU_GRAD, leaky_relu_grad)          \
     X(HARD_SIGMOID, hard_sigmoid) X(HARD_SIGMOID_GRAD, hard_sigmoid_grad) X(HARD_SWISH, hard_swish)          \
     X(HARD_SWISH_GRAD, hard_swish_grad) X(GELU_TANH, gelu_tanh) X(GELU_TANH_GRAD, gelu_tanh_grad)            \
-    X(POWER, power) X(POWER_GRAD, power_grad)
+    X(POWER, power) X(POWER_GRAD, power_grad) X(ERF, erf) X(ERF_GRAD, erf_grad)
 /* clang-format on */
 
 /* Their numbers; 0 is none. */

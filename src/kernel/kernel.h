@@ -159,7 +159,7 @@ void tern_bits_transpose(tern_pool *pool, int64_t rows, int64_t columns, const v
                          uint64_t *out);
 
 /* Pooling of bits, windows of conv's geometry (in_channels = out_channels planes, groups ignored):
- * max is OR, y bits from bit 0; avg is the sum over the window / (kernel_height*kernel_width), y f32. */
+ * max is OR, y bits from bit 0; avg is the share of ones among the taps that lie in the image (0 where none does), y f32. */
 void tern_bits_max_pool(tern_pool *pool, const tern_conv *window, const void *x, int64_t first, void *y);
 void tern_bits_avg_pool(tern_pool *pool, const tern_conv *window, const void *x, int64_t first, float *y);
 

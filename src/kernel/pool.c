@@ -30,10 +30,19 @@ static void run(tern_pool *pool, pool_job *job)
     tern_pool_run(pool, (job->c->images + job->planes_per_task - 1) / job->planes_per_task, pool_task, job);
 }
 
-/* Top left element of window (oy, ox) in a plane. */
-static int64_t corner_of(const tern_conv *c, int64_t oy, int64_t ox)
+/* The part of a window that lies in the image: rows top.., columns left... */
+typedef struct pool_window {
+    int64_t top, left, rows, columns;
+} pool_window;
+
+static pool_window window_at(const tern_conv *c, int64_t oy, int64_t ox)
 {
-    return oy * c->stride_y * c->width + ox * c->stride_x;
+    int64_t y = oy * c->stride_y - c->pad_y, x = ox * c->stride_x - c->pad_x;
+    int64_t bottom = y + c->kernel_height, right = x + c->kernel_width;
+    pool_window w = {y < 0 ? 0 : y, x < 0 ? 0 : x, 0, 0};
+    w.rows = (bottom < c->height ? bottom : c->height) - w.top;
+    w.columns = (right < c->width ? right : c->width) - w.left;
+    return w;
 }
 
 static void forward_plane(const pool_job *job, int64_t plane)
@@ -41,18 +50,18 @@ static void forward_plane(const pool_job *job, int64_t plane)
     const tern_conv *c = job->c;
     const float *x = (const float *)job->x + plane * c->height * c->width;
     float *y = job->out + plane * c->out_height * c->out_width;
-    float scale = 1 / (float)(c->kernel_height * c->kernel_width);
     for (int64_t oy = 0; oy < c->out_height; oy++)
         for (int64_t ox = 0; ox < c->out_width; ox++) {
-            const float *w = x + corner_of(c, oy, ox);
-            float best = *w, sum = 0;
-            for (int64_t ky = 0; ky < c->kernel_height; ky++)
-                for (int64_t kx = 0; kx < c->kernel_width; kx++) {
-                    float v = w[ky * c->width + kx];
+            pool_window w = window_at(c, oy, ox);
+            const float *from = x + w.top * c->width + w.left;
+            float best = *from, sum = 0;
+            for (int64_t ky = 0; ky < w.rows; ky++)
+                for (int64_t kx = 0; kx < w.columns; kx++) {
+                    float v = from[ky * c->width + kx];
                     best = v > best ? v : best;
                     sum += v;
                 }
-            *y++ = job->mean ? sum * scale : best;
+            *y++ = job->mean ? sum / (float)(w.rows * w.columns) : best;
         }
 }
 
@@ -82,9 +91,10 @@ static void max_grad_plane(const pool_job *job, int64_t plane)
     memset(dx, 0, (size_t)(c->height * c->width) * sizeof *dx);
     for (int64_t oy = 0; oy < c->out_height; oy++)
         for (int64_t ox = 0; ox < c->out_width; ox++) {
-            int64_t corner = corner_of(c, oy, ox), best = corner;
-            for (int64_t k = 1; k < c->kernel_height * c->kernel_width; k++) {
-                int64_t at = corner + k / c->kernel_width * c->width + k % c->kernel_width;
+            pool_window w = window_at(c, oy, ox);
+            int64_t corner = w.top * c->width + w.left, best = corner;
+            for (int64_t k = 1; k < w.rows * w.columns; k++) {
+                int64_t at = corner + k / w.columns * c->width + k % w.columns;
                 if (value_at(job, begin + at) > value_at(job, begin + best)) best = at;
             }
             dx[best] += *dy++;
@@ -108,7 +118,8 @@ static void spike_grad_plane(const pool_job *job, int64_t plane)
 
 static bool halves(const tern_conv *c)
 {
-    return c->kernel_height == 2 && c->kernel_width == 2 && c->stride_y == 2 && c->stride_x == 2;
+    return c->kernel_height == 2 && c->kernel_width == 2 && c->stride_y == 2 && c->stride_x == 2 &&
+           c->pad_y == 0 && c->pad_x == 0;
 }
 
 void tern_max_pool_grad(tern_pool *pool, const tern_conv *window, const void *x, bool bits, const float *dy,
@@ -125,14 +136,14 @@ static void avg_grad_plane(const pool_job *job, int64_t plane)
 {
     const tern_conv *c = job->c;
     const float *dy = job->dy + plane * c->out_height * c->out_width;
-    float *dx = job->out + plane * c->height * c->width,
-          scale = 1 / (float)(c->kernel_height * c->kernel_width);
+    float *dx = job->out + plane * c->height * c->width;
     memset(dx, 0, (size_t)(c->height * c->width) * sizeof *dx);
     for (int64_t oy = 0; oy < c->out_height; oy++)
         for (int64_t ox = 0; ox < c->out_width; ox++) {
-            float *w = dx + corner_of(c, oy, ox), d = *dy++ * scale;
-            for (int64_t ky = 0; ky < c->kernel_height; ky++)
-                for (int64_t kx = 0; kx < c->kernel_width; kx++) w[ky * c->width + kx] += d;
+            pool_window w = window_at(c, oy, ox);
+            float *to = dx + w.top * c->width + w.left, d = *dy++ / (float)(w.rows * w.columns);
+            for (int64_t ky = 0; ky < w.rows; ky++)
+                for (int64_t kx = 0; kx < w.columns; kx++) to[ky * c->width + kx] += d;
         }
 }
 

@@ -52,7 +52,10 @@ static void levels_run(const tern_call *call)
     int64_t n = tern_elements(&call->in[0].shape);
     for (int64_t i = 0; i < n; i++) {
         double q = tern_step_of(tern_get(&call->in[1], i / v.inner % v.count));
-        double level = nearbyint(tern_get(&call->in[0], i) / q);
+        double ratio = tern_get(&call->in[0], i) / q;
+        if (call->in[0].dtype == TERN_F32)
+            ratio = (double)(float)ratio; /* where it lies between two levels */
+        double level = nearbyint(ratio);
         level = fmin(fmax(level, -TERN_MOST_LEVEL), TERN_MOST_LEVEL);
         double old = is_fresh(&call->in[3]) ? 0 : tern_get(&call->in[2], i);
         if (call->out[0].data) tern_set(&call->out[0], i, level);

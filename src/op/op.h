@@ -48,9 +48,6 @@ bool tern_broadcast(const tern_shape *a, const tern_shape *b, tern_shape *out);
 /* Index in a tensor of shape `from` of element i of its broadcast to shape `to`. */
 int64_t tern_broadcast_index(const tern_shape *to, const tern_shape *from, int64_t i);
 
-/* Broadcast x to a shape. */
-tern_value tern_expand(tern_graph *graph, tern_value x, tern_shape shape);
-
 /* Sum `value` down to `shape` (gradient of a broadcast); `value` itself when the shapes are equal. */
 tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape);
 

@@ -1,6 +1,7 @@
 /* Pooling over images: the highest (of spikes: any) or the mean of a window.
  *
- * x [lead..,C,H,W] -> [lead..,C,OH,OW].  The maximum of bits is bits; its gradient goes to the first maximum. */
+ * x [lead..,C,H,W] -> [lead..,C,OH,OW].  Where a border is asked for, windows lie over the edge, and only what is in the image
+ * takes part.  The maximum of bits is bits; its gradient goes to the first maximum. */
 #include "op/op.h"
 
 #include "kernel/int8.h"
@@ -10,7 +11,7 @@
 #include <stdio.h>
 
 typedef struct tern_pool_op {
-    int kernel, stride;
+    int kernel, stride, pad;
     tern_shape like; /* gradients: shape of x */
 } tern_pool_op;
 
@@ -18,6 +19,7 @@ typedef struct tern_pool_op {
 static const tern_arg pool_args[] = {
     POOL_ARG(kernel, TERN_ARG_INT, "side of the window"),
     POOL_ARG(stride, TERN_ARG_INT, "step between windows"),
+    POOL_ARG(pad, TERN_ARG_INT, "how far windows lie over the edge"),
     POOL_ARG(like, TERN_ARG_DIMS, "shape of the result, for gradients"),
     {0},
 };
@@ -37,11 +39,36 @@ static tern_conv geometry(const tern_shape *x, const tern_pool_op *a)
                    .kernel_width = a->kernel,
                    .stride_y = flat ? 1 : a->stride,
                    .stride_x = a->stride,
+                   .pad_y = flat ? 0 : a->pad,
+                   .pad_x = a->pad,
                    .dilation_y = 1,
                    .dilation_x = 1};
-    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 0, 1);
-    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 0, 1);
+    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 2 * c.pad_y, 1);
+    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 2 * c.pad_x, 1);
     return c;
+}
+
+/* The part of window `out` that lies in the image: its first element, rows and columns. */
+typedef struct tern_pool_window {
+    int64_t corner, rows, columns;
+} tern_pool_window;
+
+static tern_pool_window window_of(const tern_conv *c, int64_t out)
+{
+    int64_t pixels = c->out_height * c->out_width, plane = out / pixels, oy = out % pixels / c->out_width;
+    int64_t y = oy * c->stride_y - c->pad_y, x = out % c->out_width * c->stride_x - c->pad_x;
+    int64_t bottom = y + c->kernel_height, right = x + c->kernel_width;
+    y = y < 0 ? 0 : y;
+    x = x < 0 ? 0 : x;
+    return (tern_pool_window){.corner = (plane * c->height + y) * c->width + x,
+                              .rows = (bottom < c->height ? bottom : c->height) - y,
+                              .columns = (right < c->width ? right : c->width) - x};
+}
+
+/* Element k of a window. */
+static int64_t element_of(const tern_conv *c, const tern_pool_window *w, int64_t k)
+{
+    return w->corner + k / w->columns * c->width + k % w->columns;
 }
 
 /* keeps: bits stay bits, and bytes bytes. */
@@ -51,8 +78,10 @@ static tern_status pool_infer(tern_infer *types, bool keeps)
     const tern_pool_op *a = types->args;
     const tern_type *x = types->in[0];
     char text[96];
-    if (a->kernel < 1 || a->stride < 1)
-        return tern_infer_fail(types, "kernel %d and stride %d must be at least 1", a->kernel, a->stride);
+    if (a->kernel < 1 || a->stride < 1 || a->pad < 0 || a->pad >= a->kernel)
+        return tern_infer_fail(
+            types, "kernel %d and stride %d must be at least 1, pad %d 0 or more and below kernel", a->kernel,
+            a->stride, a->pad);
     if (x->shape.rank < 3)
         return tern_infer_fail(types, "x is %s, expected [..,C,H,W]", tern_shape_text(text, &x->shape));
     tern_conv c = geometry(&x->shape, a);
@@ -80,21 +109,27 @@ static tern_status avg_infer(tern_infer *types)
     int64_t levels = types->in[0]->dtype == TERN_BIT ? 1 : types->in[0]->levels;
     tern_conv c = geometry(&types->in[0]->shape, a);
     levels *= c.kernel_height * c.kernel_width;
-    if (levels < 1 << 20) tern_infer_levels(types, (int)levels); /* beyond, an f32 can't tell them apart */
+    if (levels < 1 << 20 && a->pad == 0)
+        tern_infer_levels(types, (int)levels); /* beyond, an f32 can't tell them apart */
     return TERN_OK;
 }
 
 /* Index of the first maximum of window `out`. */
 static int64_t first_maximum(const tern_conv *c, const tern_tensor *x, int64_t out)
 {
-    int64_t pixels = c->out_height * c->out_width, plane = out / pixels, oy = out % pixels / c->out_width;
-    int64_t corner = (plane * c->height + oy * c->stride_y) * c->width + out % c->out_width * c->stride_x,
-            best = corner;
-    for (int64_t k = 1; k < c->kernel_height * c->kernel_width; k++) {
-        int64_t at = corner + k / c->kernel_width * c->width + k % c->kernel_width;
+    tern_pool_window w = window_of(c, out);
+    int64_t best = w.corner;
+    for (int64_t k = 1; k < w.rows * w.columns; k++) {
+        int64_t at = element_of(c, &w, k);
         if (tern_get(x, at) > tern_get(x, best)) best = at;
     }
     return best;
+}
+
+static void count_window(const tern_call *call, const tern_conv *c, int64_t out)
+{
+    tern_pool_window w = window_of(c, out);
+    if (call->counter) call->counter->elementwise += (double)(w.rows * w.columns);
 }
 
 static void max_run(const tern_call *call)
@@ -103,13 +138,54 @@ static void max_run(const tern_call *call)
     int64_t n = tern_elements(&call->out[0].shape);
     for (int64_t i = 0; i < n; i++) {
         tern_set(&call->out[0], i, tern_get(&call->in[0], first_maximum(&c, &call->in[0], i)));
-        if (call->counter) call->counter->elementwise += (double)(c.kernel_height * c.kernel_width);
+        count_window(call, &c, i);
     }
 }
 
-/* Begins the loops over windows: `at` is a window's first element, k runs over the others' places. */
+/* Where windows lie over the edge: where each begins and how much of it is in the image. */
+static void write_borders(const tern_conv *c, tern_emit *to)
+{
+    tern_text_format(to->text,
+                     "    int out = 0;\n"
+                     "    for (int plane = 0; plane < %lld; plane++)\n"
+                     "    for (int oy = 0; oy < %lld; oy++)\n"
+                     "    for (int ox = 0; ox < %lld; ox++, out++) {\n"
+                     "        int top = oy * %lld - %lld, left = ox * %lld - %lld;\n"
+                     "        int rows = top + %lld < %lld ? %lld : %lld - top, columns = left + %lld < %lld "
+                     "? %lld : %lld - left;\n"
+                     "        if (top < 0) rows += top, top = 0;\n"
+                     "        if (left < 0) columns += left, left = 0;\n"
+                     "        int at = (plane * %lld + top) * %lld + left;\n",
+                     (long long)c->images, (long long)c->out_height, (long long)c->out_width,
+                     (long long)c->stride_y, (long long)c->pad_y, (long long)c->stride_x, (long long)c->pad_x,
+                     (long long)c->kernel_height, (long long)c->height, (long long)c->kernel_height,
+                     (long long)c->height, (long long)c->kernel_width, (long long)c->width,
+                     (long long)c->kernel_width, (long long)c->width, (long long)c->height,
+                     (long long)c->width);
+}
+
+/* How many elements a window has and how many of them are in a row, as C: `rows` and `columns` at the border. */
+typedef struct tern_window_text {
+    char taps[48], row[24];
+} tern_window_text;
+
+static tern_window_text window_text(const tern_conv *c)
+{
+    tern_window_text t = {"rows * columns", "columns"};
+    if (c->pad_x || c->pad_y) return t;
+    snprintf(t.taps, sizeof t.taps, "%lld", (long long)(c->kernel_height * c->kernel_width));
+    snprintf(t.row, sizeof t.row, "%lld", (long long)c->kernel_width);
+    return t;
+}
+
+/* Begins the loops over windows: `at` is a window's first element, k runs over the others' places.  Windows that lie over the
+ * edge have `rows` and `columns` of their own. */
 static void write_windows(const tern_conv *c, tern_emit *to)
 {
+    if (c->pad_x || c->pad_y) {
+        write_borders(c, to);
+        return;
+    }
     tern_text_format(to->text,
                      "    int out = 0;\n"
                      "    for (int plane = 0; plane < %lld; plane++)\n"
@@ -124,7 +200,8 @@ static void write_windows(const tern_conv *c, tern_emit *to)
 static tern_status max_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(&call->in[0].shape, call->args);
-    long long kernel = c.kernel_width, taps = c.kernel_height * kernel, width = c.width;
+    tern_window_text w = window_text(&c);
+    long long width = c.width;
     bool bits = call->in[0].dtype == TERN_BIT;
     const char *type = call->in[0].dtype == TERN_I8 ? "int8_t" : "float";
     tern_write_clear(to, call, 0);
@@ -132,31 +209,47 @@ static tern_status max_emit(const tern_call *call, tern_emit *to)
     if (bits)
         tern_text_format(to->text,
                          "        int any = 0;\n"
-                         "        for (int k = 0; k < %lld; k++)\n"
-                         "            any |= get_bit(in0, at + k / %lld * %lld + k %% %lld);\n"
+                         "        for (int k = 0; k < %s; k++)\n"
+                         "            any |= get_bit(in0, at + k / %s * %lld + k %% %s);\n"
                          "        if (any) set_bit(out0, out);\n"
                          "    }\n",
-                         taps, kernel, width, kernel);
+                         w.taps, w.row, width, w.row);
     else
         tern_text_format(to->text,
                          "        %s highest = in0[at];\n"
-                         "        for (int ky = 0; ky < %lld; ky++)\n"
-                         "        for (int kx = 0; kx < %lld; kx++) {\n"
-                         "            %s x = in0[at + ky * %lld + kx];\n"
+                         "        for (int k = 1; k < %s; k++) {\n"
+                         "            %s x = in0[at + k / %s * %lld + k %% %s];\n"
                          "            if (x > highest) highest = x;\n"
                          "        }\n"
                          "        out0[out] = highest;\n"
                          "    }\n",
-                         type, (long long)c.kernel_height, kernel, type, width);
+                         type, w.taps, type, w.row, width, w.row);
     return TERN_OK;
 }
 
+/* Elements of all windows together, of one axis. */
+static double window_elements(int64_t extent, int64_t out, int64_t kernel, int64_t stride, int64_t pad)
+{
+    double count = 0;
+    for (int64_t o = 0; o < out; o++) {
+        int64_t first = o * stride - pad, last = first + kernel;
+        count += (double)((last < extent ? last : extent) - (first < 0 ? 0 : first));
+    }
+    return count;
+}
+
 /* One operation for each element of each window. */
+static void window_work(const tern_conv *c, tern_work *work)
+{
+    work->elementwise += (double)c->images *
+                         window_elements(c->height, c->out_height, c->kernel_height, c->stride_y, c->pad_y) *
+                         window_elements(c->width, c->out_width, c->kernel_width, c->stride_x, c->pad_x);
+}
+
 static void pool_work(const tern_call *call, tern_work *work)
 {
     tern_conv c = geometry(&call->in[0].shape, call->args);
-    work->elementwise +=
-        (double)tern_elements(&call->out[0].shape) * (double)(c.kernel_height * c.kernel_width);
+    window_work(&c, work);
 }
 
 static tern_status max_grad(tern_grad *c)
@@ -172,7 +265,8 @@ static bool plane_matches(const tern_call *call)
 {
     bool bits = call->in[0].dtype == TERN_BIT;
     return (bits && call->out[0].dtype == TERN_BIT) ||
-           (call->in[0].dtype == TERN_F32 && call->out[0].dtype == TERN_F32) || call->in[0].dtype == TERN_I8;
+           (call->in[0].dtype == TERN_F32 && call->out[0].dtype == TERN_F32) ||
+           (call->in[0].dtype == TERN_I8 && TERN_ARGS(tern_pool_op, call)->pad == 0);
 }
 
 static void max_fast(const tern_call *call)
@@ -208,7 +302,7 @@ static tern_status check_fit(const tern_infer *types, const tern_shape *x, const
     const tern_pool_op *a = types->args;
     int r = x->rank;
     char tx[96], ty[96];
-    bool fits = a->kernel > 0 && a->stride > 0 && r >= 3 && y->rank == r;
+    bool fits = a->kernel > 0 && a->stride > 0 && a->pad >= 0 && a->pad < a->kernel && r >= 3 && y->rank == r;
     for (int d = 0; fits && d < r - 2; d++) fits = x->dim[d] == y->dim[d];
     if (fits) {
         tern_conv c = geometry(x, a);
@@ -238,15 +332,14 @@ static void max_grad_run(const tern_call *call)
     for (int64_t i = 0; i < n; i++) {
         int64_t at = first_maximum(&c, x, i);
         tern_set(dx, at, tern_get(dx, at) + tern_get(dy, i));
-        if (call->counter) call->counter->elementwise += (double)(c.kernel_height * c.kernel_width);
+        count_window(call, &c, i);
     }
 }
 
 static void grad_work(const tern_call *call, tern_work *work)
 {
     tern_conv c = geometry(&call->out[0].shape, call->args);
-    work->elementwise +=
-        (double)tern_elements(&call->in[call->nin - 1].shape) * (double)(c.kernel_height * c.kernel_width);
+    window_work(&c, work);
 }
 
 static bool max_grad_matches(const tern_call *call)
@@ -280,32 +373,29 @@ const tern_op tern_op_max_pool2d_grad = {
 static void avg_run(const tern_call *call)
 {
     tern_conv c = geometry(&call->in[0].shape, call->args);
-    int64_t n = tern_elements(&call->out[0].shape), pixels = c.out_height * c.out_width,
-            taps = c.kernel_height * c.kernel_width;
+    int64_t n = tern_elements(&call->out[0].shape);
     for (int64_t i = 0; i < n; i++) {
-        int64_t corner = (i / pixels * c.height + i % pixels / c.out_width * c.stride_y) * c.width +
-                         i % c.out_width * c.stride_x;
+        tern_pool_window w = window_of(&c, i);
         double sum = 0;
-        for (int64_t k = 0; k < taps; k++)
-            sum += tern_get(&call->in[0], corner + k / c.kernel_width * c.width + k % c.kernel_width);
-        tern_set(&call->out[0], i, sum / (double)taps);
-        if (call->counter) call->counter->elementwise += (double)taps;
+        for (int64_t k = 0; k < w.rows * w.columns; k++) sum += tern_get(&call->in[0], element_of(&c, &w, k));
+        tern_set(&call->out[0], i, sum / (double)(w.rows * w.columns));
+        count_window(call, &c, i);
     }
 }
 
 static tern_status avg_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(&call->in[0].shape, call->args);
-    long long kernel = c.kernel_width, taps = c.kernel_height * kernel, width = c.width;
+    tern_window_text w = window_text(&c);
     char index[96];
-    snprintf(index, sizeof index, "at + k / %lld * %lld + k %% %lld", kernel, width, kernel);
+    snprintf(index, sizeof index, "at + k / %s * %lld + k %% %s", w.row, (long long)c.width, w.row);
     write_windows(&c, to);
     tern_text_format(to->text,
                      "        double sum = 0;\n"
-                     "        for (int k = 0; k < %lld; k++) sum += %s;\n"
-                     "        out0[out] = (float)(sum / %lld);\n"
+                     "        for (int k = 0; k < %s; k++) sum += %s;\n"
+                     "        out0[out] = (float)(sum / (%s));\n"
                      "    }\n",
-                     taps, tern_write_read(call, 0, index).text, taps);
+                     w.taps, tern_write_read(call, 0, index).text, w.taps);
     return TERN_OK;
 }
 
@@ -361,18 +451,15 @@ static void avg_grad_run(const tern_call *call)
 {
     const tern_tensor *dy = &call->in[0], *dx = &call->out[0];
     tern_conv c = geometry(&dx->shape, call->args);
-    int64_t n = tern_elements(&dy->shape), all = tern_elements(&dx->shape),
-            pixels = c.out_height * c.out_width;
-    int64_t taps = c.kernel_height * c.kernel_width;
+    int64_t n = tern_elements(&dy->shape), all = tern_elements(&dx->shape);
     for (int64_t i = 0; i < all; i++) tern_set(dx, i, 0);
     for (int64_t i = 0; i < n; i++) {
-        int64_t corner = (i / pixels * c.height + i % pixels / c.out_width * c.stride_y) * c.width +
-                         i % c.out_width * c.stride_x;
-        for (int64_t k = 0; k < taps; k++) {
-            int64_t at = corner + k / c.kernel_width * c.width + k % c.kernel_width;
-            tern_set(dx, at, tern_get(dx, at) + tern_get(dy, i) / (double)taps);
+        tern_pool_window w = window_of(&c, i);
+        for (int64_t k = 0; k < w.rows * w.columns; k++) {
+            int64_t at = element_of(&c, &w, k);
+            tern_set(dx, at, tern_get(dx, at) + tern_get(dy, i) / (double)(w.rows * w.columns));
         }
-        if (call->counter) call->counter->elementwise += (double)taps;
+        count_window(call, &c, i);
     }
 }
 
@@ -402,12 +489,12 @@ const tern_op tern_op_avg_pool2d_grad = {
 
 tern_value tern_max_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args)
 {
-    tern_pool_op op = {args.kernel, args.stride ? args.stride : args.kernel, {0}};
+    tern_pool_op op = {args.kernel, args.stride ? args.stride : args.kernel, args.pad, {0}};
     return tern_apply(graph, &tern_op_max_pool2d, &op, &x, 1, NULL);
 }
 
 tern_value tern_avg_pool2d_with(tern_graph *graph, tern_value x, tern_pool2d_args args)
 {
-    tern_pool_op op = {args.kernel, args.stride ? args.stride : args.kernel, {0}};
+    tern_pool_op op = {args.kernel, args.stride ? args.stride : args.kernel, args.pad, {0}};
     return tern_apply(graph, &tern_op_avg_pool2d, &op, &x, 1, NULL);
 }

@@ -11,7 +11,7 @@
     X(softplus) X(softplus_grad)                                                                                       \
     X(exp) X(exp_grad) X(log) X(log_grad) X(sqrt) X(sqrt_grad) X(square) X(square_grad)                                \
     X(absolute) X(absolute_grad) X(clip) X(clip_grad) X(elu) X(elu_grad) X(leaky_relu) X(leaky_relu_grad)              \
-    X(hard_sigmoid) X(hard_sigmoid_grad) X(hard_swish) X(hard_swish_grad) X(power) X(power_grad)                       \
+    X(hard_sigmoid) X(hard_sigmoid_grad) X(hard_swish) X(hard_swish_grad) X(power) X(power_grad) X(erf) X(erf_grad) \
     X(negate) X(heaviside) X(round) X(floor)                                                                           \
     X(fused)                                                     /* fused.c: element-wise operators in one pass */     \
     X(dropout) X(dropout_grad)                                   /* dropout.c */                                       \
@@ -33,6 +33,7 @@
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
     X(avg_pool2d) X(avg_pool2d_grad)                                                                                   \
+    X(resize) X(resize_grad)                                     /* resize.c: images of another size */                \
     X(batch_norm) X(batch_norm_grad)                             /* norm.c */                                          \
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(max) X(min) X(extreme_grad)                                /* extreme.c: over axes */                            \

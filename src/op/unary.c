@@ -11,6 +11,7 @@ static double logistic(double x)
 }
 
 #define ROOT_HALF      0.70710678118654752440
+#define ROOT_PI        1.77245385090551602730
 #define ROOT_TWO_PI    2.50662827463100050242
 #define NORMAL_CDF(x)  (0.5 * erfc(-(x)*ROOT_HALF))
 #define ROOT_8_OVER_PI 1.59576912160573071176
@@ -53,6 +54,7 @@ static const tern_arg power_args[] = {CONSTANT(p, "exponent", "exponent"), {0}};
 PLAIN(relu, "max(x, 0)", RELU, V > 0 ? V : 0, V > 0 ? 1 : 0)
 PLAIN(sigmoid, "1 / (1 + e^-x)", SIGMOID, logistic(V), logistic(V) * logistic(-V))
 PLAIN(tanh, "hyperbolic tangent", TANH, tanh(V), TANH_SLOPE(V))
+PLAIN(erf, "error function", ERF, erf(V), 2 / ROOT_PI * exp(-V * V))
 PLAIN(gelu, "x times the normal distribution function", GELU, V *NORMAL_CDF(V),
       NORMAL_CDF(V) + V * exp(-0.5 * V * V) / ROOT_TWO_PI)
 PLAIN(gelu_tanh, "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))): close to gelu", GELU_TANH,

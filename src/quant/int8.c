@@ -204,6 +204,7 @@ static tern_status form_node(former *f, const tern_node *node)
         form_move(f, node);
     } else if (node->op == &tern_op_avg_pool2d) {
         int kernel = tern_int_argument(node, "kernel"), stride = tern_int_argument(node, "stride");
+        if (tern_int_argument(node, "pad")) return cannot(node, " with windows over the edge");
         form_mean(f, node, (tern_int8_pool_op){x.dim[x.rank - 2] == 1 ? 1 : kernel, kernel, stride});
     } else if (node->op == &tern_op_mean) {
         const tern_reduce_args *a = node->args;

@@ -75,6 +75,27 @@ TERN_INLINE vf gelu_tanh_slope(vf x)
                        tern_choose(x > tern_all(0), tern_all(1), tern_all(0)), slope);
 }
 
+/* 2/sqrt(pi) (x - x^3/3 + x^5/10 - ..) near 0, where 2 times the normal share less 1 would lose its digits. */
+TERN_INLINE vf erf_of(vf x)
+{
+    vf a = tern_magnitude(x), z = x * x, bell, p = tern_all(-1.0f / 75600);
+    p = tern_fma(p, z, tern_all(1.0f / 9360));
+    p = tern_fma(p, z, tern_all(-1.0f / 1320));
+    p = tern_fma(p, z, tern_all(1.0f / 216));
+    p = tern_fma(p, z, tern_all(-1.0f / 42));
+    p = tern_fma(p, z, tern_all(0.1f));
+    p = tern_fma(p, z, tern_all(-1.0f / 3));
+    vf near = x * tern_fma(p, z, tern_all(1)) * tern_all(0x1.20dd76p0f);
+    vf tail = tern_normal_tail(a * tern_all(0x1.6a09e6p0f), &bell);
+    vf far = tern_with_sign_of(tern_all(1) - (tail + tail), x);
+    return tern_choose(x != x, x, tern_choose(a < tern_all(0.75f), near, far));
+}
+
+TERN_INLINE vf erf_slope(vf x)
+{
+    return tern_all(0x1.20dd76p0f) * tern_exp_of(-(x * x));
+}
+
 /* sech^2: 4 e^-2|x| / (1 + e^-2|x|)^2 */
 TERN_INLINE vf tanh_slope(vf x)
 {
@@ -157,6 +178,8 @@ ELEMENT(silu, 1, a *tern_sigmoid_of(a))
 ELEMENT(silu_grad, 2, silu_slope(a) * b)
 ELEMENT(softplus, 1, softplus_of(a))
 ELEMENT(softplus_grad, 2, tern_sigmoid_of(a) * b)
+ELEMENT(erf, 1, erf_of(a))
+ELEMENT(erf_grad, 2, erf_slope(a) * b)
 ELEMENT(exp, 1, tern_exp_of(a))
 ELEMENT(exp_grad, 2, tern_exp_of(a) * b)
 ELEMENT(log, 1, tern_log_of(a))
