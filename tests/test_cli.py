@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The command as a stranger uses it: help, errors, exit statuses, JSON, run folders, the report, full disks."""
-import base64, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, zipfile, zlib
+import base64, csv, gzip, json, os, pathlib, pty, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, zipfile, zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 TINY = HERE / "golden/decoder/llama.gguf"
@@ -656,6 +656,24 @@ def on_a_terminal():
     check("no colours in a pipe", "\x1b" not in tern("list", "nets").stdout)
 
 
+def every_pair():
+    """A number or a reason for every net and machine."""
+    nets = [n["name"] for n in document("list", "nets")]
+    machines = [m["name"] for m in document("list", "machines")]
+    rows = list(csv.DictReader(good("cost", "ALL", "--machine", "all", "--csv").stdout.splitlines()))
+    check("every pair", {(r["net"], r["machine"]) for r in rows} == {(n, m) for n in nets for m in machines} and len(rows) == len(nets) * len(machines),
+          f"{len(rows)} rows, {len(nets)} nets, {len(machines)} machines")
+    wrong = [r for r in rows if not (float(r["seconds"]) > 0 if r["fits"] == "yes" else r["reason"])]
+    check("a number or a reason", not wrong, wrong[:3])
+    one = document("cost", "lenet", "--machine", "stm32f746")["machines"][0]
+    row = next(r for r in rows if (r["net"], r["machine"]) == ("lenet", "stm32f746"))
+    check("the same figures as one by one", abs(float(row["seconds"]) / one["seconds"] - 1) < 1e-5 and float(row["peak_bytes"]) == one["peak_bytes"], row)
+    check("rows of one net", len(good("cost", "vit", "--width", "768", "--machine", "t4", "--csv").stdout.splitlines()) == 2)
+    check("as JSON", len(document("cost", "ALL", "--machine", "t4")["costs"]) == len(nets))
+    bad(2, "--input is for one", "cost", "ALL", "--input", "3x32x32")
+    bad(2, "--stepping has no effect with ALL", "cost", "ALL", "--stepping")
+
+
 def onnx_files():
     nets = HERE / "golden/onnx"
     d = document("show", nets / "residual-13.onnx", "--batch", "2")
@@ -714,6 +732,7 @@ try:
     disks(trained)
     interruption()
     on_a_terminal()
+    every_pair()
     onnx_files()
     start_up()
 finally:

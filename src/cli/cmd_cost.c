@@ -1,4 +1,5 @@
 /* tern cost: time, energy and memory of a net on machines that may not be here. */
+#include "cli/cost_all.h"
 #include "cli/cost_model.h"
 #include "cli/cost_serving.h"
 #include "machine/machine.h"
@@ -15,6 +16,7 @@ static const tern_cli_option options[] = {
      NULL},
     {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
     TERN_INPUT_OPTION,
+    TERN_COST_ALL_OPTIONS,
     {"context", 'c', TERN_WHOLE, "N", "0",
      "of a language model: tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
     {"prompt", 'p', TERN_WHOLE, "N", "512", "of a language model: tokens of the prompt", "1..1000000"},
@@ -26,6 +28,7 @@ static const tern_cli_option options[] = {
 };
 
 static const tern_exclusion exclusions[] = {
+    {"csv", "json", "both say how figures are written"},
     {"density", "trained", "one assumes spike rates, the other takes measured ones"},
     {0},
 };
@@ -279,6 +282,7 @@ static tern_status run_cost(tern_cli *cli)
     int batch = tern_cli_whole(cli, "batch");
     double density = tern_cli_number(cli, "density");
     const char *trained = tern_cli_text(cli, "trained");
+    if (tern_cost_means_all(cli)) return tern_cost_all(cli);
     if (tern_cost_means_serving(cli)) return tern_cost_serving(cli);
     if (tern_cost_means_model(cli)) return tern_cost_model(cli);
     TERN_TRY(check_net(cli));
@@ -309,8 +313,9 @@ static tern_status run_cost(tern_cli *cli)
 const tern_command tern_command_cost = {
     .name = "cost",
     .about = "time, energy and memory of a net or a language model on one machine or on all",
-    .usage = "NET | RUN | NET.onnx | MODEL",
+    .usage = "ALL | NET | RUN | NET.onnx | MODEL",
     .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
+            "tern cost ALL --machine all --csv  # every net on every machine: a number or a reason\n"
             "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines\n"
             "tern cost smollm2 --context 8192   # a language model, before it is loaded\n"
             "tern cost llama2-7b --context 4096 --machine jetson-agx-orin\n"
