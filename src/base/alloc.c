@@ -55,6 +55,22 @@ void *tern_take(size_t bytes)
     return raw + ALIGNMENT;
 }
 
+void *tern_take_pages(size_t bytes)
+{
+    if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
+    void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    count(bytes);
+    return memory;
+}
+
+void tern_release_pages(void *memory, size_t bytes)
+{
+    if (!memory) return;
+    atomic_fetch_sub(&held, bytes);
+    munmap(memory, bytes ? bytes : 1);
+}
+
 void *tern_take_array(size_t items, size_t size)
 {
     if (size && items > SIZE_MAX / 2 / size) return NULL;

@@ -65,6 +65,9 @@ void *tern_take(size_t bytes);
 void *tern_take_array(size_t count, size_t size);
 void *tern_resize(void *memory, size_t old_bytes, size_t new_bytes);
 void tern_release(void *memory);
+/* Pages of their own, which the system has back at once: for what comes and goes while memory is scarce.  Zeroed. */
+void *tern_take_pages(size_t bytes);
+void tern_release_pages(void *memory, size_t bytes);
 char *tern_copy_string(const char *text);
 
 /* Fault injection: the n-th allocation from now on fails (0 = never), once; returns what was set before.
@@ -135,6 +138,8 @@ tern_status tern_read_file(const char *path, char **bytes, size_t *count);
 /* A whole file as read-only memory, which must not shrink meanwhile; an empty file is no memory.  tern_unmap_file gives it
  * back. */
 tern_status tern_map_file(const char *path, const void **bytes, size_t *count);
+/* Pages of a mapped file that have been read take no main memory any more; they are read again when somebody looks. */
+void tern_forget_pages(const void *at, size_t bytes);
 void tern_unmap_file(const void *bytes, size_t count);
 
 /* mkdir -p */

@@ -1,5 +1,5 @@
 /* Whole files: read, mapped, or replaced so that a reader sees the old or the new one. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include "base/base.h"
 
 #include <errno.h>
@@ -173,6 +173,13 @@ tern_status tern_map_file(const char *path, const void **bytes, size_t *count)
     }
     close(file);
     return TERN_OK;
+}
+
+void tern_forget_pages(const void *at, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)at + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)at + bytes) / page * page;
+    if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 void tern_unmap_file(const void *bytes, size_t count)

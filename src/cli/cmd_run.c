@@ -173,6 +173,7 @@ static tern_status run_model(tern_runner *r)
     tern_llm_options o;
     TERN_TRY(tern_model_options(r->cli, &r->loras, &o));
     TERN_TRY(tern_model_find(path, r->cli->arguments[0]));
+    TERN_TRY(tern_model_fit(r->cli, path, &o));
     TERN_TRY(tern_llm_open(&r->llm, path, &o));
     TERN_TRY(parse_tokens(tern_cli_text(r->cli, "tokens"), &r->prompt));
     tern_catch_interrupts();

@@ -1,6 +1,8 @@
 /* A language model as the command line asks for it. */
 #include "cli/language.h"
 
+#include "llm/account.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -151,6 +153,22 @@ tern_status tern_loras_read(const tern_cli *cli, tern_loras *loras)
     return TERN_OK;
 }
 
+static tern_status read_window(const tern_cli *cli, tern_llm_options *o)
+{
+    const char *text = tern_cli_text(cli, "superpipeline");
+    char *end = NULL;
+    o->slack = tern_cli_has(cli, "slack");
+    if (o->slack && !text) return tern_fail(TERN_USAGE, "--slack has no effect without --superpipeline");
+    if (!text) return TERN_OK;
+    long window = strtol(text, &end, 10), moved = *end == ',' ? strtol(end + 1, &end, 10) : 1;
+    if (*end || window < 1 || window > 100000 || moved < 1 || moved > window)
+        return tern_fail(TERN_USAGE, "--superpipeline is \"%s\", expected K,M with 1 <= M <= K, as in 8,2",
+                         text);
+    o->window = (int)window;
+    o->moved = (int)moved;
+    return TERN_OK;
+}
+
 tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_options *o)
 {
     TERN_TRY(tern_loras_read(cli, loras));
@@ -162,7 +180,19 @@ tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_
                             .lora_weights = loras->weights,
                             .lora_count = loras->count,
                             .pool = cli->pool};
-    return TERN_OK;
+    return read_window(cli, o);
+}
+
+tern_status tern_model_fit(const tern_cli *cli, const char *path, tern_llm_options *o)
+{
+    tern_llm_account *account;
+    double memory = tern_cli_number(cli, "memory");
+    if (!tern_cli_has(cli, "memory")) return TERN_OK;
+    if (o->window) return tern_fail(TERN_USAGE, "--memory chooses the window, which --superpipeline gives");
+    TERN_TRY(tern_llm_account_open(&account, path, o));
+    tern_status status = tern_llm_account_window(account, memory, &o->window, &o->moved);
+    tern_llm_account_close(account);
+    return status == TERN_OK ? status : tern_in(status, "%s", path);
 }
 
 void tern_loras_free(tern_loras *loras)
@@ -177,6 +207,7 @@ tern_status tern_language_load(tern_language *l, tern_cli *cli, int guess)
     double begun = tern_now();
     TERN_TRY(tern_model_options(cli, &l->loras, &o));
     TERN_TRY(tern_model_find(l->path, cli->arguments[0]));
+    TERN_TRY(tern_model_fit(cli, l->path, &o));
     TERN_TRY(tern_speaker_open(&l->speaker, l->path, &o, guess));
     l->load_seconds = tern_now() - begun;
     return read_template(l);
@@ -245,6 +276,18 @@ static double rate(int count, double seconds)
     return seconds > 0 ? count / seconds : 0;
 }
 
+void tern_pager_summary(const tern_pager *pager, FILE *out)
+{
+    tern_pager_report r;
+    char a[24], b[24], c[24];
+    tern_pager_reports(pager, &r);
+    fprintf(out,
+            "weights in windows of %d of %d layers, %d moved at once: %s of %s in memory at most, %s read, "
+            "%.2f s waited\n",
+            r.window, r.layers, r.moved, tern_human(a, r.most, "B"), tern_human(b, r.all, "B"),
+            tern_human(c, r.bytes, "B"), r.waited);
+}
+
 void tern_language_summary(const tern_language *l, const tern_reply *r)
 {
     double weights, cache, arena;
@@ -259,6 +302,8 @@ void tern_language_summary(const tern_language *l, const tern_reply *r)
     fprintf(stderr, "; ended by %s; weights %s, cache %s, scratch %s, resident %s\n",
             tern_finish_names[r->finish], tern_human(a, weights, "B"), tern_human(b, cache, "B"),
             tern_human(c, arena, "B"), tern_human(d, tern_resident_bytes() - l->resident_before, "B"));
+    const tern_pager *pager = tern_llm_pager(tern_speaker_model(l->speaker));
+    if (pager) tern_pager_summary(pager, stderr);
 }
 
 static json_t *spelled(const tern_language *l, int32_t id)

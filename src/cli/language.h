@@ -17,6 +17,23 @@
         {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},                    \
         {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times",  \
          NULL},                                                                                              \
+        {"memory",                                                                                           \
+         'm',                                                                                                \
+         TERN_BYTES,                                                                                         \
+         "BYTES",                                                                                            \
+         NULL,                                                                                               \
+         "run in so much memory: weights come from the file in windows of layers where they do not fit",     \
+         NULL},                                                                                              \
+        {"superpipeline",                                                                                    \
+         0,                                                                                                  \
+         TERN_TEXT,                                                                                          \
+         "K,M",                                                                                              \
+         NULL,                                                                                               \
+         "K layers of weights in memory, M of them moved at once",                                           \
+         NULL},                                                                                              \
+        {"slack", 0,    TERN_FLAG,                                                                           \
+         NULL,    NULL, "--superpipeline: room for M layers more, so that loading need not wait",            \
+         NULL},                                                                                              \
     {                                                                                                        \
         "reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL               \
     }
@@ -87,6 +104,9 @@ tern_status tern_loras_read(const tern_cli *cli, tern_loras *loras);
 /* What TERN_MODEL_OPTIONS say; *options refers to *loras, which is to be freed also after a failure. */
 tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_options *options);
 void tern_loras_free(tern_loras *loras);
+/* --memory: a window of layers where the model does not fit otherwise. */
+tern_status tern_model_fit(const tern_cli *cli, const char *path, tern_llm_options *options);
+void tern_pager_summary(const tern_pager *pager, FILE *out);
 
 #define TERN_MOST_STOPS 16
 

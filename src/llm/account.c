@@ -114,6 +114,34 @@ void tern_llm_account_close(tern_llm_account *account)
     tern_release(account);
 }
 
+tern_status tern_llm_account_window(const tern_llm_account *a, double memory, int *window, int *moved)
+{
+    const tern_llm_need *n = &a->need;
+    double rest = tern_llm_need_total(n) - n->weights, *bytes;
+    char text[6][24];
+    int count;
+    *window = *moved = 0;
+    if (tern_llm_need_total(n) <= memory) return TERN_OK;
+    TERN_TRY(tern_pager_plan(a->one.program, &bytes, &count));
+    int k = count;
+    while (k > 0 && rest + tern_pager_most(bytes, count, k) > memory) k--;
+    double one = tern_pager_most(bytes, count, 1);
+    tern_release(bytes);
+    *window = k;
+    *moved = k > 1 ? k / 2 : 1;
+    if (k) return TERN_OK;
+    return tern_fail(TERN_NO_FIT,
+                     "does not fit: the budget is %s, and even with one of its %d layers of weights at a "
+                     "time the model takes "
+                     "%s: cache %s, the largest layer %s, tokenizer %s, scratch and plans %s; a smaller "
+                     "--context has a smaller "
+                     "cache",
+                     tern_human(text[0], memory, "B"), count, tern_human(text[1], rest + one, "B"),
+                     tern_human(text[2], n->cache, "B"), tern_human(text[3], one, "B"),
+                     tern_human(text[4], n->tokenizer + n->metadata, "B"),
+                     tern_human(text[5], n->scratch + n->prepared + n->plans, "B"));
+}
+
 /* ---- time and energy --------------------------------------------------------------------------------------------- */
 
 /* One pass of a program, and what sums over passes go to. */

@@ -34,6 +34,10 @@ tern_status tern_llm_account_shapes(tern_llm_account **account, const tern_net *
                                     const tern_llm_options *options);
 void tern_llm_account_close(tern_llm_account *account);
 
+/* The largest window of layers with which the model runs in `memory` bytes, half of it changing places at once: `window` 0 where
+ * all weights fit.  TERN_NO_FIT names what takes the memory, and the least that would do. */
+tern_status tern_llm_account_window(const tern_llm_account *account, double memory, int *window, int *moved);
+
 /* What all steps of one operator do together. */
 typedef struct tern_llm_share {
     const char *name; /* of the operator */

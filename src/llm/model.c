@@ -21,6 +21,7 @@ struct tern_llm {
     tern_transformer about;
     tern_store store;
     tern_stage chunk, one, each;
+    tern_pager *pager; /* or NULL */
     int rows, position;
     tern_dtype cache;
 };
@@ -90,10 +91,42 @@ void tern_llm_close(tern_llm *llm)
     close_phase(&llm->chunk);
     close_phase(&llm->one);
     close_phase(&llm->each);
+    tern_pager_close(llm->pager);
     tern_store_close(&llm->store);
     tern_adapters_close(&llm->about);
     tern_weights_close(&llm->weights);
     tern_release(llm);
+}
+
+#define AROUND ((size_t)64 << 10) /* the system maps neighbours of a page that is read, up to so many bytes */
+
+/* Pages of a file that have been copied are given back; what lies elsewhere is memory of its own. */
+static void forget(void *context, const void *data, size_t bytes)
+{
+    const tern_weights *w = context;
+    const char *at = data;
+    for (int i = 0; i < w->map_count; i++) {
+        const char *map = w->maps[i].bytes, *end = map + w->maps[i].count;
+        if (at < map || at + bytes > end) continue;
+        const char *from = (size_t)(at - map) > AROUND ? at - AROUND : map;
+        const char *to = (size_t)(end - at) - bytes > AROUND ? at + bytes + AROUND : end;
+        tern_forget_pages(from, (size_t)(to - from));
+    }
+}
+
+/* All programs read the same layers in the same order. */
+static tern_status page(tern_llm *m, const tern_llm_options *o)
+{
+    tern_pager_options options = {.window = o->window,
+                                  .moved = o->moved ? o->moved : 1,
+                                  .slack = o->slack,
+                                  .governor = o->governor,
+                                  .copied = forget,
+                                  .context = &m->weights};
+    TERN_TRY(tern_pager_open(&m->pager, m->one.plan.program, &m->store, &options));
+    TERN_TRY(tern_session_page(m->one.session, m->pager));
+    TERN_TRY(tern_session_page(m->chunk.session, m->pager));
+    return o->each ? tern_session_page(m->each.session, m->pager) : TERN_OK;
 }
 
 static tern_status open_model(tern_llm *m, const char *path, const tern_llm_options *o)
@@ -113,7 +146,8 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     TERN_TRY(open_phase(m, &m->chunk, tern_llm_chunk(&m->about, o), 1, o));
     if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
     TERN_TRY(open_phase(m, &m->one, 1, 1, o));
-    return tern_adapters_check(&m->about, m->one.plan.graph);
+    TERN_TRY(tern_adapters_check(&m->about, m->one.plan.graph));
+    return o->window ? page(m, o) : TERN_OK;
 }
 
 tern_status tern_llm_open(tern_llm **llm, const char *path, const tern_llm_options *options)
@@ -208,6 +242,11 @@ tern_status tern_llm_feed_each(tern_llm *llm, const int32_t *tokens, int count, 
     TERN_TRY(tern_session_output(p->session, "logits", &out));
     *logits = out.data;
     return TERN_OK;
+}
+
+const tern_pager *tern_llm_pager(const tern_llm *llm)
+{
+    return llm->pager;
 }
 
 void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double *arena)

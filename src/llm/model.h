@@ -3,7 +3,7 @@
 #define TERN_LLM_MODEL_H
 
 #include "llm/transformer.h"
-#include "run/run.h"
+#include "run/pager.h"
 
 typedef struct tern_llm_options {
     int context;      /* rows of the cache; 0: 2048, or what the model was trained for, if less */
@@ -15,6 +15,11 @@ typedef struct tern_llm_options {
         *loras; /* adapters: files or folders, which must outlive the model, and their weights */
     const double *lora_weights;
     int lora_count;
+    int window,
+        moved; /* layers of weights in memory, and how many of them change places at once; 0: all weights stay
+                        * mapped */
+    bool slack;      /* `moved` layers more */
+    double governor; /* bytes per second that weights are read with at most; 0: as fast as it goes */
     tern_pool *pool;
 } tern_llm_options;
 
@@ -52,6 +57,8 @@ int tern_llm_position(const tern_llm *llm);
 int tern_llm_rows(const tern_llm *llm); /* tokens that the cache has room for */
 /* Forget what stands behind the first `position` tokens. */
 void tern_llm_rewind(tern_llm *llm, int position);
+/* What brings the weights; NULL: they are all mapped. */
+const tern_pager *tern_llm_pager(const tern_llm *llm);
 /* Bytes: of the mapped weights, of the cache, of the arenas. */
 void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double *arena);
 

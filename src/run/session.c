@@ -1,5 +1,5 @@
 /* The executor: resolves the places of a program to memory and runs its steps in order. */
-#include "run/run.h"
+#include "run/pager.h"
 
 #include <string.h>
 
@@ -23,6 +23,9 @@ struct tern_session {
     double *seconds, *spikes, *bytes;
     double *touched; /* bytes of each operand of one step, room for the most that a step has */
     bool counting;
+    tern_pager *pager;  /* or NULL */
+    int *layer;         /* [step_count]: of the pager */
+    tern_status paging; /* of the last run */
 };
 
 void tern_session_close(tern_session *session)
@@ -48,6 +51,7 @@ void tern_session_close(tern_session *session)
     tern_release(session->spikes);
     tern_release(session->bytes);
     tern_release(session->touched);
+    tern_release(session->layer);
     tern_release(session);
 }
 
@@ -252,6 +256,16 @@ tern_status tern_session_open(tern_session **session, const tern_program *progra
     return TERN_OK;
 }
 
+tern_status tern_session_page(tern_session *session, tern_pager *pager)
+{
+    size_t steps = (size_t)session->program->step_count + 1;
+    if (!session->layer) session->layer = tern_take_array(steps, sizeof *session->layer);
+    if (!session->layer) return tern_no_memory(steps * sizeof *session->layer, "a session");
+    TERN_TRY(tern_pager_map(pager, session->program, session->slots, session->layer));
+    session->pager = pager;
+    return TERN_OK;
+}
+
 tern_status tern_session_bind(tern_session *session, const char *input, const void *data)
 {
     const tern_graph *g = session->program->graph;
@@ -276,25 +290,49 @@ static void count_bodies(tern_session *s, int i)
     }
 }
 
+/* The parameters of a step are where the pager has brought them. */
+static bool turn_page(tern_session *s, int i)
+{
+    const tern_node *node = s->program->steps[i].node;
+    if (i == s->program->prepare_count || s->layer[i] != s->layer[i - 1])
+        s->paging = tern_pager_enter(s->pager, s->layer[i]);
+    if (s->paging != TERN_OK) return false;
+    for (int k = 0; k < node->nin; k++) {
+        const tern_place *place = node->in[k].id ? &s->program->places[node->in[k].id] : NULL;
+        if (!place || place->space != TERN_SPACE_STORE || s->slots[place->root] < 0 || node->op->touched)
+            continue;
+        const void *here = tern_pager_find(s->pager, s->layer[i], s->slots[place->root]);
+        if (here) ((tern_tensor *)(uintptr_t)s->calls[i].in)[k].data = (void *)(uintptr_t)here;
+    }
+    return true;
+}
+
+static void run_step(tern_session *s, int i, uint64_t seed)
+{
+    const tern_step *step = &s->program->steps[i];
+    tern_call *call = &s->calls[i];
+    if (step->node->op->flags & TERN_OP_VIEW) return;
+    call->seed = seed;
+    double begun = tern_now();
+    if (s->counting) count_step(s, i);
+    if (step->fast)
+        step->fast->run(call);
+    else
+        step->node->op->run(call);
+    if (s->counting) count_bodies(s, i);
+    if (s->counting) s->seconds[i] += tern_now() - begun;
+    bool counted = step->body[0] != NULL; /* by the bodies */
+    if (s->counting && !counted && call->nout && call->out[0].dtype == TERN_BIT && call->out[0].data)
+        s->spikes[i] += (double)tern_count_bits(&call->out[0]);
+}
+
 static void run_steps(tern_session *s, int from, int to, uint64_t seed)
 {
-    const tern_program *p = s->program;
+    bool paged = s->pager && from >= s->program->prepare_count;
     for (int i = from; i < to; i++) {
-        const tern_step *step = &p->steps[i];
-        if (step->node->op->flags & TERN_OP_VIEW) continue;
-        tern_call *call = &s->calls[i];
-        call->seed = seed;
-        double begun = tern_now();
-        if (s->counting) count_step(s, i);
-        if (step->fast)
-            step->fast->run(call);
-        else
-            step->node->op->run(call);
-        if (s->counting) count_bodies(s, i);
-        if (s->counting) s->seconds[i] += tern_now() - begun;
-        bool counted = step->body[0] != NULL; /* by the bodies */
-        if (s->counting && !counted && call->nout && call->out[0].dtype == TERN_BIT && call->out[0].data)
-            s->spikes[i] += (double)tern_count_bits(&call->out[0]);
+        if (paged && !turn_page(s, i)) return;
+        run_step(s, i, seed);
+        if (paged && (i + 1 == to || s->layer[i + 1] != s->layer[i])) tern_pager_leave(s->pager, s->layer[i]);
     }
 }
 
@@ -331,7 +369,9 @@ tern_status tern_session_run(tern_session *session, uint64_t run)
     resolve(session);
     prepare(session);
     const tern_program *p = session->program;
+    session->paging = TERN_OK;
     run_steps(session, p->prepare_count, p->step_count, g->options.seed * 0x9e3779b97f4a7c15u + run);
+    TERN_TRY(session->paging);
     copy_states(session);
     if (session->changes_store) session->store->version++;
     return TERN_OK;
