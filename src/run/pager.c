@@ -269,7 +269,7 @@ tern_status tern_pager_enter(tern_pager *g, int layer)
         pthread_cond_wait(&g->wake, &g->lock);
     size_t failed = g->failed;
     g->entered = tern_now();
-    g->waited += g->entered - begun;
+    if (g->entered > begun) g->waited += g->entered - begun;
     pthread_mutex_unlock(&g->lock);
     return failed ? tern_no_memory(failed, "a layer in fast memory") : TERN_OK;
 }
