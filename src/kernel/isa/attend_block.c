@@ -36,6 +36,18 @@ TERN_INLINE const float *floats_of(const tern_attention *a, const void *cache, i
     return buffer;
 }
 
+/* *p in all lanes, by one load. */
+TERN_INLINE vf spread(const float *p)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_set1_ps(*p);
+#elif defined(__AVX2__)
+    return (vf)_mm256_set1_ps(*p);
+#else
+    return tern_all(*p);
+#endif
+}
+
 /* s[i] = the products of all queries with `count` rows, count <= 8 */
 TERN_INLINE void dots(const block_of_queries *b, const float *row, int64_t step, int64_t width,
                       const int count, vf s[8])
@@ -43,7 +55,7 @@ TERN_INLINE void dots(const block_of_queries *b, const float *row, int64_t step,
     TERN_UNROLL for (int i = 0; i < count; i++) s[i] = tern_all(0);
     for (int64_t d = 0; d < width; d++) {
         vf q = tern_load(b->q + d * TERN_LANES);
-        TERN_UNROLL for (int i = 0; i < count; i++) s[i] = tern_fma(q, tern_all(row[i * step + d]), s[i]);
+        TERN_UNROLL for (int i = 0; i < count; i++) s[i] = tern_fma(q, spread(row + i * step + d), s[i]);
     }
 }
 
@@ -79,8 +91,7 @@ TERN_INLINE void add_columns(block_of_queries *b, const float *rows, int64_t ste
     TERN_UNROLL for (int i = 0; i < count; i++) y[i] = tern_load(b->y + (d + i) * TERN_LANES) * keep;
     for (int j = 0; j < n; j++) {
         vf w = tern_load(b->weights + j * TERN_LANES);
-        TERN_UNROLL for (int i = 0; i < count; i++) y[i] =
-            tern_fma(w, tern_all(rows[j * step + d + i]), y[i]);
+        TERN_UNROLL for (int i = 0; i < count; i++) y[i] = tern_fma(w, spread(rows + j * step + d + i), y[i]);
     }
     TERN_UNROLL for (int i = 0; i < count; i++) tern_store(b->y + (d + i) * TERN_LANES, y[i]);
 }

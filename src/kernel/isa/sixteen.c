@@ -5,11 +5,22 @@
 
 #if defined(__AVX512VNNI__)
 
-/* Sixteen rows, and the memory behind them, which is read next: a row is too short for the processor to see where it goes. */
+/* Sixteen rows, `step` bytes apart, as four times four: there are no registers for sixteen addresses.  Behind them is what is read
+ * next; it is asked for ahead, because a row is too short for the processor to see where it goes. */
 typedef struct sixteen {
-    const uint8_t *row[TERN_PANEL];
-    const uint8_t *next;
+    const uint8_t *four[4], *next;
+    size_t step;
 } sixteen;
+
+TERN_INLINE sixteen sixteen_at(const uint8_t *w, size_t step, size_t row_bytes)
+{
+    return (sixteen){{w, w + 4 * step, w + 8 * step, w + 12 * step}, w + TERN_PANEL * row_bytes, step};
+}
+
+TERN_INLINE const uint8_t *row_of(const sixteen *w, int r, int64_t at)
+{
+    return w->four[r / 4] + at + (size_t)(r % 4) * w->step;
+}
 
 TERN_INLINE void fetch_ahead(const sixteen *w, int64_t at, int bytes)
 {
@@ -93,15 +104,29 @@ TERN_INLINE __m512i pair_q8_0(const uint8_t *a, const uint8_t *b) /* plus 128 */
     return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
 }
 
-enum { BLOCKS = 8 }; /* of 32, whose scales are collected before they are used */
+enum {
+    BLOCKS = 8
+}; /* of 32, whose scales are collected one such lot before they are used: loads do not wait for stores */
 
-/* The halves at the beginning of n blocks (`at` bytes in) of all rows, [n][16]. */
-TERN_INLINE void collect(const sixteen *w, int64_t from, int bytes, int at, int n, uint16_t *to)
+/* The first four bytes of up to BLOCKS blocks from `block` on, of all rows: [BLOCKS][16]. */
+TERN_INLINE void collect(const sixteen *w, int64_t block, int64_t blocks, int bytes, uint32_t *to)
 {
-    for (int r = 0; r < TERN_PANEL; r++) {
-        const uint8_t *p = w->row[r] + from + at;
-        for (int b = 0; b < n; b++) memcpy(to + b * TERN_PANEL + r, p + b * bytes, 2);
+    if (blocks - block >= BLOCKS) {
+        for (int r = 0; r < TERN_PANEL; r++) {
+            const uint8_t *p = row_of(w, r, block * bytes);
+            TERN_UNROLL for (int b = 0; b < BLOCKS; b++) memcpy(to + b * TERN_PANEL + r, p + b * bytes, 4);
+        }
+        return;
     }
+    for (int r = 0; r < TERN_PANEL; r++)
+        for (int64_t b = block; b < blocks; b++)
+            memcpy(to + (b - block) * TERN_PANEL + r, row_of(w, r, b * bytes), 4);
+}
+
+/* The lower halves of sixteen words as floats. */
+TERN_INLINE __m512 floats_of(__m512i words)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
 }
 
 TERN_INLINE __m512 floats_at(const uint16_t *halves)
@@ -113,38 +138,33 @@ TERN_INLINE __m512 floats_at(const uint16_t *halves)
     TERN_INLINE void few_##name(const sixteen *w, int64_t k, const tern_bytes_row *x, const int rows,        \
                                 __m512 *sum)                                                                 \
     {                                                                                                        \
-        _Alignas(64) uint16_t scale[BLOCKS * TERN_PANEL], offset[BLOCKS * TERN_PANEL];                       \
-        for (int64_t from = 0; from < k / 32; from += BLOCKS) {                                              \
-            int n = k / 32 - from < BLOCKS ? (int)(k / 32 - from) : BLOCKS;                                  \
-            collect(w, from *(bytes), bytes, 0, n, scale);                                                   \
-            if (with_offset) collect(w, from *(bytes), bytes, 2, n, offset);                                 \
-            for (int i = 0; i < n; i++) {                                                                    \
-                int64_t b = from + i, at = b * (bytes);                                                      \
-                __m512i v[8];                                                                                \
-                fetch_ahead(w, at *TERN_PANEL, (bytes)*TERN_PANEL);                                          \
+        _Alignas(64) uint32_t heads[2][BLOCKS * TERN_PANEL];                                                 \
+        int64_t blocks = k / 32;                                                                             \
+        collect(w, 0, blocks, bytes, heads[0]);                                                              \
+        for (int64_t b = 0; b < blocks; b++) {                                                               \
+            int64_t at = b * (bytes), lot = b / BLOCKS;                                                      \
+            if (b % BLOCKS == 0) collect(w, b + BLOCKS, blocks, bytes, heads[(lot + 1) & 1]);                \
+            __m512i v[8], head = _mm512_load_si512(heads[lot & 1] + b % BLOCKS * TERN_PANEL);                \
+            fetch_ahead(w, at *TERN_PANEL, (bytes)*TERN_PANEL);                                              \
+            TERN_UNROLL for (int p = 0; p < 8; p++)                                                          \
+            {                                                                                                \
+                const int r = p < 4 ? p : p + 4;                                                             \
+                v[p] = pair_##name(row_of(w, r, at), row_of(w, r + 4, at));                                  \
+            }                                                                                                \
+            __m512 d = floats_of(head), m = floats_of(_mm512_srli_epi32(head, 16));                          \
+            TERN_UNROLL for (int r = 0; r < rows; r++)                                                       \
+            {                                                                                                \
+                __m512i q = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(x[r].q + 32 * b)));  \
+                __m512i s[8];                                                                                \
                 TERN_UNROLL for (int p = 0; p < 8; p++)                                                      \
                 {                                                                                            \
-                    const int r = p < 4 ? p : p + 4;                                                         \
-                    v[p] = pair_##name(w->row[r] + at, w->row[r + 4] + at);                                  \
+                    s[p] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), v[p], q);                             \
                 }                                                                                            \
-                __m512 d = floats_at(scale + i * TERN_PANEL);                                                \
-                TERN_UNROLL for (int r = 0; r < rows; r++)                                                   \
-                {                                                                                            \
-                    __m512i q =                                                                              \
-                        _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(x[r].q + 32 * b)));      \
-                    __m512i s[8];                                                                            \
-                    TERN_UNROLL for (int p = 0; p < 8; p++)                                                  \
-                    {                                                                                        \
-                        s[p] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), v[p], q);                         \
-                    }                                                                                        \
-                    __m512i all = sums_of_halves(s);                                                         \
-                    if (zero) all = _mm512_sub_epi32(all, _mm512_set1_epi32((zero)*x[r].whole[b]));          \
-                    sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all),                                        \
-                                             _mm512_mul_ps(d, _mm512_set1_ps(x[r].scale[b])), sum[r]);       \
-                    if (with_offset)                                                                         \
-                        sum[r] = _mm512_fmadd_ps(floats_at(offset + i * TERN_PANEL),                         \
-                                                 _mm512_set1_ps(x[r].sum32[b]), sum[r]);                     \
-                }                                                                                            \
+                __m512i all = sums_of_halves(s);                                                             \
+                if (zero) all = _mm512_sub_epi32(all, _mm512_set1_epi32((zero)*x[r].whole[b]));              \
+                sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all),                                            \
+                                         _mm512_mul_ps(d, _mm512_set1_ps(x[r].scale[b])), sum[r]);           \
+                if (with_offset) sum[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(x[r].sum32[b]), sum[r]);         \
             }                                                                                                \
         }                                                                                                    \
     }
@@ -222,7 +242,7 @@ TERN_INLINE __m512i products_of(__m512i sum, __m512i levels, const int8_t *q, __
             fetch_ahead(w, b *(bytes)*TERN_PANEL, (bytes)*TERN_PANEL);                                       \
             TERN_UNROLL for (int n = 0; n < TERN_PANEL; n++)                                                 \
             {                                                                                                \
-                const uint8_t *block = w->row[n] + b * (bytes);                                              \
+                const uint8_t *block = row_of(w, n, b * (bytes));                                            \
                 uint64_t eight[2];                                                                           \
                 memcpy(scale + n, block, 2);                                                                 \
                 memcpy(offset + n, block + 2, 2);                                                            \
@@ -279,7 +299,7 @@ TERN_INLINE void few_q6_K(const sixteen *w, int64_t k, const tern_bytes_row *x, 
         fetch_ahead(w, b * 210 * TERN_PANEL, 210 * TERN_PANEL);
         TERN_UNROLL for (int n = 0; n < TERN_PANEL; n++)
         {
-            const uint8_t *block = w->row[n] + b * 210;
+            const uint8_t *block = row_of(w, n, b * 210);
             memcpy(scale + n, block + 208, 2);
             __m256i sixteen_scales = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(block + 192)));
             __m512i scales = _mm512_castsi256_si512(sixteen_scales);
@@ -309,20 +329,27 @@ TERN_INLINE void few_q6_K(const sixteen *w, int64_t k, const tern_bytes_row *x, 
 
 /* ---- the table -------------------------------------------------------------------------------------------------------- */
 
+/* Rows that do not fill a vector are taken one by one, each in all lanes. */
 #define FEW(name)                                                                                            \
     static void dot_##name(int64_t k, const uint8_t *w, size_t row_bytes, int count,                         \
                            const tern_bytes_row *x, int rows, float *y)                                      \
     {                                                                                                        \
-        sixteen from = {.next = w + TERN_PANEL * row_bytes};                                                 \
-        __m512 sum[TERN_PACKED_ROWS];                                                                        \
-        for (int r = 0; r < TERN_PANEL; r++)                                                                 \
-            from.row[r] = w + (size_t)(r < count ? r : count - 1) * row_bytes;                               \
-        for (int r = 0; r < TERN_PACKED_ROWS; r++) sum[r] = _mm512_setzero_ps();                             \
-        if (rows == 4)                                                                                       \
-            few_##name(&from, k, x, 4, sum);                                                                 \
-        else                                                                                                 \
-            for (int r = 0; r < rows; r++) few_##name(&from, k, x + r, 1, sum + r);                          \
-        for (int r = 0; r < rows; r++) _mm512_storeu_ps(y + r * TERN_PANEL, sum[r]);                         \
+        bool full = count == TERN_PANEL;                                                                     \
+        for (int n = 0; n < count; n += full ? TERN_PANEL : 1) {                                             \
+            __m512 sum[TERN_PACKED_ROWS];                                                                    \
+            sixteen from = sixteen_at(w + (size_t)n * row_bytes, full ? row_bytes : 0, row_bytes);           \
+            for (int r = 0; r < TERN_PACKED_ROWS; r++) sum[r] = _mm512_setzero_ps();                         \
+            if (rows == 4)                                                                                   \
+                few_##name(&from, k, x, 4, sum);                                                             \
+            else                                                                                             \
+                for (int r = 0; r < rows; r++) few_##name(&from, k, x + r, 1, sum + r);                      \
+            for (int r = 0; r < rows; r++) {                                                                 \
+                if (full)                                                                                    \
+                    _mm512_storeu_ps(y + r * TERN_PANEL, sum[r]);                                            \
+                else                                                                                         \
+                    y[r * TERN_PANEL + n] = _mm512_cvtss_f32(sum[r]);                                        \
+            }                                                                                                \
+        }                                                                                                    \
     }
 FEW(q4_0)
 FEW(q4_1)
