@@ -16,6 +16,10 @@ demo-edge: all
 	@scripts/setup --edge
 	@scripts/demo-edge $(BUILD)
 
+demo-llm: all
+	@scripts/setup --models
+	@scripts/demo-llm $(BUILD)
+
 test: setup
 	@scripts/setup --test
 	@scripts/build $(BUILD)
@@ -55,4 +59,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all setup demo demo-edge test test-asan test-tsan test-valgrind lint bench proof fuzz install clean
+.PHONY: all setup demo demo-edge demo-llm test test-asan test-tsan test-valgrind lint bench proof fuzz install clean

@@ -111,7 +111,7 @@ static void compare(const char *path, const tern_llm_options *o, bool speaks)
 {
     tern_llm_account *a;
     double measured = loaded_bytes(path, o, speaks);
-    assert_ok(tern_llm_account_open(&a, path, o));
+    assert_ok(tern_llm_account_open(&a, path, NULL, o));
     double told = tern_llm_need_total(&a->need);
     assert_true(a->need.weights > 0 && a->need.cache > 0 && a->need.scratch > 0);
     assert_true(!speaks || a->need.tokenizer > 0);
@@ -160,7 +160,7 @@ static void test_passes(void **state)
     tern_llm_effort effort, all = {0};
     tern_llm_share shares[TERN_LLM_SHARES];
     assert_ok(tern_machine_parse(&m, machine_text, strlen(machine_text), "even"));
-    assert_ok(tern_llm_account_open(&a, TINY, &(tern_llm_options){.context = 64, .chunk = 16}));
+    assert_ok(tern_llm_account_open(&a, TINY, NULL, &(tern_llm_options){.context = 64, .chunk = 16}));
     assert_ok(tern_llm_account_cost(a, &m, 1, 0, 35, &sum, &effort, shares));
     assert_true(effort.passes == 3); /* 16, 16, 3 of 16 */
     static const int parts[] = {16, 16, 3};
@@ -198,7 +198,7 @@ static tern_status open_and_cost(void)
     tern_llm_account *a;
     tern_cost cost;
     tern_llm_effort effort;
-    TERN_TRY(tern_llm_account_open(&a, TINY, &(tern_llm_options){.context = 32}));
+    TERN_TRY(tern_llm_account_open(&a, TINY, NULL, &(tern_llm_options){.context = 32}));
     tern_status status = tern_llm_account_cost(a, NULL, 0, 0, 9, &cost, &effort, NULL);
     tern_llm_account_close(a);
     return status;
@@ -209,12 +209,13 @@ static void test_errors(void **state)
     (void)state;
     tern_llm_account *a;
     const tern_llm_options o = {0};
-    assert_error(tern_llm_account_open(&a, TERN_TESTS "/test.h", &o), TERN_FAILED, "test.h");
-    assert_ok(tern_llm_account_open(&a, TERN_TESTS "/golden/language/mixtral", &o));
+    assert_error(tern_llm_account_open(&a, TERN_TESTS "/test.h", NULL, &o), TERN_FAILED, "test.h");
+    assert_ok(tern_llm_account_open(&a, TERN_TESTS "/golden/language/mixtral", NULL, &o));
     assert_true(a->need.weights > 0 && a->need.tokenizer == 0);
     tern_llm_account_close(a);
-    assert_error(tern_llm_account_open(&a, TERN_TESTS "/golden/language/bert", &o), TERN_USAGE, "encoder");
-    assert_error(tern_llm_account_shapes(&a, tern_net_find("mlp"), NULL, &o), TERN_USAGE,
+    assert_error(tern_llm_account_open(&a, TERN_TESTS "/golden/language/bert", NULL, &o), TERN_USAGE,
+                 "encoder");
+    assert_error(tern_llm_account_shapes(&a, tern_net_find("mlp"), NULL, NULL, &o), TERN_USAGE,
                  "no language model");
     assert_survives_out_of_memory(open_and_cost());
 }

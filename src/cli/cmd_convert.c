@@ -18,9 +18,12 @@ static const tern_cli_option options[] = {
      NULL},
     {"group", 0, TERN_WHOLE, "G", "4", "--to regroup: channels of a group", "1..65536"},
     {"format", 0, TERN_TEXT, "NAME", NULL,
-     "of a model file: f32, f16, bf16, q4_0 .. q6_K, ternary, nf4, nf4x2 (nf4 with 8-bit scales), "
+     "of a model file: f32, f16, bf16, q4_0 .. q6_K, q3_K_M to q5_K_M, ternary, nf4, nf4x2 (nf4 with 8-bit "
+     "scales), "
      "int8-outlier",
      NULL},
+    {"head-format", 0, TERN_TEXT, "NAME", NULL,
+     "with --format: of the table that makes logits (q6_K, as llama.cpp has it beside q4_0)", NULL},
     {"lossy", 0, TERN_FLAG, NULL, NULL, "with --format: what has lost precision already may lose more", NULL},
     {"outlier-threshold", 0, TERN_NUMBER, "A", "6",
      "with --format int8-outlier: inputs of this magnitude go around the bytes; 0: none do", "0.."},

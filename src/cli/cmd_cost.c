@@ -23,6 +23,10 @@ static const tern_cli_option options[] = {
     {"chunk", 0, TERN_WHOLE, "N", "64", "of a language model: tokens of the prompt computed at once",
      "1..4096"},
     {"cache", 0, TERN_PICK, "FORMAT", "f32", "of a language model: format of keys and values", "f32|f16"},
+    {"as", 0, TERN_TEXT, "NAME", NULL,
+     "of a language model: as if tern convert --format had made it so: q4_0, q4_K_M, ..", NULL},
+    {"head-format", 0, TERN_TEXT, "NAME", NULL,
+     "with --as: of the table that makes logits (q6_K, as llama.cpp has it beside q4_0)", NULL},
     TERN_SERVING_OPTIONS,
     {0},
 };
@@ -266,7 +270,7 @@ static tern_status print_all(tern_cost_job *job, const char *machine, double den
 
 static tern_status check_net(const tern_cli *cli)
 {
-    static const char *const of_models[] = {"context", "prompt", "chunk", "cache"};
+    static const char *const of_models[] = {"context", "prompt", "chunk", "cache", "as", "head-format"};
     for (size_t i = 0; i < TERN_COUNT(of_models); i++)
         if (tern_cli_has(cli, of_models[i]))
             return tern_fail(TERN_USAGE, "cost: --%s is for language models%s", of_models[i],

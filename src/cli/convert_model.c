@@ -76,6 +76,8 @@ tern_status tern_convert_model(tern_cli *cli)
     char path[4096];
     if (!out) return tern_fail(TERN_USAGE, "convert --format: expected --out FILE, .gguf or .safetensors");
     TERN_TRY(tern_model_format_find(name, &format));
+    if (tern_cli_has(cli, "head-format"))
+        TERN_TRY(tern_model_format_head(tern_cli_text(cli, "head-format"), &format));
     TERN_TRY(tern_model_find(path, cli->arguments[0]));
     if (strcmp(path, out) == 0)
         return tern_fail(TERN_USAGE, "%s would replace what it is made from: give another --out", out);

@@ -206,20 +206,32 @@ static tern_status show(const tern_model_bill *b)
     return TERN_OK;
 }
 
-static tern_status open_account(tern_model_bill *b)
+tern_llm_options tern_cost_model_options(const tern_cli *cli)
 {
-    tern_cli *cli = b->cli;
+    bool half = strcmp(tern_cli_text(cli, "cache"), "f16") == 0;
+    return (tern_llm_options){.context = tern_cli_whole(cli, "context"),
+                              .chunk = tern_cli_whole(cli, "chunk"),
+                              .cache = half ? TERN_F16 : TERN_F32,
+                              .pool = cli->pool};
+}
+
+tern_status tern_cost_open_account(const tern_cli *cli, const tern_llm_options *options,
+                                   tern_llm_account **account)
+{
     char path[4096];
     tern_subject subject;
-    tern_llm_options o = {.context = tern_cli_whole(cli, "context"),
-                          .chunk = tern_cli_whole(cli, "chunk"),
-                          .cache = strcmp(tern_cli_text(cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32};
+    tern_model_format format = {0};
+    const char *name = tern_cli_text(cli, "as"), *head = tern_cli_text(cli, "head-format");
+    if (name) TERN_TRY(tern_model_format_find(name, &format));
+    if (head && !name) return tern_fail(TERN_USAGE, "--head-format has no effect without --as");
+    if (head) TERN_TRY(tern_model_format_head(head, &format));
     if (!cli->net) {
         TERN_TRY(tern_model_find(path, cli->arguments[0]));
-        return tern_llm_account_open(&b->account, path, &o);
+        return tern_llm_account_open(account, path, name ? &format : NULL, options);
     }
     TERN_TRY(tern_subject_open(&subject, cli, cli->arguments[0]));
-    tern_status status = tern_llm_account_shapes(&b->account, subject.net, subject.parameters, &o);
+    tern_status status =
+        tern_llm_account_shapes(account, subject.net, subject.parameters, name ? &format : NULL, options);
     tern_subject_close(&subject);
     return status;
 }
@@ -239,7 +251,8 @@ tern_status tern_cost_model(tern_cli *cli)
     tern_model_bill *b = tern_take(sizeof *b);
     if (!b) return tern_no_memory(sizeof *b, "a cost");
     b->cli = cli;
-    tern_status status = open_account(b);
+    tern_llm_options o = tern_cost_model_options(cli);
+    tern_status status = tern_cost_open_account(cli, &o, &b->account);
     if (status == TERN_OK) status = open_machines(b);
     if (status == TERN_OK) status = compute(b);
     if (status == TERN_OK) status = show(b);

@@ -10,15 +10,28 @@
 extern const tern_command tern_command_train, tern_command_eval, tern_command_run, tern_command_cost,
     tern_command_plan, tern_command_simulate, tern_command_emit, tern_command_data, tern_command_show,
     tern_command_convert, tern_command_chat, tern_command_list, tern_command_report, tern_command_probe,
-    tern_command_search, tern_command_serve, tern_command_fit;
+    tern_command_search, tern_command_serve, tern_command_fit, tern_command_bench;
 
 const tern_command *const tern_commands[] = {
-    &tern_command_train,  &tern_command_convert, &tern_command_eval,
-    &tern_command_run,    &tern_command_chat,    &tern_command_serve,
-    &tern_command_cost,   &tern_command_plan,    &tern_command_simulate,
-    &tern_command_emit,   &tern_command_data,    &tern_command_show,
-    &tern_command_list,   &tern_command_report,  &tern_command_probe,
-    &tern_command_search, &tern_command_fit,     NULL,
+    &tern_command_train,
+    &tern_command_convert,
+    &tern_command_eval,
+    &tern_command_run,
+    &tern_command_chat,
+    &tern_command_serve,
+    &tern_command_bench,
+    &tern_command_cost,
+    &tern_command_plan,
+    &tern_command_simulate,
+    &tern_command_emit,
+    &tern_command_data,
+    &tern_command_show,
+    &tern_command_list,
+    &tern_command_report,
+    &tern_command_probe,
+    &tern_command_search,
+    &tern_command_fit,
+    NULL,
 };
 
 static int report(tern_status status)

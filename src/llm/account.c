@@ -13,17 +13,24 @@ double tern_llm_need_total(const tern_llm_need *n)
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
-static void count_weights(tern_llm_account *a)
+static double weight_bytes(const tern_llm_account *a)
 {
-    double mapped = 0;
+    double bytes = 0;
     for (int i = 0; i < a->weights.count; i++)
-        a->need.weights +=
+        bytes +=
             (double)tern_bytes_of(a->weights.tensors[i].dtype, tern_elements(&a->weights.tensors[i].shape));
-    for (int i = 0; i < a->weights.map_count; i++) mapped += (double)a->weights.maps[i].count;
+    return bytes;
+}
+
+/* What the files hold beside the tensors that are used. */
+static void count_metadata(tern_llm_account *a)
+{
+    double held = 0, weights = weight_bytes(a);
+    for (int i = 0; i < a->weights.map_count; i++) held += (double)a->weights.maps[i].count;
     for (int i = 0; i < a->weights.copies.count; i++)
-        mapped += (double)tern_bytes_of(a->weights.copies.tensors[i].dtype,
-                                        tern_elements(&a->weights.copies.tensors[i].shape));
-    a->need.metadata = mapped > a->need.weights ? mapped - a->need.weights : 0;
+        held += (double)tern_bytes_of(a->weights.copies.tensors[i].dtype,
+                                      tern_elements(&a->weights.copies.tensors[i].shape));
+    a->need.metadata = held > weights ? held - weights : 0;
 }
 
 /* The states of both programs are the same ones. */
@@ -42,7 +49,7 @@ static tern_status plan(tern_llm_account *a, const tern_llm_options *o)
     a->need.cache = need.state;
     a->need.scratch = (double)a->chunk.program->arena_bytes + (double)a->one.program->arena_bytes;
     a->need.prepared = (double)a->chunk.program->prepared_bytes + (double)a->one.program->prepared_bytes;
-    count_weights(a);
+    a->need.weights = weight_bytes(a);
     return TERN_OK;
 }
 
@@ -69,11 +76,28 @@ static tern_status count_tokenizer(tern_llm_account *a, const char *path)
     return TERN_OK;
 }
 
-static tern_status open_file(tern_llm_account *a, const char *path, const tern_llm_options *o)
+static tern_status change_formats(tern_llm_account *a, const tern_model_format *format)
+{
+    if (!format) return TERN_OK;
+    if (format->dtype == TERN_I8)
+        return tern_fail(TERN_USAGE,
+                         "what int8-outlier would cost is not known before the file is converted");
+    tern_dtype *to = tern_take_array((size_t)a->weights.count + 1, sizeof *to);
+    if (!to) return tern_no_memory((size_t)a->weights.count * sizeof *to, "formats");
+    tern_model_formats(&a->weights, format, to);
+    for (int i = 0; i < a->weights.count; i++) a->weights.tensors[i].dtype = to[i];
+    tern_release(to);
+    return TERN_OK;
+}
+
+static tern_status open_file(tern_llm_account *a, const char *path, const tern_model_format *format,
+                             const tern_llm_options *o)
 {
     TERN_TRY(tern_weights_open(&a->weights, path));
     TERN_TRY(tern_import_hugging_face(&a->weights));
     TERN_TRY(tern_transformer_read(&a->about, &a->weights));
+    count_metadata(a);
+    TERN_TRY(change_formats(a, format));
     TERN_TRY(plan(a, o));
     return count_tokenizer(a, path);
 }
@@ -88,20 +112,21 @@ static tern_status finish(tern_llm_account **account, tern_llm_account *a, tern_
 }
 
 tern_status tern_llm_account_open(tern_llm_account **account, const char *path,
-                                  const tern_llm_options *options)
+                                  const tern_model_format *format, const tern_llm_options *options)
 {
     tern_llm_account *a = tern_take(sizeof *a);
     if (!a) return tern_no_memory(sizeof *a, "an account of a language model");
-    tern_status status = open_file(a, path, options);
+    tern_status status = open_file(a, path, format, options);
     return finish(account, a, status == TERN_OK ? status : tern_in(status, "%s", path));
 }
 
 tern_status tern_llm_account_shapes(tern_llm_account **account, const tern_net *net, const void *parameters,
-                                    const tern_llm_options *options)
+                                    const tern_model_format *format, const tern_llm_options *options)
 {
     tern_llm_account *a = tern_take(sizeof *a);
     if (!a) return tern_no_memory(sizeof *a, "an account of a language model");
     tern_status status = tern_transformer_of(&a->about, &a->weights, net, parameters);
+    if (status == TERN_OK) status = change_formats(a, format);
     return finish(account, a, status == TERN_OK ? plan(a, options) : status);
 }
 

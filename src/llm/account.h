@@ -3,6 +3,7 @@
 #ifndef TERN_LLM_ACCOUNT_H
 #define TERN_LLM_ACCOUNT_H
 
+#include "llm/convert.h"
 #include "llm/model.h"
 #include "machine/machine.h"
 
@@ -26,12 +27,13 @@ typedef struct tern_llm_account {
     int rows; /* of the cache */
 } tern_llm_account;
 
-/* Of a model's file or folder; fails as tern_llm_open does.  The file is mapped: of the weights no byte is read. */
+/* Of a model's file or folder, its weights as they are (format NULL) or as tern_model_convert would have them, whatever is lost;
+ * fails as tern_llm_open does.  The file is mapped: of the weights no byte is read. */
 tern_status tern_llm_account_open(tern_llm_account **account, const char *path,
-                                  const tern_llm_options *options);
+                                  const tern_model_format *format, const tern_llm_options *options);
 /* Of a net of the zoo of which only shapes are known (tern_net's `decoder`): no metadata, no tokenizer. */
 tern_status tern_llm_account_shapes(tern_llm_account **account, const tern_net *net, const void *parameters,
-                                    const tern_llm_options *options);
+                                    const tern_model_format *format, const tern_llm_options *options);
 void tern_llm_account_close(tern_llm_account *account);
 
 /* The largest window of layers with which the model runs in `memory` bytes, half of it changing places at once: `window` 0 where

@@ -4,6 +4,7 @@
 #include "io/weights.h"
 #include "llm/transformer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A tensor of the new file: an old one, or the scales of its rows. */
@@ -26,6 +27,8 @@ typedef struct tern_model_job {
     int count;
     tern_tensor buffer, moved; /* of the tensor that is being written */
     bool apart;                /* rotary pairs lie apart, where GGUF wants them side by side */
+    int layers;
+    bool untied; /* the table that makes logits is not that of the tokens */
 } tern_model_job;
 
 void tern_model_changes_free(tern_model_changes *changes)
@@ -34,21 +37,34 @@ void tern_model_changes_free(tern_model_changes *changes)
     *changes = (tern_model_changes){0};
 }
 
+static bool holds_weights(tern_dtype dtype)
+{
+    return tern_dtype_of(dtype)->unpack || dtype == TERN_F32 || dtype == TERN_F16 || dtype == TERN_BF16;
+}
+
 tern_status tern_model_format_find(const char *name, tern_model_format *format)
 {
     if (strcmp(name, "int8-outlier") == 0) {
         format->dtype = TERN_I8;
         return TERN_OK;
     }
+    if (tern_mixture_find(name, &format->mixture, &format->dtype)) return TERN_OK;
     TERN_TRY(tern_dtype_find(name, &format->dtype));
-    const tern_dtype_info *info = tern_dtype_of(format->dtype);
-    if (info->unpack || format->dtype == TERN_F32 || format->dtype == TERN_F16 || format->dtype == TERN_BF16)
-        return TERN_OK;
+    if (holds_weights(format->dtype)) return TERN_OK;
     return tern_fail(
         TERN_USAGE,
-        "weights can't be %s; formats for weights are f32, f16, bf16, q4_0 to q8_0, q2_K to q6_K, ternary, "
-        "nf4, nf4x2 and int8-outlier",
+        "weights can't be %s; formats for weights are f32, f16, bf16, q4_0 to q8_0, q2_K to q6_K, q3_K_M to "
+        "q5_K_M, ternary, nf4, nf4x2 and int8-outlier",
         name);
+}
+
+tern_status tern_model_format_head(const char *name, tern_model_format *format)
+{
+    if (tern_dtype_find(name, &format->head) != TERN_OK) return tern_in(TERN_USAGE, "the output table");
+    format->has_head = true;
+    bool flat = format->head == TERN_NF4 || format->head == TERN_NF4X2;
+    if (holds_weights(format->head) && !flat) return TERN_OK;
+    return tern_fail(TERN_USAGE, "the output table can't be %s", name);
 }
 
 /* ---- what a tensor becomes ------------------------------------------------------------------------------------------ */
@@ -91,6 +107,39 @@ static tern_dtype format_for(tern_dtype wanted, int64_t row, const char **why)
     return next && row % tern_dtype_of(next)->block == 0 ? next : TERN_F16;
 }
 
+/* What a tensor is to be; *why where that is not the format asked for. */
+static tern_dtype becomes(const tern_model_job *j, const char *name, const tern_tensor *t, const char **why)
+{
+    tern_dtype wanted = j->format->dtype;
+    bool head = strcmp(name, j->untied ? "output.weight" : "token_embd.weight") == 0;
+    if (!is_meant(j, name, t)) return t->dtype;
+    wanted = tern_mixture_of(j->format->mixture, name, j->layers, j->untied, wanted);
+    if (head && j->format->has_head) wanted = j->format->head;
+    if (wanted != j->format->dtype) *why = "the mixture has it so";
+    return format_for(wanted, t->shape.dim[t->shape.rank - 1], why);
+}
+
+/* What the choice of formats depends on. */
+static void look_around(tern_model_job *j)
+{
+    j->untied = tern_weights_find(j->weights, "output.weight") != NULL;
+    for (int i = 0; i < j->weights->count; i++) {
+        const char *name = j->weights->names[i];
+        if (strncmp(name, "blk.", 4) != 0) continue;
+        int layer = (int)strtol(name + 4, NULL, 10);
+        if (layer >= j->layers && layer < 1 << 20) j->layers = layer + 1;
+    }
+}
+
+void tern_model_formats(const tern_weights *weights, const tern_model_format *format, tern_dtype *dtypes)
+{
+    tern_model_job j = {.weights = weights, .format = format};
+    const char *why;
+    look_around(&j);
+    for (int i = 0; i < weights->count; i++)
+        dtypes[i] = becomes(&j, weights->names[i], &weights->tensors[i], &why);
+}
+
 static tern_status plan_tensor(tern_model_job *j, int i)
 {
     const tern_tensor *t = &j->weights->tensors[i];
@@ -103,7 +152,7 @@ static tern_status plan_tensor(tern_model_job *j, int i)
             TERN_FAILED,
             "tensor \"%s\" is bytes with scales of their own: convert the file that this one was made from",
             name);
-    if (is_meant(j, name, t)) c->to = format_for(j->format->dtype, t->shape.dim[t->shape.rank - 1], &c->why);
+    c->to = becomes(j, name, t, &c->why);
     if (c->to == t->dtype) return TERN_OK;
     bool again = tern_dtype_of(t->dtype)->unpack && c->to != TERN_F32;
     if (again && !j->format->lossy)
@@ -235,9 +284,11 @@ static tern_status content(void *context, int i, const void **bytes)
 }
 
 /* What llama.cpp calls a file that is mostly of one format; -1: nothing. */
-static int file_type(tern_dtype dtype)
+static int file_type(const tern_model_format *format)
 {
-    switch (dtype) {
+    static const int mixtures[TERN_MIXTURES] = {[TERN_Q3_K_M] = 12, [TERN_Q4_K_M] = 15, [TERN_Q5_K_M] = 17};
+    if (format->mixture) return mixtures[format->mixture];
+    switch (format->dtype) {
     case TERN_F32:
         return 0;
     case TERN_F16:
@@ -276,7 +327,7 @@ static tern_status plan_metas(tern_model_job *j, tern_meta **metas, int *count)
 {
     static const char *const about[] = {"general.file_type", "general.quantization_version",
                                         "tern.outlier_threshold"};
-    int type = file_type(j->format->dtype);
+    int type = file_type(j->format);
     float threshold = (float)j->format->threshold;
     uint32_t numbers[3] = {type < 0 ? 0 : (uint32_t)type, 2, 0};
     bool needed[3] = {type >= 0, tern_dtype_of(j->format->dtype)->unpack != NULL,
@@ -348,6 +399,7 @@ tern_status tern_model_convert(const tern_weights *weights, const tern_model_for
             TERN_USAGE,
             "the tokenizer of a folder of Hugging Face does not go along yet: give --lossy to convert "
             "the weights and numbers alone");
+    look_around(&j);
     tern_status status = plan_all(&j);
     if (status == TERN_OK) status = write_model(&j);
     tern_tensor_free(&j.buffer);

@@ -3,18 +3,27 @@
 #define TERN_LLM_CONVERT_H
 
 #include "io/io.h"
+#include "llm/mixture.h"
 #include "quant/recode.h"
 
 typedef struct tern_model_format {
     tern_dtype
         dtype; /* TERN_I8: rows of bytes with a scale each, for products that split outliers (LLM.int8()) */
-    double threshold; /* of those */
-    bool together;    /* one scale for all rows of a tensor: to see what that costs */
-    bool lossy;       /* tensors that have lost something already may lose more */
+    double threshold;     /* of those */
+    bool together;        /* one scale for all rows of a tensor: to see what that costs */
+    bool lossy;           /* tensors that have lost something already may lose more */
+    tern_mixture mixture; /* some tensors are finer than `dtype` */
+    bool has_head;
+    tern_dtype head; /* of the table that makes logits, where has_head */
 } tern_model_format;
 
-/* "q4_0", .. as tern list dtypes shows them, or "int8-outlier". */
+/* "q4_0", .. as tern list dtypes shows them, "int8-outlier", or a mixture: "q4_K_M". */
 tern_status tern_model_format_find(const char *name, tern_model_format *format);
+/* The format of the table that makes logits, where it is to be another. */
+tern_status tern_model_format_head(const char *name, tern_model_format *format);
+
+/* What each tensor would become, whatever is lost: dtypes[weights->count]. */
+void tern_model_formats(const tern_weights *weights, const tern_model_format *format, tern_dtype *dtypes);
 
 /* What became of a tensor. */
 typedef struct tern_model_change {

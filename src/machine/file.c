@@ -250,6 +250,9 @@ static tern_status check_item(tern_draft *d, int list, int index)
             return tern_fail(TERN_FAILED, "expected a \"size\" and a \"bandwidth\"");
         if (t->write == 0) t->write = t->read;
         if (t->efficiency == 0) t->efficiency = 1;
+    } else if (list == TERN_LIST_BODIES) {
+        if (m->bodies[index].capacity == 0 || m->bodies[index].resistance == 0)
+            return tern_fail(TERN_FAILED, "expected a \"capacity\" and a \"resistance\"");
     } else {
         tern_link *l = &m->links[index];
         if (l->bandwidth == 0) return tern_fail(TERN_FAILED, "expected a \"bandwidth\"");
@@ -285,7 +288,8 @@ static tern_status read_item(tern_reader *r, const yaml_node_t *node, int list)
     if (index == *count) ++*count;
     bool sourced = list == TERN_LIST_UNITS   ? r->draft->m->units[index].source != NULL
                    : list == TERN_LIST_TIERS ? r->draft->m->tiers[index].source != NULL
-                                             : r->draft->m->links[index].source != NULL;
+                   : list == TERN_LIST_LINKS ? r->draft->m->links[index].source != NULL
+                                             : r->draft->m->bodies[index].source != NULL;
     if (!sourced) warn(r, node, l->what, name);
     return TERN_OK;
 }
@@ -340,12 +344,18 @@ static tern_status read_document(tern_reader *r)
     r->inherited[TERN_LIST_UNITS] = m->unit_count;
     r->inherited[TERN_LIST_TIERS] = m->tier_count;
     r->inherited[TERN_LIST_LINKS] = m->link_count;
+    r->inherited[TERN_LIST_BODIES] = m->body_count;
     TERN_TRY(read_mapping(r, root, &tern_machine_keys, m));
     if (!m->name) return at(r, root, tern_fail(TERN_FAILED, "expected a \"name\""), "machine");
     if (m->unit_count == 0 || m->tier_count == 0)
         return at(r, root,
                   tern_fail(TERN_FAILED, "expected at least one of \"units\" and one of \"memories\""),
                   "machine");
+    if (m->air == 0) m->air = 25;
+    if (m->trip == 0) m->trip = 85;
+    if (m->hysteresis == 0) m->hysteresis = 5;
+    if (m->clock_step == 0) m->clock_step = 0.1;
+    if (m->least_clock == 0) m->least_clock = 0.3;
     if (!m->source && (m->idle > 0 || m->launch > 0 || m->power > 0)) warn(r, root, "machine", m->name);
     return TERN_OK;
 }

@@ -78,6 +78,14 @@ typedef struct tern_link {
     bool recalled;
 } tern_link;
 
+/* A part that warms: bodies stand from the chip outwards (machine/heat.h). */
+typedef struct tern_body {
+    const char *name, *source;
+    double capacity;   /* J/K */
+    double resistance; /* K/W, to the next body, of the last one to the air */
+    bool recalled;
+} tern_body;
+
 typedef struct tern_machine {
     const char *name, *about, *source;
     tern_unit units[TERN_MACHINE_PARTS];
@@ -86,6 +94,12 @@ typedef struct tern_machine {
     int tier_count;
     tern_link links[TERN_MACHINE_PARTS];
     int link_count;
+    tern_body bodies[TERN_MACHINE_PARTS];
+    int body_count;
+    double air, trip;     /* degrees Celsius around it, and of the first body when the clock is to fall */
+    double hysteresis;    /* K below the trip from which it rises again */
+    double clock_step;    /* by which it falls and rises, share of the full one */
+    double least_clock;   /* share of the full one */
     double idle;          /* W while it works, on top of the operations */
     double launch;        /* s that starting an operator takes */
     double power;         /* W at full load, all told; 0: not given */
@@ -116,6 +130,10 @@ typedef enum tern_quantity {
     TERN_IN_JOULES,
     TERN_IN_JOULES_PER_BYTE,
     TERN_IN_WATTS,
+    TERN_IN_KELVIN_PER_WATT,
+    TERN_IN_JOULES_PER_KELVIN,
+    TERN_IN_KELVIN,
+    TERN_IN_CELSIUS,
     TERN_IN_MACS, /* per second, or per cycle: then *per_cycle becomes true.  Two FLOP or OP are one MAC. */
     TERN_IN_ADDS,
     TERN_IN_OPERATIONS,

@@ -56,6 +56,14 @@ void tern_machine_print(const tern_machine *m, FILE *out)
         fprintf(out, "%s\n", l->host ? ", to the host" : "");
         print_source(out, "  ", l->source, l->recalled);
     }
+    for (int i = 0; i < m->body_count; i++) {
+        fprintf(out, "body %s: %g J/K, %g K/W to the %s\n", m->bodies[i].name, m->bodies[i].capacity,
+                m->bodies[i].resistance, i + 1 < m->body_count ? "next" : "air");
+        print_source(out, "  ", m->bodies[i].source, m->bodies[i].recalled);
+    }
+    if (m->body_count)
+        fprintf(out, "air %g C; above %g C the clock falls by %g, to %g at least, and rises %g K below\n",
+                m->air, m->trip, m->clock_step, m->least_clock, m->hysteresis);
     if (m->idle > 0) fprintf(out, "idle %s\n", tern_human(a, m->idle, "W"));
     if (m->launch > 0) fprintf(out, "launch of an operator %s\n", tern_human(a, m->launch, "s"));
     if (m->power > 0) fprintf(out, "at full load %s\n", tern_human(a, m->power, "W"));

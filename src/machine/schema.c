@@ -73,6 +73,14 @@ static const tern_field link_fields[] = {
     TRUTH(tern_link, recalled),
 };
 
+static const tern_field body_fields[] = {
+    TEXT(tern_body, name),
+    AMOUNT(tern_body, capacity, TERN_IN_JOULES_PER_KELVIN),
+    AMOUNT(tern_body, resistance, TERN_IN_KELVIN_PER_WATT),
+    TEXT(tern_body, source),
+    TRUTH(tern_body, recalled),
+};
+
 /* Values of KIND, in the order of tern_unit_kind. */
 const char *const tern_unit_kind_names[TERN_UNIT_KINDS] = {"simd",     "matrix", "systolic",
                                                            "crossbar", "event",  "pim"};
@@ -88,6 +96,8 @@ const tern_list tern_lists[TERN_LISTS] = {
                          offsetof(tern_machine, tiers), offsetof(tern_machine, tier_count)},
     [TERN_LIST_LINKS] = {"link", link_fields, TERN_COUNT(link_fields), sizeof(tern_link),
                          offsetof(tern_machine, links), offsetof(tern_machine, link_count)},
+    [TERN_LIST_BODIES] = {"body", body_fields, TERN_COUNT(body_fields), sizeof(tern_body),
+                          offsetof(tern_machine, bodies), offsetof(tern_machine, body_count)},
 };
 
 static const tern_field machine_fields[] = {
@@ -99,6 +109,12 @@ static const tern_field machine_fields[] = {
     {"units", TERN_FORM_LIST, TERN_LIST_UNITS, 0},
     {"memories", TERN_FORM_LIST, TERN_LIST_TIERS, 0},
     {"links", TERN_FORM_LIST, TERN_LIST_LINKS, 0},
+    {"bodies", TERN_FORM_LIST, TERN_LIST_BODIES, 0},
+    AMOUNT(tern_machine, air, TERN_IN_CELSIUS),
+    AMOUNT(tern_machine, trip, TERN_IN_CELSIUS),
+    AMOUNT(tern_machine, hysteresis, TERN_IN_KELVIN),
+    {"clock_step", TERN_FORM_SHARE, 0, offsetof(tern_machine, clock_step)},
+    {"least_clock", TERN_FORM_SHARE, 0, offsetof(tern_machine, least_clock)},
     AMOUNT(tern_machine, idle, TERN_IN_WATTS),
     AMOUNT(tern_machine, launch, TERN_IN_SECONDS),
     AMOUNT(tern_machine, power, TERN_IN_WATTS),

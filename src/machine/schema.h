@@ -14,7 +14,7 @@ typedef enum tern_form {
     TERN_FORM_DATAFLOW, /* tern_dataflow */
     TERN_FORM_RATES,    /* double[TERN_DTYPES]: {f32: 2 mac/cycle, i8: ..} */
     TERN_FORM_ENERGIES, /* double[TERN_DTYPES]: {f32: 4.6 pJ, ..} */
-    TERN_FORM_LIST,     /* units, memories, links */
+    TERN_FORM_LIST,     /* units, memories, links, bodies */
     TERN_FORM_INHERITS, /* read before all else */
 } tern_form;
 
@@ -32,7 +32,7 @@ typedef struct tern_list {
     size_t field_count, size, items, count;
 } tern_list;
 
-enum { TERN_LIST_UNITS, TERN_LIST_TIERS, TERN_LIST_LINKS, TERN_LISTS };
+enum { TERN_LIST_UNITS, TERN_LIST_TIERS, TERN_LIST_LINKS, TERN_LIST_BODIES, TERN_LISTS };
 extern const tern_list tern_lists[TERN_LISTS], tern_machine_keys;
 extern const char *const tern_unit_kind_names[TERN_UNIT_KINDS];
 

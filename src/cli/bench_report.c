@@ -1,0 +1,285 @@
+/* The report of tern bench, as a page of text and as one JSON document; energy is measured, modelled, or not told at all. */
+#include "cli/bench_report.h"
+
+#include "llm/ggml_log.h"
+
+#include <string.h>
+
+static double per(double count, double seconds)
+{
+    return seconds > 0 ? count / seconds : 0;
+}
+
+/* ---- text ----------------------------------------------------------------------------------------------------------- */
+
+static tern_status print_times(const tern_bench *b)
+{
+    tern_bench_total prompt = tern_bench_sum(b, TERN_BENCH_PROMPT),
+                     reply = tern_bench_sum(b, TERN_BENCH_REPLY);
+    tern_quantiles first = tern_quantiles_of(b->first, b->turns),
+                   between = tern_quantiles_of(b->between, b->between_count);
+    tern_grid grid = {0};
+    char a[24], c[24], d[24], e[24];
+    tern_grid_row(&grid, "phase|tokens|tokens/s|time of|mean|p50|p95|p99");
+    tern_grid_row(&grid, "prompt|%.0f|%.1f|first token|%s|%s|%s|%s", prompt.tokens,
+                  per(prompt.tokens, prompt.seconds), tern_human(a, first.mean, "s"),
+                  tern_human(c, first.p50, "s"), tern_human(d, first.p95, "s"),
+                  tern_human(e, first.p99, "s"));
+    tern_grid_row(&grid, "reply|%.0f|%.1f|next token|%s|%s|%s|%s", reply.tokens,
+                  per(reply.tokens, reply.seconds), tern_human(a, between.mean, "s"),
+                  tern_human(c, between.p50, "s"), tern_human(d, between.p95, "s"),
+                  tern_human(e, between.p99, "s"));
+    TERN_TRY(tern_grid_print(&grid, stdout));
+    printf("loading and one token: %s", tern_human(a, b->warm_seconds, "s"));
+    if (b->cold_seconds >= 0)
+        printf(", with the file's pages dropped before %s", tern_human(c, b->cold_seconds, "s"));
+    puts("");
+    return TERN_OK;
+}
+
+static void print_memory(const tern_bench_result *r)
+{
+    const tern_llm_need *n = &r->account->need;
+    char a[24], b[24], c[24], d[24], e[24], f[24];
+    printf("memory: weights %s, cache %s, scratch %s, tokenizer %s; told before loading %s",
+           tern_human(a, n->weights, "B"), tern_human(b, n->cache, "B"), tern_human(c, n->scratch, "B"),
+           tern_human(d, n->tokenizer, "B"), tern_human(e, tern_llm_need_total(n), "B"));
+    if (r->bench) {
+        printf(", held %s", tern_human(e, r->bench->resident, "B"));
+        printf("; the process at most %s", tern_human(f, r->bench->peak, "B"));
+    }
+    puts("");
+}
+
+static void print_battery(const tern_cli *cli, double joules_per_token, double tokens_per_turn)
+{
+    double volts = tern_cli_number(cli, "volts"), capacity = tern_cli_number(cli, "battery");
+    double each = joules_per_token / (3.6 * volts);
+    if (!tern_cli_has(cli, "battery") || joules_per_token <= 0) return;
+    printf("battery: %.3g mAh a token, %.3g %% of %g mAh a turn, %.0f tokens a charge\n", each,
+           100 * each * tokens_per_turn / capacity, capacity, capacity / each);
+}
+
+static void print_energy(const tern_bench_result *r)
+{
+    char a[24], b[24], c[24];
+    const tern_bench *m = r->bench;
+    if (m && m->sensor) {
+        tern_bench_total prompt = tern_bench_sum(m, TERN_BENCH_PROMPT),
+                         reply = tern_bench_sum(m, TERN_BENCH_REPLY);
+        double idle = m->idle_watts > 0 ? m->idle_watts : 0;
+        if (reply.joules >= 0 && prompt.joules >= 0) {
+            printf("energy, measured by %s: %s a token of the prompt, %s a token of the reply", m->sensor,
+                   tern_human(a, per(prompt.joules, prompt.tokens), "J"),
+                   tern_human(b, per(reply.joules, reply.tokens), "J"));
+            if (m->idle_watts >= 0)
+                printf(", %s of it without what an idle machine draws",
+                       tern_human(c, per(reply.joules - idle * reply.seconds, reply.tokens), "J"));
+            puts("");
+            print_battery(r->cli, per(reply.joules, reply.tokens), per(reply.tokens, m->turns));
+        }
+    }
+    if (r->machine && r->token.joules > 0) {
+        printf("energy, modelled on %s: %s the prompt, %s a token of the reply\n", r->machine->name,
+               tern_human(a, r->ask.joules, "J"), tern_human(b, r->token.joules, "J"));
+        print_battery(r->cli, r->token.joules, r->generate);
+    }
+    if (!(m && m->sensor) && !(r->machine && r->token.joules > 0))
+        puts("energy: not known: no sensor here, and no --machine with figures of energy");
+}
+
+static void print_roofline(const tern_bench_result *r)
+{
+    char a[24], b[24];
+    printf("a token reads and writes %s; one of the prompt takes %s multiply-accumulates\n",
+           tern_human(a, r->token_effort.bytes, "B"), tern_human(b, r->ask_effort.work.macs / r->prompt, ""));
+    if (!r->here || !r->bench) return;
+    tern_bench_total prompt = tern_bench_sum(r->bench, TERN_BENCH_PROMPT),
+                     reply = tern_bench_sum(r->bench, TERN_BENCH_REPLY);
+    printf("of what tern probe says can be attained here: prompt %.2f of %.1f tokens/s, reply %.2f of %.1f\n",
+           per(prompt.tokens, prompt.seconds) * r->ask_here.seconds / r->prompt,
+           per(r->prompt, r->ask_here.seconds), per(reply.tokens, reply.seconds) * r->token_here.seconds,
+           per(1, r->token_here.seconds));
+}
+
+static void print_modelled(const tern_bench_result *r)
+{
+    char a[24], b[24];
+    if (!r->machine) return;
+    if (!r->token.fits) {
+        printf("%s: does not fit: %s\n", r->machine->name, r->token.reason);
+        return;
+    }
+    printf(
+        "modelled on %s: prompt %.1f tokens/s, first token %s; reply %.1f tokens/s, next token %s, bound by "
+        "%s\n",
+        r->machine->name, per(r->prompt, r->ask.seconds), tern_human(a, r->ask.seconds, "s"),
+        per(1, r->token.seconds), tern_human(b, r->token.seconds, "s"), r->token.bound);
+}
+
+static tern_status print_sustained(const tern_bench_result *r)
+{
+    const tern_sustained *s = r->sustained;
+    tern_grid grid = {0};
+    if (!s) return TERN_OK;
+    tern_grid_row(&grid, "turn|tokens/s|clock|chip");
+    for (int i = 0; i<s->count; i += s->count> 12 ? s->count / 12 : 1)
+        tern_grid_row(&grid, "%d|%.2f|%.2f|%.1f C", i + 1, s->turns[i].rate, s->turns[i].clock,
+                      s->turns[i].degrees);
+    TERN_TRY(tern_grid_print(&grid, stdout));
+    printf("%d turns without a pause at %.2f W of full clock, modelled: %.2f tokens/s in the first quarter, "
+           "%.2f in the last, %.3f of it\n",
+           s->count, s->watts, s->first, s->last, per(s->last, s->first));
+    return TERN_OK;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------------ */
+
+static json_t *quantiles_json(double *values, int count)
+{
+    tern_quantiles q = tern_quantiles_of(values, count);
+    return json_pack("{s:i,s:f,s:f,s:f,s:f}", "count", q.count, "mean", q.mean, "p50", q.p50, "p95", q.p95,
+                     "p99", q.p99);
+}
+
+static void put_phase(json_t *all, const char *name, const tern_bench *b, tern_bench_kind kind)
+{
+    tern_bench_total t = tern_bench_sum(b, kind);
+    json_t *one = json_pack("{s:f,s:f,s:f}", "tokens", t.tokens, "seconds", t.seconds, "tokens_per_second",
+                            per(t.tokens, t.seconds));
+    if (b->sensor && t.joules >= 0) { /* else nothing is said of energy */
+        json_object_set_new(one, "joules", json_real(t.joules));
+        json_object_set_new(one, "energy", json_string(b->sensor));
+    }
+    json_object_set_new(all, name, one);
+}
+
+static json_t *measured_json(tern_bench *b)
+{
+    json_t *all = json_pack("{s:i,s:o,s:o,s:f,s:f,s:f}", "turns", b->turns, "first_token_seconds",
+                            quantiles_json(b->first, b->turns), "next_token_seconds",
+                            quantiles_json(b->between, b->between_count), "warm_seconds", b->warm_seconds,
+                            "resident_bytes", b->resident, "peak_bytes", b->peak);
+    put_phase(all, "prompt", b, TERN_BENCH_PROMPT);
+    put_phase(all, "reply", b, TERN_BENCH_REPLY);
+    if (b->cold_seconds >= 0) json_object_set_new(all, "cold_seconds", json_real(b->cold_seconds));
+    if (b->idle_watts >= 0) json_object_set_new(all, "idle_watts", json_real(b->idle_watts));
+    return all;
+}
+
+static json_t *modelled_json(const tern_bench_result *r, const tern_machine *m, const tern_cost *ask,
+                             const tern_cost *token)
+{
+    json_t *all =
+        json_pack("{s:s,s:b,s:s}", "machine", m->name, "fits", token->fits, "reason", token->reason);
+    if (!token->fits) return all;
+    json_object_set_new(all, "prompt_tokens_per_second", json_real(per(r->prompt, ask->seconds)));
+    json_object_set_new(all, "tokens_per_second", json_real(per(1, token->seconds)));
+    if (token->joules > 0) {
+        json_object_set_new(all, "prompt_joules", json_real(ask->joules));
+        json_object_set_new(all, "joules_per_token", json_real(token->joules));
+        json_object_set_new(all, "energy", json_string("modelled"));
+    }
+    return all;
+}
+
+static json_t *sustained_json(const tern_sustained *s)
+{
+    json_t *turns = json_array();
+    for (int i = 0; i < s->count; i++)
+        json_array_append_new(turns, json_pack("{s:f,s:f,s:f,s:f,s:f}", "tokens_per_second", s->turns[i].rate,
+                                               "seconds", s->turns[i].seconds, "joules", s->turns[i].joules,
+                                               "clock", s->turns[i].clock, "celsius", s->turns[i].degrees));
+    return json_pack("{s:f,s:f,s:f,s:s,s:o}", "watts", s->watts, "first_quarter", s->first, "last_quarter",
+                     s->last, "energy", "modelled", "turns", turns);
+}
+
+static tern_status print_json(const tern_bench_result *r)
+{
+    const tern_llm_need *n = &r->account->need;
+    json_t *all = json_pack("{s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "prompt", r->prompt, "generate",
+                            r->generate, "weight_bytes", n->weights, "cache_bytes", n->cache, "scratch_bytes",
+                            n->scratch, "tokenizer_bytes", n->tokenizer, "bytes", tern_llm_need_total(n),
+                            "token_bytes", r->token_effort.bytes, "prompt_macs", r->ask_effort.work.macs);
+    if (r->bench) json_object_set_new(all, "measured", measured_json(r->bench));
+    if (r->machine) json_object_set_new(all, "modelled", modelled_json(r, r->machine, &r->ask, &r->token));
+    if (r->here)
+        json_object_set_new(all, "attainable", modelled_json(r, r->here, &r->ask_here, &r->token_here));
+    if (r->sustained) json_object_set_new(all, "sustained", sustained_json(r->sustained));
+    return tern_print_json(all);
+}
+
+tern_status tern_bench_print(tern_bench_result *r)
+{
+    if (r->cli->json) return print_json(r);
+    if (r->bench) TERN_TRY(print_times(r->bench));
+    print_memory(r);
+    print_roofline(r);
+    print_modelled(r);
+    print_energy(r);
+    return print_sustained(r);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------------ */
+
+tern_status tern_bench_csv(const tern_bench *b, const char *path)
+{
+    tern_text text = {0};
+    double begun = b->event_count ? b->events[0].from : 0;
+    tern_text_put(&text, "event,turn,tokens,from_seconds,to_seconds,resident_bytes,joules\n");
+    for (int i = 0; i < b->event_count; i++) {
+        const tern_bench_event *e = &b->events[i];
+        tern_text_format(&text, "%s,%d,%d,%.6f,%.6f,%.0f,", tern_bench_kinds[e->kind], e->turn, e->tokens,
+                         e->from - begun, e->to - begun, e->resident);
+        if (e->joules >= 0) tern_text_format(&text, "%.6g", e->joules); /* not known: empty, not zero */
+        tern_text_put(&text, "\n");
+    }
+    tern_status status = tern_text_status(&text);
+    if (status == TERN_OK) status = tern_write_file(path, text.data, text.size);
+    tern_text_free(&text);
+    return status;
+}
+
+static tern_status print_log(const tern_cli *cli, const tern_ggml_log *log)
+{
+    tern_grid grid = {0};
+    if (cli->json) {
+        json_t *list = json_array();
+        for (int i = 0; i < log->operator_count; i++) {
+            const tern_ggml_operator *o = &log->operators[i];
+            json_array_append_new(list, json_pack("{s:s,s:i,s:f,s:i,s:f,s:f}", "operator", o->name,
+                                                  "evaluations", o->evaluations, "milliseconds", o->total,
+                                                  "nodes", o->nodes, "processor_milliseconds", o->processor,
+                                                  "wall_milliseconds", o->wall));
+        }
+        return tern_print_json(json_pack("{s:i,s:f,s:i,s:i,s:i,s:o}", "tensors", log->tensors, "elements",
+                                         log->elements, "graphs", log->graphs, "nodes", log->nodes,
+                                         "total_lines", log->totals, "operators", list));
+    }
+    tern_grid_row(&grid, "operator|evaluations|ms|nodes|processor ms|wall ms");
+    for (int i = 0; i < log->operator_count; i++) {
+        const tern_ggml_operator *o = &log->operators[i];
+        tern_grid_row(&grid, "%s|%d|%.3f|%d|%.3f|%.3f", o->name, o->evaluations, o->total, o->nodes,
+                      o->processor, o->wall);
+    }
+    TERN_TRY(tern_grid_print(&grid, stdout));
+    printf("%d tensors of %.4g elements, %d graphs with %d nodes, %d totals of operators\n", log->tensors,
+           log->elements, log->graphs, log->nodes, log->totals);
+    return TERN_OK;
+}
+
+tern_status tern_bench_log(const tern_cli *cli, const char *path)
+{
+    char *bytes;
+    size_t size;
+    tern_ggml_log *log = tern_take(sizeof *log);
+    if (!log) return tern_no_memory(sizeof *log, "a log");
+    tern_status status = tern_read_file(path, &bytes, &size);
+    if (status == TERN_OK) {
+        status = tern_ggml_log_parse(log, bytes, size, path);
+        tern_release(bytes);
+    }
+    if (status == TERN_OK) status = print_log(cli, log);
+    tern_release(log);
+    return status;
+}
