@@ -517,7 +517,8 @@ typedef struct tern_net {
     size_t delta;
     size_t regroup; /* the same for a tern_regroup: depthwise convolutions become group convolutions */
     size_t int8;    /* the same for a tern_int8_parameters: the net computes in bytes */
-    bool decoder;   /* a language model: tokens [1,S] in, logits of the last one out */
+    size_t qat; /* the same for a tern_qat_parameters: floats that are rounded as the net in bytes will be */
+    bool decoder; /* a language model: tokens [1,S] in, logits of the last one out */
 } tern_net;
 
 /* Parameters of inserted delta activation layers. */
@@ -534,13 +535,20 @@ typedef struct tern_regroup {
     int each[TERN_REGROUP_LAYERS];
 } tern_regroup;
 
-/* Of nets of bytes: weights are whole numbers from -127 to 127 times a scale. */
+/* Of nets of bytes: weights are whole numbers times a scale, from -127 to 127, or with fewer bits from 1 - 2^(bits-1) on. */
 typedef struct tern_int8_parameters {
-    int per; /* a scale for each 0 output channel, 1 layer */
+    int per;  /* a scale for each 0 output channel, 1 layer */
+    int bits; /* of weights, 2 to 8; each takes a byte all the same */
 } tern_int8_parameters;
 
+/* Of nets that are trained for it. */
+typedef struct tern_qat_parameters {
+    int bits; /* of weights; activations have 8 */
+} tern_qat_parameters;
+
 /* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers;
- * NET-regroup is NET with group convolutions for depthwise ones; NET-int8, of a net without spikes, is NET in bytes. */
+ * NET-regroup is NET with group convolutions for depthwise ones; NET-int8, of a net without spikes, is NET in bytes,
+ * NET-qat NET as it is trained to become that. */
 const tern_net *tern_net_find(const char *name);
 const tern_net *tern_net_at(int index);     /* NULL behind the last */
 const tern_net *tern_decoder_at(int index); /* language models, which are known by their shapes only */

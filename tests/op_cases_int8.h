@@ -2,6 +2,7 @@
 #ifndef TERN_OP_CASES_INT8_H
 #define TERN_OP_CASES_INT8_H
 
+#include "op/fake_quantise.h"
 #include "op/int8.h"
 
 /* Bias, multipliers and shifts (by output or one for all), constants. */
@@ -71,6 +72,13 @@ static void make_avg_pool2d_int8(spec *s)
     s->tolerance = 0;
 }
 
+static void make_fake_quantise(spec *s)
+{
+    ARGS(s, tern_fake_quantise_op, between(2, 8), below(2), below(2));
+    input(s, below(4) ? some_shape() : TERN_SHAPE(between(1, 90), between(1, 300)), NORMAL, false);
+    s->tolerance = 0;
+}
+
 static void make_max_pool2d_bytes(spec *s)
 {
     make_max_pool2d(s);
@@ -89,9 +97,9 @@ static void make_softmax_int8(spec *s)
 
 #define INT8_CASES                                                                                           \
     {"linear_int8", make_linear_int8}, {"conv2d_int8", make_conv2d_int8},                                    \
-        {"max_pool2d", make_max_pool2d_bytes}, {"quantise_int8", make_quantise_int8},                        \
-        {"dequantise_int8", make_dequantise_int8}, {"table_int8", make_table_int8},                          \
-        {"add_int8", make_add_int8}, {"avg_pool2d_int8", make_avg_pool2d_int8},                              \
-        {"softmax_int8", make_softmax_int8},
+        {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \
+        {"quantise_int8", make_quantise_int8}, {"dequantise_int8", make_dequantise_int8},                    \
+        {"table_int8", make_table_int8}, {"add_int8", make_add_int8},                                        \
+        {"avg_pool2d_int8", make_avg_pool2d_int8}, {"softmax_int8", make_softmax_int8},
 
 #endif

@@ -154,7 +154,7 @@ static void calibrate(pair *p)
         if (product) weight = content(p, s->node->in[1].id);
         if (product && s->node->nin > 2) bias = content(p, s->node->in[2].id);
         if (s->op == &tern_op_softmax_int8) p->formats[s->out] = (tern_int8_format){1.0 / 256, -128};
-        assert_ok(tern_int8_fill(s, p->formats, product ? &weight : NULL,
+        assert_ok(tern_int8_fill(s, 8, p->formats, product ? &weight : NULL,
                                  product && s->node->nin > 2 ? &bias : NULL, &target));
     }
     p->store[1].version++;

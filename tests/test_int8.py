@@ -138,6 +138,19 @@ def fits(floats, net):
     check("a run of bytes", len(document("fit", net)["forms"]) == 1)
 
 
+def trained_for_bytes():
+    """With 2 bits a weight training for it keeps what conversion afterwards loses; 8 bits change nothing."""
+    small = ["--width", "4", "--hidden", "16", "--data", work / "data.npz", "--batch", "20", "--crop", "0", "--flip", "no", "-q"]
+    lost = document("convert", work / "floats", "--to", "int8", "--weight-bits", "2", "-o", work / "two-after")
+    d = document("train", "cnn-qat", "--weight-bits", "2", "--epochs", "25", *small, "-o", work / "two")
+    kept = document("convert", work / "two", "--to", "int8", "-o", work / "two-bytes")
+    check("2 bits", kept["test_accuracy"] >= d["test_accuracy"] - 0.05 and kept["test_loss"] < lost["test_loss"], (lost, d, kept))
+    config = json.loads((work / "two-bytes" / "config.json").read_text())
+    check("bits of the run", config["net"] == "cnn-int8" and config["parameters"]["weight-bits"] == 2, config)
+    bad(2, "cannot be regrouped", "convert", work / "two", "--to", "regroup", "-o", work / "never")
+    bad(1, "9 bits, expected 2 to 8", "train", "cnn-qat", "--weight-bits", "9", *small, "-o", work / "never")
+
+
 def bytes_in(net):
     folder = work / "bytes-in"
     document("emit", net, "--bytes-in", "--target", "host", "--samples", "30", "-o", folder)
@@ -173,6 +186,7 @@ try:
     emitted(net)
     bytes_in(net)
     fits(floats, net)
+    trained_for_bytes()
     wrong_use(floats, net)
 finally:
     shutil.rmtree(work, ignore_errors=True)

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define DECLARE(id)                                                                                          \
-    extern const tern_net tern_net_##id, tern_net_##id##_delta, tern_net_##id##_regroup, tern_net_##id##_int8;
+    extern const tern_net tern_net_##id, tern_net_##id##_delta, tern_net_##id##_regroup,                     \
+        tern_net_##id##_int8, tern_net_##id##_qat;
 TERN_NETS(DECLARE)
 #define DECLARE_ONE(id) extern const tern_net tern_net_##id;
 TERN_DECODERS(DECLARE_ONE)
@@ -14,10 +15,12 @@ TERN_DECODERS(DECLARE_ONE)
 #define LIST_DELTA(id)   &tern_net_##id##_delta,
 #define LIST_REGROUP(id) &tern_net_##id##_regroup,
 #define LIST_INT8(id)    &tern_net_##id##_int8,
+#define LIST_QAT(id)     &tern_net_##id##_qat,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
 static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
 static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
 static const tern_net *const int8_nets[] = {TERN_NETS(LIST_INT8) NULL};
+static const tern_net *const qat_nets[] = {TERN_NETS(LIST_QAT) NULL};
 static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
 
 const tern_net *tern_net_at(int index)
@@ -40,6 +43,8 @@ const tern_net *tern_net_find(const char *name)
         if (strcmp(regroup_nets[i]->name, name) == 0) return regroup_nets[i];
     for (int i = 0; int8_nets[i]; i++)
         if (!int8_nets[i]->spiking && strcmp(int8_nets[i]->name, name) == 0) return int8_nets[i];
+    for (int i = 0; qat_nets[i]; i++)
+        if (!qat_nets[i]->spiking && strcmp(qat_nets[i]->name, name) == 0) return qat_nets[i];
     for (int i = 0; decoders[i]; i++)
         if (strcmp(decoders[i]->name, name) == 0) return decoders[i];
     return NULL;

@@ -77,11 +77,19 @@
             "channels that see each other in what were depthwise convolutions"                               \
     }
 
-/* The parameter that NET-int8 has besides those of NET. */
-#define INT8_OPTION(id)                                                                                      \
+/* Parameters that NET-int8 has besides those of NET. */
+#define INT8_OPTIONS(id)                                                                                     \
+    {"int8-per", false, offsetof(struct id##_int8, int8.per), 0,                                             \
+     "a scale of weights for each 0 output channel, 1 layer"},                                               \
     {                                                                                                        \
-        "int8-per", false, offsetof(struct id##_int8, int8.per), 0,                                          \
-            "a scale of weights for each 0 output channel, 1 layer"                                          \
+        "weight-bits", false, offsetof(struct id##_int8, int8.bits), 8, "bits of a weight, 2 to 8"           \
+    }
+
+/* The parameter that NET-qat has besides those of NET. */
+#define QAT_OPTION(id)                                                                                       \
+    {                                                                                                        \
+        "weight-bits", false, offsetof(struct id##_qat, qat.bits), 8,                                        \
+            "bits that weights are trained for, 2 to 8"                                                      \
     }
 
 /* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
@@ -129,7 +137,7 @@
         struct id net;                                                                                       \
         tern_int8_parameters int8;                                                                           \
     };                                                                                                       \
-    static const tern_option id##_int8_options[] = {__VA_ARGS__, INT8_OPTION(id), {0}};                      \
+    static const tern_option id##_int8_options[] = {__VA_ARGS__, INT8_OPTIONS(id), {0}};                     \
     const tern_net tern_net_##id##_int8 = {.name = name_ "-int8",                                            \
                                            .doc = doc_ ", in bytes",                                         \
                                            .size = sizeof(struct id##_int8),                                 \
@@ -137,6 +145,19 @@
                                            .sample = sample_,                                                \
                                            .spiking = spiking_,                                              \
                                            .build = id##_build,                                              \
-                                           .int8 = offsetof(struct id##_int8, int8)}
+                                           .int8 = offsetof(struct id##_int8, int8)};                        \
+    struct id##_qat {                                                                                        \
+        struct id net;                                                                                       \
+        tern_qat_parameters qat;                                                                             \
+    };                                                                                                       \
+    static const tern_option id##_qat_options[] = {__VA_ARGS__, QAT_OPTION(id), {0}};                        \
+    const tern_net tern_net_##id##_qat = {.name = name_ "-qat",                                              \
+                                          .doc = doc_ ", rounded as it will be in bytes",                    \
+                                          .size = sizeof(struct id##_qat),                                   \
+                                          .options = id##_qat_options,                                       \
+                                          .sample = sample_,                                                 \
+                                          .spiking = spiking_,                                               \
+                                          .build = id##_build,                                               \
+                                          .qat = offsetof(struct id##_qat, qat)}
 
 #endif

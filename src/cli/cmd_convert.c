@@ -41,6 +41,8 @@ static const tern_cli_option options[] = {
      "min-max|percentile|mse|entropy"},
     {"percentile", 0, TERN_NUMBER, "P", "99.99",
      "--calibrate percentile: share of what is seen that the range holds", "50..100"},
+    {"weight-bits", 0, TERN_WHOLE, "N", "8",
+     "--to int8: bits of a weight, each in a byte (a run of NET-qat: those that it was trained for)", "2..8"},
     {"per", 0, TERN_PICK, "WHAT", "channel",
      "--to int8: a scale of weights for each output channel, or layer", "channel|layer"},
     {0},
@@ -94,6 +96,7 @@ static tern_status check_options(const tern_convert_job *job)
                  {"calib-steps", 1 << TO_SNN},
                  {"calibrate", 1 << TO_INT8},
                  {"percentile", 1 << TO_INT8},
+                 {"weight-bits", 1 << TO_INT8},
                  {"per", 1 << TO_INT8}};
     for (size_t i = 0; i < TERN_COUNT(known); i++)
         if (tern_cli_has(job->cli, known[i].option) && !(known[i].forms & 1u << job->form))
@@ -111,8 +114,10 @@ static tern_status check_form(tern_convert_job *job)
     double timesteps = -1;
     char name[64];
     if (job->form != TO_SNN) {
-        bool bytes = job->form == TO_INT8, other = s->net->delta || s->net->regroup || s->net->int8;
-        snprintf(name, sizeof name, "%s-%s", s->net->name, tern_cli_text(job->cli, "to"));
+        bool bytes = job->form == TO_INT8,
+             other = s->net->delta || s->net->regroup || s->net->int8 || (s->net->qat && !bytes);
+        int base = (int)strlen(s->net->name) - (s->net->qat ? (int)strlen("-qat") : 0);
+        snprintf(name, sizeof name, "%.*s-%s", base, s->net->name, tern_cli_text(job->cli, "to"));
         job->net = other ? NULL : tern_net_find(name);
         return job->net
                    ? TERN_OK
@@ -262,6 +267,9 @@ static tern_status to_int8(tern_convert_job *job, tern_samples *train, tern_samp
     tern_evaluation e;
     tern_subject *s = &job->from;
     TERN_TRY(tern_net_set(job->net, job->parameters, "int8-per", tern_cli_pick(job->cli, "per")));
+    if (tern_cli_has(job->cli, "weight-bits") || !s->net->qat)
+        TERN_TRY(
+            tern_net_set(job->net, job->parameters, "weight-bits", tern_cli_whole(job->cli, "weight-bits")));
     TERN_TRY(
         tern_convert_run_int8(job->cli, s, job->net, job->parameters, train, &job->store, &job->formats));
     TERN_TRY(tern_evaluate(&e, s->net, s->parameters, test, 64, 0, &s->store, job->cli->pool));

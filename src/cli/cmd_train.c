@@ -578,12 +578,14 @@ const tern_command tern_command_train = {
     .name = "train",
     .about = "train a net on a data set, into a run folder",
     .usage = "NET|RUN",
-    .more = "tern train spiking-cnn                                    # Fashion-MNIST into run/spiking-cnn\n"
-            "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
-            "tern train run/vgg9 --resume --epochs 20\n"
-            "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
-            "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "
-            "run/iir/T5 .. T1",
+    .more =
+        "tern train spiking-cnn                                    # Fashion-MNIST into run/spiking-cnn\n"
+        "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
+        "tern train run/vgg9 --resume --epochs 20\n"
+        "tern train cnn-qat --weight-bits 2 -o run/two            # then: tern convert run/two --to int8\n"
+        "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
+        "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "
+        "run/iir/T5 .. T1",
     .options = options,
     .least = 1,
     .most = 1,

@@ -130,7 +130,8 @@ static int compare(const void *a, const void *b)
 static const tern_net *in_bytes(const tern_net *net)
 {
     char name[80];
-    snprintf(name, sizeof name, "%s-int8", net->name);
+    int base = (int)strlen(net->name) - (net->qat ? (int)strlen("-qat") : 0);
+    snprintf(name, sizeof name, "%.*s-int8", base, net->name);
     return net->int8 || net->delta || net->regroup ? NULL : tern_net_find(name);
 }
 

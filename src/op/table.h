@@ -27,6 +27,7 @@
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(linear_int8) X(conv2d_int8)                                /* int8_product.c: nets of bytes */                  \
+    X(fake_quantise)                                             /* fake_quantise.c: for training towards that */       \
     X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(avg_pool2d_int8) X(softmax_int8) /* int8_element.c */ \
     X(linear_outlier)                                            /* outlier.c: in bytes, outliers apart */             \
     X(top) X(linear_experts)                                     /* experts.c: mixtures of experts */                  \

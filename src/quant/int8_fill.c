@@ -25,6 +25,7 @@ void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift)
 /* One site that is being filled. */
 typedef struct filling {
     const tern_int8_site *site;
+    double most;                  /* of weights as whole numbers */
     tern_int8_format x, other, y; /* of its operands and its result */
     const tern_int8_target *to;
 } filling;
@@ -49,14 +50,14 @@ static int32_t byte_of(double real, const tern_int8_format *format)
 
 /* ---- products -------------------------------------------------------------------------------------------------------- */
 
-/* The scale of rows first .. last - 1: the largest weight at 127, and so that biases keep to a quarter of 32 bits. */
+/* The scale of rows first .. last - 1: the largest weight at the most, and so that biases keep to a quarter of 32 bits. */
 static double weight_scale(const filling *f, const tern_tensor *weight, const tern_tensor *bias,
                            int64_t first, int64_t last)
 {
     int64_t row = tern_elements_from(&weight->shape, 1);
     double most = 0, scale;
     for (int64_t i = first * row; i < last * row; i++) most = fmax(most, fabs(tern_get(weight, i)));
-    scale = most / 127;
+    scale = most / f->most;
     for (int64_t o = first; bias && o < last; o++)
         scale = fmax(scale, fabs(tern_get(bias, o)) / (f->x.scale * 536870912.0));
     return scale > 0 ? scale : 1;
@@ -76,7 +77,7 @@ static tern_status fill_product(const filling *f, const tern_tensor *weight, con
         int32_t multiplier;
         int shift;
         for (int64_t i = o * row; i < (o + 1) * row; i++) {
-            int32_t q = whole(tern_get(weight, i) / scale, -127, 127);
+            int32_t q = whole(tern_get(weight, i) / scale, -f->most, f->most);
             tern_set(w, i, q);
             sum += q;
         }
@@ -154,10 +155,14 @@ static tern_status fill_end(const filling *f)
     return TERN_OK;
 }
 
-tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_format *formats,
+tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8_format *formats,
                            const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to)
 {
-    filling f = {.site = site, .x = formats[site->in[0]], .y = formats[site->out], .to = to};
+    filling f = {.site = site,
+                 .most = ldexp(1, bits - 1) - 1,
+                 .x = formats[site->in[0]],
+                 .y = formats[site->out],
+                 .to = to};
     if (site->in[1]) f.other = formats[site->in[1]];
     if (site->op == &tern_op_conv2d_int8 || site->op == &tern_op_linear_int8)
         return fill_product(&f, weight, bias);

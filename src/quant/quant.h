@@ -55,19 +55,23 @@ void tern_int8_plan_free(tern_int8_plan *plan);
  * NULL; it holds nodes of `from`. */
 tern_status tern_pass_int8(const tern_graph *from, bool together, tern_graph **to, tern_int8_plan *plan);
 
+/* Weights of products rounded to `bits`, by output, and what they read to 8 bits (fake_quantise): for training. */
+tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph **to);
+
 /* The same graph whose input are the bytes that it made of numbers: the caller makes them. */
 tern_status tern_int8_take_bytes(tern_graph **graph);
 
 /* multiplier and shift of tern_requantise for a factor: multiplier 2^(shift - 31), multiplier from 2^30 to 2^31 - 1. */
 void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);
 
-/* Contents of the parameters of a site, from formats by value and, of products, weights [O,..] and bias [O] (or NULL).
+/* Contents of the parameters of a site, from formats by value and, of products, weights [O,..] of so many bits and bias [O]
+ * (or NULL).
  * What they are called is asked of `get`: the tensor to be written. */
 typedef struct tern_int8_target {
     tern_tensor *(*get)(void *context, const char *name); /* NULL: there is none, which has been said */
     void *context;
 } tern_int8_target;
-tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_format *formats,
+tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8_format *formats,
                            const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to);
 
 /* ---- calibration: which range an activation should have ------------------------------------------------------------ */

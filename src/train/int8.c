@@ -154,6 +154,7 @@ static tern_tensor *parameter_of(void *context, const char *name)
 
 static tern_status fill(conversion *v)
 {
+    const tern_int8_parameters *p = (const void *)((const char *)v->c->int8_parameters + v->c->int8->int8);
     tern_int8_target target = {parameter_of, v->to};
     for (int i = 0; i < v->plan.count; i++) {
         const tern_int8_site *s = &v->plan.sites[i];
@@ -162,7 +163,8 @@ static tern_status fill(conversion *v)
         tern_tensor weight, bias;
         if (product) TERN_TRY(content_of(v, s->node->in[1].id, &weight));
         if (biased) TERN_TRY(content_of(v, s->node->in[2].id, &bias));
-        TERN_TRY(tern_int8_fill(s, v->formats, product ? &weight : NULL, biased ? &bias : NULL, &target));
+        TERN_TRY(
+            tern_int8_fill(s, p->bits, v->formats, product ? &weight : NULL, biased ? &bias : NULL, &target));
     }
     v->to->version++;
     return TERN_OK;
@@ -184,9 +186,11 @@ static tern_status convert(conversion *v, tern_store *from, tern_pool *pool)
     const tern_int8_parameters *p = (const void *)((const char *)c->int8_parameters + c->int8->int8);
     tern_shape sample = c->samples->images.shape;
     tern_graph *bytes = NULL;
+    tern_net plain = *c->net; /* of NET-qat the floats as they are: bytes round them */
+    plain.qat = 0;
     TERN_TRY(open_samples(v));
     memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
-    TERN_TRY(tern_model_plain_graph(&v->graph, c->net, c->parameters, &sample, BATCH, 0));
+    TERN_TRY(tern_model_plain_graph(&v->graph, &plain, c->parameters, &sample, BATCH, 0));
     TERN_TRY(tern_pass_int8(v->graph, p->per != 0, &bytes, &v->plan));
     tern_status status = open_parameters(bytes, v->to);
     tern_graph_close(bytes);

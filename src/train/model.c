@@ -97,6 +97,19 @@ static tern_status in_bytes(tern_graph **graph, const tern_net *net, const void 
     return TERN_OK;
 }
 
+/* Products of rounded operands where the net asks for them. */
+static tern_status insert_fake(tern_graph **graph, const tern_net *net, const void *parameters)
+{
+    tern_graph *result = NULL;
+    if (!net->qat) return TERN_OK;
+    const tern_qat_parameters *p = (const void *)((const char *)parameters + net->qat);
+    tern_status status = tern_pass_insert_fake(*graph, p->bits, &result);
+    if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    tern_graph_close(*graph);
+    *graph = result;
+    return TERN_OK;
+}
+
 /* Forward graph with output "logits" and, to train (a recipe), "loss". */
 static tern_status forward(tern_graph **graph, const tern_net *net, const void *parameters,
                            const tern_shape *sample, int batch, const tern_graph_options *options,
@@ -116,6 +129,7 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     tern_status status = tern_graph_status(g);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
     TERN_TRY(regroup(graph, net, parameters));
+    TERN_TRY(insert_fake(graph, net, parameters));
     TERN_TRY(add_delta(graph, net, parameters, frames, recipe));
     TERN_TRY(pass(graph, tern_pass_hoist));
     if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));

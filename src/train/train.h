@@ -200,7 +200,7 @@ tern_status tern_convert(const tern_conversion *conversion, tern_store *from, te
 
 /* ---- conversion to bytes ---------------------------------------------------------------------------------------------- */
 
-/* What a trained net (store `from`) becomes in bytes: the store of NET-int8 (`to`, empty).  Ranges of activations are those of
+/* What a trained net NET or NET-qat (store `from`) becomes in bytes: the store of NET-int8 (`to`, empty).  Ranges of activations are those of
  * `images` samples in a random order.  formats, unless NULL, is called for each activation that has one. */
 typedef struct tern_int8_conversion {
     const tern_net *net, *int8;
