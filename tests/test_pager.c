@@ -153,7 +153,7 @@ static void test_language(void **state)
     }
     tern_llm_account *account;
     int chosen, moved;
-    assert_ok(tern_llm_account_open(&account, path, &(tern_llm_options){.chunk = 5}));
+    assert_ok(tern_llm_account_open(&account, path, NULL, &(tern_llm_options){.chunk = 5}));
     double all = tern_llm_need_total(&account->need);
     assert_ok(tern_llm_account_window(account, all, &chosen, &moved));
     assert_true(chosen == 0);

@@ -189,7 +189,7 @@ tern_status tern_model_fit(const tern_cli *cli, const char *path, tern_llm_optio
     double memory = tern_cli_number(cli, "memory");
     if (!tern_cli_has(cli, "memory")) return TERN_OK;
     if (o->window) return tern_fail(TERN_USAGE, "--memory chooses the window, which --superpipeline gives");
-    TERN_TRY(tern_llm_account_open(&account, path, o));
+    TERN_TRY(tern_llm_account_open(&account, path, NULL, o));
     tern_status status = tern_llm_account_window(account, memory, &o->window, &o->moved);
     tern_llm_account_close(account);
     return status == TERN_OK ? status : tern_in(status, "%s", path);
