@@ -12,6 +12,11 @@ target_include_directories(bench-snn PRIVATE src)
 target_compile_options(bench-snn PRIVATE ${TERN_WARNINGS})
 target_link_libraries(bench-snn PRIVATE tern)
 
+add_executable(bench-cost EXCLUDE_FROM_ALL bench/cost.c)
+target_include_directories(bench-cost PRIVATE src)
+target_compile_options(bench-cost PRIVATE ${TERN_WARNINGS})
+target_link_libraries(bench-cost PRIVATE tern)
+
 add_executable(bench-llm EXCLUDE_FROM_ALL bench/llm.c)
 target_include_directories(bench-llm PRIVATE src)
 target_compile_options(bench-llm PRIVATE ${TERN_WARNINGS})
