@@ -64,7 +64,25 @@ def encode():
     yield b"\0Hello  world, I'll say caf\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x98\x80 42 </s>\xff\n"
 
 
-MADE = {"encode": encode, "grammar": grammar, "schema": schema, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
+def ask():
+    yield b"\0" + json.dumps({"model": "m", "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}],
+                              "max_tokens": 5, "temperature": 0.5, "stop": ["x"], "stream": True, "logit_bias": {"3": -100}, "n": 2,
+                              "stream_options": {"include_usage": True}, "logprobs": True, "top_logprobs": 3, "tools": [], "seed": 1}).encode()
+    yield b"\1" + json.dumps({"prompt": [[1, 2], [3]], "logprobs": 2, "grammar": "root ::= [a]", "top_k": 3, "min_p": 0.1}).encode()
+    yield b"\1" + json.dumps({"prompt": "a", "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}}).encode()
+    yield b"\2" + json.dumps({"input": ["a", "b"], "encoding_format": "base64", "user": "u"}).encode()
+
+
+def http():
+    yield b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield b"GET / HTTP/1.0\r\n\r\n"
+    head = b" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer key\r\n"
+    yield b"GET /metrics" + head + b"\r\nGET /v1/models/m" + head + b"\xff\r\n"
+    yield b"POST /v1/completions" + head + b"Content-Length: 5\r\n\r\ns\xff1234"
+    yield b"POST /v1/embeddings" + head + b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n\xff3\r\nabc\r\n0\r\n\r\n"
+
+
+MADE = {"ask": ask, "http": http, "encode": encode, "grammar": grammar, "schema": schema, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
 
 def video():
     yield b"YUV4MPEG2 W4 H2 F25:1 C420jpeg\n" + 2 * (b"FRAME\n" + bytes(range(12)))

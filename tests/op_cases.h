@@ -243,16 +243,21 @@ static void make_put_rows(spec *s)
     input(s, TERN_SHAPE(rows), LABELS, false);
 }
 
-/* Positions are 1 and 2, now and then -2 or -1: the cache may be shorter or longer. */
+/* Positions are 1 and 2, now and then -2 or -1: the cache may be shorter or longer.  In pages the owners and the pages of their
+ * table are such numbers too: some are none. */
 static void make_attend(spec *s)
 {
-    int groups = between(1, 3), heads = groups * between(1, 3), width = between(1, 70), rows = between(1, 4),
-        cache = between(1, 6);
-    tern_attend_args a = {.scale = 0.3, .cap = below(2) * 5, .window = below(3)};
+    int page = below(2) * between(1, 3), groups = between(1, 3), heads = groups * between(1, 3),
+        width = between(1, 70), rows = between(1, 4), cache = between(1, 6);
+    tern_attend_args a = {.scale = 0.3, .cap = below(2) * 5, .window = below(3), .page = page};
     memcpy(s->args, &a, sizeof a);
+    if (page) cache *= page;
     input(s, TERN_SHAPE(rows, heads, width), NORMAL, false);
     for (int i = 0; i < 2; i++) input(s, TERN_SHAPE(cache, groups, width), NORMAL, false);
     input(s, TERN_SHAPE(rows), LABELS, false);
+    if (!page) return;
+    input(s, TERN_SHAPE(rows), LABELS, false);
+    input(s, TERN_SHAPE(between(1, 3), between(1, 3)), LABELS, false);
 }
 
 #include "op_cases_images.h"

@@ -5,7 +5,7 @@ import base64, http.client, json, os, pathlib, re, shutil, signal, socket, struc
 HERE = pathlib.Path(__file__).resolve().parent
 CHAT = HERE / "golden/decoder/chat.gguf"
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-LONG = {"max_tokens": 3900, "logit_bias": {"2": -100}, "n": 16}  # goes on for a while: token 2 ends texts
+LONG = {"max_tokens": 800, "logit_bias": {"2": -100}, "n": 16}  # goes on for a while: token 2 ends texts
 WORDS = {"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
                    "vocab": {w: i for i, w in enumerate(["[UNK]", "a", "b", "##b", "c"])}}, "pre_tokenizer": {"type": "Whitespace"}}
 work = pathlib.Path(tempfile.mkdtemp(prefix="tern-serve-"))
@@ -147,8 +147,30 @@ def details(s):
     check("other samplers", a["choices"][0]["text"] == offline("ab", 8, "--raw")["text"], a)
 
 
+def together(s):
+    """Many at once get what each would get alone; prompts that begin alike share what is known of them."""
+    texts = ["hello", "abcabcabcabcabcabcabcabcdef", "abcabcabcabcabcabcabcabcxyz", "one two one two", "9.8.7", "q"] * 3
+    alone = {t: s.ask("/v1/completions", {"prompt": t, "max_tokens": 25, "temperature": 0})[1]["choices"][0]["text"] for t in set(texts)}
+    found = [None] * len(texts)
+
+    def one(i):
+        if i % 2:
+            found[i] = s.ask("/v1/completions", {"prompt": texts[i], "max_tokens": 25, "temperature": 0})[1]["choices"][0]["text"]
+        else:
+            found[i] = "".join(e["choices"][0]["text"]
+                               for e in s.events("/v1/completions", {"prompt": texts[i], "max_tokens": 25, "temperature": 0}))
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(len(texts))]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    check("many at once", found == [alone[t] for t in texts], list(zip(found, texts)))
+    a = s.ask("/v1/completions", {"prompt": texts[1], "max_tokens": 1})[1]
+    check("a known beginning", a["usage"]["prompt_tokens_details"]["cached_tokens"] >= 16, a)
+
+
 def meters(s):
     """Stages of requests follow one another: their sum is the time that requests took."""
+    time.sleep(0.3)  # the last answer is told before it is counted
     m = s.metrics()
     stages = sum(v for k, v in m.items() if k.startswith("tern_stage_seconds_total"))
     count = m["tern_request_seconds_count"]
@@ -156,6 +178,8 @@ def meters(s):
     check("requests by path", m['tern_requests_total{path="/v1/models",status="200"}'] >= 1 and count >= 10, m)
     check("tokens", m['tern_tokens_total{kind="made"}'] > 50 and m['tern_tokens_total{kind="prompt"}'] > 20, m)
     check("nothing waits", m["tern_requests_waiting"] == 0 == m["tern_requests_running"], m)
+    pages = [m[f'tern_cache_pages{{state="{k}"}}'] for k in ("used", "kept", "free")]
+    check("pages", pages[0] == 0 and pages[1] > 0 and sum(pages) == 8 and m["tern_step_tokens_total"] > m["tern_steps_total"], m)
     check("histograms", m["tern_first_token_seconds_count"] == m['tern_first_token_seconds_bucket{le="+Inf"}'] > 0, m)
 
 
@@ -254,9 +278,10 @@ def hostile(s):
         c.close()
     check("and says so", s.ask("/health")[0] == 200)
     end = time.time() + 30
-    while time.time() < end and s.metrics()["tern_requests_running"]:
+    m = {}
+    while time.time() < end and (not m or m["tern_requests_running"] or m["tern_clients_left_total"] < 6):
         time.sleep(0.05)
-    m = s.metrics()
+        m = s.metrics()
     check("those who left are counted, and not worked for", m["tern_clients_left_total"] >= 6 and m["tern_requests_running"] == 0, m)
 
 
@@ -309,13 +334,34 @@ def finishes(number):
     """A signal while an answer is under way: it is answered whole, new ones are not taken."""
     s = Server("--context", "4000")
     c = s.connect()
-    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "temperature": 0, "stream": True, **LONG, "n": 4}))
+    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "temperature": 0, "stream": True, **LONG, "n": 2}))
     r = c.getresponse()
     first = r.read(20)
     s.process.send_signal(number)
     rest = first + r.read()
     check("what runs is finished", rest.endswith(b"data: [DONE]\n\n"), rest[-200:])
     check("then the server ends", s.process.wait(60) == 0)
+
+
+def page():
+    """The built-in page in a browser."""
+    sys.path.insert(0, str(HERE))
+    from page import converse
+    s = Server(TERN_API_KEY="")
+    c = s.connect()
+    c.request("GET", "/")
+    r = c.getresponse()
+    text = r.read().decode()
+    check("the page is one document", r.status == 200 and "default-src 'none'" in r.headers["Content-Security-Policy"]
+          and "src=" not in text and not re.search(r"https?://", text), r.headers)
+    found = converse(f"http://127.0.0.1:{s.port}/", "hello")
+    if found is None:
+        print("skipped: chromium")
+    else:
+        expected = offline("hello", 40)
+        check("a conversation on it", found[0] == "chat" and found[1] == expected["text"]
+              and found[2].startswith(f"{len(expected['tokens'])} tokens"), (found, expected))
+    s.end()
 
 
 def wrong_use():
@@ -336,9 +382,10 @@ def main():
     if "without libmicrohttpd" in probe.stderr:
         print("skipped: libmicrohttpd\n0 passed, 0 failed")
         return
-    s = Server()
+    s = Server("--cache", "f32")  # as tern run has it
     answers(s)
     details(s)
+    together(s)
     meters(s)
     errors(s)
     s.end()
@@ -348,6 +395,7 @@ def main():
     limits()
     keys()
     embeddings()
+    page()
     finishes(signal.SIGTERM)
     finishes(signal.SIGINT)
     wrong_use()

@@ -25,7 +25,15 @@ static const tern_cli_option options[] = {
     {"body", 0, TERN_BYTES, "BYTES", "4M", "of a request at most", NULL},
     {"connections", 0, TERN_WHOLE, "N", "1000", "open at once", "1..100000"},
     {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},
-    TERN_MODEL_OPTIONS,
+    {"context", 'c', TERN_WHOLE, "N", "0",
+     "tokens of a request, prompt and answer; 0: 2048, or what the model can, if less", "0..1000000"},
+    {"parallel", 0, TERN_WHOLE, "N", "8", "answers that are made at once", "1..1024"},
+    {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16|q8_0"},
+    {"cache-tokens", 0, TERN_WHOLE, "N", "0",
+     "tokens that the cache has room for, of all requests; 0: twice the context", "0..100000000"},
+    {"chunk", 0, TERN_WHOLE, "N", "64", "tokens that are computed at once", "1..4096"},
+    {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times", NULL},
+    {"reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL},
     {0},
 };
 
@@ -33,7 +41,9 @@ enum { MOST_KEYS = 256 };
 
 /* All that a server stands on. */
 typedef struct tern_serving {
-    tern_language l;
+    tern_batch *batch; /* NULL: the model makes embeddings alone */
+    tern_template *template;
+    tern_loras loras;
     tern_server_options o;
     char name[256], encoder_name[256];
     tern_weights weights; /* of the encoder */
@@ -111,6 +121,29 @@ static tern_status is_encoder(bool *encoder, const char *name)
     return tern_in(status, "%s", path);
 }
 
+/* The model that speaks, and its template. */
+static tern_status open_batch(tern_serving *s, const tern_cli *cli)
+{
+    static const tern_dtype formats[] = {TERN_F32, TERN_F16, TERN_Q8_0};
+    char path[4096];
+    TERN_TRY(tern_loras_read(cli, &s->loras));
+    TERN_TRY(tern_model_find(path, cli->arguments[0]));
+    tern_batch_options o = {.sequences = tern_cli_whole(cli, "parallel"),
+                            .context = tern_cli_whole(cli, "context"),
+                            .chunk = tern_cli_whole(cli, "chunk"),
+                            .cache_tokens = tern_cli_whole(cli, "cache-tokens"),
+                            .cache = formats[tern_cli_pick(cli, "cache")],
+                            .reference = tern_cli_has(cli, "reference"),
+                            .loras = (const char *const *)s->loras.paths,
+                            .lora_weights = s->loras.weights,
+                            .lora_count = s->loras.count,
+                            .pool = cli->pool};
+    TERN_TRY(tern_batch_open(&s->batch, path, &o));
+    TERN_TRY(tern_language_template(&s->template, cli, tern_llm_weights(tern_batch_model(s->batch)), path));
+    s->o.template = s->template;
+    return TERN_OK;
+}
+
 static tern_status load(tern_serving *s, tern_cli *cli)
 {
     bool encoder;
@@ -135,14 +168,12 @@ static tern_status load(tern_serving *s, tern_cli *cli)
                          model);
     if (encoder || second) TERN_TRY(open_encoder(s, encoder ? model : second));
     if (encoder) return TERN_OK;
-    TERN_TRY(tern_language_load(&s->l, cli, 0));
-    s->o.template = s->l.template;
-    return TERN_OK;
+    return open_batch(s, cli);
 }
 
 static tern_status announce(const tern_serving *s, const tern_cli *cli, const tern_server *server)
 {
-    const char *name = s->l.speaker ? s->o.name : s->encoder_name;
+    const char *name = s->batch ? s->o.name : s->encoder_name;
     bool colons = strchr(s->o.host, ':') != NULL;
     tern_text url = {0};
     tern_text_format(&url, "http://%s%s%s:%d", colons ? "[" : "", s->o.host, colons ? "]" : "",
@@ -164,11 +195,13 @@ static tern_status run_serve(tern_cli *cli)
     tern_serving *s = tern_take(sizeof *s);
     if (!s) return tern_no_memory(sizeof *s, "a server");
     tern_status status = load(s, cli);
-    if (status == TERN_OK) status = tern_server_open(&server, s->l.speaker, &s->o);
+    if (status == TERN_OK) status = tern_server_open(&server, s->batch, &s->o);
     if (status == TERN_OK) status = announce(s, cli, server);
     if (status == TERN_OK) tern_server_run(server);
     tern_server_close(server);
-    tern_language_close(&s->l);
+    tern_template_close(s->template);
+    tern_batch_close(s->batch);
+    tern_loras_free(&s->loras);
     tern_tokenizer_close(s->tokenizer);
     tern_weights_close(&s->weights);
     tern_release(s->key_file);
@@ -187,7 +220,8 @@ const tern_command tern_command_serve = {
         "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
         "\n"
         "Paths: POST /v1/chat/completions, /v1/completions (both with \"stream\" too), /v1/embeddings;\n"
-        "GET /v1/models, /health, /metrics (for Prometheus: where the time of requests goes).\n"
+        "GET / (a chat page), /v1/models, /health, /metrics (for Prometheus: where the time of requests "
+        "goes).\n"
         "Beside the fields of OpenAI's API a request may have top_k, min_p, typical_p, repeat_penalty,\n"
         "penalty_last, dry_multiplier, dry_base, dry_allowed, mirostat, mirostat_tau, mirostat_eta and "
         "grammar\n"

@@ -101,15 +101,15 @@ static tern_status read_grammar(tern_language *l)
     return tern_constraint_open(&l->constraint, l->grammar, tern_speaker_tokenizer(l->speaker), end, ends);
 }
 
-static tern_status read_template(tern_language *l)
+tern_status tern_language_template(tern_template **template, const tern_cli *cli, const tern_weights *weights,
+                                   const char *model)
 {
-    const char *path = tern_cli_text(l->cli, "template");
+    const char *path = tern_cli_text(cli, "template");
     char *bytes;
     size_t size;
-    if (!path)
-        return tern_template_of(&l->template, tern_llm_weights(tern_speaker_model(l->speaker)), l->path);
+    if (!path) return tern_template_of(template, weights, model);
     TERN_TRY(tern_read_file(path, &bytes, &size));
-    tern_status status = tern_template_open(&l->template, bytes, size, path);
+    tern_status status = tern_template_open(template, bytes, size, path);
     tern_release(bytes);
     return status;
 }
@@ -200,7 +200,7 @@ void tern_loras_free(tern_loras *loras)
     for (int i = 0; i < loras->count; i++) tern_release(loras->paths[i]);
 }
 
-tern_status tern_language_load(tern_language *l, tern_cli *cli, int guess)
+static tern_status load(tern_language *l, tern_cli *cli, int guess)
 {
     *l = (tern_language){.cli = cli, .resident_before = tern_resident_bytes()};
     tern_llm_options o;
@@ -210,7 +210,8 @@ tern_status tern_language_load(tern_language *l, tern_cli *cli, int guess)
     TERN_TRY(tern_model_fit(cli, l->path, &o));
     TERN_TRY(tern_speaker_open(&l->speaker, l->path, &o, guess));
     l->load_seconds = tern_now() - begun;
-    return read_template(l);
+    return tern_language_template(&l->template, cli, tern_llm_weights(tern_speaker_model(l->speaker)),
+                                  l->path);
 }
 
 /* A smaller model that guesses for this one. */
@@ -233,7 +234,7 @@ tern_status tern_language_open(tern_language *l, tern_cli *cli)
 {
     int guess = tern_cli_whole(cli, "lookup"), drafted = tern_cli_whole(cli, "draft-tokens");
     if (tern_cli_has(cli, "draft") && drafted > guess) guess = drafted;
-    TERN_TRY(tern_language_load(l, cli, guess));
+    TERN_TRY(load(l, cli, guess));
     TERN_TRY(open_draft(l));
     TERN_TRY(read_stops(l));
     TERN_TRY(read_sampling(l));

@@ -128,11 +128,13 @@ typedef struct tern_language {
     double resident_before; /* bytes of the process before loading */
 } tern_language;
 
-/* The model by TERN_MODEL_OPTIONS and its template by --template alone, with so many guesses at once. */
-tern_status tern_language_load(tern_language *language, tern_cli *cli, int guess);
 /* By the options above; close also after a failure. */
 tern_status tern_language_open(tern_language *language, tern_cli *cli);
 void tern_language_close(tern_language *language);
+
+/* The chat template of --template, else the model's own; NULL: it has none. */
+tern_status tern_language_template(tern_template **template, const tern_cli *cli, const tern_weights *weights,
+                                   const char *model);
 
 /* A request with the settings of the command line for at most so many tokens. */
 tern_request tern_language_request(const tern_language *language, int most);

@@ -4,17 +4,22 @@
 
 #include "kernel/kernel.h"
 
-/* q, y [queries, heads, width] f32; k, v [rows, groups, width] f32, or f16 where `half`; head h reads group
- * h / (heads / groups).  Query s sees the rows up to positions[s], of those the last `window` (0: all); one that sees none
- * gets zeros.  cap above 0: scores become cap tanh(score / cap). */
+/* q, y [queries, heads, width] f32; k, v [rows, groups, width] in `format`: f32, f16, or q8_0 with a width of whole blocks; head h
+ * reads group h / (heads / groups).  Query s sees the rows up to positions[s], of those the last `window` (0: all); one that
+ * sees none gets zeros.  cap above 0: scores become cap tanh(score / cap).
+ *
+ * With pages (page above 0) the rows belong to many sequences: row c of sequence n is row c % page of page
+ * table[n, c / page], where pages are `page` rows one behind the other; query s is of sequence owners[s].  A query of no
+ * sequence, and rows of pages that are none, are left out. */
 typedef struct tern_attention {
     int64_t queries, heads, width, rows, groups;
-    bool half;
+    tern_dtype format;
     float scale, cap;
     int64_t window;
     const float *q;
     const void *k, *v;
-    const int32_t *positions;
+    const int32_t *positions, *owners, *table; /* [queries], [queries], [sequences, sequence_pages] */
+    int64_t page, sequences, sequence_pages;
     float *y;
 } tern_attention;
 void tern_attention_run(tern_pool *pool, const tern_attention *attention);

@@ -1,17 +1,13 @@
 /* Text from a language model, token by token or several guessed at once. */
-#include "llm/generate.h"
+#include "llm/saying.h"
 
 #include <string.h>
 
-enum { MOST_ENDS = 16, LONGEST_MATCH = 8, LEAST_MATCH = 2, MOST_GUESSES = 32 };
-
-const char *const tern_finish_names[] = {"end", "stop", "length", "context", "interrupted"};
+enum { LONGEST_MATCH = 8, LEAST_MATCH = 2, MOST_GUESSES = 32 };
 
 struct tern_speaker {
     tern_llm *llm;
-    tern_tokenizer *tokenizer;
-    int32_t ends[MOST_ENDS];
-    int end_count;
+    tern_words words;
     tern_tokens held; /* whose keys and values the cache has */
     /* The logits at hand, a row for each of the tokens fed last: held[fed] and the `guesses` behind it.  Row r holds when
      * the first r guesses were right. */
@@ -28,40 +24,13 @@ struct tern_speaker {
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static void add_end(tern_speaker *s, int32_t id)
-{
-    for (int i = 0; i < s->end_count; i++)
-        if (s->ends[i] == id) return;
-    if (id >= 0 && s->end_count < MOST_ENDS) s->ends[s->end_count++] = id;
-}
-
-/* The tokens that end a text: those that the file names, and control tokens of well-known spellings. */
-static void find_ends(tern_speaker *s, const tern_weights *w)
-{
-    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
-    static const char *const spelled[] = {"<|im_end|>",    "<|eot_id|>",      "<|end|>",    "<end_of_turn>",
-                                          "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "</s>"};
-    for (size_t i = 0; i < TERN_COUNT(keys); i++) {
-        const tern_meta *m = tern_weights_meta(w, keys[i]);
-        if (m && !m->array && m->kind != TERN_META_TEXT) add_end(s, (int32_t)tern_meta_number(m, 0));
-    }
-    for (size_t i = 0; i < TERN_COUNT(spelled); i++) {
-        int32_t id = tern_token_find(s->tokenizer, spelled[i], strlen(spelled[i]));
-        if (id >= 0 && tern_token_is_control(s->tokenizer, id)) add_end(s, id);
-    }
-}
-
 static tern_status open_speaker(tern_speaker *s, const char *path, const tern_llm_options *options)
 {
     tern_llm_options o = *options;
     s->chunk = o.chunk ? o.chunk : 64;
     if (s->guess) o.each = s->guess + 1;
     TERN_TRY(tern_llm_open(&s->llm, path, &o));
-    const tern_weights *w = tern_llm_weights(s->llm);
-    TERN_TRY(tern_tokenizer_read(&s->tokenizer, path));
-    find_ends(s, w);
-    return TERN_OK;
+    return tern_words_open(&s->words, path, tern_llm_weights(s->llm));
 }
 
 tern_status tern_speaker_open(tern_speaker **speaker, const char *path, const tern_llm_options *options,
@@ -102,7 +71,7 @@ tern_status tern_speaker_draft(tern_speaker *s, const char *path, const tern_llm
     if (most < 1 || most > s->guess)
         return tern_fail(TERN_USAGE, "%d tokens to draft at once, expected 1 to %d", most, s->guess);
     TERN_TRY(tern_tokenizer_read(&tokenizer, path));
-    bool same = same_vocabulary(s->tokenizer, tokenizer);
+    bool same = same_vocabulary(s->words.tokenizer, tokenizer);
     tern_tokenizer_close(tokenizer);
     if (!same)
         return tern_fail(TERN_USAGE, "%s has another vocabulary than the model that it is to guess for",
@@ -118,7 +87,7 @@ void tern_speaker_close(tern_speaker *s)
     if (!s) return;
     tern_llm_close(s->draft);
     tern_tokens_free(&s->drafted);
-    tern_tokenizer_close(s->tokenizer);
+    tern_words_close(&s->words);
     tern_llm_close(s->llm);
     tern_tokens_free(&s->held);
     tern_release(s);
@@ -131,13 +100,13 @@ tern_llm *tern_speaker_model(const tern_speaker *speaker)
 
 const tern_tokenizer *tern_speaker_tokenizer(const tern_speaker *speaker)
 {
-    return speaker->tokenizer;
+    return speaker->words.tokenizer;
 }
 
 const int32_t *tern_speaker_ends(const tern_speaker *speaker, int *count)
 {
-    *count = speaker->end_count;
-    return speaker->ends;
+    *count = speaker->words.end_count;
+    return speaker->words.ends;
 }
 
 const float *tern_speaker_logits(const tern_speaker *speaker)
@@ -147,16 +116,7 @@ const float *tern_speaker_logits(const tern_speaker *speaker)
 
 tern_status tern_speaker_encode(const tern_speaker *s, const char *text, size_t size, tern_tokens *out)
 {
-    const tern_vocabulary *v = tern_tokenizer_vocabulary(s->tokenizer);
-    size_t first = out->count;
-    for (int i = 0; i < v->prefix_count; i++) TERN_TRY(tern_tokens_add(out, v->prefix[i]));
-    size_t behind = out->count;
-    TERN_TRY(tern_encode(s->tokenizer, text, size, TERN_ENCODE_SPECIAL, out));
-    if (behind > first && out->count > behind && out->ids[behind] == out->ids[behind - 1]) {
-        out->count--; /* the text spells it too */
-        memmove(out->ids + behind, out->ids + behind + 1, (out->count - behind) * sizeof *out->ids);
-    }
-    return out->count > first ? TERN_OK : tern_fail(TERN_USAGE, "the prompt is empty: it has no token");
+    return tern_words_encode(&s->words, text, size, out);
 }
 
 /* ---- the cache --------------------------------------------------------------------------------------------------- */
@@ -280,135 +240,18 @@ static tern_status advance(tern_speaker *s, int32_t token, const tern_request *r
 
 /* ---- a reply ----------------------------------------------------------------------------------------------------- */
 
-void tern_reply_free(tern_reply *reply)
-{
-    tern_tokens_free(&reply->tokens);
-    tern_text_free(&reply->text);
-    tern_release(reply->log_probabilities);
-    tern_release(reply->likeliest);
-    tern_release(reply->seconds);
-    *reply = (tern_reply){0};
-}
-
-typedef struct tern_saying {
-    tern_speaker *speaker;
-    const tern_request *request;
-    tern_reply *reply;
-    tern_sampler *sampler;
-    tern_decoder decoder;
-    size_t shown; /* bytes of the text that were handed out */
-    double begun;
-    bool stopped;
-} tern_saying;
-
-static tern_status grow(void **array, int from, int to, size_t size)
-{
-    void *bigger = tern_resize(*array, (size_t)from * size, (size_t)to * size);
-    if (!bigger) return tern_no_memory((size_t)to * size, "a reply");
-    *array = bigger;
-    return TERN_OK;
-}
-
-/* The token that was picked from `logits` becomes part of the reply. */
-static tern_status record(tern_saying *a, const float *logits, int32_t id)
-{
-    tern_reply *r = a->reply;
-    int n = (int)r->tokens.count, likeliest = a->request->alternatives;
-    int vocabulary = tern_llm_about(a->speaker->llm)->vocabulary;
-    if (n == r->recorded) {
-        int room = n ? 2 * n : 64;
-        TERN_TRY(grow((void **)&r->seconds, n, room, sizeof *r->seconds));
-        TERN_TRY(grow((void **)&r->log_probabilities, n, room, sizeof *r->log_probabilities));
-        if (likeliest > 0)
-            TERN_TRY(grow((void **)&r->likeliest, n * likeliest, room * likeliest, sizeof *r->likeliest));
-        r->recorded = room;
-    }
-    r->seconds[n] = tern_now() - a->begun;
-    if (likeliest >= 0) r->log_probabilities[n] = tern_log_probability_of(logits, vocabulary, id);
-    if (likeliest > 0)
-        tern_log_probabilities(logits, vocabulary, r->likeliest + (size_t)n * (size_t)likeliest, likeliest);
-    return tern_tokens_add(&r->tokens, id);
-}
-
-/* Bytes at the end of the text that may be the beginning of a stop text; a whole one cuts the text, and ends it. */
-static size_t look_for_stops(tern_saying *a)
-{
-    tern_text *t = &a->reply->text;
-    size_t wait = 0, cut = t->size;
-    for (int i = 0; i < a->request->stop_count; i++) {
-        const char *stop = a->request->stops[i];
-        size_t length = strlen(stop);
-        for (size_t at = a->shown; length && at < t->size; at++) {
-            size_t left = t->size - at, n = left < length ? left : length;
-            if (memcmp(t->data + at, stop, n) != 0) continue;
-            if (n == length && at < cut) cut = at;
-            if (n < length && left > wait) wait = left;
-            break;
-        }
-    }
-    a->stopped = cut < t->size;
-    if (!a->stopped) return wait;
-    t->size = cut;
-    t->data[cut] = 0;
-    return 0;
-}
-
-/* Hand out what has come and is certain. */
-static tern_status show(tern_saying *a, bool last)
-{
-    tern_text *t = &a->reply->text;
-    size_t wait = a->stopped ? 0 : look_for_stops(a), from = a->shown;
-    if (last) wait = 0;
-    if (t->size - wait <= from) return tern_text_status(t);
-    a->shown = t->size - wait;
-    TERN_TRY(tern_text_status(t));
-    return a->request->on_text ? a->request->on_text(a->request->context, t->data + from, a->shown - from)
-                               : TERN_OK;
-}
-
-static bool ends(const tern_saying *a, int32_t id)
-{
-    for (int i = 0; !a->request->past_end && i < a->speaker->end_count; i++)
-        if (a->speaker->ends[i] == id) return true;
-    return false;
-}
-
-static tern_status pick(tern_saying *a, const float *logits, int32_t *id)
-{
-    const uint64_t *allowed = NULL;
-    if (a->request->constraint) TERN_TRY(tern_constraint_mask(a->request->constraint, &allowed));
-    TERN_TRY(tern_sampler_pick(a->sampler, logits, allowed, id));
-    if (a->request->constraint && !ends(a, *id))
-        TERN_TRY(tern_constraint_accept(a->request->constraint, *id));
-    return tern_sampler_accept(a->sampler, *id);
-}
-
 /* Tokens until something ends it. */
-static tern_status say(tern_saying *a)
+static tern_status say(tern_speaker *s, tern_saying *a)
 {
-    tern_speaker *s = a->speaker;
     tern_reply *r = a->reply;
-    int vocabulary = tern_llm_about(s->llm)->vocabulary;
-    r->finish = TERN_FINISH_LENGTH;
+    int32_t id = 0;
+    bool over;
     for (int left = a->request->most; left > 0; left--) {
-        int32_t id = 0;
-        const float *logits = s->logits + (size_t)s->row * (size_t)vocabulary;
+        const float *logits = s->logits + (size_t)s->row * (size_t)a->vocabulary;
         r->finish = TERN_FINISH_INTERRUPTED;
         if (tern_interrupted()) return TERN_OK;
-        double begun = tern_now();
-        TERN_TRY(pick(a, logits, &id));
-        r->sampler_seconds += tern_now() - begun;
-        r->finish = TERN_FINISH_END;
-        if (ends(a, id)) return TERN_OK;
-        TERN_TRY(record(a, logits, id));
-        begun = tern_now();
-        TERN_TRY(tern_decode(s->tokenizer, &a->decoder, id, &r->text));
-        TERN_TRY(show(a, false));
-        r->text_seconds += tern_now() - begun;
-        r->finish = TERN_FINISH_STOP;
-        if (a->stopped) return TERN_OK;
-        r->finish = TERN_FINISH_LENGTH;
-        if (left == 1) return TERN_OK;
+        TERN_TRY(tern_saying_next(a, logits, &id, &over));
+        if (over) return TERN_OK;
         r->finish = TERN_FINISH_CONTEXT;
         if (s->fed + 1 + (size_t)s->row >= (size_t)tern_llm_rows(s->llm)) return TERN_OK;
         TERN_TRY(advance(s, id, a->request, left - 2, r));
@@ -416,40 +259,26 @@ static tern_status say(tern_saying *a)
     return TERN_OK;
 }
 
-/* The sampler sees the prompt; then the reply is made, and the cache keeps what was right. */
-static tern_status speak(tern_saying *a, const tern_tokens *prompt)
+/* The prompt, then the reply; the cache keeps what was right. */
+static tern_status speak(tern_speaker *s, tern_saying *a, const tern_tokens *prompt)
 {
-    tern_sampling greedy = tern_sampling_standard();
-    tern_speaker *s = a->speaker;
-    const tern_request *q = a->request;
-    int vocabulary = tern_llm_about(s->llm)->vocabulary;
-    int32_t known = tern_tokenizer_vocabulary(s->tokenizer)->count;
-    greedy.temperature = 0;
-    if (q->constraint && known < vocabulary)
-        return tern_fail(TERN_FAILED,
-                         "the tokenizer has %d tokens and the model %d: no grammar can be held to", known,
-                         vocabulary);
-    TERN_TRY(tern_sampler_open(&a->sampler, q->sampling ? q->sampling : &greedy, vocabulary));
-    if (q->constraint) TERN_TRY(tern_constraint_reset(q->constraint));
     TERN_TRY(feed_prompt(s, prompt, a->reply));
-    for (size_t i = 0; i < prompt->count; i++) TERN_TRY(tern_sampler_accept(a->sampler, prompt->ids[i]));
     a->reply->prompt_seconds = tern_now() - a->begun;
-    tern_status status = say(a);
+    tern_status status = say(s, a);
     a->reply->made_seconds = tern_now() - a->begun - a->reply->prompt_seconds;
     keep(s, s->fed + 1 + (size_t)s->row);
     TERN_TRY(status);
-    if (!a->stopped) TERN_TRY(tern_decode_end(&a->decoder, &a->reply->text));
-    return show(a, true);
+    return tern_saying_end(a);
 }
 
 tern_status tern_speak(tern_speaker *speaker, const tern_tokens *prompt, const tern_request *request,
                        tern_reply *reply)
 {
-    tern_saying a = {.speaker = speaker, .request = request, .reply = reply, .begun = tern_now()};
-    if (!prompt->count) return tern_fail(TERN_USAGE, "the prompt is empty: it has no token");
-    tern_text_put(&reply->text, "");
-    tern_status status = speak(&a, prompt);
-    tern_sampler_close(a.sampler);
+    tern_saying a;
+    tern_status status = tern_saying_open(&a, &speaker->words, request, prompt,
+                                          tern_llm_about(speaker->llm)->vocabulary, reply);
+    if (status == TERN_OK) status = speak(speaker, &a, prompt);
+    tern_saying_close(&a);
     if (status != TERN_OK && speaker->held.count > (size_t)tern_llm_position(speaker->llm))
         speaker->held.count = (size_t)tern_llm_position(speaker->llm); /* fed in part */
     return status;

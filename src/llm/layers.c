@@ -159,7 +159,7 @@ tern_value tern_first_type(tern_graph *g, const tern_transformer *t)
 /* Divisors of angles: Llama 3's, or those of Phi-3 for contexts longer and shorter than the old one. */
 static tern_value divisors_of(tern_graph *g, const tern_transformer *t, const tern_feed *feed, int64_t pairs)
 {
-    bool longer = feed->rows > t->angles.context;
+    bool longer = (feed->context ? feed->context : feed->rows) > t->angles.context;
     tern_value one = tern_file_weight(g, t, -1, "rope_freqs", TERN_SHAPE(pairs), false);
     if (!one.id)
         one = tern_file_weight(g, t, -1, longer ? "rope_factors_long" : "rope_factors_short",
@@ -194,7 +194,7 @@ static tern_value remember(tern_graph *g, const tern_transformer *t, const tern_
     snprintf(name, sizeof name, "blk.%d.%s", layer, what);
     tern_value state = tern_state(g, name, feed->cache, TERN_SHAPE(feed->rows, t->groups, t->head_width),
                                   (tern_init){TERN_INIT_ZERO, 0}, true);
-    tern_value next = tern_put_rows(g, state, x, feed->positions);
+    tern_value next = tern_put_rows(g, state, x, feed->page ? feed->slots : feed->positions);
     tern_next(g, state, next);
     return next;
 }
@@ -223,8 +223,10 @@ tern_value tern_self_attention(tern_graph *g, const tern_transformer *t, const t
     }
     k = remember(g, t, feed, k, layer, "keys");
     v = remember(g, t, feed, v, layer, "values");
-    x = tern_attend(g, q, k, v, feed->seen.id ? feed->seen : feed->positions, .scale = t->scale,
-                    .cap = t->cap, .window = tern_slides(t, layer) ? t->window : 0);
+    tern_value seen = feed->seen.id ? feed->seen : feed->positions;
+    tern_attend_args args = {t->scale, t->cap, tern_slides(t, layer) ? t->window : 0, feed->page};
+    x = feed->page ? tern_attend_pages(g, q, k, v, seen, feed->owners, feed->table, args)
+                   : tern_attend_with(g, q, k, v, seen, args);
     return tern_project(g, t, tern_reshape(g, x, TERN_SHAPE(-1, wide)), layer, "attn_output", t->width);
 }
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { MOST_STEPS = 16 };
+
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* The decoder for a number of tokens at a time. */
@@ -13,6 +15,7 @@ typedef struct tern_stage {
     tern_llm_program plan;
     tern_session *session;
     int32_t *ids, *positions; /* [tokens] */
+    int32_t *slots, *owners;  /* [tokens], in pages */
     int32_t *wanted;          /* [asked]: all of them, or the last */
 } tern_stage;
 
@@ -21,8 +24,13 @@ struct tern_llm {
     tern_transformer about;
     tern_store store;
     tern_stage chunk, one, each;
-    tern_pager *pager; /* or NULL */
-    int rows, position;
+    tern_pager *pager;            /* or NULL */
+    tern_stage steps[MOST_STEPS]; /* in pages, for more and more tokens */
+    int step_count;
+    int32_t *table; /* [sequences, sequence_pages] */
+    int sequences, sequence_pages;
+    int rows, position; /* rows of a sequence */
+    int cache_rows;     /* of all */
     tern_dtype cache;
 };
 
@@ -37,6 +45,29 @@ int tern_llm_chunk(const tern_transformer *t, const tern_llm_options *o)
     return chunk < rows ? chunk : rows;
 }
 
+int tern_llm_sequence_pages(const tern_transformer *t, const tern_llm_options *o)
+{
+    return (tern_llm_context(t, o) + TERN_PAGE - 1) / TERN_PAGE;
+}
+
+int tern_llm_pages(const tern_transformer *t, const tern_llm_options *o)
+{
+    return o->pages ? o->pages : 2 * tern_llm_sequence_pages(t, o);
+}
+
+/* In pages: what a graph is given beside the rest. */
+static void feed_pages(tern_graph *g, const tern_transformer *t, const tern_llm_options *o, int tokens,
+                       tern_feed *feed)
+{
+    tern_shape table = TERN_SHAPE(o->sequences, tern_llm_sequence_pages(t, o));
+    feed->page = TERN_PAGE;
+    feed->context = feed->rows;
+    feed->rows = tern_llm_pages(t, o) * TERN_PAGE;
+    feed->slots = tern_input(g, "slots", TERN_I32, TERN_SHAPE(tokens));
+    feed->owners = tern_input(g, "owners", TERN_I32, TERN_SHAPE(tokens));
+    feed->table = tern_input(g, "table", TERN_I32, table);
+}
+
 tern_status tern_llm_program_open(tern_llm_program *p, const tern_transformer *t, const tern_llm_options *o,
                                   int tokens, int asked)
 {
@@ -47,6 +78,7 @@ tern_status tern_llm_program_open(tern_llm_program *p, const tern_transformer *t
                       .wanted = tern_input(p->graph, "wanted", TERN_I32, TERN_SHAPE(asked)),
                       .rows = tern_llm_context(t, o),
                       .cache = o->cache};
+    if (o->sequences) feed_pages(p->graph, t, o, tokens, &feed);
     tern_output(p->graph, "logits", t->architecture->build(p->graph, t, &feed));
     tern_status status = tern_graph_status(p->graph);
     if (status == TERN_OK)
@@ -62,6 +94,16 @@ void tern_llm_program_close(tern_llm_program *p)
     *p = (tern_llm_program){0};
 }
 
+static tern_status bind_pages(const tern_llm *m, tern_stage *p)
+{
+    p->slots = tern_take_array((size_t)p->plan.tokens, sizeof *p->slots);
+    p->owners = tern_take_array((size_t)p->plan.tokens, sizeof *p->owners);
+    if (!p->slots || !p->owners) return tern_no_memory((size_t)p->plan.tokens * sizeof *p->slots, "tokens");
+    TERN_TRY(tern_session_bind(p->session, "slots", p->slots));
+    TERN_TRY(tern_session_bind(p->session, "owners", p->owners));
+    return tern_session_bind(p->session, "table", m->table);
+}
+
 static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked, const tern_llm_options *o)
 {
     p->ids = tern_take_array((size_t)tokens, sizeof *p->ids);
@@ -73,6 +115,7 @@ static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked,
     TERN_TRY(tern_session_open(&p->session, p->plan.program, &m->store, o->pool));
     TERN_TRY(tern_session_bind(p->session, "tokens", p->ids));
     TERN_TRY(tern_session_bind(p->session, "positions", p->positions));
+    if (m->sequences) TERN_TRY(bind_pages(m, p));
     return tern_session_bind(p->session, "wanted", p->wanted);
 }
 
@@ -82,6 +125,8 @@ static void close_phase(tern_stage *p)
     tern_llm_program_close(&p->plan);
     tern_release(p->ids);
     tern_release(p->positions);
+    tern_release(p->slots);
+    tern_release(p->owners);
     tern_release(p->wanted);
 }
 
@@ -92,6 +137,8 @@ void tern_llm_close(tern_llm *llm)
     close_phase(&llm->one);
     close_phase(&llm->each);
     tern_pager_close(llm->pager);
+    for (int i = 0; i < llm->step_count; i++) close_phase(&llm->steps[i]);
+    tern_release(llm->table);
     tern_store_close(&llm->store);
     tern_adapters_close(&llm->about);
     tern_weights_close(&llm->weights);
@@ -129,6 +176,28 @@ static tern_status page(tern_llm *m, const tern_llm_options *o)
     return o->each ? tern_session_page(m->each.session, m->pager) : TERN_OK;
 }
 
+/* Programs for 1, 2, 4 .. tokens up to a chunk: what is not filled is paid for too. */
+static tern_status open_steps(tern_llm *m, const tern_llm_options *o)
+{
+    int chunk = tern_llm_chunk(&m->about, o);
+    m->sequences = o->sequences;
+    m->sequence_pages = tern_llm_sequence_pages(&m->about, o);
+    m->cache_rows = tern_llm_pages(&m->about, o) * TERN_PAGE;
+    m->table = tern_take_array((size_t)m->sequences * (size_t)m->sequence_pages, sizeof *m->table);
+    if (!m->table) return tern_no_memory((size_t)m->sequence_pages * sizeof *m->table, "pages");
+    if (m->cache_rows < m->sequence_pages * TERN_PAGE)
+        return tern_fail(TERN_USAGE,
+                         "a cache of %d tokens does not hold one sequence of %d: expected that or more",
+                         m->cache_rows, m->rows);
+    for (int tokens = 1, last = 0; !last; tokens *= 2) {
+        last = tokens >= chunk || m->step_count + 1 == MOST_STEPS;
+        int size = last ? chunk : tokens;
+        TERN_TRY(
+            open_phase(m, &m->steps[m->step_count++], size, size < m->sequences ? size : m->sequences, o));
+    }
+    return TERN_OK;
+}
+
 static tern_status open_model(tern_llm *m, const char *path, const tern_llm_options *o)
 {
     TERN_TRY(tern_weights_open(&m->weights, path));
@@ -137,12 +206,19 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     if (m->about.architecture->encoder)
         return tern_fail(TERN_USAGE, "%s is an encoder: it makes embeddings, not next tokens",
                          m->about.architecture->name);
-    m->rows = tern_llm_context(&m->about, o);
+    m->rows = m->cache_rows = tern_llm_context(&m->about, o);
     m->cache = o->cache;
+    if (m->cache == TERN_Q8_0 && m->about.head_width % 32)
+        return tern_fail(TERN_USAGE, "heads of %d do not fill blocks of 32: the cache cannot be q8_0",
+                         m->about.head_width);
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));
     TERN_TRY(tern_adapters_open(&m->about, o->loras, o->lora_weights, o->lora_count));
     TERN_TRY(tern_adapters_lend(&m->about, &m->store));
+    if (o->sequences) {
+        TERN_TRY(open_steps(m, o));
+        return tern_adapters_check(&m->about, m->steps[0].plan.graph);
+    }
     TERN_TRY(open_phase(m, &m->chunk, tern_llm_chunk(&m->about, o), 1, o));
     if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
     TERN_TRY(open_phase(m, &m->one, 1, 1, o));
@@ -249,15 +325,52 @@ const tern_pager *tern_llm_pager(const tern_llm *llm)
     return llm->pager;
 }
 
+/* ---- many sequences ---------------------------------------------------------------------------------------------- */
+
+int32_t *tern_llm_table(tern_llm *llm, int sequence)
+{
+    return llm->table + (size_t)sequence * (size_t)llm->sequence_pages;
+}
+
+int tern_llm_step_tokens(const tern_llm *llm)
+{
+    return llm->step_count ? llm->steps[llm->step_count - 1].plan.tokens : 0;
+}
+
+tern_status tern_llm_step(tern_llm *llm, const tern_llm_packed *packed, const float **logits)
+{
+    tern_tensor out = {0};
+    const tern_stage *p = llm->steps;
+    int most = tern_llm_step_tokens(llm), count = packed->count, wanted = packed->wanted_count;
+    if (count < 1 || count > most || wanted > count || wanted > llm->sequences)
+        return tern_fail(TERN_USAGE, "%d tokens in a step, %d of them wanted: expected 1 to %d, %d", count,
+                         wanted, most, llm->sequences);
+    while (p->plan.tokens < count || p->plan.asked < wanted) p++;
+    for (int i = 0; i < p->plan.tokens; i++) {
+        p->ids[i] = i < count ? packed->tokens[i] : -1;
+        p->positions[i] = i < count ? packed->positions[i] : -1;
+        p->slots[i] = i < count ? packed->slots[i] : -1;
+        p->owners[i] = i < count ? packed->owners[i] : -1;
+    }
+    for (int i = 0; i < p->plan.asked; i++) p->wanted[i] = i < wanted ? packed->wanted[i] : 0;
+    TERN_TRY(tern_session_run(p->session, 0));
+    TERN_TRY(tern_session_output(p->session, "logits", &out));
+    *logits = out.data;
+    return TERN_OK;
+}
+
 void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double *arena)
 {
     *weights = 0;
     for (int i = 0; i < llm->weights.count; i++)
         *weights += (double)tern_bytes_of(llm->weights.tensors[i].dtype,
                                           tern_elements(&llm->weights.tensors[i].shape));
-    *cache = 2.0 * llm->about.layers * llm->rows *
+    *cache = 2.0 * llm->about.layers * llm->cache_rows *
              (double)tern_bytes_of(llm->cache, (int64_t)llm->about.groups * llm->about.head_width);
+    *arena = 0;
+    for (int i = 0; i < llm->step_count; i++) *arena += (double)llm->steps[i].plan.program->arena_bytes;
     const tern_program *each = llm->each.plan.program;
+    if (llm->step_count) return;
     *arena = (double)llm->chunk.plan.program->arena_bytes + (double)llm->one.plan.program->arena_bytes +
              (each ? (double)each->arena_bytes : 0);
 }

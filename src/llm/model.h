@@ -9,7 +9,9 @@ typedef struct tern_llm_options {
     int context;      /* rows of the cache; 0: 2048, or what the model was trained for, if less */
     int chunk;        /* tokens that go through at once; 0: 64 */
     int each;         /* most tokens of tern_llm_feed_each; 0: it is not used */
-    tern_dtype cache; /* TERN_F32 (the default) or TERN_F16 */
+    tern_dtype cache; /* TERN_F32 (the default), TERN_F16 or TERN_Q8_0 (heads of whole blocks of 32) */
+    int sequences;    /* above 0: so many at once, in pages, by tern_llm_step alone */
+    int pages;        /* that they share, of TERN_PAGE rows; 0: as many as two of them need */
     bool reference;   /* reference kernels only */
     const char *const
         *loras; /* adapters: files or folders, which must outlive the model, and their weights */
@@ -23,8 +25,11 @@ typedef struct tern_llm_options {
     tern_pool *pool;
 } tern_llm_options;
 
+enum { TERN_PAGE = 16 }; /* rows of a page */
+
 /* A decoder planned for `tokens` tokens at a time with logits of `asked` of them: inputs tokens, positions [tokens] and wanted
- * [asked], output logits.  The transformer must outlive it. */
+ * [asked], in pages slots, owners [tokens] and table [sequences, pages of one] too; output logits.  The transformer must outlive
+ * it. */
 typedef struct tern_llm_program {
     int tokens, asked;
     tern_graph *graph;
@@ -36,6 +41,8 @@ void tern_llm_program_close(tern_llm_program *p);
 /* What the options mean for this model. */
 int tern_llm_context(const tern_transformer *t, const tern_llm_options *options);
 int tern_llm_chunk(const tern_transformer *t, const tern_llm_options *options);
+int tern_llm_sequence_pages(const tern_transformer *t, const tern_llm_options *options);
+int tern_llm_pages(const tern_transformer *t, const tern_llm_options *options);
 /* Whether `left` tokens go through the program of a chunk, which costs what its length costs, filled or not; else one by one. */
 static inline bool tern_llm_takes_chunk(int left, int chunk)
 {
@@ -54,11 +61,29 @@ tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const
 /* The same for up to `each` tokens (of the options), with the logits [count,vocabulary] behind each of them. */
 tern_status tern_llm_feed_each(tern_llm *llm, const int32_t *tokens, int count, const float **logits);
 int tern_llm_position(const tern_llm *llm);
-int tern_llm_rows(const tern_llm *llm); /* tokens that the cache has room for */
+int tern_llm_rows(const tern_llm *llm); /* tokens that a sequence has room for */
 /* Forget what stands behind the first `position` tokens. */
 void tern_llm_rewind(tern_llm *llm, int position);
 /* What brings the weights; NULL: they are all mapped. */
 const tern_pager *tern_llm_pager(const tern_llm *llm);
+
+/* ---- many sequences in one step ---------------------------------------------------------------------------------- */
+
+/* Tokens of any sequences, several of some: token i is token positions[i] of sequence owners[i], and its keys and values go to
+ * row slots[i] of the cache.  Tokens of a sequence see those before them, of earlier steps or of this one. */
+typedef struct tern_llm_packed {
+    int count;                                          /* at most tern_llm_step_tokens() */
+    const int32_t *tokens, *positions, *slots, *owners; /* [count] */
+    const int32_t *wanted; /* [wanted_count]: tokens whose logits are asked for */
+    int wanted_count;      /* at most `sequences` */
+} tern_llm_packed;
+
+/* One step; *logits [wanted_count,vocabulary], valid until the next. */
+tern_status tern_llm_step(tern_llm *llm, const tern_llm_packed *packed, const float **logits);
+/* The pages of a sequence, for the caller to fill in: [tern_llm_sequence_pages()], page p has its rows p TERN_PAGE and on. */
+int32_t *tern_llm_table(tern_llm *llm, int sequence);
+int tern_llm_step_tokens(const tern_llm *llm);
+
 /* Bytes: of the mapped weights, of the cache, of the arenas. */
 void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double *arena);
 

@@ -32,10 +32,14 @@ typedef struct tern_transformer {
 } tern_transformer;
 
 /* What a graph is given and keeps.  positions: negative for padding; wanted: rows whose results are asked for.  Keys and
- * values are kept states blk.<l>.keys, blk.<l>.values [rows,groups,head_width] in the format `cache`. */
+ * values are kept states blk.<l>.keys, blk.<l>.values [rows,groups,head_width] in the format `cache`.  In pages (page above 0) the
+ * tokens are those of many sequences: see tern_attend_pages. */
 typedef struct tern_feed {
     tern_value tokens, positions, wanted; /* i32 [S], [S], [R] */
     tern_value seen; /* i32 [S]: the last row that each token sees; the empty value: its own position */
+    tern_value slots, owners, table; /* in pages: i32 [S] rows of the cache that tokens go to, [S], [N,P] */
+    int page;                        /* rows of a page; 0: there are none */
+    int context;                     /* rows of a sequence at most, in pages; 0: all */
     int rows;
     tern_dtype cache;
 } tern_feed;

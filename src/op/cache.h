@@ -28,15 +28,21 @@ tern_value tern_put_rows(tern_graph *graph, tern_value cache, tern_value rows, t
 
 /* Attention over a cache: q [S,H,D] sees rows 0..position of k and v [C,G,D]; head h reads group h / (H/G).  A query at a
  * negative position gets zeros.  scale 0: 1/sqrt(D); cap above 0: scores become cap tanh(score/cap); window above 0: the
- * last so many rows only. */
+ * last so many rows only.  page above 0: see tern_attend_pages. */
 typedef struct tern_attend_args {
     double scale, cap;
-    int window;
+    int window, page;
 } tern_attend_args;
 tern_value tern_attend_with(tern_graph *graph, tern_value q, tern_value k, tern_value v, tern_value positions,
                             tern_attend_args args);
 #define tern_attend(...) TERN_ATTEND_(__VA_ARGS__, )
 #define TERN_ATTEND_(g, q, k, v, positions, ...)                                                             \
     tern_attend_with(g, q, k, v, positions, (tern_attend_args){.scale = 0, __VA_ARGS__})
+/* The same where the cache holds many sequences in pages of args.page rows: query s is of sequence owners[s] (i32 [S]; outside of
+ * 0..N-1: it gets zeros), whose row c is row c % page of page table[owner, c / page] (i32 [N,P]; pages that are none are left
+ * out).  Pages may be those of several sequences. */
+tern_value tern_attend_pages(tern_graph *graph, tern_value q, tern_value k, tern_value v,
+                             tern_value positions, tern_value owners, tern_value table,
+                             tern_attend_args args);
 
 #endif

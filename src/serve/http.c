@@ -4,6 +4,7 @@
 
 #ifdef TERN_HAVE_MICROHTTPD
 #include "serve/answer.h"
+#include "serve/page.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -38,6 +39,7 @@ struct tern_http {
 };
 
 typedef enum tern_route_kind {
+    ROUTE_PAGE,
     ROUTE_HEALTH,
     ROUTE_METRICS,
     ROUTE_MODELS,
@@ -53,6 +55,7 @@ typedef struct tern_route {
 } tern_route;
 
 static const tern_route routes[] = {
+    {"GET", "/", ROUTE_PAGE, true, 0},
     {"GET", "/health", ROUTE_HEALTH, true, 0},
     {"GET", "/metrics", ROUTE_METRICS, false, 0},
     {"GET", "/v1/models", ROUTE_MODELS, false, 0},
@@ -61,6 +64,9 @@ static const tern_route routes[] = {
     {"POST", "/v1/completions", ROUTE_JOB, false, TERN_ASK_TEXT},
     {"POST", "/v1/embeddings", ROUTE_JOB, false, TERN_ASK_EMBED},
 };
+
+_Static_assert(TERN_COUNT(routes) < TERN_METER_PATHS,
+               "a path has a number of the meter, and so has what is none");
 
 /* A request on a connection: con_cls of the library. */
 typedef struct tern_exchange {
@@ -86,6 +92,9 @@ static enum MHD_Result reply_text(struct MHD_Connection *c, const tern_exchange 
     struct MHD_Response *r = MHD_create_response_from_buffer(text->size, text->data, MHD_RESPMEM_MUST_COPY);
     if (!r) return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);
+    if (strncmp(type, "text/html", 9) == 0)
+        MHD_add_response_header(r, "Content-Security-Policy", tern_chat_page_policy);
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (status == MHD_HTTP_TOO_MANY_REQUESTS || status == MHD_HTTP_SERVICE_UNAVAILABLE)
         MHD_add_response_header(r, "Retry-After", "1");
     if (status == MHD_HTTP_UNAUTHORIZED) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
@@ -141,6 +150,10 @@ static enum MHD_Result reply_plain(struct MHD_Connection *c, const tern_exchange
                                "there is no such model; /v1/models lists those there are");
     }
     switch (e->route->kind) {
+    case ROUTE_PAGE:
+        for (int i = 0; tern_chat_page[i]; i++) tern_text_put(&text, tern_chat_page[i]);
+        type = "text/html; charset=utf-8";
+        break;
     case ROUTE_HEALTH:
         tern_text_put(&text, "{\"status\":\"ok\"}");
         break;
@@ -223,7 +236,7 @@ static void find_route(tern_exchange *e, const char *method, const char *path)
 {
     for (size_t i = 0; i < TERN_COUNT(routes); i++) {
         size_t n = strlen(routes[i].path);
-        bool more = routes[i].path[n - 1] == '/';
+        bool more = n > 1 && routes[i].path[n - 1] == '/';
         if (more ? strncmp(path, routes[i].path, n) != 0 : strcmp(path, routes[i].path) != 0) continue;
         e->near = &routes[i];
         if (strcmp(method, routes[i].method) == 0 ||
@@ -356,9 +369,9 @@ static void completed(void *context, struct MHD_Connection *c, void **state,
     wait_on(e, c, false);
     if (e->job) {
         pthread_mutex_lock(&e->job->lock);
+        bool whole = e->given && e->job->over && !e->job->left && code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
         e->job->connection = NULL;
         e->job->left = true;
-        bool whole = e->given && e->job->over && code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
         pthread_mutex_unlock(&e->job->lock);
         if (whole) {
             tern_job_stage(e->job, h->options.meter, TERN_STAGE_SEND);

@@ -122,16 +122,32 @@ void tern_queue_put(tern_queue *q, tern_job *job)
     pthread_mutex_unlock(&q->lock);
 }
 
-tern_job *tern_queue_take(tern_queue *q)
+/* Under its lock. */
+static tern_job *take_first(tern_queue *q)
 {
-    pthread_mutex_lock(&q->lock);
-    while (!q->first && !q->closed) pthread_cond_wait(&q->filled, &q->lock);
     tern_job *job = q->first;
     if (job) {
         q->first = job->next;
         if (!q->first) q->last = NULL;
         q->count--;
+        job->next = NULL;
     }
+    return job;
+}
+
+tern_job *tern_queue_take(tern_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    while (!q->first && !q->closed) pthread_cond_wait(&q->filled, &q->lock);
+    tern_job *job = take_first(q);
+    pthread_mutex_unlock(&q->lock);
+    return job;
+}
+
+tern_job *tern_queue_look(tern_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    tern_job *job = take_first(q);
     pthread_mutex_unlock(&q->lock);
     return job;
 }

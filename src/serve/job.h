@@ -2,7 +2,7 @@
 #ifndef TERN_SERVE_JOB_H
 #define TERN_SERVE_JOB_H
 
-#include "llm/generate.h"
+#include "llm/batch.h"
 #include "serve/ask.h"
 #include "serve/meter.h"
 
@@ -12,8 +12,12 @@
 typedef struct tern_choice {
     struct tern_job *job;
     int index;
+    struct tern_server *server;
     tern_reply reply;
-    size_t told; /* tokens that a stream has told the probabilities of */
+    tern_request request; /* while it is made */
+    tern_sampling sampling;
+    tern_sequence *sequence; /* NULL: it has not begun, or is over */
+    size_t told;             /* tokens that a stream has told the probabilities of */
 } tern_choice;
 
 typedef struct tern_job {
@@ -29,6 +33,8 @@ typedef struct tern_job {
     int prompt_count;
     tern_choice *choices; /* [choice_count] */
     int choice_count;
+    int added, made;       /* choices that have begun; that are complete */
+    bool first;            /* a token of it has come */
     struct tern_job *next; /* in a queue */
 
     /* What connection and workers share, under `lock`. */
@@ -75,6 +81,8 @@ void tern_queue_free(tern_queue *queue); /* empty */
 void tern_queue_put(tern_queue *queue, tern_job *job);
 /* The first job; waits for one.  NULL: the queue is closed and empty. */
 tern_job *tern_queue_take(tern_queue *queue);
+/* The same without waiting; NULL: there is none. */
+tern_job *tern_queue_look(tern_queue *queue);
 void tern_queue_close(tern_queue *queue);
 
 #endif

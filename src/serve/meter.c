@@ -126,6 +126,20 @@ static void print_span(const tern_meter *m, tern_span_kind span, const char *nam
                      (unsigned long long)count, name, m->sums[span], name, (unsigned long long)count);
 }
 
+static void print_batch(const tern_batch_state *b, tern_text *out)
+{
+    head(out, "tern_cache_pages", "gauge",
+         "Pages of keys and values: in use, kept for prompts that begin alike, free.");
+    tern_text_format(out,
+                     "tern_cache_pages{state=\"used\"} %d\ntern_cache_pages{state=\"kept\"} %d\n"
+                     "tern_cache_pages{state=\"free\"} %d\n",
+                     b->used, b->kept, b->pages - b->used - b->kept);
+    one(out, "tern_steps_total", "counter", "Steps of the model.", (double)b->steps);
+    one(out, "tern_step_tokens_total", "counter", "Tokens that went through it.", (double)b->rows);
+    one(out, "tern_begun_again_total", "counter", "Answers that gave up their pages and began again.",
+        (double)b->again);
+}
+
 void tern_meter_print(tern_meter *m, const tern_gauges *g, const char *const *paths, int path_count,
                       tern_text *out)
 {
@@ -148,6 +162,7 @@ void tern_meter_print(tern_meter *m, const tern_gauges *g, const char *const *pa
     pthread_mutex_unlock(&m->lock);
     one(out, "tern_requests_waiting", "gauge", "Requests that wait for the model.", g->waiting);
     one(out, "tern_requests_running", "gauge", "Requests that the model works on.", g->running);
+    print_batch(&g->batch, out);
     one(out, "tern_connections", "gauge", "Open connections.", g->connections);
     one(out, "process_resident_memory_bytes", "gauge", "Main memory of the process.", g->resident);
 }

@@ -4,7 +4,7 @@
 #ifndef TERN_SERVE_METER_H
 #define TERN_SERVE_METER_H
 
-#include "base/base.h"
+#include "llm/batch.h"
 
 #include <pthread.h>
 
@@ -29,7 +29,7 @@ typedef enum tern_span_kind {
     TERN_SPANS,
 } tern_span_kind;
 
-enum { TERN_BUCKETS = 16, TERN_METER_STATUSES = 8, TERN_METER_PATHS = 8 };
+enum { TERN_BUCKETS = 16, TERN_METER_STATUSES = 8, TERN_METER_PATHS = 16 };
 
 typedef struct tern_meter {
     pthread_mutex_t lock;
@@ -58,6 +58,7 @@ typedef struct tern_gauges {
     int waiting, running; /* requests */
     int connections;
     double resident; /* bytes */
+    tern_batch_state batch;
 } tern_gauges;
 /* Adds the exposition; paths[path_count] are the names of the path numbers. */
 void tern_meter_print(tern_meter *meter, const tern_gauges *gauges, const char *const *paths, int path_count,

@@ -7,7 +7,7 @@
 static int context_of(const tern_server *s, const tern_job *job)
 {
     return job->kind == TERN_ASK_EMBED ? s->options.encoder.about->context
-                                       : tern_llm_rows(tern_speaker_model(s->speaker));
+                                       : tern_llm_rows(tern_batch_model(s->batch));
 }
 
 static tern_status encode(const tern_server *s, const tern_job *job, const char *text, size_t size,
@@ -15,7 +15,7 @@ static tern_status encode(const tern_server *s, const tern_job *job, const char 
 {
     if (job->kind == TERN_ASK_EMBED)
         return tern_encode(s->options.encoder.tokenizer, text, size, TERN_ENCODE_ENDS, out);
-    return tern_speaker_encode(s->speaker, text, size, out);
+    return tern_words_encode(tern_batch_words(s->batch), text, size, out);
 }
 
 static tern_status read_chat(const tern_server *s, tern_job *job)
@@ -27,7 +27,7 @@ static tern_status read_chat(const tern_server *s, tern_job *job)
                          "--template FILE");
     tern_status status =
         tern_conversation_render(&job->asked.talk, s->options.template,
-                                 tern_tokenizer_vocabulary(tern_speaker_tokenizer(s->speaker)), &text);
+                                 tern_tokenizer_vocabulary(tern_batch_words(s->batch)->tokenizer), &text);
     if (status == TERN_OK) status = encode(s, job, text.data ? text.data : "", text.size, &job->prompts[0]);
     tern_text_free(&text);
     return status;
@@ -36,9 +36,8 @@ static tern_status read_chat(const tern_server *s, tern_job *job)
 static tern_status read_prompt(const tern_server *s, const tern_job *job, const tern_ask_prompt *p,
                                tern_tokens *out)
 {
-    int32_t vocabulary = job->kind == TERN_ASK_EMBED
-                             ? s->options.encoder.about->vocabulary
-                             : tern_llm_about(tern_speaker_model(s->speaker))->vocabulary;
+    int32_t vocabulary = job->kind == TERN_ASK_EMBED ? s->options.encoder.about->vocabulary
+                                                     : tern_llm_about(tern_batch_model(s->batch))->vocabulary;
     if (!p->ids) return encode(s, job, p->text, p->size, out);
     if (!p->count) return tern_fail(TERN_USAGE, "there is a text without a token");
     for (int i = 0; i < p->count; i++) {
@@ -53,7 +52,7 @@ static tern_status read_prompt(const tern_server *s, const tern_job *job, const 
 static tern_status check_model(const tern_server *s, tern_job *job)
 {
     bool embed = job->kind == TERN_ASK_EMBED,
-         there = embed ? s->options.encoder.about != NULL : s->speaker != NULL;
+         there = embed ? s->options.encoder.about != NULL : s->batch != NULL;
     const char *model = job->asked.model, *here = embed ? s->options.encoder.name : s->options.name;
     job->asked.field = "model";
     if (!there)
@@ -79,7 +78,7 @@ static tern_status read_body(tern_server *s, tern_job *job)
         return tern_no_memory((size_t)choices * sizeof *job->choices, "a request");
     job->prompt_count = prompts;
     job->choice_count = choices;
-    for (int i = 0; i < choices; i++) job->choices[i] = (tern_choice){.job = job, .index = i};
+    for (int i = 0; i < choices; i++) job->choices[i] = (tern_choice){.job = job, .server = s, .index = i};
     job->stream = a->stream;
     a->field = a->grammar ? "response_format" : NULL;
     if (a->grammar) TERN_TRY(tern_grammar_open(&job->grammar, a->grammar, strlen(a->grammar)));

@@ -20,73 +20,106 @@ static tern_status send_event(tern_server *s, tern_choice *c, const char *text, 
     return status;
 }
 
-typedef struct tern_telling {
-    tern_server *server;
-    tern_choice *choice;
-} tern_telling;
-
 static tern_status tell(void *context, const char *text, size_t size)
 {
-    tern_telling *t = context;
-    tern_job *job = t->choice->job;
-    if (tern_job_left(job)) return tern_fail(TERN_INTERRUPTED, "the client has left");
-    if (tern_now() - job->begun > t->server->options.patience)
-        return tern_fail(TERN_INTERRUPTED, "the answer takes longer than the %g s that this server gives it",
-                         t->server->options.patience);
-    return job->stream ? send_event(t->server, t->choice, text, size, false, false) : TERN_OK;
+    tern_choice *c = context;
+    return c->job->stream ? send_event(c->server, c, text, size, false, false) : TERN_OK;
 }
 
-static void meter_reply(tern_server *s, const tern_job *job, double begun, const tern_reply *r)
+/* ---- one choice ------------------------------------------------------------------------------------------------------------- */
+
+static tern_status begin_choice(tern_server *s, tern_choice *c)
 {
-    if (r->tokens.count) tern_meter_span(&s->meter, TERN_SPAN_FIRST, begun - job->begun + r->seconds[0]);
+    tern_job *job = c->job;
+    const tern_asked *a = &job->asked;
+    const tern_words *words = tern_batch_words(s->batch);
+    c->sampling = a->sampling;
+    if (!a->seeded) c->sampling.seed = s->options.seed + 1000003 * job->number;
+    c->sampling.seed += (uint64_t)c->index;
+    c->request = (tern_request){.most = a->most >= 0 ? a->most : tern_llm_rows(tern_batch_model(s->batch)),
+                                .sampling = &c->sampling,
+                                .stops = a->stops,
+                                .stop_count = a->stop_count,
+                                .alternatives = !a->logprobs          ? -1
+                                                : a->alternatives > 0 ? a->alternatives
+                                                                      : 0,
+                                .on_text = tell,
+                                .context = c};
+    if (job->grammar)
+        TERN_TRY(tern_constraint_open(&c->request.constraint, job->grammar, words->tokenizer, words->ends,
+                                      words->end_count));
+    TERN_TRY(
+        tern_batch_add(s->batch, &job->prompts[c->index / a->choices], &c->request, &c->reply, &c->sequence));
+    return job->stream && job->kind == TERN_ASK_CHAT ? send_event(s, c, "", 0, false, false) : TERN_OK;
+}
+
+static void end_choice(tern_server *s, tern_choice *c)
+{
+    if (c->sequence) tern_batch_remove(s->batch, c->sequence);
+    c->sequence = NULL;
+    tern_constraint_close(c->request.constraint);
+    c->request.constraint = NULL;
+}
+
+static void meter_reply(tern_server *s, const tern_reply *r)
+{
     for (size_t i = 1; i < r->tokens.count; i++)
         tern_meter_span(&s->meter, TERN_SPAN_BETWEEN, r->seconds[i] - r->seconds[i - 1]);
-    tern_meter_stage(&s->meter, TERN_STAGE_PREFILL, r->prompt_seconds);
-    tern_meter_stage(&s->meter, TERN_STAGE_DECODE, r->made_seconds);
     tern_meter_parts(&s->meter, r->sampler_seconds, r->text_seconds);
     tern_meter_tokens(&s->meter, r->prompt, r->reused, (int)r->tokens.count);
 }
 
-static tern_status run_choice(tern_server *s, tern_job *job, tern_choice *c)
+/* What came of a choice in the last step. */
+static tern_status look_at_choice(tern_server *s, tern_job *job, tern_choice *c)
 {
-    tern_telling telling = {s, c};
-    const tern_asked *a = &job->asked;
-    tern_sampling sampling = a->sampling;
-    int ends;
-    const int32_t *end = tern_speaker_ends(s->speaker, &ends);
-    if (!a->seeded) sampling.seed = s->options.seed + 1000003 * job->number;
-    sampling.seed += (uint64_t)c->index;
-    tern_request request = {.most = a->most >= 0 ? a->most : tern_llm_rows(tern_speaker_model(s->speaker)),
-                            .sampling = &sampling,
-                            .stops = a->stops,
-                            .stop_count = a->stop_count,
-                            .alternatives = !a->logprobs          ? -1
-                                            : a->alternatives > 0 ? a->alternatives
-                                                                  : 0,
-                            .on_text = tell,
-                            .context = &telling};
-    if (job->grammar)
-        TERN_TRY(tern_constraint_open(&request.constraint, job->grammar, tern_speaker_tokenizer(s->speaker),
-                                      end, ends));
-    double begun = tern_now();
-    tern_status status =
-        job->stream && job->kind == TERN_ASK_CHAT ? send_event(s, c, "", 0, false, false) : TERN_OK;
-    if (status == TERN_OK)
-        status = tern_speak(s->speaker, &job->prompts[c->index / a->choices], &request, &c->reply);
-    tern_constraint_close(request.constraint);
-    meter_reply(s, job, begun, &c->reply);
-    job->mark = tern_now();
-    return status;
+    tern_status status;
+    const char *message;
+    bool over = tern_sequence_over(c->sequence, &status, &message);
+    if (!job->first && (over || c->reply.tokens.count)) {
+        job->first = true;
+        tern_job_stage(job, &s->meter, TERN_STAGE_PREFILL);
+        tern_meter_span(&s->meter, TERN_SPAN_FIRST, tern_now() - job->begun);
+    }
+    if (!over) return TERN_OK;
+    if (status != TERN_OK) return tern_fail(status, "%s", message);
+    end_choice(s, c);
+    meter_reply(s, &c->reply);
+    job->made++;
+    if (job->made == job->choice_count) tern_job_stage(job, &s->meter, TERN_STAGE_DECODE);
+    return job->stream ? send_event(s, c, NULL, 0, true, job->made == job->choice_count) : TERN_OK;
 }
 
-static tern_status run_text(tern_server *s, tern_job *job)
+/* ---- jobs ------------------------------------------------------------------------------------------------------------------- */
+
+static bool has_room(const tern_server *s)
+{
+    tern_batch_state b = tern_batch_look(s->batch);
+    return b.running + b.waiting < b.places;
+}
+
+static tern_status begin_choices(tern_server *s, tern_job *job)
+{
+    while (job->added < job->choice_count && has_room(s))
+        TERN_TRY(begin_choice(s, &job->choices[job->added++]));
+    return TERN_OK;
+}
+
+/* After a step: what there is to tell, and whether there is still somebody to tell it to. */
+static tern_status look_at_job(tern_server *s, tern_job *job)
+{
+    if (tern_job_left(job)) return tern_fail(TERN_INTERRUPTED, "the client has left");
+    if (tern_now() - job->begun > s->options.patience)
+        return tern_fail(TERN_INTERRUPTED, "the answer takes longer than the %g s that this server gives it",
+                         s->options.patience);
+    for (int i = 0; i < job->added; i++)
+        if (job->choices[i].sequence) TERN_TRY(look_at_choice(s, job, &job->choices[i]));
+    return begin_choices(s, job);
+}
+
+static tern_status answer_job(tern_server *s, tern_job *job)
 {
     tern_text whole = {0};
-    for (int i = 0; i < job->choice_count; i++) {
-        TERN_TRY(run_choice(s, job, &job->choices[i]));
-        if (job->stream) TERN_TRY(send_event(s, &job->choices[i], NULL, 0, true, i + 1 == job->choice_count));
-    }
-    if (job->stream) return TERN_OK;
+    if (job->stream) return TERN_OK; /* its last event has gone */
     tern_status status = tern_answer_whole(&whole, &s->voice, job);
     tern_job_stage(job, &s->meter, TERN_STAGE_ANSWER);
     if (status == TERN_OK) tern_job_send(job, 200, whole.data, whole.size, true);
@@ -122,28 +155,77 @@ static tern_status run_embeddings(tern_server *s, tern_job *job)
     return status;
 }
 
-static void set_being(tern_server *s, int change)
+static void end_job(tern_server *s, tern_job *job, tern_status status)
 {
+    for (int i = 0; i < job->added; i++) end_choice(s, &job->choices[i]);
+    if (status != TERN_OK) tern_send_failure(job, status);
+    tern_clear();
+    tern_job_done(s, job);
     pthread_mutex_lock(&s->lock);
-    s->being += change;
+    s->being--;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Takes up a job; false: it is over already. */
+static bool begin_job(tern_server *s, tern_job *job)
+{
+    tern_clear();
+    pthread_mutex_lock(&s->lock);
+    s->being++;
+    pthread_mutex_unlock(&s->lock);
+    tern_job_stage(job, &s->meter, TERN_STAGE_QUEUE);
+    bool left = tern_job_left(job), embed = job->kind == TERN_ASK_EMBED;
+    tern_status status = left ? TERN_INTERRUPTED : embed ? run_embeddings(s, job) : begin_choices(s, job);
+    if (status == TERN_OK && !embed) return true;
+    end_job(s, job, status);
+    return false;
+}
+
+/* Jobs that wait, while there is room beside those that run; waits for one when none runs. */
+static void take_jobs(tern_server *s, tern_job **jobs)
+{
+    tern_job *job, **last = jobs;
+    while (*last) last = &(*last)->next;
+    while (!*jobs || has_room(s)) {
+        job = *jobs ? tern_queue_look(&s->ready) : tern_queue_take(&s->ready);
+        if (!job) return;
+        if (!begin_job(s, job)) continue;
+        *last = job;
+        last = &job->next;
+    }
+}
+
+static void keep_state(tern_server *s)
+{
+    tern_batch_state state = tern_batch_look(s->batch);
+    pthread_mutex_lock(&s->lock);
+    s->state = state;
     pthread_mutex_unlock(&s->lock);
 }
 
 void *tern_run_jobs(void *server)
 {
     tern_server *s = server;
-    for (tern_job *job; (job = tern_queue_take(&s->ready)) != NULL;) {
+    tern_job *jobs = NULL;
+    for (;;) {
+        take_jobs(s, &jobs);
+        if (!jobs) return NULL; /* the queue is closed */
+        tern_status failed = tern_batch_step(s->batch);
+        for (tern_job **at = &jobs; *at;) {
+            tern_job *job = *at;
+            tern_status status =
+                failed == TERN_OK ? look_at_job(s, job) : tern_fail(failed, "the model failed");
+            bool over = status != TERN_OK || job->made == job->choice_count;
+            if (over && status == TERN_OK) status = answer_job(s, job);
+            if (over)
+                *at = job->next;
+            else
+                at = &job->next;
+            if (over) end_job(s, job, status);
+        }
         tern_clear();
-        set_being(s, 1);
-        tern_job_stage(job, &s->meter, TERN_STAGE_QUEUE);
-        tern_status status = tern_job_left(job)            ? TERN_INTERRUPTED
-                             : job->kind == TERN_ASK_EMBED ? run_embeddings(s, job)
-                                                           : run_text(s, job);
-        if (status != TERN_OK) tern_send_failure(job, status);
-        tern_job_done(s, job);
-        set_being(s, -1);
+        keep_state(s);
     }
-    return NULL;
 }
 
 #endif

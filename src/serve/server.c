@@ -4,10 +4,8 @@
 
 #ifdef TERN_CAN_SERVE
 
-#include <signal.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { LAST_BYTES_SECONDS = 5 }; /* that clients have to read their answers when the server stops */
 
@@ -82,6 +80,7 @@ static void look(void *context, tern_gauges *gauges)
     pthread_mutex_lock(&s->lock);
     gauges->running = s->being;
     gauges->waiting = s->open - s->being;
+    gauges->batch = s->state;
     pthread_mutex_unlock(&s->lock);
     gauges->resident = tern_resident_bytes();
 }
@@ -100,8 +99,8 @@ static tern_status start(tern_server *s)
     const char *encoder = o->encoder.about ? o->encoder.name : NULL;
     return tern_http_open(&s->http, &(tern_http_options){.host = o->host,
                                                          .port = o->port,
-                                                         .model = s->speaker ? o->name : encoder,
-                                                         .other = s->speaker ? encoder : NULL,
+                                                         .model = s->batch ? o->name : encoder,
+                                                         .other = s->batch ? encoder : NULL,
                                                          .keys = o->keys,
                                                          .key_count = o->key_count,
                                                          .most_body = o->most_body,
@@ -113,18 +112,19 @@ static tern_status start(tern_server *s)
                                                          .context = s});
 }
 
-tern_status tern_server_open(tern_server **server, tern_speaker *speaker, const tern_server_options *options)
+tern_status tern_server_open(tern_server **server, tern_batch *batch, const tern_server_options *options)
 {
     tern_server *s = tern_take(sizeof *s);
     if (!s) return tern_no_memory(sizeof *s, "a server");
     s->options = *options;
-    s->speaker = speaker;
-    s->voice = (tern_answerer){options->name, speaker ? tern_speaker_tokenizer(speaker) : NULL};
+    s->batch = batch;
+    s->voice = (tern_answerer){options->name, batch ? tern_batch_words(batch)->tokenizer : NULL};
     s->encoder = (tern_answerer){options->encoder.name, NULL};
     pthread_mutex_init(&s->lock, NULL);
     tern_meter_open(&s->meter);
     tern_queue_open(&s->unread);
     tern_queue_open(&s->ready);
+    tern_catch_interrupts(); /* before anybody can know that there is a server */
     tern_status status = start(s);
     if (status != TERN_OK)
         tern_server_close(s);
@@ -159,21 +159,9 @@ static void sleep_shortly(const tern_server *s)
     tern_http_tick(s->http);
 }
 
-/* Not tern_catch_interrupts: what speaks would end in the midst of it. */
-static volatile sig_atomic_t signals;
-static void on_signal(int number)
-{
-    if (signals++) _exit(128 + number);
-}
-
 void tern_server_run(tern_server *server)
 {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    while (!signals) sleep_shortly(server);
+    while (!tern_interrupted()) sleep_shortly(server);
     tern_http_quiesce(server->http);
     stop_taking(server);
     while (!idle(server)) sleep_shortly(server);
@@ -200,9 +188,9 @@ void tern_server_close(tern_server *s)
 
 #else
 
-tern_status tern_server_open(tern_server **server, tern_speaker *speaker, const tern_server_options *options)
+tern_status tern_server_open(tern_server **server, tern_batch *batch, const tern_server_options *options)
 {
-    (void)server, (void)speaker, (void)options;
+    (void)server, (void)batch, (void)options;
     return tern_fail(TERN_FAILED, "this tern was built without libmicrohttpd, which serves");
 }
 

@@ -12,7 +12,7 @@
 
 struct tern_server {
     tern_server_options options;
-    tern_speaker *speaker; /* NULL: there is none */
+    tern_batch *batch; /* NULL: there is none */
     tern_answerer voice, encoder;
     tern_meter meter;
     tern_http *http;
@@ -20,9 +20,10 @@ struct tern_server {
     pthread_t reader, runner;
     bool reading, running; /* those threads are there */
     pthread_mutex_t lock;
-    uint64_t jobs;   /* so far */
-    int open, being; /* that are not answered yet; of them those that the model works on */
-    bool stopping;   /* new ones are sent away */
+    uint64_t jobs;          /* so far */
+    int open, being;        /* that are not answered yet; of them those that the model works on */
+    bool stopping;          /* new ones are sent away */
+    tern_batch_state state; /* of the batch, as of late */
 };
 
 /* The message of this thread as the answer, or as the last event of one that has begun. */

@@ -7,24 +7,55 @@
 
 #include "tensor/tensor.h"
 
+#include <string.h>
+
 enum { BLOCK = 64 };
 
-TERN_INLINE float one(const void *p, bool half, int64_t i)
+enum { Q8_ELEMENTS = 32, Q8_BYTES = 34 }; /* a block of q8_0: its scale as f16, then bytes */
+
+TERN_INLINE const uint8_t *block_of(const void *p, int64_t i)
 {
-    return half ? tern_f16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+    return (const uint8_t *)p + i / Q8_ELEMENTS * Q8_BYTES;
 }
 
-/* TERN_LANES elements from i on. */
-TERN_INLINE vf lanes(const void *p, bool half, int64_t i)
+TERN_INLINE float scale_of(const uint8_t *block)
 {
-    if (!half) return tern_load((const float *)p + i);
+    uint16_t half;
+    memcpy(&half, block, sizeof half);
+#if defined(__F16C__)
+    return _cvtsh_ss(half);
+#else
+    return tern_f16_to_f32(half);
+#endif
+}
+
+TERN_INLINE float one(const void *p, tern_dtype format, int64_t i)
+{
+    if (format == TERN_F32) return ((const float *)p)[i];
+    if (format == TERN_F16) return tern_f16_to_f32(((const uint16_t *)p)[i]);
+    const uint8_t *block = block_of(p, i);
+    return scale_of(block) * (float)(int8_t)block[2 + i % Q8_ELEMENTS];
+}
+
+/* TERN_LANES elements from i on, a multiple of as many. */
+TERN_INLINE vf lanes(const void *p, tern_dtype format, int64_t i)
+{
+    if (format == TERN_F32) return tern_load((const float *)p + i);
 #if defined(__AVX512F__)
-    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)p + i)));
-#elif defined(__F16C__)
-    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)p + i)));
+    if (format == TERN_F16)
+        return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)p + i)));
+    const uint8_t *block = block_of(p, i);
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(block + 2 + i % Q8_ELEMENTS));
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)) * tern_all(scale_of(block));
+#elif defined(__AVX2__) && defined(__F16C__)
+    if (format == TERN_F16)
+        return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)p + i)));
+    const uint8_t *block = block_of(p, i);
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(block + 2 + i % Q8_ELEMENTS));
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)) * tern_all(scale_of(block));
 #else
     vf v;
-    TERN_UNROLL for (int l = 0; l < TERN_LANES; l++) v[l] = one(p, true, i + l);
+    TERN_UNROLL for (int l = 0; l < TERN_LANES; l++) v[l] = one(p, format, i + l);
     return v;
 #endif
 }
@@ -36,8 +67,20 @@ TERN_INLINE float sum_of(vf v)
     return sum;
 }
 
-/* Scores of rows c .. c + n - 1; the rest of the block is far below all of them.  Returns the largest. */
-TERN_INLINE float scores(const tern_attention *a, const float *q, int64_t at, int64_t step, int n, bool half,
+/* The first element of n rows of a query's sequence, from row c on; -1: the row is none. */
+TERN_INLINE void find_rows(const tern_attention *a, int64_t query, int64_t group, int64_t c, int n,
+                           int64_t *at)
+{
+    int64_t step = a->groups * a->width;
+    const int32_t *pages = a->page ? a->table + a->owners[query] * a->sequence_pages : NULL;
+    for (int j = 0; j < n; j++, c++) {
+        int64_t row = pages ? pages[c / a->page] * a->page + c % a->page : c;
+        at[j] = row >= 0 && row < a->rows ? row * step + group * a->width : -1;
+    }
+}
+
+/* Scores of the n rows at `at`; the rest of the block is far below all of them.  Returns the largest. */
+TERN_INLINE float scores(const tern_attention *a, const float *q, const int64_t *at, int n, tern_dtype format,
                          float *w)
 {
     int64_t whole = a->width / TERN_LANES * TERN_LANES;
@@ -45,11 +88,12 @@ TERN_INLINE float scores(const tern_attention *a, const float *q, int64_t at, in
     for (int j = 0; j < BLOCK; j++) w[j] = -INFINITY;
     for (int j = 0; j < n; j++) {
         vf sum = tern_all(0);
-        int64_t row = at + j * step;
+        int64_t row = at[j];
+        if (row < 0) continue;
         for (int64_t i = 0; i < whole; i += TERN_LANES)
-            sum = tern_fma(tern_load(q + i), lanes(a->k, half, row + i), sum);
+            sum = tern_fma(tern_load(q + i), lanes(a->k, format, row + i), sum);
         float score = sum_of(sum);
-        for (int64_t i = whole; i < a->width; i++) score += q[i] * one(a->k, half, row + i);
+        for (int64_t i = whole; i < a->width; i++) score += q[i] * one(a->k, format, row + i);
         score *= a->scale;
         if (a->cap > 0) score = a->cap * tanhf(score / a->cap);
         w[j] = score;
@@ -59,33 +103,38 @@ TERN_INLINE float scores(const tern_attention *a, const float *q, int64_t at, in
 }
 
 /* y = y * keep + the sum of w[j] * row j of v */
-TERN_INLINE void add_values(const tern_attention *a, int64_t at, int64_t step, int n, bool half,
+TERN_INLINE void add_values(const tern_attention *a, const int64_t *at, int n, tern_dtype format,
                             const float *w, float keep, float *y)
 {
     int64_t i = 0;
     for (; i + TERN_LANES <= a->width; i += TERN_LANES) {
         vf sum = tern_load(y + i) * tern_all(keep);
-        for (int j = 0; j < n; j++) sum = tern_fma(tern_all(w[j]), lanes(a->v, half, at + j * step + i), sum);
+        for (int j = 0; j < n; j++)
+            if (at[j] >= 0) sum = tern_fma(tern_all(w[j]), lanes(a->v, format, at[j] + i), sum);
         tern_store(y + i, sum);
     }
     for (; i < a->width; i++) {
         float sum = y[i] * keep;
-        for (int j = 0; j < n; j++) sum += w[j] * one(a->v, half, at + j * step + i);
+        for (int j = 0; j < n; j++)
+            if (at[j] >= 0) sum += w[j] * one(a->v, format, at[j] + i);
         y[i] = sum;
     }
 }
 
-TERN_INLINE void head_of(const tern_attention *a, int64_t query, int64_t head, bool half)
+TERN_INLINE void head_of(const tern_attention *a, int64_t query, int64_t head, tern_dtype format)
 {
     const float *q = a->q + (query * a->heads + head) * a->width;
     float *y = a->y + (query * a->heads + head) * a->width, w[BLOCK], most = -INFINITY, sum = 0;
-    int64_t last = a->positions[query] < a->rows ? a->positions[query] : a->rows - 1;
+    int64_t at[BLOCK], all = a->page ? a->sequence_pages * a->page : a->rows;
+    int64_t last = a->positions[query] < all ? a->positions[query] : all - 1;
     int64_t first = a->window > 0 && last >= a->window ? last - a->window + 1 : 0;
-    int64_t step = a->groups * a->width, group = head / (a->heads / a->groups) * a->width;
+    if (a->page && (a->owners[query] < 0 || a->owners[query] >= a->sequences)) last = -1;
     for (int64_t i = 0; i < a->width; i++) y[i] = 0;
     for (int64_t c = first; c <= last; c += BLOCK) {
         int n = last - c + 1 < BLOCK ? (int)(last - c + 1) : BLOCK;
-        float here = scores(a, q, c * step + group, step, n, half, w), higher = here > most ? here : most;
+        find_rows(a, query, head / (a->heads / a->groups), c, n, at);
+        float here = scores(a, q, at, n, format, w), higher = here > most ? here : most;
+        if (!(higher > -INFINITY)) continue; /* none of the rows is one */
         float keep = most > -INFINITY ? expf(most - higher) : 0;
         vf part = tern_all(0);
         for (int j = 0; j < BLOCK; j += TERN_LANES) {
@@ -95,15 +144,17 @@ TERN_INLINE void head_of(const tern_attention *a, int64_t query, int64_t head, b
         }
         sum = sum * keep + sum_of(part);
         most = higher;
-        add_values(a, c * step + group, step, n, half, w, keep, y);
+        add_values(a, at, n, format, w, keep, y);
     }
     for (int64_t i = 0; i < a->width && sum > 0; i++) y[i] /= sum;
 }
 
 void TERN_FOR_ISA(tern_attention_head)(const tern_attention *attention, int64_t query, int64_t head)
 {
-    if (attention->half)
-        head_of(attention, query, head, true);
+    if (attention->format == TERN_F32)
+        head_of(attention, query, head, TERN_F32);
+    else if (attention->format == TERN_F16)
+        head_of(attention, query, head, TERN_F16);
     else
-        head_of(attention, query, head, false);
+        head_of(attention, query, head, TERN_Q8_0);
 }

@@ -21,8 +21,8 @@ TERN_INLINE const float *floats_of(const tern_attention *a, const void *cache, i
                                    int n, float *buffer, int64_t *step)
 {
     int64_t pitch = a->groups * a->width, at = c * pitch + group * a->width;
-    *step = a->half ? a->width : pitch;
-    if (!a->half) return (const float *)cache + at;
+    *step = a->format == TERN_F16 ? a->width : pitch;
+    if (a->format == TERN_F32) return (const float *)cache + at;
     for (int j = 0; j < n; j++) {
         const uint16_t *from = (const uint16_t *)cache + at + j * pitch;
         float *to = buffer + j * a->width;
