@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { TASK_ELEMENTS = 64 * 1024, UNPACKED = 1024 }; /* of W a task; of a row that are unpacked at once */
+/* Of W a task, at least, and tasks at most; of a row that are unpacked at once. */
+enum { TASK_ELEMENTS = 64 * 1024, TASKS = 16, UNPACKED = 1024 };
 
 static tern_packed_dot *dot_of(tern_dtype dtype)
 {
@@ -230,8 +231,9 @@ static void few_task(void *context, int64_t task, int thread)
 static void run_rows(tern_pool *pool, tern_packed_job *j)
 {
     const tern_packed_product *p = j->p;
-    int64_t at_once = j->few ? TERN_PANEL : 4, rows = TASK_ELEMENTS / p->k / at_once * at_once;
-    j->rows_per_task = rows > at_once ? rows : at_once;
+    /* Few tasks: what stands behind the end of one is asked for in vain. */
+    int64_t at_once = j->few ? TERN_PANEL : 4, least = TASK_ELEMENTS / p->k, part = p->n / TASKS;
+    j->rows_per_task = ((least > part ? least : part) + at_once) / at_once * at_once;
     if ((j->dot || j->few) && p->rows > 1)
         tern_pool_run(pool, p->rows, round_task, j);
     else if ((j->dot || j->few) && p->rows)
