@@ -519,6 +519,7 @@ typedef struct tern_net {
     size_t int8;    /* the same for a tern_int8_parameters: the net computes in bytes */
     size_t qat; /* the same for a tern_qat_parameters: floats that are rounded as the net in bytes will be */
     bool decoder; /* a language model: tokens [1,S] in, logits of the last one out */
+        classic; /* a classic learner: features in, scores of classes out; fitted, not trained by gradients */
 } tern_net;
 
 /* Parameters of inserted delta activation layers. */
@@ -552,6 +553,7 @@ typedef struct tern_qat_parameters {
 const tern_net *tern_net_find(const char *name);
 const tern_net *tern_net_at(int index);     /* NULL behind the last */
 const tern_net *tern_decoder_at(int index); /* language models, which are known by their shapes only */
+const tern_net *tern_classic_at(int index); /* classic learners */
 /* Parameter structs: tern_take-n by open, set by name (fails with the known names), released by tern_net_free. */
 tern_status tern_net_parameters(const tern_net *net, void **parameters);
 tern_status tern_net_set(const tern_net *net, void *parameters, const char *name, double value);

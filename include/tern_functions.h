@@ -29,6 +29,22 @@ tern_value tern_heaviside(tern_graph *graph, tern_value x);
 tern_value tern_round(tern_graph *graph, tern_value x);
 tern_value tern_floor(tern_graph *graph, tern_value x);
 
+/* x [B,F], rows [N,F] -> [B,N], the sum over features of (x - row)^2, times weights [N,F] where those are not empty. */
+tern_value tern_squared_distance(tern_graph *graph, tern_value x, tern_value rows, tern_value weights);
+
+/* distances [B,N], labels i32 [N] -> [B,classes]: how many of the k nearest rows are of each class; of equal distances the
+ * lower index is nearer. */
+tern_value tern_vote(tern_graph *graph, tern_value distances, tern_value labels, int k, int classes);
+
+/* Decision trees: of each node [N] the feature (i16 or i32; -1: a leaf), the threshold (f32) and its children (as feature),
+ * which stand behind it; of a leaf, left is its row of value [L,C].  roots i32 [T]. */
+typedef struct tern_trees {
+    tern_value feature, threshold, left, right, roots, value;
+} tern_trees;
+/* x [B,F] -> [B,C], the sum over trees of the value of the leaf that x reaches: left where x[feature] <= threshold.
+ * depth: comparisons of the longest walk, for costs. */
+tern_value tern_tree_walk(tern_graph *graph, tern_value x, tern_trees trees, int depth);
+
 /* e^x over its sum, along the last axis. */
 tern_value tern_softmax(tern_graph *graph, tern_value x);
 

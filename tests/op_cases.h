@@ -49,7 +49,9 @@ typedef enum values {
     SHIFTS,
     ZEROS,         /* what may be the zero of bytes */
     SUM_CONSTANTS, /* of add_int8 */
-    EXPONENTIALS
+    EXPONENTIALS,
+    TREE_FEATURE, /* i32: a feature, or -1 */
+    TREE_CHILD    /* i32: a node somewhat behind */
 } values;
 
 typedef struct spec {
@@ -64,8 +66,9 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32,
-                                        TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32, TERN_I32, TERN_I32};
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32,
+                                        TERN_F32, TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32,
+                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;
@@ -151,6 +154,7 @@ static void make_dropout_grad(spec *s)
     input(s, shape, SPIKES, false);
 }
 
+#include "op_cases_classic.h"
 #include "op_cases_rows.h"
 
 static void make_permute(spec *s)
@@ -554,7 +558,7 @@ static const struct {
     {"extreme_grad", make_extreme_grad},
     {"linear_i8", make_linear_i8},
     INT8_CASES{"linear_outlier", make_linear_outlier},
-    {"top", make_top},
+    CLASSIC_CASES{"top", make_top},
     {"linear_experts", make_linear_experts},
     {"embedding", make_embedding},
     {"embedding_grad", make_embedding_grad},

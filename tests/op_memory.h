@@ -38,6 +38,8 @@ static void fill(const tern_tensor *t, values v, double density)
         if (v == COUNTS) x = uniform() < density ? round(3 * x) : 0;
         if (v == RATE) x = 0.01;
         if (v == QUARTERS) x = uniform() < density ? between(1, 4) / 4.0 : 0;
+        if (v == TREE_FEATURE) x = below(4) ? below(3) : -1;
+        if (v == TREE_CHILD) x = (double)i + between(1, 3);
         if (t->dtype == TERN_I8) x = between(-128, 127);
         if (v >= BIASES) x = integer(v, i);
         if (v == NORMAL && fabs(x) < 0.02) x = 0.05; /* finite differences stay on one side of kinks */

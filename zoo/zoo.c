@@ -11,6 +11,7 @@
 TERN_NETS(DECLARE)
 #define DECLARE_ONE(id) extern const tern_net tern_net_##id;
 TERN_DECODERS(DECLARE_ONE)
+TERN_CLASSICS(DECLARE_ONE)
 #define LIST(id)         &tern_net_##id,
 #define LIST_DELTA(id)   &tern_net_##id##_delta,
 #define LIST_REGROUP(id) &tern_net_##id##_regroup,
@@ -22,6 +23,7 @@ static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
 static const tern_net *const int8_nets[] = {TERN_NETS(LIST_INT8) NULL};
 static const tern_net *const qat_nets[] = {TERN_NETS(LIST_QAT) NULL};
 static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
+static const tern_net *const classics[] = {TERN_CLASSICS(LIST) NULL};
 
 const tern_net *tern_net_at(int index)
 {
@@ -31,6 +33,11 @@ const tern_net *tern_net_at(int index)
 const tern_net *tern_decoder_at(int index)
 {
     return index >= 0 && index < (int)TERN_COUNT(decoders) ? decoders[index] : NULL;
+}
+
+const tern_net *tern_classic_at(int index)
+{
+    return index >= 0 && index < (int)TERN_COUNT(classics) ? classics[index] : NULL;
 }
 
 const tern_net *tern_net_find(const char *name)
@@ -47,6 +54,8 @@ const tern_net *tern_net_find(const char *name)
         if (!qat_nets[i]->spiking && strcmp(qat_nets[i]->name, name) == 0) return qat_nets[i];
     for (int i = 0; decoders[i]; i++)
         if (strcmp(decoders[i]->name, name) == 0) return decoders[i];
+    for (int i = 0; classics[i]; i++)
+        if (strcmp(classics[i]->name, name) == 0) return classics[i];
     return NULL;
 }
 

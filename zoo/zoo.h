@@ -26,6 +26,9 @@
     X(unet)                                                                                                  \
     X(nasnet)
 
+/* Classic learners, classic.c. */
+#define TERN_CLASSICS(X) X(logreg) X(linear_svm) X(rbf_svm) X(gnb) X(gmm) X(knn) X(kmeans) X(tree) X(forest)
+
 /* Language models, decoders.c. */
 #define TERN_DECODERS(X)                                                                                     \
     X(gpt2)                                                                                                  \

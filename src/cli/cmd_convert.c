@@ -1,7 +1,9 @@
 /* tern convert: a trained net of ReLUs becomes a spiking one, depthwise convolutions group convolutions, or any net one of
- * bytes, in a run folder of its own; a language model changes its number format (convert_model.c). */
+ * bytes, in a run folder of its own; a language model changes its number format (convert_model.c); what scikit-learn fitted
+ * becomes a run (learner.c). */
 #include "cli/convert_int8.h"
 #include "cli/convert_model.h"
+#include "cli/learner.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +29,8 @@ static const tern_cli_option options[] = {
     {"lossy", 0, TERN_FLAG, NULL, NULL, "with --format: what has lost precision already may lose more", NULL},
     {"outlier-threshold", 0, TERN_NUMBER, "A", "6",
      "with --format int8-outlier: inputs of this magnitude go around the bytes; 0: none do", "0.."},
+    {"data", 'd', TERN_TEXT, "DATA", NULL,
+     "of a learner (FILE.json): data that it is evaluated on, and that its run keeps", NULL},
     {"timesteps", 'T', TERN_WHOLE, "N", "5", "time steps of the spiking net", "1..1000"},
     {"threshold-percentile", 0, TERN_NUMBER, "P", "90",
      "threshold of a layer: this percentile of the currents into it", "0..100"},
@@ -310,6 +314,7 @@ static const tern_exclusion exclusions[] = {
     {"format", "to", "a model file keeps its net"},
     {"format", "timesteps", "a model file has no time steps"},
     {"format", "group", "a model file keeps its net"},
+    {"format", "data", "a model file has no data"},
     {0},
 };
 
@@ -317,6 +322,10 @@ static tern_status run_convert(tern_cli *cli)
 {
     tern_convert_job job = {.cli = cli};
     if (tern_cli_has(cli, "format")) return tern_convert_model(cli);
+    if (tern_is_learner(cli->arguments[0])) return tern_convert_learner(cli);
+    if (tern_cli_has(cli, "data"))
+        return tern_fail(TERN_USAGE,
+                         "--data has no effect but with the JSON file of a learner; a run has its data");
     TERN_TRY(tern_subject_open(&job.from, cli, cli->arguments[0]));
     tern_status status = check(&job);
     if (status == TERN_OK) status = copy_parameters(&job);
@@ -336,16 +345,18 @@ static tern_status run_convert(tern_cli *cli)
 
 const tern_command tern_command_convert = {
     .name = "convert",
-    .about = "make another form of a trained net (spiking, group convolutions, bytes), or of a model file "
-             "(formats)",
-    .usage = "RUN | MODEL",
+    .about = "make another form of a trained net (spiking, group convolutions, bytes), of a model file "
+             "(formats), or a run of what scikit-learn fitted",
+    .usage = "RUN | MODEL | FILE.json",
     .more = "tern train vgg -o run/vgg                       # with ReLU\n"
             "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
             "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
             "tern convert run/mobilenet --to regroup --group 4\n"
             "tern convert run/cnn --to int8 --calibrate mse -o run/cnn-int8   # then eval, cost, emit it\n"
             "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
-            "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf",
+            "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf\n"
+            "tern convert forest.json --data table.csv -o run/forest   # of tern.scikit.write(estimator, "
+            "\"forest.json\")",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

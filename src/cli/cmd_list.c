@@ -14,10 +14,15 @@ static const tern_cli_option options[] = {
 static void list_nets(tern_grid *t, json_t *all)
 {
     tern_grid_row(t, "net|what");
-    int plain = 0;
-    while (tern_net_at(plain)) plain++;
-    for (int i = 0; i < plain || tern_decoder_at(i - plain); i++) {
-        const tern_net *n = i < plain ? tern_net_at(i) : tern_decoder_at(i - plain);
+    static const tern_net *(*const lists[])(int) = {tern_net_at, tern_classic_at, tern_decoder_at};
+    int at = 0;
+    for (size_t list = 0; list < TERN_COUNT(lists);) {
+        const tern_net *n = lists[list](at++);
+        if (!n) {
+            list++;
+            at = 0;
+            continue;
+        }
         tern_grid_row(t, "%s|%s", n->name, n->doc);
         json_array_append_new(
             all, json_pack("{s:s,s:s,s:b}", "name", n->name, "about", n->doc, "spiking", n->spiking));

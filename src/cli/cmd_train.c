@@ -553,6 +553,11 @@ static tern_status run_train(tern_cli *cli)
     tern_dataset dataset = {0};
     tern_train_run run = {.cli = cli};
     int timesteps[STAGES], stages = 0;
+    if (cli->net && cli->net->classic)
+        return tern_fail(
+            TERN_USAGE,
+            "%s is not trained by gradients: fit it with scikit-learn and read it with tern convert",
+            cli->net->name);
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
     if (status == TERN_OK) status = stages_of(cli, timesteps, &stages);
     if (status == TERN_OK) status = open_run(&run, &subject);

@@ -16,6 +16,7 @@ static void argument_words(tern_text *out, const tern_command *c)
 {
     if (c->net_options)
         for (int i = 0; tern_net_at(i); i++) tern_text_format(out, " %s", tern_net_at(i)->name);
+    for (int i = 0; tern_classic_at(i); i++) tern_text_format(out, " %s", tern_classic_at(i)->name);
     for (const char *word = c->usage; *word;) {
         size_t n = strcspn(word, " |[]");
         if (n && word[0] >= 'a' && word[0] <= 'z') tern_text_format(out, " %.*s", (int)n, word);

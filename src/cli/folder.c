@@ -117,6 +117,7 @@ static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *na
     size_t count = 0;
     s->net = tern_net_find(name);
     for (; tern_net_at((int)count) && count < 64; count++) known[count] = tern_net_at((int)count)->name;
+    for (int i = 0; tern_classic_at(i) && count < 64; i++) known[count++] = tern_classic_at(i)->name;
     for (int i = 0; tern_decoder_at(i) && count < 64; i++) known[count++] = tern_decoder_at(i)->name;
     if (!s->net) return tern_unknown("net or run folder", name, known, count);
     TERN_TRY(tern_net_parameters(s->net, &s->parameters));

@@ -201,3 +201,30 @@ void tern_extreme_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t i
     else
         tern_pool_run(pool, outer * job.pieces, extreme_task, &job);
 }
+
+typedef struct distance_job {
+    int64_t count, length, pieces;
+    const float *x, *stored, *weights;
+    float *y;
+} distance_job;
+
+/* One row against STORED stored rows. */
+#define STORED 64
+static void distance_task(void *context, int64_t task, int thread)
+{
+    const distance_job *j = context;
+    int64_t row = task / j->pieces, from = task % j->pieces * STORED;
+    const tern_rows *rows = tern_kernels_get()->rows;
+    (void)thread;
+    for (int64_t n = from; n < j->count && n < from + STORED; n++)
+        j->y[row * j->count + n] =
+            rows->distance(j->length, j->x + row * j->length, j->stored + n * j->length,
+                           j->weights ? j->weights + n * j->length : NULL);
+}
+
+void tern_distance_rows(tern_pool *pool, int64_t rows, int64_t count, int64_t length, const float *x,
+                        const float *stored, const float *weights, float *y)
+{
+    distance_job job = {count, length, (count + STORED - 1) / STORED, x, stored, weights, y};
+    tern_pool_run(pool, rows * job.pieces, distance_task, &job);
+}

@@ -26,8 +26,14 @@ void tern_normalise_grad_rows(tern_pool *pool, int64_t rows, int64_t length, dou
 void tern_extreme_loop(tern_pool *pool, int64_t outer, int64_t length, int64_t inner, bool highest,
                        const float *x, float *value, int32_t *index);
 
+/* x [rows, length], stored [count, length], weights of its shape or NULL -> y [rows, count], y = sum w (x - stored)^2. */
+void tern_distance_rows(tern_pool *pool, int64_t rows, int64_t count, int64_t length, const float *x,
+                        const float *stored, const float *weights, float *y);
+
 /* The inner loops of an instruction set. */
 typedef struct tern_rows {
+    float (*distance)(int64_t n, const float *x, const float *t,
+                      const float *w); /* sum w (x - t)^2, w or NULL */
     float (*highest)(int64_t n, const float *x);
     double (*exp_sum)(int64_t n, const float *x, float shift,
                       float *y); /* y = e^(x - shift) (or NULL), summed */

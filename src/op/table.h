@@ -38,6 +38,8 @@
     X(batch_norm) X(batch_norm_grad)                             /* norm.c */                                          \
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(max) X(min) X(extreme_grad)                                /* extreme.c: over axes */                            \
+    X(squared_distance) X(vote)                                  /* distance.c: to stored rows, and the nearest */      \
+    X(tree_walk)                                                 /* tree.c: decision trees */                          \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
     X(spill) X(retrieve)                                         /* spill.c: out of a small memory, and back */        \
     X(lif) X(lif_grad)                                           /* lif.c: integrate-and-fire neurons over time */     \

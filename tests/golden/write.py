@@ -1,20 +1,24 @@
 """What the generators of golden files share: a safetensors file a case, and cases.json that says what each one is.
 
-The generators need torch and numpy, lif spikingjelly and snntorch too: bench/setup-peers makes such an environment.  The files are committed, so tests need none of them.
+The generators need torch and numpy, lif spikingjelly and snntorch too, classic scikit-learn instead: bench/setup-peers makes such an environment.  The files are committed, so tests need none of them.
 """
 import json
 import os
 import struct
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ImportError:  # classic is made by scikit-learn
+    torch = None
 
 DTYPES = {"f4": "F32", "i4": "I32", "u1": "U8", "b1": "BOOL"}
 
 
 def array(value):
     """f64 is computed with, f32 is stored; spikes and masks are stored as booleans, labels as i32."""
-    if isinstance(value, torch.Tensor):
+    if torch and isinstance(value, torch.Tensor):
         value = value.detach().numpy()
     value = np.ascontiguousarray(value)
     return value.astype({"f8": "f4", "i8": "i4"}.get(value.dtype.str[1:], value.dtype))

@@ -86,8 +86,30 @@ static void extremes(int64_t n, const float *x, bool highest_wanted, int32_t at,
     }
 }
 
+static float distance(int64_t n, const float *x, const float *t, const float *w)
+{
+    const vf none = tern_all(0);
+    vf sum[2] = {none, none};
+    int64_t i = 0;
+    for (; i + 2 * TERN_LANES <= n; i += 2 * TERN_LANES) {
+        for (int k = 0; k < 2; k++) {
+            vf d = tern_load(x + i + k * TERN_LANES) - tern_load(t + i + k * TERN_LANES);
+            sum[k] += w ? d * d * tern_load(w + i + k * TERN_LANES) : d * d;
+        }
+    }
+    for (; i < n; i += TERN_LANES) {
+        vf d = tern_load_some(x + i, n - i, none) - tern_load_some(t + i, n - i, none);
+        sum[0] += w ? d * d * tern_load_some(w + i, n - i, none) : d * d;
+    }
+    sum[0] += sum[1];
+    float y = 0;
+    for (int l = 0; l < TERN_LANES; l++) y += sum[0][l];
+    return y;
+}
+
 extern const tern_rows TERN_FOR_ISA(tern_rows);
 const tern_rows TERN_FOR_ISA(tern_rows) = {
+    .distance = distance,
     .highest = highest,
     .exp_sum = exp_sum,
     .softmax_grad = softmax_grad,

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Classic learners by the command: what scikit-learn fitted becomes a run, which every command takes; wrong use."""
+import json, os, pathlib, shutil, subprocess, sys, tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+GOLDEN = HERE / "golden" / "classic"
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-ffp-contract=off", "-O1",
+         "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+NAMES = ["logistic", "linear-svc", "svc", "bayes", "neighbours", "tree", "forest"]
+passed = failed = 0
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-classic-"))
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print(f"FAILED {what}: {detail}")
+
+
+def run(*command, **kw):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, **kw)
+
+
+def tern(*args):
+    r = run(TERN, *args, "--json", env=dict(os.environ, TERN_THREADS="2", TERN_MACHINES=str(HERE.parent / "machines")))
+    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
+    return json.loads(r.stdout) if r.returncode == 0 else {}
+
+
+def bad(status, text, *args):
+    r = run(TERN, *args)
+    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout,
+          f"status {r.returncode}, {r.stderr}")
+
+
+def as_c(name, out):
+    """The C of the run computes what the definitions do, to the bit, on samples that were held out."""
+    folder = work / f"{name}-c"
+    d = tern("emit", out, "-o", folder, "-n", "learner", "--samples", "30")
+    if d and shutil.which("gcc"):
+        r = run("gcc", *FLAGS, folder / "learner.c", folder / "main.c", "-o", folder / "check", "-lm")
+        check(f"{name}: compiles", r.returncode == 0, r.stderr[:2000])
+        r = run(folder / "check")
+        check(f"{name}: bits", r.returncode == 0, r.stdout + r.stderr)
+    return d
+
+
+def on_board(name, out):
+    folder = work / f"{name}-board"
+    tern("emit", out, "-o", folder, "-n", "learner", "--samples", "30", "--target", "rv32imac")
+    r = run("make", "-C", folder, "check")
+    check(f"{name}: bits on RISC-V", r.returncode == 0, r.stdout + r.stderr)
+
+
+def learner(name):
+    out = work / name
+    d = tern("convert", GOLDEN / f"{name}.json", "--data", GOLDEN / "iris.csv", "-o", out)
+    e = tern("eval", out)
+    right = sum(e["confusion"][c][c] for c in range(3)) if e else 0
+    check(f"{name}: evaluation", d and e and e["sample_count"] == 30 and right == round(d["test_accuracy"] * 30))
+    check(f"{name}: right answers of 30", right >= 27, right)
+    check(f"{name}: plan", tern("plan", out).get("peak_bytes", 1) > 0)
+    as_c(name, out)
+    cost = tern("cost", out, "--machine", "stm32f746")
+    check(f"{name}: cost", bool(cost), cost)
+
+
+def main():
+    for name in NAMES:
+        learner(name)
+    if shutil.which("qemu-system-riscv32") and shutil.which("riscv64-unknown-elf-gcc"):
+        for name in ["bayes", "tree"]:
+            on_board(name, work / name)
+    else:
+        print("skipped: emulated boards")
+    bad(2, "samples of", "convert", GOLDEN / "bayes.json", "--data", GOLDEN / "digits.npz", "-o", work / "wrong")
+    check("nothing is left of a run that cannot be", not (work / "wrong").exists())
+    bad(2, "holds a run already", "convert", GOLDEN / "bayes.json", "-o", work / "bayes")
+    bad(2, "--data has no effect", "convert", work / "bayes", "--data", GOLDEN / "iris.csv")
+    broken = work / "broken.json"
+    broken.write_text((GOLDEN / "tree.json").read_text().replace('"feature": [', '"feature": [7.5, '))
+    bad(1, 'broken.json: "threshold": axis 0 has', "convert", broken, "-o", work / "broken")
+    check("nothing is left of a broken document", not (work / "broken").exists())
+
+
+try:
+    main()
+finally:
+    shutil.rmtree(work, ignore_errors=True)
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)

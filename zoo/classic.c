@@ -1,0 +1,136 @@
+/* Classic learners as nets: a row of features in, a score for each class out.  Their parameters come from tern train
+ * or from scikit-learn (src/classic). */
+#include "zoo.h"
+
+#include "graph/graph.h"
+
+/* Shape options stand in the order in which data and files give them. */
+struct classic {
+    int classes, rows, k, full, nodes, leaves, trees, depth;
+    double gamma;
+};
+
+static tern_value weight(tern_graph *g, const char *name, tern_dtype dtype, tern_shape shape)
+{
+    return tern_weight(g, tern_layer_name(g, name), dtype, shape);
+}
+
+static int64_t width_of(tern_graph *g, tern_value x)
+{
+    tern_shape s = tern_shape_of(g, x);
+    return s.rank == 2 ? s.dim[1] : 1;
+}
+
+/* w x + b: logistic regression, linear support vectors */
+static tern_value linear_scores(tern_graph *g, const struct classic *p, tern_value image)
+{
+    return linear(g, flatten(g, image, .from = 1), .out = p->classes, .name = "scores");
+}
+
+/* log prior - 1/2 sum log 2 pi variance, less the squared distance to the mean in units of 2 variance */
+static tern_value naive_bayes(tern_graph *g, const struct classic *p, tern_value image)
+{
+    tern_value x = flatten(g, image, .from = 1);
+    tern_shape rows = TERN_SHAPE(p->classes, width_of(g, x));
+    tern_layer(g, "gaussian", "gaussian");
+    tern_value mean = weight(g, "mean", TERN_F32, rows), precision = weight(g, "precision", TERN_F32, rows);
+    tern_value constant = weight(g, "constant", TERN_F32, TERN_SHAPE(p->classes));
+    return tern_subtract(g, constant, tern_squared_distance(g, x, mean, precision));
+}
+
+static tern_value neighbours(tern_graph *g, const struct classic *p, tern_value image)
+{
+    tern_value x = flatten(g, image, .from = 1);
+    tern_layer(g, "neighbours", "neighbours");
+    tern_value stored = weight(g, "rows", TERN_F32, TERN_SHAPE(p->rows, width_of(g, x)));
+    tern_value labels = weight(g, "labels", TERN_I32, TERN_SHAPE(p->rows));
+    return tern_vote(g, tern_squared_distance(g, x, stored, (tern_value){0}), labels, p->k, p->classes);
+}
+
+/* The nearest centre has the highest score. */
+static tern_value centres(tern_graph *g, const struct classic *p, tern_value image)
+{
+    tern_value x = flatten(g, image, .from = 1);
+    tern_layer(g, "centres", "centres");
+    tern_value rows = weight(g, "rows", TERN_F32, TERN_SHAPE(p->classes, width_of(g, x)));
+    return tern_negate(g, tern_squared_distance(g, x, rows, (tern_value){0}));
+}
+
+/* Mean of the trees' probabilities, times their number. */
+static tern_value forest(tern_graph *g, const struct classic *p, tern_value image)
+{
+    tern_shape nodes = TERN_SHAPE(p->nodes);
+    tern_dtype index = p->nodes <= 32767 ? TERN_I16 : TERN_I32;
+    tern_layer(g, "trees", "trees");
+    tern_trees t = {.feature = weight(g, "feature", index, nodes),
+                    .threshold = weight(g, "threshold", TERN_F32, nodes),
+                    .left = weight(g, "left", index, nodes),
+                    .right = weight(g, "right", index, nodes),
+                    .roots = weight(g, "roots", TERN_I32, TERN_SHAPE(p->trees)),
+                    .value = weight(g, "value", TERN_F32, TERN_SHAPE(p->leaves, p->classes))};
+    return tern_tree_walk(g, flatten(g, image, .from = 1), t, p->depth);
+}
+
+/* One decision for each pair of classes, over e^(-gamma |x - support|^2); the classes' votes. */
+static tern_value kernel_pairs(tern_graph *g, const struct classic *p, tern_value image)
+{
+    int pairs = p->classes * (p->classes - 1) / 2;
+    tern_value x = flatten(g, image, .from = 1);
+    tern_layer(g, "support", "support");
+    tern_value rows = weight(g, "rows", TERN_F32, TERN_SHAPE(p->rows, width_of(g, x)));
+    tern_value d = tern_squared_distance(g, x, rows, (tern_value){0});
+    tern_value kernel = tern_exp(g, tern_multiply(g, d, tern_scalar(g, -p->gamma)));
+    tern_value decided = tern_heaviside(g, linear(g, kernel, .out = pairs, .name = "pairs"));
+    return linear(g, decided, .out = p->classes, .name = "votes");
+}
+
+/* Log density of each component with its weight: full or diagonal covariances. */
+static tern_value mixture(tern_graph *g, const struct classic *p, tern_value image)
+{
+    tern_value x = flatten(g, image, .from = 1), d;
+    int64_t width = width_of(g, x);
+    tern_layer(g, "mixture", "mixture");
+    tern_value constant = weight(g, "constant", TERN_F32, TERN_SHAPE(p->classes));
+    if (p->full) {
+        tern_value y = linear(g, x, .out = (int)(p->classes * width), .name = "whitened");
+        y = tern_reshape(g, y, TERN_SHAPE(tern_shape_of(g, x).dim[0], p->classes, width));
+        d = tern_multiply(g, sum(g, tern_square(g, y), .axis = 2), tern_scalar(g, 0.5));
+    } else {
+        tern_shape rows = TERN_SHAPE(p->classes, width);
+        tern_value mean_ = weight(g, "mean", TERN_F32, rows);
+        d = tern_squared_distance(g, x, mean_, weight(g, "precision", TERN_F32, rows));
+    }
+    return tern_subtract(g, constant, d);
+}
+
+#define CLASSIC(id, name_, doc_, build_, ...)                                                                \
+    static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
+    {                                                                                                        \
+        return build_(g, p, x);                                                                              \
+    }                                                                                                        \
+    static const tern_option id##_options[] = {__VA_ARGS__, {0}};                                            \
+    const tern_net tern_net_##id = {.name = name_,                                                           \
+                                    .doc = doc_,                                                             \
+                                    .size = sizeof(struct classic),                                          \
+                                    .options = id##_options,                                                 \
+                                    .sample = {.rank = 1, .dim = {64}},                                      \
+                                    .build = id##_build,                                                     \
+                                    .classic = true}
+
+#define CLASSES INT(classic, classes, 10, "classes")
+#define TREES                                                                                                \
+    CLASSES, INT(classic, nodes, 255, "nodes of all trees"), INT(classic, leaves, 128, "leaves of them"),    \
+        INT(classic, depth, 7, "comparisons of the longest way to a leaf")
+
+CLASSIC(logreg, "logreg", "logistic regression", linear_scores, CLASSES);
+CLASSIC(linear_svm, "linear-svm", "linear support vector machine", linear_scores, CLASSES);
+CLASSIC(gnb, "gnb", "Gaussian naive Bayes", naive_bayes, CLASSES);
+CLASSIC(knn, "knn", "k nearest neighbours", neighbours, CLASSES, INT(classic, k, 5, "neighbours that vote"),
+        INT(classic, rows, 1000, "rows that are stored"));
+CLASSIC(kmeans, "kmeans", "k-means clusters", centres, INT(classic, classes, 10, "clusters"));
+CLASSIC(tree, "tree", "decision tree", forest, TREES, INT(classic, trees, 1, "trees"));
+CLASSIC(forest, "forest", "random forest", forest, TREES, INT(classic, trees, 16, "trees"));
+CLASSIC(rbf_svm, "rbf-svm", "support vector machine with radial kernel", kernel_pairs, CLASSES,
+        INT(classic, rows, 300, "support vectors"), REAL(classic, gamma, 0.001, "e^(-gamma distance^2)"));
+CLASSIC(gmm, "gmm", "mixture of Gaussians", mixture, INT(classic, classes, 10, "components"),
+        INT(classic, full, 0, "1: full covariances, 0: diagonal"));
