@@ -519,7 +519,7 @@ typedef struct tern_net {
     size_t int8;    /* the same for a tern_int8_parameters: the net computes in bytes */
     size_t qat; /* the same for a tern_qat_parameters: floats that are rounded as the net in bytes will be */
     bool decoder; /* a language model: tokens [1,S] in, logits of the last one out */
-        classic; /* a classic learner: features in, scores of classes out; fitted, not trained by gradients */
+    bool classic; /* a classic learner: features in, scores of classes out; fitted, not trained */
 } tern_net;
 
 /* Parameters of inserted delta activation layers. */

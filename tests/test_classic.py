@@ -67,9 +67,28 @@ def learner(name):
     check(f"{name}: cost", bool(cost), cost)
 
 
+def fitted(net, right, *options):
+    """Fitted here on 1,297 digits; right answers of 500."""
+    out = work / f"fitted-{net}"
+    d = tern("train", net, "--data", GOLDEN / "digits.npz", "-o", out, *options)
+    e = tern("eval", out)
+    check(f"{net}: right answers", d and e and e["accuracy"] == d["test_accuracy"] and 500 * e["accuracy"] >= right, e.get("accuracy"))
+    as_c(f"fitted-{net}", out)
+
+
 def main():
     for name in NAMES:
         learner(name)
+    fitted("gnb", 422)
+    fitted("knn", 482, "--k", "5")
+    fitted("tree", 360, "--depth", "9")
+    fitted("forest", 430, "--trees", "9")
+    d = tern("train", "kmeans", "--data", GOLDEN / "digits.npz", "-o", work / "clusters", "--classes", "12")
+    check("kmeans: inertia and rounds", d.get("inertia", 0) > 0 and d.get("rounds", 0) > 1 and "test_accuracy" not in d, d)
+    bad(2, "--epochs has no effect on knn", "train", "knn", "--epochs", "3", "-o", work / "wrong")
+    bad(2, "--k is 5000", "train", "knn", "--data", GOLDEN / "iris.csv", "--k", "5000", "-o", work / "wrong")
+    bad(2, "rbf-svm is not fitted here", "train", "rbf-svm", "--data", GOLDEN / "iris.csv", "-o", work / "wrong")
+    bad(2, "holds a run already", "train", "gnb", "--data", GOLDEN / "iris.csv", "-o", work / "bayes")
     if shutil.which("qemu-system-riscv32") and shutil.which("riscv64-unknown-elf-gcc"):
         for name in ["bayes", "tree"]:
             on_board(name, work / name)

@@ -6,8 +6,8 @@
 
 /* Shape options stand in the order in which data and files give them. */
 struct classic {
-    int classes, rows, k, full, nodes, leaves, trees, depth;
-    double gamma;
+    int classes, rows, k, full, first, nodes, leaves, trees, depth;
+    double gamma, cost, scale;
 };
 
 static tern_value weight(tern_graph *g, const char *name, tern_dtype dtype, tern_shape shape)
@@ -118,16 +118,20 @@ static tern_value mixture(tern_graph *g, const struct classic *p, tern_value ima
                                     .classic = true}
 
 #define CLASSES INT(classic, classes, 10, "classes")
+#define LINEAR                                                                                               \
+    CLASSES, REAL(classic, cost, 1, "weight of the losses against 1/2 |W|^2 in fitting"),                    \
+        REAL(classic, scale, 1, "fitted on features over this")
 #define TREES                                                                                                \
     CLASSES, INT(classic, nodes, 255, "nodes of all trees"), INT(classic, leaves, 128, "leaves of them"),    \
-        INT(classic, depth, 7, "comparisons of the longest way to a leaf")
+        INT(classic, depth, 8, "comparisons of the longest way to a leaf")
 
-CLASSIC(logreg, "logreg", "logistic regression", linear_scores, CLASSES);
-CLASSIC(linear_svm, "linear-svm", "linear support vector machine", linear_scores, CLASSES);
+CLASSIC(logreg, "logreg", "logistic regression", linear_scores, LINEAR);
+CLASSIC(linear_svm, "linear-svm", "linear support vector machine", linear_scores, LINEAR);
 CLASSIC(gnb, "gnb", "Gaussian naive Bayes", naive_bayes, CLASSES);
 CLASSIC(knn, "knn", "k nearest neighbours", neighbours, CLASSES, INT(classic, k, 5, "neighbours that vote"),
         INT(classic, rows, 1000, "rows that are stored"));
-CLASSIC(kmeans, "kmeans", "k-means clusters", centres, INT(classic, classes, 10, "clusters"));
+CLASSIC(kmeans, "kmeans", "k-means clusters", centres, INT(classic, classes, 10, "clusters"),
+        INT(classic, first, 0, "1: fitting begins with the first samples as centres, 0: k-means++"));
 CLASSIC(tree, "tree", "decision tree", forest, TREES, INT(classic, trees, 1, "trees"));
 CLASSIC(forest, "forest", "random forest", forest, TREES, INT(classic, trees, 16, "trees"));
 CLASSIC(rbf_svm, "rbf-svm", "support vector machine with radial kernel", kernel_pairs, CLASSES,

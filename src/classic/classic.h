@@ -12,6 +12,9 @@ typedef struct tern_classic {
     tern_store store;
     int features, classes;
     char **class_names; /* [classes], or NULL where classes are numbers */
+    bool clusters;      /* classes are clusters, not those of labels */
+    int rounds;         /* of fitting, where it goes in rounds; 0: not fitted here */
+    double score;       /* of kmeans the inertia, of gmm the mean log-likelihood of a sample */
 } tern_classic;
 void tern_classic_close(tern_classic *learner);
 
@@ -22,6 +25,24 @@ void tern_classic_close(tern_classic *learner);
  * file, attribute, what was expected and found; *out is zero then.  TERN_USAGE: built without jansson. */
 tern_status tern_scikit_parse(const void *bytes, size_t count, const char *name, tern_classic *out);
 tern_status tern_scikit_read(const char *path, tern_classic *out);
+
+/* Samples x [rows, features] with labels y in 0 .. classes-1 (read by all but kmeans and gmm). */
+typedef struct tern_fit {
+    const tern_net *net; /* a classic one */
+    const void *parameters;
+    const float *x;
+    const int32_t *y;
+    int64_t rows;
+    int features, classes;
+    uint64_t seed; /* of all but logreg, gnb and knn */
+} tern_fit;
+/* Fits in double, to the same bits on any machine with the same C library.  logreg minimises 1/2 |W|^2 + cost sum of
+ * log-losses (L-BFGS), linear-svm 1/2 |w|^2 + cost sum of squared hinges of each class against the rest (dual coordinate
+ * descent: Hsieh et al., ICML 2008), both over x / scale; gnb adds 1e-9 of the largest variance; tree and forest split by
+ * Gini's impurity, forests over bootstrap samples and sqrt(features) features a split; kmeans goes in Lloyd's rounds, gmm
+ * (diagonal) in those of EM.  TERN_USAGE: a parameter that does not go with the data, or rbf-svm, which is only read.
+ * *out is zero after a failure. */
+tern_status tern_classic_fit(const tern_fit *fit, tern_classic *out);
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,6 @@
 /* tern train: from a net and data to a run folder. */
 #include "cli/cli.h"
+#include "cli/learner.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -553,11 +554,7 @@ static tern_status run_train(tern_cli *cli)
     tern_dataset dataset = {0};
     tern_train_run run = {.cli = cli};
     int timesteps[STAGES], stages = 0;
-    if (cli->net && cli->net->classic)
-        return tern_fail(
-            TERN_USAGE,
-            "%s is not trained by gradients: fit it with scikit-learn and read it with tern convert",
-            cli->net->name);
+    if (cli->net && cli->net->classic) return tern_train_learner(cli);
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
     if (status == TERN_OK) status = stages_of(cli, timesteps, &stages);
     if (status == TERN_OK) status = open_run(&run, &subject);
@@ -588,6 +585,7 @@ const tern_command tern_command_train = {
         "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
         "tern train run/vgg9 --resume --epochs 20\n"
         "tern train cnn-qat --weight-bits 2 -o run/two            # then: tern convert run/two --to int8\n"
+        "tern train forest --data table.csv --trees 16 --depth 8  # classic learners are fitted\n"
         "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
         "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "
         "run/iir/T5 .. T1",

@@ -20,18 +20,23 @@ bool tern_is_learner(const char *path)
     return dot && strcmp(dot, ".json") == 0 && stat(path, &about) == 0 && S_ISREG(about.st_mode);
 }
 
-/* "models/tree.json" becomes run/tree. */
-static tern_status choose_folder(tern_learner_job *job, const char *file)
+static tern_status check_folder(const tern_learner_job *job)
 {
     char path[4096];
-    const char *out = tern_cli_text(job->cli, "out"), *slash = strrchr(file, '/');
-    const char *stem = slash ? slash + 1 : file;
-    job->out = out ? out : tern_arena_format(&job->arena, "run/%.*s", (int)(strrchr(stem, '.') - stem), stem);
-    if (!job->out) return tern_no_memory(strlen(file), "a path");
     TERN_TRY(tern_run_path(path, job->out, "model.safetensors"));
     return access(path, F_OK) == 0
                ? tern_fail(TERN_USAGE, "%s holds a run already; give another --out", job->out)
                : TERN_OK;
+}
+
+/* "models/tree.json" becomes run/tree. */
+static tern_status choose_folder(tern_learner_job *job, const char *file)
+{
+    const char *out = tern_cli_text(job->cli, "out"), *slash = strrchr(file, '/');
+    const char *stem = slash ? slash + 1 : file, *dot = strrchr(stem, '.');
+    int length = dot ? (int)(dot - stem) : (int)strlen(stem);
+    job->out = out ? out : tern_arena_format(&job->arena, "run/%.*s", length, stem);
+    return job->out ? check_folder(job) : tern_no_memory(strlen(file), "a path");
 }
 
 /* Samples have as many elements as the learner has features, and classes the names that it knows. */
@@ -60,6 +65,7 @@ static json_t *eight(double value)
     return list;
 }
 
+/* file: what the learner was read from, or NULL. */
 static tern_status write_config(const tern_learner_job *job, const char *file)
 {
     char path[4096];
@@ -69,7 +75,7 @@ static tern_status write_config(const tern_learner_job *job, const char *file)
     tern_text line = {0};
     for (int i = 0; i < shape.rank; i++) json_array_append_new(sample, json_integer(shape.dim[i]));
     tern_cli_line(&line, job->cli);
-    json_t *config = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:s*}", "tern", TERN_VERSION, "command",
+    json_t *config = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:s*,s:s*}", "tern", TERN_VERSION, "command",
                                line.data ? line.data : "", "net", c->net->name, "parameters",
                                tern_parameters_json(c->net, c->parameters), "sample", sample, "mean",
                                eight(0), "std", eight(1), "converted_from", file, "data", job->data);
@@ -94,22 +100,40 @@ static tern_status evaluate(tern_learner_job *job, double *accuracy)
     return status;
 }
 
+static bool is_means(const tern_classic *c)
+{
+    return strcmp(c->net->name, "kmeans") == 0;
+}
+
+static tern_status report(const tern_learner_job *job, const double *accuracy)
+{
+    const tern_classic *c = &job->learner;
+    if (job->cli->json)
+        return tern_print_json(json_pack(
+            "{s:s,s:s,s:i,s:i,s:o*,s:o*,s:o*}", "run", job->out, "net", c->net->name, "features", c->features,
+            "classes", c->classes, "test_accuracy", accuracy ? json_real(*accuracy) : NULL, "rounds",
+            c->rounds ? json_integer(c->rounds) : NULL, is_means(c) ? "inertia" : "log_likelihood",
+            c->clusters && c->rounds ? json_real(c->score) : NULL));
+    printf("%s: %s of %d features and %d %s", job->out, c->net->doc, c->features, c->classes,
+           c->clusters ? "clusters" : "classes");
+    if (c->rounds) printf("; %d rounds", c->rounds);
+    if (c->clusters && c->rounds) printf(", %s %.10g", is_means(c) ? "inertia" : "log-likelihood", c->score);
+    if (accuracy) printf("; test accuracy %.4f on %s", *accuracy, job->data);
+    printf("\n");
+    return TERN_OK;
+}
+
+/* Clusters have no names that could be right. */
 static tern_status keep(tern_learner_job *job, const char *file)
 {
     double accuracy = 0;
     const tern_classic *c = &job->learner;
+    bool judged = job->data && !c->clusters;
     TERN_TRY(tern_make_folder(job->out));
     TERN_TRY(write_config(job, file));
     TERN_TRY(tern_run_save(job->out, &c->store, &(tern_progress_state){0}));
-    if (job->data) TERN_TRY(evaluate(job, &accuracy));
-    if (job->cli->json)
-        return tern_print_json(json_pack("{s:s,s:s,s:i,s:i,s:o*}", "run", job->out, "net", c->net->name,
-                                         "features", c->features, "classes", c->classes, "test_accuracy",
-                                         job->data ? json_real(accuracy) : NULL));
-    printf("%s: %s of %d features and %d classes", job->out, c->net->doc, c->features, c->classes);
-    if (job->data) printf("; test accuracy %.4f on %s", accuracy, job->data);
-    printf("\n");
-    return TERN_OK;
+    if (judged) TERN_TRY(evaluate(job, &accuracy));
+    return report(job, judged ? &accuracy : NULL);
 }
 
 tern_status tern_convert_learner(tern_cli *cli)
@@ -121,6 +145,67 @@ tern_status tern_convert_learner(tern_cli *cli)
     if (status == TERN_OK && job.data) status = tern_dataset_open(&job.dataset, job.data, NULL);
     if (status == TERN_OK && job.data) status = check_data(&job);
     if (status == TERN_OK) status = keep(&job, file);
+    tern_dataset_close(&job.dataset);
+    tern_classic_close(&job.learner);
+    tern_arena_free(&job.arena);
+    return status;
+}
+
+/* All training samples as rows of floats. */
+static tern_status fit(tern_learner_job *job, const tern_subject *s)
+{
+    tern_samples train = tern_samples_of(&job->dataset, true);
+    tern_loader *loader = NULL;
+    double classes;
+    for (int i = 0; i < 8; i++) train.mean[i] = 0, train.std[i] = 1;
+    TERN_TRY(tern_net_get(s->net, s->parameters, "classes", &classes));
+    TERN_TRY(
+        tern_loader_open(&loader, &train, &(tern_loader_options){.batch = (int)train.images.shape.dim[0]}));
+    tern_loader_begin(loader, 0, 0);
+    const tern_batch *all = tern_loader_next(loader);
+    tern_fit f = {.net = s->net,
+                  .parameters = s->parameters,
+                  .x = all->images,
+                  .y = all->labels,
+                  .rows = all->count,
+                  .features = (int)tern_elements(&job->dataset.sample),
+                  .classes = (int)classes,
+                  .seed = job->cli->seed};
+    tern_status status = tern_classic_fit(&f, &job->learner);
+    tern_loader_close(loader);
+    return status;
+}
+
+/* Options of training by gradients are a misunderstanding. */
+static tern_status check_options(const tern_cli *cli)
+{
+    static const char *const known[] = {"data", "out", "limit", "seed", "threads", "json", "quiet"};
+    for (int i = 0; i < cli->given_count; i++) {
+        bool good = false;
+        for (size_t k = 0; k < TERN_COUNT(known); k++)
+            good = good || strcmp(cli->given[i].name, known[k]) == 0;
+        for (const tern_option *o = cli->net->options; o->name; o++)
+            good = good || strcmp(cli->given[i].name, o->name) == 0;
+        if (!good)
+            return tern_fail(TERN_USAGE,
+                             "--%s has no effect on %s, which is fitted, not trained by gradients",
+                             cli->given[i].name, cli->net->name);
+    }
+    return TERN_OK;
+}
+
+tern_status tern_train_learner(tern_cli *cli)
+{
+    tern_learner_job job = {.cli = cli, .data = tern_cli_text(cli, "data")};
+    tern_subject s = {0};
+    tern_dataset_options options = {.train_limit = tern_cli_whole(cli, "limit")};
+    tern_status status = check_options(cli);
+    if (status == TERN_OK) status = choose_folder(&job, cli->net->name);
+    if (status == TERN_OK) status = tern_subject_open(&s, cli, cli->arguments[0]);
+    if (status == TERN_OK) status = tern_open_data(&job.dataset, job.data, options, cli, &s);
+    if (status == TERN_OK) status = fit(&job, &s);
+    if (status == TERN_OK) status = keep(&job, NULL);
+    tern_subject_close(&s);
     tern_dataset_close(&job.dataset);
     tern_classic_close(&job.learner);
     tern_arena_free(&job.arena);

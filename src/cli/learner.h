@@ -1,4 +1,4 @@
-/* Classic learners on the command line: what scikit-learn fitted becomes a run folder. */
+/* Classic learners on the command line: what is fitted, here or by scikit-learn, becomes a run folder. */
 #ifndef TERN_CLI_LEARNER_H
 #define TERN_CLI_LEARNER_H
 
@@ -8,5 +8,8 @@
 /* tern convert FILE.json; whether that is what the argument names. */
 bool tern_is_learner(const char *path);
 tern_status tern_convert_learner(tern_cli *cli);
+
+/* tern train NET, of a classic net. */
+tern_status tern_train_learner(tern_cli *cli);
 
 #endif
