@@ -181,7 +181,7 @@ static double expect(mixture *m)
         }
         for (int c = 0; c < m->k; c++) sum += z[c] = exp(z[c] - highest);
         for (int c = 0; c < m->k; c++) z[c] /= sum;
-        total += highest + log(sum);
+        total += highest + log(fmax(sum, DBL_MIN));
     }
     return total / (double)m->fit->rows;
 }

@@ -52,7 +52,7 @@ static double log_loss(double *z, int classes, int label)
     double highest = z[0], sum = 0, own = z[label];
     for (int c = 1; c < classes; c++) highest = fmax(highest, z[c]);
     for (int c = 0; c < classes; c++) sum += exp(z[c] - highest);
-    double log_sum = highest + log(sum);
+    double log_sum = highest + log(fmax(sum, DBL_MIN));
     for (int c = 0; c < classes; c++) z[c] = exp(z[c] - log_sum) - (c == label);
     return log_sum - own;
 }
@@ -118,7 +118,7 @@ static tern_status open_memory(memory *m, size_t n)
 /* d = -H g (Nocedal 1980). */
 static void direction(memory *m, int64_t n)
 {
-    double a[HISTORY];
+    double a[HISTORY] = {0};
     int kept = m->rounds < HISTORY ? m->rounds : HISTORY;
     for (int64_t i = 0; i < n; i++) m->d[i] = -m->g[i];
     for (int j = 1; j <= kept; j++) {

@@ -158,7 +158,7 @@ static tern_status put_votes(tern_attributes *from, int classes, int pairs)
 static tern_status first_of(tern_attributes *from, int64_t vectors, double **first)
 {
     int64_t classes = from->out->classes;
-    double *count, sum = 0;
+    double *count = NULL, sum = 0;
     TERN_TRY(tern_attribute_array(from, from->root, "n_support_", 1, &(int64_t){classes}, &count));
     if (!(*first = tern_arena_take(&from->arena, ((size_t)classes + 1) * sizeof **first)))
         return tern_no_memory((size_t)classes * sizeof **first, "support vectors");
@@ -217,8 +217,9 @@ static tern_status put_full(tern_attributes *from, const double *mean, const dou
     tern_classic *c = from->out;
     int64_t f = c->features, k = c->classes;
     size_t count = (size_t)(k * f * (f + 1));
-    double *w = tern_arena_take(&from->arena, count * sizeof *w), *b = w + k * f * f;
+    double *w = tern_arena_take(&from->arena, count * sizeof *w);
     if (!w) return tern_no_memory(count * sizeof *w, "a mixture");
+    double *b = w + k * f * f;
     for (int64_t i = 0; i < k * f; i++) {
         const double *factor = p + (tied ? 0 : i / f * f * f);
         int64_t j = i % f;
