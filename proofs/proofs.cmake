@@ -7,6 +7,7 @@ foreach(source ${TERN_PROOFS})
   set_target_properties(proof-${row} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/proofs)
   target_include_directories(proof-${row} PRIVATE src proofs)
   target_compile_options(proof-${row} PRIVATE ${TERN_WARNINGS})
-  target_compile_definitions(proof-${row} PRIVATE TERN_GOLDEN="${CMAKE_SOURCE_DIR}/tests/golden")
+  target_compile_definitions(proof-${row} PRIVATE TERN_GOLDEN="${CMAKE_SOURCE_DIR}/tests/golden"
+                             PROOF_TERN="${CMAKE_BINARY_DIR}/tern")
   target_link_libraries(proof-${row} PRIVATE tern)
 endforeach()

@@ -283,6 +283,32 @@ def documents():
                  "--format", "int8", "--beams", "2", "--machine", "h100-sxm")["machines"][0]
     check("chunks", len(c["prompt_operators"]) == 6 and c["token_beside_prompt_seconds"] < c["first_token_seconds"])
     check("serving on all machines", "at least" in good("cost", "llama3-70b").stdout)
+    d = {o["operator"] for o in document("cost", "llama2-7b", "--in", "2048", "--out", "256", "--machine", "genz-a100-80g")["machines"][0]["genz_differs"]}
+    check("what genz counts otherwise", d == {"token_embd", "output"}, d)
+    c = document("cost", "llama2-7b", "--machine", "h100-sxm", "--slo", "ttft=100ms,tpot=9ms", "--solve", "flops,bw,capacity")["machines"][0]
+    check("the least machine", c["first_token_seconds"] <= 0.1 and c["token_seconds"] <= 0.009 and c["least"]["bw"]["least"] < c["least"]["bw"]["has"], c)
+    lines = good("cost", "llama2-7b", "--machine", "h100-sxm", "--sweep", "machine.memory.hbm3.bandwidth=1..8TB/s:5", "--sweep", "batch=1,4", "--csv").stdout.splitlines()
+    check("a sweep", len(lines) == 11 and lines[0].startswith("machine.memory.hbm3.bandwidth,batch,first_token_seconds") and lines[-1].startswith("8e+12,4,"), lines)
+    slow, fast = float(lines[1].split(",")[3]), float(lines[9].split(",")[3])
+    check("bandwidth helps answers", fast < slow / 3, lines)
+    check("a sweep with points that can't be", "layers" in good("cost", "gpt2", "--machine", "h100-sxm", "--sweep", "pp=8..16").stdout)
+    check("a sweep as JSON", [m["at"]["tp"] for m in document("cost", "gpt2", "--machine", "h100-sxm", "--sweep", "tp=1,2,4")["machines"]] == [1, 2, 4])
+    check("two machines", "ratio" in good("cost", "llama2-7b", "--machine", "h100-sxm", "--vs", "a100-sxm-80g").stdout)
+    check("operators as CSV", good("cost", "gpt2", "--machine", "h100-sxm", "--csv").stdout.startswith("machine,phase,operator,count,"))
+    bad(2, "for one model", "cost", "ALL", "--tp", "2")
+    check("machines as CSV", len(good("cost", "gpt2", "--csv").stdout.splitlines()) > 30)
+    r = tern("cost", "llama2-7b", "--machine", "h100-sxm", "--slo", "tpot=1ms")
+    check("a target that is missed", r.returncode == 3 and "misses --slo" in r.stderr, r.stderr)
+    bad(2, "--slo", "cost", "gpt2", "--machine", "h100-sxm", "--solve", "bw")
+    bad(2, "ttft=TIME", "cost", "gpt2", "--machine", "h100-sxm", "--slo", "ttft:3")
+    bad(2, "without a unit", "cost", "gpt2", "--machine", "h100-sxm", "--slo", "ttft=3")
+    bad(2, 'did you mean "bw"', "cost", "gpt2", "--machine", "h100-sxm", "--slo", "ttft=3s", "--solve", "bb")
+    bad(2, "--machine M", "cost", "gpt2", "--slo", "ttft=3s", "--solve", "bw")
+    bad(2, "contradict", "cost", "gpt2", "--machine", "h100-sxm", "--vs", "t4", "--sweep", "in=1..9")
+    bad(3, "a million times", "cost", "gpt2", "--machine", "h100-sxm", "--slo", "tpot=1us", "--solve", "bw")
+    for sweep, text in (("in", "NAME=A..B"), ("in=", "expected numbers"), ("in=5..2", "A below B"), ("in=1..3:1", "2 to 1000000"), ("in=1,x,2", "commas"), ("in=1.5,2", "whole number"),
+                        ("in=1..3GB", "no unit"), ("machine.memory.hbm3.bandwidth=1..8", "without a unit"), ("machine.memory.x.size=1..2GB", "l2, hbm3"), ("im=1..3", 'did you mean "in"')):
+        bad(2, text, "cost", "gpt2", "--machine", "h100-sxm", "--sweep", sweep)
     check("one phase", "first_token_seconds" not in document("cost", "gpt2", "--phase", "decode", "--machine", "h100-sxm")["machines"][0])
     check("a model by its shapes as a net", "work" in document("cost", "gpt2", "--layers", "1", "--input", "4"))
     r = tern("cost", "llama3-70b", "--machine", "h100-sxm")

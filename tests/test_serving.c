@@ -421,6 +421,87 @@ static void test_room(void **state)
     close_decoder(&d);
 }
 
+/* ---- backwards ------------------------------------------------------------------------------------------------------ */
+
+/* What is solved for meets the target, and 2 % less of any of it does not. */
+static void test_solve(void **state)
+{
+    (void)state;
+    static const tern_resource all[] = {TERN_RESOURCE_LINK, TERN_RESOURCE_CAPACITY, TERN_RESOURCE_BANDWIDTH,
+                                        TERN_RESOURCE_RATE};
+    static const char *const paths[] = {"link.nvlink.bandwidth", "memory.main.size", "memory.main.bandwidth",
+                                        "unit.tensor-cores.mac"};
+    decoder d;
+    tern_machine *m, solved, less;
+    tern_serving s;
+    tern_serving_result r;
+    bool needed[TERN_RESOURCES];
+    tern_serving_plan p = plain;
+    tern_serving_target t = {.first = 0.3, .token = 0.02};
+    p.in = 1024;
+    p.out = 128;
+    p.batch = 4;
+    p.tensor = 2;
+    open_decoder(&d, "llama3-8b", false);
+    assert_ok(tern_machine_open(&m, "h100-sxm"));
+    assert_ok(tern_serving_open(&s, &d.about, &p));
+    solved = *m;
+    assert_ok(tern_serving_solve(&s, &t, all, 4, &solved, needed));
+    s.way.far = true; /* where the weights were when it was solved */
+    tern_serving_ask(&s, &solved, &r);
+    assert_true(tern_serving_meets(&t, &r));
+    for (int i = 0; i < 4; i++) {
+        tern_machine_field f;
+        less = solved;
+        assert_true(needed[i]);
+        assert_ok(tern_machine_find_field(&less, paths[i], &f));
+        double most = 0;
+        for (int k = 0; k < f.count; k++) most = fmax(most, f.values[k]);
+        tern_machine_set_field(&f, 0.98 * most);
+        tern_serving_ask(&s, &less, &r);
+        assert_false(tern_serving_meets(&t, &r));
+    }
+    t.token = 1e-6; /* launches alone take longer */
+    less = solved;
+    assert_error(tern_serving_solve(&s, &t, all, 4, &solved, needed), TERN_NO_FIT, "a million times");
+    assert_memory_equal(&less, &solved, sizeof less);
+    tern_serving_close(&s);
+    tern_machine_close(m);
+    close_decoder(&d);
+}
+
+static void test_fields(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *message;
+    } wrong[] = {{"memory.hbm.bandwidth", "hbm3"},
+                 {"memory.hbm3.speed", "bandwidth"},
+                 {"memory.hbm3", "behind a dot"},
+                 {"memory", "memory.NAME.FIGURE"},
+                 {"unit.tensor-cores.mac.f99", "number format"},
+                 {"launches", "launch"},
+                 {"memory.hbm3.size.x", "nothing stands below"}};
+    tern_machine *m;
+    tern_machine_field f;
+    assert_ok(tern_machine_open(&m, "h100-sxm"));
+    assert_ok(tern_machine_find_field(m, "memory.main.bandwidth", &f));
+    tern_machine_set_field(&f, 1e12);
+    assert_true(m->tiers[1].bandwidth == 1e12 && f.quantity == TERN_IN_BYTES_PER_SECOND);
+    assert_ok(tern_machine_find_field(m, "unit.tensor-cores.mac.i8", &f));
+    tern_machine_set_field(&f, 8e12);
+    assert_true(m->units[0].rate[TERN_MAC][TERN_I8] == 8e12);
+    double half = m->units[0].rate[TERN_MAC][TERN_BF16];
+    assert_ok(tern_machine_find_field(m, "unit.tensor-cores.mac", &f));
+    tern_machine_set_field(&f, 2 * half);
+    assert_true(m->units[0].rate[TERN_MAC][TERN_BF16] == 2 * half &&
+                m->units[0].rate[TERN_MAC][TERN_I8] == 16e12);
+    assert_ok(tern_machine_find_field(m, "launch", &f));
+    for (size_t i = 0; i < TERN_COUNT(wrong); i++)
+        assert_error(tern_machine_find_field(m, wrong[i].path, &f), TERN_USAGE, wrong[i].message);
+    tern_machine_close(m);
+}
+
 /* Every allocation may fail; nothing is lost. */
 static void test_memory(void **state)
 {
@@ -451,7 +532,7 @@ int main(void)
         cmocka_unit_test(test_genz),      cmocka_unit_test(test_account),  cmocka_unit_test(test_batches),
         cmocka_unit_test(test_beams),     cmocka_unit_test(test_devices),  cmocka_unit_test(test_experts),
         cmocka_unit_test(test_exchanges), cmocka_unit_test(test_refusals), cmocka_unit_test(test_room),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),    cmocka_unit_test(test_solve),    cmocka_unit_test(test_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,8 +286,11 @@ static tern_status run_cost(tern_cli *cli)
     int batch = tern_cli_whole(cli, "batch");
     double density = tern_cli_number(cli, "density");
     const char *trained = tern_cli_text(cli, "trained");
+    bool all = strcmp(cli->arguments[0], "ALL") == 0;
+    if (tern_cost_means_serving(cli))
+        return all ? tern_fail(TERN_USAGE, "cost ALL: options of serving are for one model")
+                   : tern_cost_serving(cli);
     if (tern_cost_means_all(cli)) return tern_cost_all(cli);
-    if (tern_cost_means_serving(cli)) return tern_cost_serving(cli);
     if (tern_cost_means_model(cli)) return tern_cost_model(cli);
     TERN_TRY(check_net(cli));
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
@@ -325,7 +328,11 @@ const tern_command tern_command_cost = {
             "tern cost llama2-7b --context 4096 --machine jetson-agx-orin\n"
             "tern cost llama3-70b --tp 8 --batch 16 --in 2048 --out 256   # a language model that is served\n"
             "tern cost mixtral-8x7b --machine h100-sxm --tp 2 --phase decode\n"
-            "tern cost llama2-7b --machine genz-a100-80g --in 2048 --compat genz\n\n"
+            "tern cost llama2-7b --machine genz-a100-80g --in 2048 --compat genz\n"
+            "tern cost llama2-7b --machine h100-sxm --slo ttft=100ms,tpot=9ms --solve flops,bw,capacity\n"
+            "tern cost llama3-70b --tp 8 --machine h100-sxm --sweep machine.memory.hbm3.bandwidth=1..8TB/s "
+            "--csv\n"
+            "tern cost llama3-70b --tp 8 --machine h100-sxm --vs a100-sxm-80g\n\n"
             "With --context a language model is costed as tern run would load and run it here; a model by "
             "its shapes, and any\n"
             "with --phase, --in, --out, --tp and so on, as it is served: the time to the first token of a "

@@ -7,7 +7,9 @@
 #define TERN_COST_ALL_OPTIONS                                                                                \
     {                                                                                                        \
         "csv", 0, TERN_FLAG, NULL, NULL,                                                                     \
-            "a row for each net and machine as comma-separated values, in plain units", NULL                 \
+            "a row for each net and machine, of serving for each operator or value, as comma-separated "     \
+            "values in plain units",                                                                         \
+            NULL                                                                                             \
     }
 
 /* Whether the command line means every net (ALL), or a net by rows of values (--csv). */

@@ -76,4 +76,27 @@ typedef struct tern_serving_result {
 } tern_serving_result;
 void tern_serving_ask(const tern_serving *serving, const tern_machine *machine, tern_serving_result *result);
 
+/* ---- the least machine ------------------------------------------------------------------------------------------------ */
+
+typedef struct tern_serving_target {
+    double first, token; /* seconds, at most; 0: any */
+} tern_serving_target;
+bool tern_serving_meets(const tern_serving_target *target, const tern_serving_result *result);
+
+typedef enum tern_resource {
+    TERN_RESOURCE_RATE,      /* multiply-accumulates */
+    TERN_RESOURCE_BANDWIDTH, /* of the memory with the most room */
+    TERN_RESOURCE_CAPACITY,  /* its size */
+    TERN_RESOURCE_LINK,      /* bandwidth between devices */
+    TERN_RESOURCES
+} tern_resource;
+extern const char *const tern_resource_names[TERN_RESOURCES];
+
+/* Changes these resources of the machine to the least that meets the target: less of any of them misses it.  They shrink
+ * together in the machine's proportions, then each by itself in the order given.  needed[i]: resources[i] matters; else it
+ * stays as it was.  TERN_NO_FIT when nothing meets it, with what would do. */
+tern_status tern_serving_solve(const tern_serving *serving, const tern_serving_target *target,
+                               const tern_resource *resources, int count, tern_machine *machine,
+                               bool needed[TERN_RESOURCES]);
+
 #endif

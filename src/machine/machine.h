@@ -140,6 +140,20 @@ typedef enum tern_quantity {
 } tern_quantity;
 tern_status tern_parse_quantity(const char *text, tern_quantity quantity, double *value, bool *per_cycle);
 
+/* A figure of a machine, by its path: unit.NAME.KEY, memory.NAME.KEY, link.NAME.KEY or a key of the machine, as the file has
+ * them; memory.main is the one with the most room.  Rates and energies may end with a number format; without one they are
+ * all of the unit's, and keep their proportions when the largest is set.  Rates are per second, of all units of a sort. */
+typedef struct tern_machine_field {
+    double *values; /* in the machine */
+    int count;
+    tern_quantity quantity;
+    bool plain; /* a number without a unit */
+} tern_machine_field;
+tern_status tern_machine_find_field(tern_machine *machine, const char *path, tern_machine_field *field);
+void tern_machine_set_field(const tern_machine_field *field, double value);
+/* The memory with the most room that is not persistent; NULL: there is none. */
+const tern_tier *tern_machine_main(const tern_machine *machine);
+
 /* ---- cost ------------------------------------------------------------------------------------------------------ */
 
 /* One operator's work: what it computes in which format, and the bytes that it moves. */

@@ -65,16 +65,11 @@ typedef struct serving_place {
 } serving_place;
 
 /* The nearest memory that holds it all, or the one with the most room, which GenZ always takes. */
-static const tern_tier *main_memory(const tern_machine *m, double held, bool genz)
+static const tern_tier *main_memory(const tern_machine *m, double held, const tern_serving_way *way)
 {
-    const tern_tier *most = NULL;
-    for (int i = 0; i < m->tier_count; i++) {
-        const tern_tier *t = &m->tiers[i];
-        if (t->persistent) continue;
-        if (t->size >= held && !genz) return t;
-        if (!most || t->size > most->size) most = t;
-    }
-    return most;
+    for (int i = 0; i < m->tier_count && !way->genz && !way->far; i++)
+        if (!m->tiers[i].persistent && m->tiers[i].size >= held) return &m->tiers[i];
+    return tern_machine_main(m);
 }
 
 static bool place(const tern_machine *m, const tern_serving_run *run, const tern_serving_way *way,
@@ -83,7 +78,7 @@ static bool place(const tern_machine *m, const tern_serving_run *run, const tern
     char need[24], has[24];
     const tern_link *host = link_to(m, true);
     c->held = run->weights + run->caches + (way->genz ? 0 : run->activations);
-    *p = (serving_place){.main = main_memory(m, c->held, way->genz)};
+    *p = (serving_place){.main = main_memory(m, c->held, way)};
     for (int i = m->tier_count - 1; i >= 0; i--)
         if (!m->tiers[i].persistent) p->near = &m->tiers[i];
     if (!p->main) {

@@ -50,8 +50,9 @@ typedef struct tern_serving_way {
     int batches;       /* that are in the pipeline one behind the other */
     tern_dtype format; /* of the products */
     double speed;      /* GenZ's: rates are those of bf16 times this; 0: the machine's own for `format` */
-    bool offload;      /* what a device has no room for is read from the host */
-    bool genz;         /* GenZ's conventions instead of those of the other costs */
+    bool far; /* weights and caches are in the memory with the most room, not in the nearest that has it */
+    bool offload; /* what a device has no room for is read from the host */
+    bool genz;    /* GenZ's conventions instead of those of the other costs */
 } tern_serving_way;
 
 typedef struct tern_serving_time {
