@@ -451,6 +451,8 @@ tern_value tern_delta_with(tern_graph *graph, tern_value x, tern_delta_args args
 #define tern_delta(...)        TERN_DELTA_(__VA_ARGS__, )
 #define TERN_DELTA_(g, x, ...) tern_delta_with(g, x, (tern_delta_args){.start = 0.1, __VA_ARGS__})
 
+#include "tern_fixed.h"
+
 /* ---- encoders -------------------------------------------------------------------------------------------- */
 
 /* x [..] -> bits [T,..]: at each step a spike with probability x, drawn anew in each run.  In a stepping graph T is 1. */
@@ -518,8 +520,10 @@ typedef struct tern_net {
     size_t regroup; /* the same for a tern_regroup: depthwise convolutions become group convolutions */
     size_t int8;    /* the same for a tern_int8_parameters: the net computes in bytes */
     size_t qat; /* the same for a tern_qat_parameters: floats that are rounded as the net in bytes will be */
-    bool decoder; /* a language model: tokens [1,S] in, logits of the last one out */
-    bool classic; /* a classic learner: features in, scores of classes out; fitted, not trained */
+    size_t fixed;  /* the same for a tern_fixed_parameters */
+    bool integers; /* what is inferred, is inferred in integers (NET-fixed) */
+    bool decoder;  /* a language model: tokens [1,S] in, logits of the last one out */
+    bool classic;  /* a classic learner: features in, scores of classes out; fitted, not trained */
 } tern_net;
 
 /* Parameters of inserted delta activation layers. */

@@ -267,6 +267,7 @@ static void make_attend(spec *s)
 #include "op_cases_images.h"
 
 #include "op_cases_delta.h"
+#include "op_cases_fixed.h"
 #include "op_cases_int8.h"
 
 typedef struct norm_args {
@@ -601,7 +602,7 @@ static const struct {
     {"delta_levels", make_delta_levels},
     {"delta_weight", make_delta_weight},
     {"delta_product", make_delta_product},
-    {"poisson", make_poisson},
+    FIXED_CASES{"poisson", make_poisson},
     {"latency", make_latency},
     {"change", make_change},
     {"cross_entropy", make_cross_entropy},

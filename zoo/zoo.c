@@ -7,7 +7,7 @@
 
 #define DECLARE(id)                                                                                          \
     extern const tern_net tern_net_##id, tern_net_##id##_delta, tern_net_##id##_regroup,                     \
-        tern_net_##id##_int8, tern_net_##id##_qat;
+        tern_net_##id##_int8, tern_net_##id##_qat, tern_net_##id##_qfx, tern_net_##id##_fixed;
 TERN_NETS(DECLARE)
 #define DECLARE_ONE(id) extern const tern_net tern_net_##id;
 TERN_DECODERS(DECLARE_ONE)
@@ -17,11 +17,13 @@ TERN_CLASSICS(DECLARE_ONE)
 #define LIST_REGROUP(id) &tern_net_##id##_regroup,
 #define LIST_INT8(id)    &tern_net_##id##_int8,
 #define LIST_QAT(id)     &tern_net_##id##_qat,
+#define LIST_FIXED(id)   &tern_net_##id##_qfx, &tern_net_##id##_fixed,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
 static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
 static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
 static const tern_net *const int8_nets[] = {TERN_NETS(LIST_INT8) NULL};
 static const tern_net *const qat_nets[] = {TERN_NETS(LIST_QAT) NULL};
+static const tern_net *const fixed_nets[] = {TERN_NETS(LIST_FIXED) NULL};
 static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
 static const tern_net *const classics[] = {TERN_CLASSICS(LIST) NULL};
 
@@ -52,6 +54,8 @@ const tern_net *tern_net_find(const char *name)
         if (!int8_nets[i]->spiking && strcmp(int8_nets[i]->name, name) == 0) return int8_nets[i];
     for (int i = 0; qat_nets[i]; i++)
         if (!qat_nets[i]->spiking && strcmp(qat_nets[i]->name, name) == 0) return qat_nets[i];
+    for (int i = 0; fixed_nets[i]; i++)
+        if (!fixed_nets[i]->spiking && strcmp(fixed_nets[i]->name, name) == 0) return fixed_nets[i];
     for (int i = 0; decoders[i]; i++)
         if (strcmp(decoders[i]->name, name) == 0) return decoders[i];
     for (int i = 0; classics[i]; i++)

@@ -24,7 +24,8 @@
     X(efficientnet)                                                                                          \
     X(vit)                                                                                                   \
     X(unet)                                                                                                  \
-    X(nasnet)
+    X(nasnet)                                                                                                \
+    X(cqmlp)
 
 /* Classic learners, classic.c. */
 #define TERN_CLASSICS(X) X(logreg) X(linear_svm) X(rbf_svm) X(gnb) X(gmm) X(knn) X(kmeans) X(tree) X(forest)
@@ -35,20 +36,23 @@
     X(gpt3) X(llama2_7b) X(llama2_13b) X(llama2_70b) X(llama3_8b) X(llama3_70b) X(llama3_405b) X(mixtral_8x7b)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
-#define linear     tern_linear
-#define conv2d     tern_conv2d
-#define batch_norm tern_batch_norm
-#define lif        tern_lif
-#define max_pool2d tern_max_pool2d
-#define avg_pool2d tern_avg_pool2d
-#define frames     tern_frames
-#define flatten    tern_flatten
-#define mean       tern_mean
-#define sum        tern_sum
-#define relu       tern_relu
-#define add        tern_add
-#define dropout    tern_dropout
-#define clip       tern_clip
+#define linear       tern_linear
+#define conv2d       tern_conv2d
+#define batch_norm   tern_batch_norm
+#define lif          tern_lif
+#define max_pool2d   tern_max_pool2d
+#define avg_pool2d   tern_avg_pool2d
+#define frames       tern_frames
+#define flatten      tern_flatten
+#define mean         tern_mean
+#define sum          tern_sum
+#define relu         tern_relu
+#define add          tern_add
+#define dropout(...) tern_dropout(__VA_ARGS__)
+#define clip         tern_clip
+#define low_linear   tern_low_linear
+#define low_logits   tern_low_logits
+#define whole        tern_whole
 
 #define INT(net, field, standard_, doc_)                                                                     \
     {                                                                                                        \
@@ -63,6 +67,11 @@
 #define IMAGE(c, h, w)                                                                                       \
     {                                                                                                        \
         .rank = 3, .dim = { c, h, w }                                                                        \
+    }
+
+#define VECTOR(n)                                                                                            \
+    {                                                                                                        \
+        .rank = 1, .dim = { n }                                                                              \
     }
 
 /* Parameters that NET-delta has besides those of NET. */
@@ -94,6 +103,24 @@
         "weight-bits", false, offsetof(struct id##_qat, qat.bits), 8,                                        \
             "bits that weights are trained for, 2 to 8"                                                      \
     }
+
+/* Parameters that NET-qfx and NET-fixed have besides those of NET. */
+#define FIXED_OPTION(id, field, name_, real_, standard_, doc_)                                               \
+    {                                                                                                        \
+        name_, real_, offsetof(struct id##_qfx, fixed.field), standard_, doc_                                \
+    }
+#define FIXED_OPTIONS(id)                                                                                    \
+    FIXED_OPTION(id, bits, "word", false, 8, "bits of a fixed-point weight, 2 to 16; 0: the net as it is"),  \
+        FIXED_OPTION(id, act_bits, "word-act", false, 0, "of an activation; 0: as weights"),                 \
+        FIXED_OPTION(id, norm_bits, "word-norm", false, 0, "of a scale of a norm; 0: as weights"),           \
+        FIXED_OPTION(id, hot, "khot", false, 0, "most one-bits of a weight or scale; 0: any"),               \
+        FIXED_OPTION(id, round, "round", false, TERN_ROUND_UP,                                               \
+                     "0 TRN, 1 TRN_ZERO, 2 RND, 3 RND_ZERO, 4 RND_MIN_INF, 5 RND_INF, 6 RND_CONV"),          \
+        FIXED_OPTION(id, overflow, "overflow", false, TERN_OVERFLOW_SATURATE,                                \
+                     "0 WRAP, 1 SAT, 2 SAT_ZERO, 3 SAT_SYM"),                                                \
+        FIXED_OPTION(id, range, "range", true, 4, "largest activation expected at the beginning"),           \
+        FIXED_OPTION(id, frozen, "frozen", false, 0, "1: binary points are not learned"),                    \
+        FIXED_OPTION(id, shift, "point-shift", false, 0, "binary points begin so much off")
 
 /* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
 #define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
@@ -161,6 +188,28 @@
                                           .sample = sample_,                                                 \
                                           .spiking = spiking_,                                               \
                                           .build = id##_build,                                               \
-                                          .qat = offsetof(struct id##_qat, qat)}
+                                          .qat = offsetof(struct id##_qat, qat)};                            \
+    struct id##_qfx {                                                                                        \
+        struct id net;                                                                                       \
+        tern_fixed_parameters fixed;                                                                         \
+    };                                                                                                       \
+    static const tern_option id##_qfx_options[] = {__VA_ARGS__, FIXED_OPTIONS(id), {0}};                     \
+    const tern_net tern_net_##id##_qfx = {.name = name_ "-qfx",                                              \
+                                          .doc = doc_ ", in fixed point",                                    \
+                                          .size = sizeof(struct id##_qfx),                                   \
+                                          .options = id##_qfx_options,                                       \
+                                          .sample = sample_,                                                 \
+                                          .spiking = spiking_,                                               \
+                                          .build = id##_build,                                               \
+                                          .fixed = offsetof(struct id##_qfx, fixed)};                        \
+    const tern_net tern_net_##id##_fixed = {.name = name_ "-fixed",                                          \
+                                            .doc = doc_ ", in integers",                                     \
+                                            .size = sizeof(struct id##_qfx),                                 \
+                                            .options = id##_qfx_options,                                     \
+                                            .sample = sample_,                                               \
+                                            .spiking = spiking_,                                             \
+                                            .build = id##_build,                                             \
+                                            .fixed = offsetof(struct id##_qfx, fixed),                       \
+                                            .integers = true}
 
 #endif

@@ -1,9 +1,10 @@
 /* tern convert: a trained net of ReLUs becomes a spiking one, depthwise convolutions group convolutions, or any net one of
- * bytes, in a run folder of its own; a language model changes its number format (convert_model.c); what scikit-learn fitted
- * becomes a run (learner.c). */
+ * bytes, of fixed point or of integers, in a run folder of its own; a language model changes its number format
+ * (convert_model.c); what scikit-learn fitted becomes a run (learner.c). */
 #include "cli/convert_int8.h"
 #include "cli/convert_model.h"
 #include "cli/learner.h"
+#include "train/fixed.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -11,10 +12,15 @@
 static const tern_cli_option options[] = {
     {"to", 0, TERN_PICK, "FORM", "snn",
      "what it becomes: a spiking net; NET-regroup, which computes the same and can learn more; NET-int8, in "
-     "bytes",
-     "snn|regroup|int8"},
+     "bytes; NET-qfx, fixed point with binary points from data; or, of NET-qfx and nets of few bits, "
+     "NET-fixed, which computes the same in integers",
+     "snn|regroup|int8|qfx|fixed"},
+    {"word", 0, TERN_WHOLE, "W", "8", "--to qfx: bits of a weight", "2..16"},
+    {"word-act", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of an activation; 0: as weights", "0..16"},
+    {"word-norm", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a scale of a norm; 0: as weights", "0..12"},
+    {"khot", 0, TERN_WHOLE, "K", "0", "--to qfx: most one-bits of a weight; 0: any", "0..16"},
     {"out", 'o', TERN_TEXT, "PATH", NULL,
-     "run folder of what it becomes (default RUN-snn, RUN-regroup, RUN-int8); with --format the new file, "
+     "run folder of what it becomes (default RUN-snn, ..: RUN-FORM); with --format the new file, "
      ".gguf or "
      ".safetensors",
      NULL},
@@ -53,7 +59,7 @@ static const tern_cli_option options[] = {
 };
 
 /* In the order of --to. */
-typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8 } convert_form;
+typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8, TO_QFX, TO_FIXED } convert_form;
 
 typedef struct tern_convert_job {
     tern_cli *cli;
@@ -96,12 +102,16 @@ static tern_status check_options(const tern_convert_job *job)
     } known[] = {{"group", 1 << TO_REGROUP},
                  {"timesteps", 1 << TO_SNN},
                  {"threshold-percentile", 1 << TO_SNN},
-                 {"calib", 1 << TO_SNN | 1 << TO_INT8},
+                 {"calib", 1 << TO_SNN | 1 << TO_INT8 | 1 << TO_QFX},
                  {"calib-steps", 1 << TO_SNN},
                  {"calibrate", 1 << TO_INT8},
                  {"percentile", 1 << TO_INT8},
                  {"weight-bits", 1 << TO_INT8},
-                 {"per", 1 << TO_INT8}};
+                 {"per", 1 << TO_INT8},
+                 {"word", 1 << TO_QFX},
+                 {"word-act", 1 << TO_QFX},
+                 {"word-norm", 1 << TO_QFX},
+                 {"khot", 1 << TO_QFX}};
     for (size_t i = 0; i < TERN_COUNT(known); i++)
         if (tern_cli_has(job->cli, known[i].option) && !(known[i].forms & 1u << job->form))
             return tern_fail(TERN_USAGE, "convert: --%s has no effect with --to %s", known[i].option,
@@ -111,15 +121,32 @@ static tern_status check_options(const tern_convert_job *job)
     return TERN_OK;
 }
 
+/* NET-qfx of NET; NET-fixed of NET-qfx, or of a net whose layers have few bits themselves. */
+static tern_status check_fixed(tern_convert_job *job)
+{
+    const tern_subject *s = &job->from;
+    size_t length = strlen(s->net->name);
+    bool cast = s->net->fixed && !s->net->integers;
+    bool other = s->net->integers || s->net->delta || s->net->regroup || s->net->int8 || s->net->qat;
+    char name[80];
+    if (cast) length -= strlen("-qfx");
+    snprintf(name, sizeof name, "%.*s-%s", (int)length, s->net->name, tern_cli_text(job->cli, "to"));
+    job->net = other || (job->form == TO_QFX && cast) ? NULL : tern_net_find(name);
+    if (job->net) return TERN_OK;
+    return tern_fail(TERN_USAGE, "%s is a run of %s, which has no form %s", s->folder, s->net->name,
+                     tern_cli_text(job->cli, "to"));
+}
+
 /* Whether the net has the form that is asked for. */
 static tern_status check_form(tern_convert_job *job)
 {
     const tern_subject *s = &job->from;
     double timesteps = -1;
     char name[64];
+    if (job->form == TO_QFX || job->form == TO_FIXED) return check_fixed(job);
     if (job->form != TO_SNN) {
-        bool bytes = job->form == TO_INT8,
-             other = s->net->delta || s->net->regroup || s->net->int8 || (s->net->qat && !bytes);
+        bool bytes = job->form == TO_INT8, other = s->net->delta || s->net->regroup || s->net->int8 ||
+                                                   s->net->fixed || (s->net->qat && !bytes);
         int base = (int)strlen(s->net->name) - (s->net->qat ? (int)strlen("-qat") : 0);
         snprintf(name, sizeof name, "%.*s-%s", base, s->net->name, tern_cli_text(job->cli, "to"));
         job->net = other ? NULL : tern_net_find(name);
@@ -238,7 +265,7 @@ static tern_status report(const tern_convert_job *job, const tern_evaluation *e)
     {
         tern_grid_row(&t, "%.*s|%.4f", (int)(strrchr(name, '.') - name), name, json_real_value(value));
     }
-    if (job->form == TO_REGROUP)
+    if (job->form != TO_SNN)
         tern_grid_free(&t);
     else
         status = tern_grid_print(&t, stdout);
@@ -282,6 +309,43 @@ static tern_status to_int8(tern_convert_job *job, tern_samples *train, tern_samp
     return keep(job, test);
 }
 
+/* Fixed point with binary points from data. */
+static tern_status to_qfx(tern_convert_job *job, const tern_samples *train)
+{
+    static const char *const words[] = {"word", "word-act", "word-norm", "khot"};
+    tern_fixed_calibration c = {.net = job->net,
+                                .parameters = job->parameters,
+                                .samples = train,
+                                .images = tern_cli_whole(job->cli, "calib"),
+                                .percentile = 99.9,
+                                .seed = job->cli->seed};
+    for (size_t i = 0; i < TERN_COUNT(words); i++)
+        TERN_TRY(tern_net_set(job->net, job->parameters, words[i], tern_cli_whole(job->cli, words[i])));
+    TERN_TRY(tern_hand_over(&job->from.store, &job->store));
+    return tern_fixed_calibrate(&c, &job->store, job->cli->pool);
+}
+
+/* The same parameters, of which integers are made when they are loaded. */
+static tern_status to_fixed(tern_convert_job *job)
+{
+    tern_fixed_widths widths;
+    tern_grid t = {0};
+    if (!job->from.net->fixed) TERN_TRY(tern_net_set(job->net, job->parameters, "word", 0));
+    TERN_TRY(tern_hand_over(&job->from.store, &job->store));
+    TERN_TRY(tern_fixed_measure(&widths, job->net, job->parameters, &job->from.sample, &job->store,
+                                job->cli->pool));
+    tern_grid_row(&t, "layer|bits of its sums");
+    for (int i = 0; i < widths.count; i++)
+        tern_grid_row(&t, "%s|%d", widths.layers[i].layer, widths.layers[i].bits);
+    tern_status status = TERN_OK;
+    if (job->cli->json)
+        tern_grid_free(&t);
+    else
+        status = tern_grid_print(&t, stdout);
+    tern_arena_free(&widths.arena);
+    return status;
+}
+
 static tern_status convert(tern_convert_job *job)
 {
     tern_cli *cli = job->cli;
@@ -289,6 +353,10 @@ static tern_status convert(tern_convert_job *job)
     tern_samples_normalise_as(&train, job->from.config);
     tern_samples_normalise_as(&test, job->from.config);
     if (job->form == TO_INT8) return to_int8(job, &train, &test);
+    if (job->form == TO_QFX || job->form == TO_FIXED) {
+        TERN_TRY(job->form == TO_QFX ? to_qfx(job, &train) : to_fixed(job));
+        return keep(job, &test);
+    }
     if (job->form == TO_REGROUP) {
         TERN_TRY(tern_net_set(job->net, job->parameters, "group", tern_cli_whole(cli, "group")));
         TERN_TRY(
@@ -345,18 +413,22 @@ static tern_status run_convert(tern_cli *cli)
 
 const tern_command tern_command_convert = {
     .name = "convert",
-    .about = "make another form of a trained net (spiking, group convolutions, bytes), of a model file "
-             "(formats), or a run of what scikit-learn fitted",
+    .about =
+        "make another form of a trained net (spiking, group convolutions, bytes, fixed point, integers), "
+        "of a model file (formats), or a run of what scikit-learn fitted",
     .usage = "RUN | MODEL | FILE.json",
-    .more = "tern train vgg -o run/vgg                       # with ReLU\n"
-            "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
-            "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
-            "tern convert run/mobilenet --to regroup --group 4\n"
-            "tern convert run/cnn --to int8 --calibrate mse -o run/cnn-int8   # then eval, cost, emit it\n"
-            "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
-            "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf\n"
-            "tern convert forest.json --data table.csv -o run/forest   # of tern.scikit.write(estimator, "
-            "\"forest.json\")",
+    .more =
+        "tern train vgg -o run/vgg                       # with ReLU\n"
+        "tern convert run/vgg --to snn --threshold-percentile 90 --calib 512 -o run/vgg-snn\n"
+        "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
+        "tern convert run/mobilenet --to regroup --group 4\n"
+        "tern convert run/cnn --to int8 --calibrate mse -o run/cnn-int8   # then eval, cost, emit it\n"
+        "tern train lenet --insert qfx --word 8 -o run/lenet-qfx && tern convert run/lenet-qfx --to fixed\n"
+        "tern convert run/lenet --to qfx --word 6          # after training, from data\n"
+        "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
+        "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf\n"
+        "tern convert forest.json --data table.csv -o run/forest   # of tern.scikit.write(estimator, "
+        "\"forest.json\")",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -1,6 +1,6 @@
 /* tern emit: a net as C that runs without this program. */
 #include "cli/cli.h"
-#include "emit/emit.h"
+#include "emit/rtl.h"
 #include "kernel/int8.h"
 
 #include <ctype.h>
@@ -11,8 +11,9 @@ static const tern_cli_option options[] = {
      "c99: freestanding C and a main that checks it; host: the same, whose main also reads images from a "
      "file and measures time; the others: a program for a board with its linker script, run in an emulator "
      "by "
-     "make check (cortex-m: a Cortex-M7, riscv: RV32IMAFDC)",
-     "c99|host|cortex-m|cortex-m4|cortex-m7|cortex-m55|riscv|rv32imac"},
+     "make check (cortex-m: a Cortex-M7, riscv: RV32IMAFDC); verilog: logic, of nets in integers, with a "
+     "test bench",
+     "c99|host|cortex-m|cortex-m4|cortex-m7|cortex-m55|riscv|rv32imac|verilog"},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "folder (default emit/NAME)", NULL},
     {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
     {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
@@ -26,6 +27,12 @@ static const tern_cli_option options[] = {
      NULL},
     {"flash", 0, TERN_BYTES, "BYTES", "1MiB",
      "of boards: flash that the program may take (cortex-m55: at most 512KiB)", NULL},
+    {"cycles", 0, TERN_WHOLE, "N", "1024",
+     "of verilog: each block takes fewer cycles a sample, as far as divisors allow", "2..1000000000"},
+    {"luts", 0, TERN_WHOLE, "N", "0",
+     "of verilog: fold further until the estimate is at most N look-up tables", NULL},
+    {"fold", 0, TERN_TEXT, "PE:SIMD,..", NULL,
+     "of verilog: results and operands at once of each product, instead of --cycles", NULL},
     {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "of boards: part of the RAM that is kept for the stack", NULL},
     {0},
 };
@@ -113,7 +120,10 @@ static tern_status plan(tern_emission *e)
     TERN_TRY((step ? tern_model_step_graph : tern_model_graph)(&e->graph, s->net, s->parameters, &sample, 1,
                                                                e->cli->seed));
     if (tern_cli_has(e->cli, "bytes-in")) TERN_TRY(tern_int8_take_bytes(&e->graph));
-    TERN_TRY(tern_plan(&e->program, e->graph, &(tern_plan_options){.reference = true, .compact = true}));
+    bool logic = tern_emit_targets[tern_cli_pick(e->cli, "target")].logic;
+    if (logic) TERN_TRY(tern_rtl_mark(e->graph));
+    tern_plan_options how = {.reference = !logic, .compact = !logic};
+    TERN_TRY(tern_plan(&e->program, e->graph, &how));
     return tern_session_open(&e->session, e->program, &s->store, e->cli->pool);
 }
 
@@ -193,10 +203,72 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
             return tern_fail(TERN_USAGE,
                              "--%s has no effect on target %s; choose a board, such as --target cortex-m",
                              limits[i], target->name);
-    if (!target->board && tern_cli_whole(cli, "samples") > 1000)
+    static const char *const of_logic[] = {"cycles", "luts", "fold"};
+    for (size_t i = 0; i < TERN_COUNT(of_logic) && !target->logic; i++)
+        if (tern_cli_has(cli, of_logic[i]))
+            return tern_fail(TERN_USAGE, "--%s has no effect on target %s; choose --target verilog",
+                             of_logic[i], target->name);
+    if (target->logic &&
+        (tern_cli_has(cli, "stepping") || (tern_cli_has(cli, "fold") && tern_cli_has(cli, "luts"))))
+        return tern_fail(TERN_USAGE,
+                         "--target verilog takes neither --stepping, nor --fold together with --luts");
+    if (!target->board && !target->logic && tern_cli_whole(cli, "samples") > 1000)
         return tern_fail(TERN_USAGE, "--samples %d: target %s keeps them in main.c, at most 1000",
                          tern_cli_whole(cli, "samples"), target->name);
     return TERN_OK;
+}
+
+/* What the blocks take, beside what they do. */
+static tern_status report_logic(const tern_emission *e, const tern_rtl *rtl, const char *folder)
+{
+    tern_grid t = {0};
+    json_t *blocks = json_array();
+    tern_rtl_cost sum = {0};
+    tern_grid_row(&t, "block|pe|simd|bits of sums|cycles|LUT (est.)|BRAM18 (est.)|DSP (est.)");
+    for (int i = 0; i < rtl->count; i++) {
+        const tern_rtl_layer *l = &rtl->layers[i];
+        tern_rtl_cost c = tern_rtl_cost_of(l);
+        sum.luts += c.luts;
+        sum.bram18 += c.bram18;
+        sum.dsp += c.dsp;
+        tern_grid_row(&t, "%s|%d|%d|%d|%lld|%.0f|%.0f|%.0f", l->kind == TERN_RTL_POOL ? "maximum" : l->name,
+                      l->pe, l->simd, l->sum_bits, (long long)tern_rtl_cycles(rtl, i), c.luts, c.bram18,
+                      c.dsp);
+        json_array_append_new(blocks, json_pack("{s:s,s:i,s:i,s:i,s:I,s:f,s:f,s:f}", "layer", l->name, "pe",
+                                                l->pe, "simd", l->simd, "sum_bits", l->sum_bits, "cycles",
+                                                (json_int_t)tern_rtl_cycles(rtl, i), "luts", c.luts, "bram18",
+                                                c.bram18, "dsp", c.dsp));
+    }
+    if (e->cli->json) {
+        tern_grid_free(&t);
+        return tern_print_json(json_pack(
+            "{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:f,s:o}", "folder", folder, "name", e->name, "target", "verilog",
+            "interval", (json_int_t)tern_rtl_interval(rtl), "latency", (json_int_t)tern_rtl_latency(rtl),
+            "luts", sum.luts, "bram18", sum.bram18, "dsp", sum.dsp, "blocks", blocks));
+    }
+    json_decref(blocks);
+    TERN_TRY(tern_grid_print(&t, stdout));
+    printf("%s: %s.v, %s_tb.v, Makefile; a sample every %lld cycles, its first result %lld cycles behind its "
+           "first word\n",
+           folder, e->name, e->name, (long long)tern_rtl_interval(rtl), (long long)tern_rtl_latency(rtl));
+    printf("check it: make -C %s check lint; make -C %s synth\n", folder, folder);
+    return TERN_OK;
+}
+
+static tern_status emit_logic(tern_emission *e, const tern_emit_samples *samples, const char *folder)
+{
+    tern_rtl rtl;
+    const char *fold = tern_cli_text(e->cli, "fold");
+    TERN_TRY(tern_rtl_open(&rtl, e->program, e->session));
+    tern_status status =
+        fold ? tern_rtl_fold_by(&rtl, fold)
+             : tern_rtl_fold_within(&rtl, tern_cli_whole(e->cli, "cycles"), tern_cli_whole(e->cli, "luts"));
+    if (status == TERN_OK)
+        status = tern_rtl_folder(&rtl, e->name, e->about.data, e->session, samples->images, samples->count,
+                                 folder);
+    if (status == TERN_OK) status = report_logic(e, &rtl, folder);
+    tern_rtl_free(&rtl);
+    return status;
 }
 
 static tern_status emit(tern_emission *e)
@@ -219,6 +291,9 @@ static tern_status emit(tern_emission *e)
     tern_text_format(&e->about, "%s%s%s", e->subject.net->doc, e->subject.folder ? ", from " : "",
                      e->subject.folder ? e->subject.folder : "");
     TERN_TRY(tern_text_status(&e->about));
+    snprintf(path, sizeof path, "emit/%s", e->name);
+    if (!folder) folder = path;
+    if (target->logic) return emit_logic(e, &samples, folder);
     int64_t channels = sample->rank > 2 ? sample->dim[sample->rank - 3] : 1;
     tern_emit_source source = {.program = e->program,
                                .session = e->session,
@@ -229,8 +304,6 @@ static tern_status emit(tern_emission *e)
                                .scale = e->scale,
                                .zero = e->zero,
                                .channels = (int)(channels < 8 ? channels : 8)};
-    snprintf(path, sizeof path, "emit/%s", e->name);
-    if (!folder) folder = path;
     tern_emit_limits limits = {.ram = (size_t)tern_cli_number(e->cli, "ram"),
                                .flash = (size_t)tern_cli_number(e->cli, "flash"),
                                .stack = (size_t)tern_cli_number(e->cli, "stack")};
@@ -250,13 +323,15 @@ static tern_status run_emit(tern_cli *cli)
 
 const tern_command tern_command_emit = {
     .name = "emit",
-    .about = "write a net as C without dynamic memory, with its weights",
+    .about = "write a net as C without dynamic memory, or as Verilog, with its weights",
     .usage = "NET|RUN|NET.onnx",
     .more =
         "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
         "tern emit spiking-mlp --stepping                     # one time step a call\n"
         "tern emit run/cnn-int8 --target cortex-m4 --bytes-in\n"
         "tern emit run/lenet --target cortex-m --ram 64K -o build/m7 && make -C build/m7 check   # in QEMU\n"
+        "tern emit run/lenet-qfx-fixed --target verilog --cycles 20000 --samples 1000 -o build/rtl   # then "
+        "make check\n"
         "\n"
         "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "
         "bits of the\n"
@@ -272,7 +347,15 @@ const tern_command tern_command_emit = {
         "Sums are in double, which a Cortex-M4 and RV32IMAC compute by software; exponentials and the like "
         "are "
         "those of\n"
-        "the board's C library, whose last bits may not be those of this computer.",
+        "the board's C library, whose last bits may not be those of this computer.\n"
+        "Verilog is made of nets in integers (tern convert RUN --to fixed): a block a layer, folded to "
+        "--cycles, streams "
+        "with\n"
+        "valid and ready (AXI) at both ends, weights in ROM.  make check simulates it by verilator and "
+        "iverilog, with and\n"
+        "without stalls, against the host's codes, and its cycles against the model's; make lint, make synth "
+        "(yosys).\n"
+        "Estimates follow FINN's formulas and are no results of synthesis.  Simulators: scripts/setup --rtl.",
     .options = options,
     .least = 1,
     .most = 1,

@@ -228,7 +228,7 @@ tern_status tern_cli_parse(tern_cli *cli, const tern_command *command, int argc,
     cli->quiet = tern_cli_has(cli, "quiet");
     cli->seed = (uint64_t)tern_cli_number(cli, "seed");
     cli->threads = tern_cli_whole(cli, "threads");
-    if (cli->net && tern_cli_has(cli, "insert") && !cli->net->delta)
+    if (cli->net && tern_cli_has(cli, "insert") && !cli->net->delta && !cli->net->fixed)
         return tern_fail(TERN_USAGE,
                          "--insert %s: there is no net %s-%s: a net with spikes cannot have these layers",
                          tern_cli_text(cli, "insert"), cli->net->name, tern_cli_text(cli, "insert"));

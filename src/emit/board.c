@@ -25,14 +25,15 @@ static const tern_emit_board cortex_m4 = ARM("-mcpu=cortex-m4 -mfloat-abi=hard -
                              rv32imafdc = RISCV("-march=rv32imafdc -mabi=ilp32d");
 
 const tern_emit_target tern_emit_targets[] = {
-    {"c99", "freestanding C99, with a main that checks it", false, NULL},
-    {"host", "the same; its main also reads images from a file and measures time", true, NULL},
-    {"cortex-m", "a program for a Cortex-M7", false, &cortex_m7},
-    {"cortex-m4", "for a Cortex-M4F, which has no doubles", false, &cortex_m4},
-    {"cortex-m7", "for a Cortex-M7", false, &cortex_m7},
-    {"cortex-m55", "for a Cortex-M55", false, &cortex_m55},
-    {"riscv", "for RV32IMAFDC", false, &rv32imafdc},
-    {"rv32imac", "for RV32IMAC, which has no floats", false, &rv32imac},
+    {"c99", "freestanding C99, with a main that checks it", false, NULL, false},
+    {"host", "the same; its main also reads images from a file and measures time", true, NULL, false},
+    {"cortex-m", "a program for a Cortex-M7", false, &cortex_m7, false},
+    {"cortex-m4", "for a Cortex-M4F, which has no doubles", false, &cortex_m4, false},
+    {"cortex-m7", "for a Cortex-M7", false, &cortex_m7, false},
+    {"cortex-m55", "for a Cortex-M55", false, &cortex_m55, false},
+    {"riscv", "for RV32IMAFDC", false, &rv32imafdc, false},
+    {"rv32imac", "for RV32IMAC, which has no floats", false, &rv32imac, false},
+    {"verilog", "logic, of nets in integers", false, NULL, true},
     {0},
 };
 

@@ -38,6 +38,7 @@ typedef struct tern_emit_target {
     const char *name, *about;
     bool hosted;                  /* main.c can also read images from a file, and measures time */
     const tern_emit_board *board; /* NULL: main.c runs here */
+    bool logic;                   /* Verilog (rtl.h), no C */
 } tern_emit_target;
 extern const tern_emit_target tern_emit_targets[]; /* name NULL at the end */
 

@@ -153,6 +153,11 @@ void tern_limit(tern_graph *graph, tern_value param, double low, double high)
     info->high = high;
 }
 
+void tern_rate(tern_graph *graph, tern_value param, double factor)
+{
+    if (graph->status == TERN_OK) graph->values[param.id].rate = factor;
+}
+
 static void *copy_bytes(tern_graph *g, const void *from, size_t bytes)
 {
     void *to = tern_arena_take(&g->arena, bytes ? bytes : 1);

@@ -37,6 +37,7 @@ typedef struct tern_value_info {
     tern_value next;     /* parameters and states */
     bool limited;        /* parameters: an update keeps every element in low .. high */
     double low, high;
+    double rate; /* parameters: learning rates are multiplied by this; 0: by 1 */
 } tern_value_info;
 
 typedef enum tern_phase { TERN_FORWARD, TERN_BACKWARD, TERN_UPDATE } tern_phase;
@@ -168,8 +169,9 @@ enum {
     TERN_OP_VIEW = 4,   /* out[0] is in[0] under another shape: no step is executed */
     TERN_OP_RANDOM = 8, /* two applications differ: never merged or folded */
     TERN_OP_TAKES_STATIC =
-        16,             /* in[0] may be [1,...] while args.timesteps says T: the same input at each step */
-    TERN_OP_FIRES = 32, /* out[0] are the spikes of neurons: [T,B,..] */
+        16,               /* in[0] may be [1,...] while args.timesteps says T: the same input at each step */
+    TERN_OP_FIRES = 32,   /* out[0] are the spikes of neurons: [T,B,..] */
+    TERN_OP_PREPARE = 64, /* of parameters: computed when they are loaded, however large the result */
 };
 
 struct tern_op {
@@ -235,6 +237,9 @@ int64_t tern_parameter_count(const tern_graph *graph);
 
 /* Keep the elements of a parameter in low .. high: whoever updates it clips them. */
 void tern_limit(tern_graph *graph, tern_value param, double low, double high);
+
+/* A parameter that learns `factor` times as fast as others. */
+void tern_rate(tern_graph *graph, tern_value param, double factor);
 
 /* An error for infer functions, with the operator's name in front. */
 tern_status tern_infer_fail(const tern_infer *types, const char *format, ...) TERN_PRINTF(2, 3);

@@ -26,7 +26,7 @@ static bool is_fixed_node(const tern_graph *g, const tern_node *node, const bool
         if (node->in[i].id) in += bytes_of(g, node->in[i].id);
     }
     for (int i = 0; i < node->nout; i++) out += bytes_of(g, node->out[i].id);
-    return out <= in;
+    return out <= in || (node->op->flags & TERN_OP_PREPARE);
 }
 
 void tern_mark_prepared(const tern_graph *graph, bool *fixed)

@@ -13,6 +13,7 @@ static tern_value copy_source(tern_graph *to, const tern_value_info *v)
         tern_value param = tern_weight(to, v->name, v->type.dtype, v->type.shape);
         if (param.id) to->values[param.id].init = v->init;
         if (v->limited) tern_limit(to, param, v->low, v->high);
+        if (v->rate != 0) tern_rate(to, param, v->rate);
         return param;
     }
     case TERN_VALUE_STATE:

@@ -306,6 +306,10 @@ static tern_status open_known(tern_dataset *d, const tern_known *known, const te
                            known->about.name, searched, known->about.get);
     if (status == TERN_OK) status = known->load(d, found, options);
     if (status == TERN_OK) status = finish(d, known->classes, known->class_names, options);
+    for (int i = 0; known->plain && i < 8; i++) {
+        d->mean[i] = 0;
+        d->std[i] = 1;
+    }
     tern_arena_free(&arena);
     return status;
 }

@@ -11,6 +11,7 @@
 
 static const char *const garments[] = {"t-shirt/top", "trouser", "pullover", "dress", "coat",
                                        "sandal",      "shirt",   "sneaker",  "bag",   "ankle boot"};
+static const char *const messages[] = {"normal", "dos", "fuzzy", "spoof"};
 static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
 
 static tern_status load_sign_digits(tern_dataset *dataset, const char *path,
@@ -29,7 +30,8 @@ static const tern_known known[] = {
      "t10k-labels-idx1-ubyte.gz",
      10,
      garments,
-     tern_load_idx_folder},
+     tern_load_idx_folder,
+     false},
     {{"mnist",
       "handwritten digits, 28x28, 10 classes; with the test files alone, 8,000 of its images train and 2,000 "
       "test",
@@ -38,7 +40,8 @@ static const tern_known known[] = {
      "t10k-labels-idx1-ubyte.gz",
      10,
      digits,
-     tern_load_idx_folder},
+     tern_load_idx_folder,
+     false},
     {{"sign-language-digits",
       "colour photographs of hands, 2,062, brought to 32x32, 10 classes; a fifth is held out to test",
       "Apache-2.0", "put its class folders into $TERN_DATA/images/sign-language-digits"},
@@ -46,7 +49,8 @@ static const tern_known known[] = {
      "9",
      10,
      NULL,
-     load_sign_digits},
+     load_sign_digits,
+     false},
     {{"n-mnist",
       "event camera recordings of MNIST, 1,000 to train and 100 to test, as frames of counted events "
       "[T,2,34,34]",
@@ -55,7 +59,8 @@ static const tern_known known[] = {
      "train1K.txt",
      10,
      digits,
-     tern_load_nmnist},
+     tern_load_nmnist,
+     false},
     {{"motion-8",
       "made: garments that move in 8 ways, seen by an event camera, as frames of counted events [T,2,64,64]",
       "MIT", "made from fashion-mnist: apt-get install dataset-fashion-mnist"},
@@ -63,14 +68,26 @@ static const tern_known known[] = {
      "t10k-labels-idx1-ubyte.gz",
      8,
      NULL,
-     tern_load_motion},
+     tern_load_motion,
+     false},
     {{"video-moving", "made: garments that glide over a still background, clips [16,1,64,64], 10 classes",
       "MIT", "made from fashion-mnist: apt-get install dataset-fashion-mnist"},
      "fashion-mnist",
      "t10k-labels-idx1-ubyte.gz",
      10,
      garments,
-     tern_load_video},
+     tern_load_video,
+     false},
+    {{"can-attack",
+      "made: messages of a CAN bus, 80 bits each, with three kinds of attack among them; the first 65 % of "
+      "time trains",
+      "GPL-3.0 (the log of ICSim)", "put sample-can.log of ICSim into $TERN_DATA/can"},
+     "can",
+     "sample-can.log",
+     4,
+     messages,
+     tern_load_can,
+     true},
 };
 
 const tern_known_dataset *tern_dataset_known(int index)

@@ -11,6 +11,7 @@ typedef struct tern_known {
     int classes;          /* 0: as found */
     const char *const *class_names;
     tern_dataset_loader *load;
+    bool plain; /* values are not normalised */
 } tern_known;
 
 const tern_known *tern_known_find(const char *name);

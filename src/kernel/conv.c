@@ -210,7 +210,7 @@ static size_t each_phase(tern_pool *pool, const tern_conv *c, const float *dy, c
 
 static bool is_plain_3x3(const tern_conv *c)
 {
-    return c->groups == 1 && c->kernel_height == 3 && c->kernel_width == 3 && c->stride_y == 1 &&
+    return !c->exact && c->groups == 1 && c->kernel_height == 3 && c->kernel_width == 3 && c->stride_y == 1 &&
            c->stride_x == 1 && c->dilation_y == 1 && c->dilation_x == 1;
 }
 

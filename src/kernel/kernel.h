@@ -95,6 +95,7 @@ typedef struct tern_conv {
     int64_t kernel_height, kernel_width;
     int64_t stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
     int64_t groups;
+    bool exact; /* no Winograd: whole numbers below 2^24 are summed without rounding */
 } tern_conv;
 
 /* Out extent of a convolution or pooling: floor((in + pads - dilation*(kernel-1) - 1) / stride) + 1, 0 when none. */

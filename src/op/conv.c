@@ -15,6 +15,7 @@ static const tern_arg conv_args[] = {
     CONV_ARG(dilation, TERN_ARG_INT, "step between taps"),
     CONV_ARG(groups, TERN_ARG_INT, "groups of channels that do not see each other"),
     CONV_ARG(like, TERN_ARG_DIMS, "shape of the result, for gradients"),
+    CONV_ARG(exact, TERN_ARG_BOOL, "sums of whole numbers stay whole"),
     {0},
 };
 
@@ -534,7 +535,7 @@ tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args ar
                                graph->layer, args.out, args.kernel, args.groups, s.rank);
     int64_t in = s.dim[s.rank - 3] / args.groups, height = s.dim[s.rank - 2] == 1 ? 1 : args.kernel;
     tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)(in * height * args.kernel))};
-    tern_conv_op op = {args.stride, args.pad, args.dilation, args.groups, {0}};
+    tern_conv_op op = {args.stride, args.pad, args.dilation, args.groups, {0}, false};
     tern_shape w = TERN_SHAPE(args.out, in, height, args.kernel);
     tern_init normal = {TERN_INIT_NORMAL, args.deviation};
     tern_value ins[3] = {

@@ -22,6 +22,7 @@ tern_conv tern_conv_geometry(const tern_shape *x, const tern_shape *w, const ter
         .dilation_y = flat ? 1 : a->dilation,
         .dilation_x = a->dilation,
         .groups = a->groups,
+        .exact = a->exact,
     };
     c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 2 * c.pad_y, c.dilation_y);
     c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 2 * c.pad_x, c.dilation_x);

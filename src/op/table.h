@@ -49,6 +49,12 @@
     X(quantise) X(quantise_grad)                                 /* delta.c: activations in learned steps */            \
     X(variation) X(variation_grad)                               /* variation.c: how much changes over time */         \
     X(delta_levels) X(delta_weight) X(delta_product)             /* delta_infer.c: multiply changes only */            \
+    X(fixed) X(fixed_grad)                                       /* fixed.c: learned fixed point, in training */         \
+    X(affine) X(affine_grad)                                     /* affine.c: a scale and a shift by channel */          \
+    X(uniform) X(uniform_grad)                                   /* uniform.c: levels of a learned step */               \
+    X(fixed_code) X(fixed_shift) X(fixed_pool) X(fixed_value) X(fixed_point) /* fixed_integer.c: codes of fixed point */             \
+    X(fixed_affine) X(fixed_product)                             /* fixed_product.c: sums of products of codes */        \
+    X(step_levels) X(thresholds) X(threshold_count)              /* thresholds.c: activations of few levels */           \
     X(poisson) X(latency) X(change)                              /* encode.c: numbers to spikes in time */             \
     X(scan)                                                      /* scan.c: a body graph over time */                  \
     X(cross_entropy) X(cross_entropy_grad)                       /* loss.c */                                          \

@@ -99,4 +99,12 @@ void tern_range_join(tern_range *range, const tern_range *other);
  * range with the least squared error, or the least Kullback-Leibler divergence from what was counted. */
 tern_int8_format tern_range_format(const tern_range *range, tern_calibrator calibrator, double percentile);
 
+/* Fixed-point casts put into a graph (tern_fixed_parameters says where and how); convolutions sum exactly.  Before other
+ * passes and gradients. */
+tern_status tern_pass_insert_fixed(const tern_graph *from, const tern_fixed_parameters *how, tern_graph **to);
+
+/* An inference graph with fixed-point casts, or with layers of few bits, in integers: codes, products summed in 32 bits, shifts
+ * and thresholds, all of which follow from the same parameters.  What has no form in integers stays, fed with exact floats. */
+tern_status tern_pass_fixed_form(const tern_graph *from, tern_graph **to);
+
 #endif

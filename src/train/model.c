@@ -59,6 +59,24 @@ static tern_status regroup(tern_graph **graph, const tern_net *net, const void *
     return TERN_OK;
 }
 
+/* Fixed point where the net asks for it. */
+static tern_status add_fixed(tern_graph **graph, const tern_net *net, const void *parameters)
+{
+    if (!net->fixed) return TERN_OK;
+    tern_graph *result = NULL;
+    tern_status status =
+        tern_pass_insert_fixed(*graph, (const void *)((const char *)parameters + net->fixed), &result);
+    if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    tern_graph_close(*graph);
+    *graph = result;
+    if (!net->integers) return TERN_OK;
+    if (result->options.training)
+        return tern_fail(TERN_USAGE,
+                         "net %s computes in integers and is not trained; train what it was made of",
+                         net->name);
+    return pass(graph, tern_pass_fixed_form);
+}
+
 /* Delta layers where the net asks for them, and in training their penalty as part of the loss. */
 static tern_status add_delta(tern_graph **graph, const tern_net *net, const void *parameters, int frames,
                              const tern_recipe *recipe)
@@ -130,6 +148,7 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
     TERN_TRY(regroup(graph, net, parameters));
     TERN_TRY(insert_fake(graph, net, parameters));
+    TERN_TRY(add_fixed(graph, net, parameters));
     TERN_TRY(add_delta(graph, net, parameters, frames, recipe));
     TERN_TRY(pass(graph, tern_pass_hoist));
     if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));
@@ -206,12 +225,13 @@ static void update(tern_graph *g, const tern_recipe *r, tern_value p, tern_value
     const tern_value_info *info = tern_value_of(g, p);
     const char *name = info->name;
     bool limited = info->limited;
-    double low = info->low, high = info->high;
+    double low = info->low, high = info->high, factor = info->rate;
     tern_shape shape = info->type.shape;
     double decay = shape.rank >= 2 ? r->decay : 0;
     tern_value out[4] = {{0}}, moments[3] = {{0}};
     int count = r->optimiser == TERN_SGD ? 1 : r->optimiser == TERN_AMSGRAD ? 3 : 2;
     g->layer = "update";
+    if (factor != 0) rate = tern_multiply(g, rate, tern_scalar(g, factor));
     for (int i = 0; i < count; i++) {
         char *label = tern_arena_format(&g->arena, "%s.%s", name, moment_kinds[i]);
         moments[i] = tern_state(g, label ? label : "", TERN_F32, shape, (tern_init){0}, true);

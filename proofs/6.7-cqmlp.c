@@ -1,0 +1,496 @@
+/* Proof of nets of few bits for intrusion detection on a CAN bus (arXiv 2401.11030): quantisers and their gradients against
+ * Brevitas's formulas, thresholds against the net that was trained, logic in two simulators against the host, what is detected
+ * on messages of a later time, and look-up tables after synthesis against the estimate. */
+#define _POSIX_C_SOURCE 200809L
+#include "proof.h"
+
+#include "emit/rtl.h"
+#include "io/io.h"
+#include "op/fixed.h"
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SEEDS = 3, EPOCHS = 4, CLASSES = 4, MESSAGES = 10000, FEW = 500 };
+
+static tern_pool *pool;
+static tern_dataset can;
+static char folder[] = "/tmp/tern-proof-6.7-XXXXXX";
+
+/* ---- 1: quantisers ---------------------------------------------------------------------------------------------------- */
+
+static double normal(int stream, int i)
+{
+    return tern_rng_normal((tern_rng){67, (uint64_t)stream}, (uint64_t)i);
+}
+
+/* Weights as Brevitas has them: s = max |w| / (2^(b-1) - 1), s round(w / s); dL/dw = dL/dy, and through s to the largest
+ * weight.  The graph is that of the layers; the formulas are written out here in double. */
+static double weight_error(int bits, int round, double *gradient)
+{
+    enum { N = 24 };
+    tern_graph *g;
+    tern_program *p;
+    tern_session *session;
+    tern_store store = {0};
+    float w[N], up[N];
+    for (int i = 0; i < N; i++) {
+        w[i] = (float)normal(10 * bits + 1, round * N + i);
+        up[i] = (float)normal(10 * bits + 2, round * N + i);
+    }
+    PROOF_OK(tern_graph_open(&g, &(tern_graph_options){.training = true}));
+    tern_value x = tern_input(g, "w", TERN_F32, TERN_SHAPE(N)),
+               u = tern_input(g, "up", TERN_F32, TERN_SHAPE(N)), d;
+    int high = (1 << (bits - 1)) - 1;
+    tern_value s = tern_reshape(g, tern_max(g, tern_absolute(g, x), .axis = 0), TERN_SHAPE(1));
+    s = tern_multiply(g, s, tern_scalar(g, 1.0 / high));
+    tern_uniform_op op = {-high, high, true, false};
+    tern_value k = tern_apply(g, &tern_op_uniform, &op, (tern_value[]){x, s}, 2, NULL);
+    tern_value y = tern_multiply(g, k, s);
+    PROOF_OK(tern_gradients(g, tern_reshape(g, tern_sum(g, tern_multiply(g, y, u), .axis = 0), TERN_SHAPE(1)),
+                            &x, 1, &d));
+    tern_output(g, "y", y);
+    tern_output(g, "d", d);
+    PROOF_OK(tern_plan(&p, g, NULL));
+    PROOF_OK(tern_session_open(&session, p, &store, NULL));
+    PROOF_OK(tern_session_bind(session, "w", w));
+    PROOF_OK(tern_session_bind(session, "up", up));
+    PROOF_OK(tern_session_run(session, 0));
+    tern_tensor out, grad;
+    PROOF_OK(tern_session_output(session, "y", &out));
+    PROOF_OK(tern_session_output(session, "d", &grad));
+    int most = 0;
+    for (int i = 0; i < N; i++) most = fabsf(w[i]) > fabsf(w[most]) ? i : most;
+    float step = fabsf(w[most]) * (float)(1.0 / high);
+    double error = 0, to_step = 0, largest = 0;
+    for (int i = 0; i < N; i++) {
+        double level = nearbyint((double)w[i] / (double)step);
+        error = fmax(error, fabs(tern_get(&out, i) - (double)((float)level * step)));
+        to_step += (double)up[i] * (level - (double)w[i] / (double)step);
+    }
+    for (int i = 0; i < N; i++) {
+        double expected = (double)up[i] + (i == most ? to_step / high * (w[i] < 0 ? -1 : 1) : 0);
+        largest = fmax(largest, fabs(tern_get(&grad, i) - expected) / fmax(1, fabs(expected)));
+    }
+    *gradient = fmax(*gradient, largest);
+    tern_session_close(session);
+    tern_program_close(p);
+    tern_graph_close(g);
+    tern_store_close(&store);
+    return error;
+}
+
+/* Activations: s clip(round(relu(x) / s), 0, 2^b - 1), and the gradient to s: level - x / s inside, the highest level above. */
+static double activation_error(int bits, int round, double *gradient)
+{
+    enum { N = 24 };
+    double x[N], up[N], y[N], dx[N], s = 0.3 + fabs(normal(7, round)), ds, expected = 0, error = 0;
+    int high = (1 << bits) - 1;
+    for (int i = 0; i < N; i++) {
+        x[i] = fmax(0, 2 * normal(10 * bits + 3, round * N + i));
+        up[i] = normal(10 * bits + 4, round * N + i);
+    }
+    tern_uniform_op op = {0, high, false, false};
+    tern_tensor in[] = {
+        {TERN_F64, TERN_SHAPE(N), x}, {TERN_F64, TERN_SHAPE(1), &s}, {TERN_F64, TERN_SHAPE(N), up}};
+    tern_tensor out[] = {{TERN_F64, TERN_SHAPE(N), dx}, {TERN_F64, TERN_SHAPE(1), &ds}},
+                forward = {TERN_F64, TERN_SHAPE(N), y};
+    tern_op_uniform.run(
+        &(tern_call){.op = &tern_op_uniform, .args = &op, .nin = 2, .nout = 1, .in = in, .out = &forward});
+    tern_op_uniform_grad.run(
+        &(tern_call){.op = &tern_op_uniform_grad, .args = &op, .nin = 3, .nout = 2, .in = in, .out = out});
+    for (int i = 0; i < N; i++) {
+        double v = x[i] / s, level = nearbyint(v);
+        bool above = level > high;
+        error = fmax(error, fabs(y[i] - s * (above ? high : level)));
+        expected += up[i] * (above ? high : level - v);
+        *gradient = fmax(*gradient, fabs(dx[i] - (above ? 0 : up[i])));
+    }
+    *gradient = fmax(*gradient, fabs(ds - expected) / fmax(1, fabs(expected)));
+    return error;
+}
+
+static void quantisers(proof *p)
+{
+    static const int bits[] = {2, 3, 4, 8};
+    double error = 0, gradient = 0;
+    for (size_t b = 0; b < TERN_COUNT(bits); b++)
+        for (int round = 0; round < 1000; round++) {
+            error = fmax(error, weight_error(bits[b], round, &gradient));
+            error = fmax(error, activation_error(bits[b], round, &gradient));
+        }
+    proof_at_most(p, "quantisers of 2, 3, 4 and 8 bits, 1,000 tensors each: values against the formulas",
+                  error, 0);
+    proof_at_most(p, "their gradients, relative", gradient, 1e-6);
+    proof_skip(p, "the same against Brevitas itself", "Brevitas (PyPI, with PyTorch)");
+}
+
+/* ---- training --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct detector {
+    const tern_net *net;
+    void *parameters;
+    tern_store store;
+    double f1, least_recall, accuracy;
+} detector;
+
+static void score(detector *d, const int64_t *confusion)
+{
+    int64_t right = 0, all = 0;
+    d->f1 = 0;
+    d->least_recall = 1;
+    for (int c = 0; c < CLASSES; c++) {
+        int64_t row = 0, column = 0, hit = confusion[c * CLASSES + c];
+        for (int k = 0; k < CLASSES; k++)
+            row += confusion[c * CLASSES + k], column += confusion[k * CLASSES + c];
+        right += hit;
+        all += row;
+        d->f1 += row + column ? 2.0 * (double)hit / (double)(row + column) / CLASSES : 0;
+        d->least_recall = fmin(d->least_recall, row ? (double)hit / (double)row : 0);
+    }
+    d->accuracy = (double)right / (double)all;
+}
+
+static tern_samples samples_of(const tern_split *split)
+{
+    tern_samples s = {.images = split->images, .labels = split->labels, .classes = CLASSES};
+    for (int i = 0; i < 8; i++) s.std[i] = 1;
+    return s;
+}
+
+static void train(detector *d, int bits, int seed)
+{
+    tern_samples data = samples_of(&can.train), test = samples_of(&can.test);
+    tern_progress_state state = {0};
+    tern_evaluation e;
+    *d = (detector){.net = tern_net_find("cqmlp")};
+    PROOF_OK(tern_net_parameters(d->net, &d->parameters));
+    PROOF_OK(tern_net_set(d->net, d->parameters, "bits", bits));
+    tern_training t = {.net = d->net,
+                       .parameters = d->parameters,
+                       .recipe = tern_recipe_default(),
+                       .train = &data,
+                       .quiet = true};
+    t.recipe.optimiser = TERN_ADAM;
+    t.recipe.rate = 1e-3;
+    t.recipe.decay = t.recipe.smoothing = t.recipe.crop = t.recipe.flip = 0;
+    t.recipe.batch = 256;
+    t.recipe.epochs = EPOCHS;
+    t.recipe.seed = (uint64_t)seed;
+    PROOF_OK(tern_train(&t, &state, &d->store, pool));
+    PROOF_OK(tern_evaluate(&e, d->net, d->parameters, &test, 256, 0, &d->store, pool));
+    score(d, e.confusion);
+    printf("  %d bits, seed %d: macro F1 %.5f, least recall %.5f, accuracy %.5f\n", bits, seed, d->f1,
+           d->least_recall, d->accuracy);
+    tern_evaluation_free(&e);
+}
+
+static void close_detector(detector *d)
+{
+    tern_store_close(&d->store);
+    tern_net_free(d->parameters);
+}
+
+/* Each identifier's most frequent class in training. */
+static void look_up(detector *d)
+{
+    static int64_t seen[2048][CLASSES];
+    int64_t confusion[CLASSES * CLASSES] = {0};
+    for (int split = 0; split < 2; split++) {
+        const tern_split *s = split ? &can.test : &can.train;
+        for (int64_t i = 0; i < s->labels.shape.dim[0]; i++) {
+            const float *bits = (const float *)s->images.data + i * 80;
+            int id = 0, label = ((const int32_t *)s->labels.data)[i], best = 0;
+            for (int b = 0; b < 11; b++) id = 2 * id + (bits[b] > 0);
+            for (int c = 0; c < CLASSES; c++) best = seen[id][c] > seen[id][best] ? c : best;
+            if (split)
+                confusion[label * CLASSES + best]++;
+            else
+                seen[id][label]++;
+        }
+    }
+    score(d, confusion);
+}
+
+/* ---- the same net in integers ------------------------------------------------------------------------------------------------- */
+
+typedef struct integers {
+    const tern_net *net;
+    void *parameters;
+    tern_graph *g;
+    tern_program *p;
+    tern_session *s;
+} integers;
+
+/* Plans NET or NET-fixed for `batch` messages, with the levels between layers as outputs, and of one message the codes. */
+static void open_net(integers *n, detector *d, bool fixed, int batch)
+{
+    double bits;
+    *n = (integers){.net = tern_net_find(fixed ? "cqmlp-fixed" : "cqmlp")};
+    PROOF_OK(tern_net_parameters(n->net, &n->parameters));
+    PROOF_OK(tern_net_get(d->net, d->parameters, "bits", &bits));
+    PROOF_OK(tern_net_set(n->net, n->parameters, "bits", bits));
+    if (fixed) PROOF_OK(tern_net_set(n->net, n->parameters, "word", 0));
+    PROOF_OK(tern_model_graph(&n->g, n->net, n->parameters, &can.sample, batch, 0));
+    const tern_op *op = fixed ? &tern_op_threshold_count : &tern_op_step_levels;
+    for (int i = 0, k = 0; i < n->g->node_count; i++)
+        if (n->g->nodes[i]->op == op)
+            tern_output(n->g, tern_arena_format(&n->g->arena, "levels%d", k++), n->g->nodes[i]->out[0]);
+    if (fixed && batch == 1) PROOF_OK(tern_rtl_mark(n->g));
+    PROOF_OK(tern_plan(&n->p, n->g, NULL));
+    PROOF_OK(tern_session_open(&n->s, n->p, &d->store, pool));
+}
+
+static void close_net(integers *n)
+{
+    tern_session_close(n->s);
+    tern_program_close(n->p);
+    tern_graph_close(n->g);
+    tern_net_free(n->parameters);
+}
+
+static double differing(const tern_session *a, const tern_session *b, const char *output)
+{
+    tern_tensor x, y;
+    double count = 0;
+    PROOF_OK(tern_session_output((tern_session *)(uintptr_t)a, output, &x));
+    PROOF_OK(tern_session_output((tern_session *)(uintptr_t)b, output, &y));
+    for (int64_t i = 0; i < tern_elements(&x.shape); i++) count += tern_get(&x, i) != tern_get(&y, i);
+    return count;
+}
+
+static void compare(proof *p, detector *d)
+{
+    enum { BATCH = 100 };
+    integers a, b;
+    double levels = 0, logits = 0;
+    int64_t messages = can.test.labels.shape.dim[0] / BATCH * BATCH;
+    open_net(&a, d, false, BATCH);
+    open_net(&b, d, true, BATCH);
+    for (int64_t i = 0; i < messages; i += BATCH) {
+        const float *x = (const float *)can.test.images.data + i * 80;
+        PROOF_OK(tern_session_bind(a.s, "image", x));
+        PROOF_OK(tern_session_bind(b.s, "image", x));
+        PROOF_OK(tern_session_run(a.s, 0));
+        PROOF_OK(tern_session_run(b.s, 0));
+        levels +=
+            differing(a.s, b.s, "levels0") + differing(a.s, b.s, "levels1") + differing(a.s, b.s, "levels2");
+        logits += differing(a.s, b.s, "logits");
+    }
+    printf("  %lld messages of the test split\n", (long long)messages);
+    proof_equal(p, "levels between layers that differ between thresholds and the trained net", levels, 0);
+    proof_equal(p, "logits that differ", logits, 0);
+    close_net(&a);
+    close_net(&b);
+}
+
+/* Sums that lie on ties exactly: both forms, and which way an even and an odd level go. */
+static void ties(proof *p)
+{
+    double wrong = 0, floors = 0;
+    for (int i = 0; i < 3; i++)
+        for (int places = 0; places < 6; places++)
+            for (int sign = -1; sign <= 1; sign += 2) {
+                /* scale 2^-places: sum (2 i + 1) 2^(places-1) is the tie above level i */
+                float scale = (float)(sign * ldexp(1, -places - 1)), shift = 0, turned;
+                int32_t t[3];
+                tern_thresholds_op op = {.high = 3, .inner = 1, .bound = 1 << 12};
+                tern_tensor in[] = {{TERN_F32, TERN_SHAPE(1), &scale}, {TERN_F32, TERN_SHAPE(1), &shift}};
+                tern_tensor out[] = {{TERN_I32, TERN_SHAPE(1, 3), t}, {TERN_F32, TERN_SHAPE(1), &turned}};
+                tern_op_thresholds.run(&(tern_call){
+                    .op = &tern_op_thresholds, .args = &op, .nin = 2, .nout = 2, .in = in, .out = out});
+                int tie = (2 * i + 1) << places, level = 0;
+                for (int k = 0; k < 3; k++) level += tie >= t[k];
+                wrong += level != (i % 2 ? i + 1 : i);
+                floors +=
+                    i % 2 == 0 && t[i] == tie + 1; /* floor(T) + 1, where FINN's ceil(T) is the tie itself */
+            }
+    proof_equal(p, "levels on exact ties that are not those of rounding halves to even", wrong, 0);
+    proof_equal(p, "even levels whose threshold is floor(T) + 1", floors, 24);
+}
+
+/* ---- logic -------------------------------------------------------------------------------------------------------------------- */
+
+/* The last line of a command's output that has a text in it; its exit status. */
+static int command(const char *line, const char *text, char out[512])
+{
+    FILE *pipe = popen(line, "r");
+    char buffer[512];
+    *out = 0;
+    while (pipe && fgets(buffer, sizeof buffer, pipe))
+        if (strstr(buffer, text)) memcpy(out, buffer, sizeof buffer);
+    return pipe ? pclose(pipe) : -1;
+}
+
+static bool installed(const char *name)
+{
+    char line[128], out[512];
+    snprintf(line, sizeof line, "command -v %s", name);
+    return command(line, "/", out) == 0;
+}
+
+static void simulate(proof *p, const char *path, const char *tool, int messages, const tern_rtl *rtl,
+                     bool few)
+{
+    char line[512], out[512], name[160];
+    int samples = 0, words = 0, wrong = -1, latency = -1, model = 0, others = -1;
+    long long interval = 0, bound = 0;
+    double sum = 0;
+    for (int i = 0; i < rtl->count; i++) {
+        bound = tern_rtl_cycles(rtl, i) > bound ? tern_rtl_cycles(rtl, i) : bound;
+        sum += (double)tern_rtl_cycles(rtl, i);
+    }
+    if (!installed(tool)) {
+        snprintf(name, sizeof name, "%s, a message every %lld cycles", tool, bound);
+        proof_skip(p, name, "scripts/setup --rtl");
+        return;
+    }
+    snprintf(line, sizeof line, "make -s -C %s %s SAMPLES=%d FEW=%d 2>&1", path, tool, messages, messages);
+    int status = command(line, "wrong", out);
+    sscanf(out,
+           "cqmlp: %d samples, %d words, %d wrong, latency %d (model %d), interval model %lld, %d others",
+           &samples, &words, &wrong, &latency, &model, &interval, &others);
+    snprintf(name, sizeof name, "%s, a message every %lld cycles: messages that were compared", tool, bound);
+    proof_at_least(p, name, samples, messages);
+    proof_equal(p, "  words that differ from the host's", status == 0 || few ? wrong : -1, 0);
+    if (few) return; /* the last of two runs had stalls */
+    proof_equal(p, "  cycles between messages, of max (rows / PE)(columns / SIMD)", (double)interval,
+                (double)bound);
+    proof_equal(p, "  messages at another pace", others, 0);
+    proof_at_most(p, "  cycles to the first result, of sum + 10 % + 32", latency, sum * 1.1 + 32);
+}
+
+static void logic(proof *p, detector *d)
+{
+    static const int64_t targets[] = {1024, 128};
+    static const double paces[] = {640, 80};
+    integers n;
+    char path[64];
+    open_net(&n, d, true, 1);
+    PROOF_OK(tern_session_bind(n.s, "image", can.test.images.data));
+    PROOF_OK(tern_session_run(n.s, 0));
+    for (int i = 0; i < 2; i++) {
+        tern_rtl rtl;
+        PROOF_OK(tern_rtl_open(&rtl, n.p, n.s));
+        tern_rtl_fold(&rtl, targets[i]);
+        snprintf(path, sizeof path, "%s/%d", folder, i);
+        PROOF_OK(tern_make_folder(path));
+        int64_t all = can.test.labels.shape.dim[0];
+        PROOF_OK(tern_rtl_folder(&rtl, "cqmlp", "proof", n.s, can.test.images.data,
+                                 all < MESSAGES ? (int)all : MESSAGES, path));
+        proof_equal(p, "cycles of FINN's folding", (double)tern_rtl_interval(&rtl), paces[i]);
+        simulate(p, path, "verilator", MESSAGES, &rtl, false);
+        if (i == 1) simulate(p, path, "iverilog", FEW, &rtl, true);
+        tern_rtl_free(&rtl);
+    }
+    close_net(&n);
+}
+
+/* Look-up tables that yosys makes of the third block. */
+static double synthesised(const char *path, int *dsp)
+{
+    char line[512], buffer[512], kind[64];
+    double luts = 0, count;
+    snprintf(line, sizeof line,
+             "cd %s && yosys -p 'read_verilog cqmlp.v; synth_xilinx -top cqmlp_block2 -family xcup -flatten "
+             "-noiopad; stat' 2>&1",
+             path);
+    FILE *pipe = popen(line, "r");
+    while (pipe && fgets(buffer, sizeof buffer, pipe)) {
+        if (strstr(buffer, "Number of cells")) luts = 0, *dsp = 0; /* the last table counts */
+        if (sscanf(buffer, " %63s %lf", kind, &count) != 2) continue;
+        if (strncmp(kind, "LUT", 3) == 0) luts += count;
+        if (strncmp(kind, "RAM", 3) == 0) luts += 2 * count; /* memories in look-up tables */
+        if (strncmp(kind, "DSP", 3) == 0) *dsp += (int)count;
+    }
+    if (pipe) pclose(pipe);
+    return luts;
+}
+
+static void synthesis(proof *p, detector *d)
+{
+    static const char *const folds[] = {"1:1,1:4,1:8,1:1", "1:1,4:4,2:16,1:2", "1:1,16:16,4:16,1:4",
+                                        "1:1,16:16,16:16,4:16"};
+    enum { FOLDS = TERN_COUNT(folds) };
+    double estimate[FOLDS], found[FOLDS], least = INFINITY, most = 0;
+    bool alike = true;
+    int dsp = 0, all_dsp = 0;
+    integers n;
+    char path[64];
+    if (!installed("yosys")) {
+        proof_skip(p, "look-up tables after synthesis", "yosys: scripts/setup --rtl");
+        return;
+    }
+    open_net(&n, d, true, 1);
+    PROOF_OK(tern_session_bind(n.s, "image", can.test.images.data));
+    PROOF_OK(tern_session_run(n.s, 0));
+    for (int i = 0; i < FOLDS; i++) {
+        tern_rtl rtl;
+        PROOF_OK(tern_rtl_open(&rtl, n.p, n.s));
+        PROOF_OK(tern_rtl_fold_by(&rtl, folds[i]));
+        snprintf(path, sizeof path, "%s/s%d", folder, i);
+        PROOF_OK(tern_rtl_folder(&rtl, "cqmlp", "proof", n.s, can.test.images.data, 1, path));
+        estimate[i] = tern_rtl_cost_of(&rtl.layers[2]).luts;
+        found[i] = synthesised(path, &dsp);
+        all_dsp += dsp;
+        printf("  third block, %d results and %d operands: estimate %.0f LUT, yosys %.0f\n", rtl.layers[2].pe,
+               rtl.layers[2].simd, estimate[i], found[i]);
+        least = fmin(least, found[i] / estimate[i]);
+        most = fmax(most, found[i] / estimate[i]);
+        alike = alike && (i == 0 || (estimate[i] > estimate[i - 1]) == (found[i] > found[i - 1]));
+        tern_rtl_free(&rtl);
+    }
+    proof_at_least(p, "look-up tables of yosys over the estimate, least of 4 foldings", least, 0.4);
+    proof_at_most(p, "  most", most, 2.5);
+    proof_equal(p, "  both rank the foldings alike", alike, 1);
+    proof_equal(p, "  DSP blocks", all_dsp, 0);
+    close_net(&n);
+}
+
+int main(void)
+{
+    proof p = {.row = "6.7", .title = "nets of few bits for intrusion detection on a CAN bus"};
+    detector two[SEEDS], other, table;
+    double f1 = 1, gap = 0, recall = 1, one = 0, mean = 0;
+    if (tern_dataset_open(&can, "can-attack", NULL) != TERN_OK) {
+        proof_skip(&p, "everything", "the log of ICSim in $TERN_DATA/can");
+        return proof_end(&p);
+    }
+    PROOF_OK(tern_pool_open(&pool, 0));
+    if (!mkdtemp(folder)) PROOF_OK(tern_fail(TERN_FAILED, "no folder for the logic"));
+    quantisers(&p);
+    ties(&p);
+    for (int s = 0; s < SEEDS; s++) {
+        train(&two[s], 2, s + 1);
+        f1 = fmin(f1, two[s].f1);
+        recall = fmin(recall, two[s].least_recall);
+        mean += two[s].f1 / SEEDS;
+        train(&other, 8, s + 1);
+        gap += (other.f1 - two[s].f1) / SEEDS;
+        close_detector(&other);
+        train(&other, 1, s + 1);
+        one += other.f1 / SEEDS;
+        close_detector(&other);
+    }
+    look_up(&table);
+    printf("  the most frequent class of each identifier: macro F1 %.5f, least recall %.5f\n", table.f1,
+           table.least_recall);
+    proof_at_least(&p, "2 bits, messages of a later time: least macro F1 of 3 seeds", f1, 0.99);
+    proof_at_most(&p, "  mean F1 of 8 bits above it", gap, 0.005);
+    proof_judge(&p, "  mean F1 of 1 bit", one, "<", mean, one < mean);
+    proof_at_least(&p, "  least recall of a class", recall, 0.97);
+    compare(&p, &two[0]);
+    logic(&p, &two[0]);
+    synthesis(&p, &two[0]);
+    proof_skip(&p, "99.9 % on a vehicle, 0.11 ms and 0.23 mJ",
+               "the vehicle's messages (HCRL) and an XCZU7EV");
+    for (int s = 0; s < SEEDS; s++) close_detector(&two[s]);
+    char line[96], out[512];
+    snprintf(line, sizeof line, "rm -r %s", folder);
+    command(line, "/", out);
+    tern_dataset_close(&can);
+    tern_pool_close(pool);
+    return proof_end(&p);
+}

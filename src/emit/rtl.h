@@ -1,0 +1,96 @@
+/* A net of codes (NET-fixed) as logic: one block a layer, streams with valid and ready between them, weights in ROM.
+ *
+ * A block keeps the map that it reads twice (one is written while the other is read), and walks over output pixels, groups of
+ * `pe` output channels and groups of `simd` operands, a step a cycle.  Maps are streams of pixels, channels innermost. */
+#ifndef TERN_EMIT_RTL_H
+#define TERN_EMIT_RTL_H
+
+#include "emit/emit.h"
+#include "op/fixed.h"
+
+typedef enum tern_rtl_kind { TERN_RTL_PRODUCT, TERN_RTL_POOL } tern_rtl_kind;
+
+/* What becomes of a sum, in this order. */
+typedef struct tern_rtl_post {
+    enum { TERN_RTL_SHIFT, TERN_RTL_AFFINE, TERN_RTL_THRESHOLDS } kind;
+    tern_shift_op shift;
+    int places;               /* of the shift, right */
+    int high;                 /* thresholds of a channel */
+    const int32_t *a, *b;     /* [channels] of an affine step; a: [channels, high] thresholds */
+    int a_bits, b_bits, bits; /* of the operands and of the result; signed but for the last result */
+    int hot;                  /* one-bits of a, at most; 0: any */
+} tern_rtl_post;
+
+enum { TERN_RTL_POSTS = 4 };
+
+typedef struct tern_rtl_layer {
+    tern_rtl_kind kind;
+    const char *name; /* of the layer */
+    int in_c, in_h, in_w, out_c, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    int in_bits, weight_bits, sum_bits, out_bits;
+    bool in_positive, out_positive;
+    const int32_t *weight; /* [out_c, in_c, kernel_h, kernel_w] */
+    const int32_t *bias;   /* [out_c], or NULL */
+    int hot;               /* one-bits of a weight, at most; 0: any */
+    double low, high;      /* what its results lie between */
+    tern_rtl_post post[TERN_RTL_POSTS];
+    int posts;
+    int pe, simd;
+} tern_rtl_layer;
+
+typedef struct tern_rtl {
+    tern_rtl_layer *layers;
+    int count;
+    tern_arena arena;
+} tern_rtl;
+
+/* Makes the codes that go into the logic and come out of it outputs of an inference graph: "codes_in" and "codes_out".  Before
+ * planning.  TERN_USAGE: the net is none of codes. */
+#define TERN_RTL_IN  "codes_in"
+#define TERN_RTL_OUT "codes_out"
+tern_status tern_rtl_mark(tern_graph *graph);
+
+/* The layers of the program of a marked graph, of one sample, whose session has run.  TERN_USAGE names a step that has no block.  Free with
+ * tern_rtl_free. */
+tern_status tern_rtl_open(tern_rtl *rtl, const tern_program *program, tern_session *session);
+void tern_rtl_free(tern_rtl *rtl);
+
+/* ---- folding and what it costs ---------------------------------------------------------------------------------------- */
+
+int64_t tern_rtl_steps(const tern_rtl_layer *l); /* of one output: taps times operands over simd */
+int64_t tern_rtl_cycles(const tern_rtl *rtl,
+                        int i); /* of one sample in block i, waits for its successor's words included */
+int64_t tern_rtl_interval(
+    const tern_rtl *rtl); /* cycles between samples: the largest of all, and of the input's words */
+int64_t
+tern_rtl_latency(const tern_rtl *rtl); /* cycles from a sample's first word to its first result, alone */
+
+/* pe and simd so that each block takes fewer than `cycles`, as far as divisors allow (FINN's rule: operands first, up to 36 bits
+ * of weights). */
+void tern_rtl_fold(tern_rtl *rtl, int64_t cycles);
+/* "16:16,32:16,..": pe and simd of each product, pools follow. */
+tern_status tern_rtl_fold_by(tern_rtl *rtl, const char *text);
+/* The fewest cycles, in powers of two of `cycles`, whose estimate keeps `luts`. */
+tern_status tern_rtl_fold_within(tern_rtl *rtl, int64_t cycles, double luts);
+
+/* Estimates before synthesis, by FINN's formulas (docs/commands/emit.md). */
+typedef struct tern_rtl_cost {
+    double luts, bram18, dsp;
+} tern_rtl_cost;
+tern_rtl_cost tern_rtl_cost_of(const tern_rtl_layer *l);
+
+/* ---- text ------------------------------------------------------------------------------------------------------------- */
+
+int tern_rtl_word(const tern_rtl_layer *l,
+                  bool out); /* bits of a stream word: results of pe, operands of simd */
+void tern_rtl_block(const tern_rtl_layer *l, const char *name, int i, tern_text *t);
+void tern_rtl_convert(const char *name, int i, int bits, int from, int to,
+                      tern_text *t); /* words of other widths */
+void tern_rtl_top(const tern_rtl *rtl, const char *name, tern_text *t);
+
+/* <name>.v, <name>_tb.v, Makefile, input.hex and expected.hex into a folder; the expected words are what the host, `session`,
+ * computes of `count` samples, one behind the other as the net takes them. */
+tern_status tern_rtl_folder(const tern_rtl *rtl, const char *name, const char *about, tern_session *session,
+                            const float *images, int count, const char *folder);
+
+#endif

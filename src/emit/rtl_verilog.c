@@ -1,0 +1,564 @@
+/* Blocks as Verilog-2005: one module a layer. */
+#include "emit/rtl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int tern_rtl_word(const tern_rtl_layer *l, bool out)
+{
+    return out ? l->pe * l->out_bits : l->simd * l->in_bits;
+}
+
+static int count_bits(int64_t most)
+{
+    int bits = 1;
+    while ((int64_t)1 << bits <= most) bits++;
+    return bits;
+}
+
+/* "-5" as a literal of a signed word: "-8'sd5". */
+static void literal(tern_text *t, int bits, int64_t value)
+{
+    tern_text_format(t, "%s%d'sd%lld", value < 0 ? "-" : "", bits, (long long)(value < 0 ? -value : value));
+}
+
+/* ---- memories that are filled once ------------------------------------------------------------------------------------------ */
+
+/* Bits of words, most significant first, as one hexadecimal literal. */
+typedef struct tern_bits {
+    uint8_t *bit; /* [count], 0 the lowest */
+    int count;
+} tern_bits;
+
+static void set_field(tern_bits *b, int at, int width, int64_t value)
+{
+    for (int i = 0; i < width; i++) b->bit[at + i] = (uint8_t)(value >> i & 1);
+}
+
+static void put_bits(tern_text *t, const tern_bits *b)
+{
+    tern_text_format(t, "%d'h", b->count);
+    for (int digit = (b->count + 3) / 4 - 1; digit >= 0; digit--) {
+        int value = 0;
+        for (int i = 0; i < 4; i++)
+            if (4 * digit + i < b->count) value |= b->bit[4 * digit + i] << i;
+        tern_text_format(t, "%x", (unsigned)value);
+    }
+}
+
+static void open_rom(tern_text *t, const char *name, int width, int64_t depth)
+{
+    tern_text_format(t, "    reg [%d:0] %s [0:%lld];\n    initial begin\n", width - 1, name,
+                     (long long)(depth - 1));
+}
+
+/* Codes [channels, each] as words of pe channels: word g holds those of channels g pe .. . */
+static void channel_rom(tern_text *t, const tern_rtl_layer *l, const char *name, const int32_t *values,
+                        int each, int bits)
+{
+    int width = l->pe * each * bits;
+    tern_bits b = {tern_take((size_t)width + 1), width};
+    open_rom(t, name, width, l->out_c / l->pe);
+    for (int g = 0; b.bit && g < l->out_c / l->pe; g++) {
+        for (int i = 0; i < l->pe * each; i++)
+            set_field(&b, i * bits, bits, values[(int64_t)g * l->pe * each + i]);
+        tern_text_format(t, "        %s[%d] = ", name, g);
+        put_bits(t, &b);
+        tern_text_put(t, ";\n");
+    }
+    if (!b.bit) t->failed = true;
+    tern_text_put(t, "    end\n");
+    tern_release(b.bit);
+}
+
+/* A weight with few one-bits: for each its place and whether it is there, then the sign. */
+static int place_bits(const tern_rtl_layer *l)
+{
+    return count_bits(l->weight_bits - 1);
+}
+
+static int weight_width(const tern_rtl_layer *l)
+{
+    return l->hot ? l->hot * (place_bits(l) + 1) + 1 : l->weight_bits;
+}
+
+static int64_t weight_code(const tern_rtl_layer *l, int32_t w)
+{
+    if (!l->hot) return w;
+    int64_t code = 0;
+    int slot = 0, width = place_bits(l) + 1;
+    for (int place = 0; place < 31; place++)
+        if ((w < 0 ? -(int64_t)w : w) >> place & 1) code |= (int64_t)(place << 1 | 1) << width * slot++;
+    return code | (int64_t)(w < 0) << width * l->hot;
+}
+
+/* Word s of group g: weights of pe rows and simd operands, in the order in which the block walks. */
+static void weight_rom(tern_text *t, const tern_rtl_layer *l)
+{
+    int bits = weight_width(l), width = l->pe * l->simd * bits, groups = l->in_c / l->simd;
+    int64_t steps = tern_rtl_steps(l), taps = (int64_t)l->kernel_h * l->kernel_w;
+    tern_bits b = {tern_take((size_t)width + 1), width};
+    open_rom(t, "weights", width, (l->out_c / l->pe) * steps);
+    for (int64_t at = 0; b.bit && at < (l->out_c / l->pe) * steps; at++) {
+        int64_t g = at / steps, tap = at % steps / groups, c = at % steps % groups;
+        for (int p = 0; p < l->pe; p++)
+            for (int s = 0; s < l->simd; s++) {
+                int64_t row = g * l->pe + p, from = (row * l->in_c + c * l->simd + s) * taps + tap;
+                set_field(&b, (p * l->simd + s) * bits, bits, weight_code(l, l->weight[from]));
+            }
+        tern_text_format(t, "        weights[%lld] = ", (long long)at);
+        put_bits(t, &b);
+        tern_text_put(t, ";\n");
+    }
+    if (!b.bit) t->failed = true;
+    tern_text_put(t, "    end\n");
+    tern_release(b.bit);
+}
+
+/* ---- functions ---------------------------------------------------------------------------------------------------------------- */
+
+/* "{{3{x[7]}}, x}": x of `from` bits, signed, as a word of `to`. */
+static void extended(tern_text *t, const char *x, int from, int to)
+{
+    if (to > from)
+        tern_text_format(t, "{{%d{%s[%d]}}, %s}", to - from, x, from - 1, x);
+    else
+        tern_text_put(t, x);
+}
+
+/* An operand times a weight, in a word of the sums. */
+static void write_product(tern_text *t, const tern_rtl_layer *l)
+{
+    int x = l->in_bits + l->in_positive, y = l->sum_bits, w = weight_width(l), place = place_bits(l);
+    tern_text_format(t,
+                     "    function signed [%d:0] product(input signed [%d:0] x, input [%d:0] w);\n"
+                     "        reg signed [%d:0] wide%s;\n        begin\n            wide = ",
+                     y - 1, x - 1, w - 1, y - 1,
+                     l->hot               ? ", sum"
+                     : l->weight_bits > 2 ? ", times"
+                                          : "");
+    extended(t, "x", x, y);
+    tern_text_put(t, ";\n");
+    if (l->hot) {
+        tern_text_put(t, "            sum = 0;\n");
+        for (int k = 0; k < l->hot; k++)
+            tern_text_format(t, "            if (w[%d]) sum = sum + (wide <<< w[%d:%d]);\n", k * (place + 1),
+                             k * (place + 1) + place, k * (place + 1) + 1);
+        tern_text_format(t, "            product = w[%d] ? -sum : sum;\n", w - 1);
+    } else if (l->weight_bits == 2) {
+        tern_text_put(t, "            case (w)\n                2'b01: product = wide;\n"
+                         "                2'b11: product = -wide;\n"
+                         "                2'b10: product = -(wide <<< 1);\n"
+                         "                default: product = 0;\n            endcase\n");
+    } else {
+        tern_text_put(t, "            times = ");
+        extended(t, "w", w, y);
+        tern_text_put(t, ";\n            product = wide * times;\n");
+    }
+    tern_text_put(t, "        end\n    endfunction\n\n");
+}
+
+static const char *round_up(tern_round_mode mode)
+{
+    static const char *const conditions[] = {
+        [TERN_ROUND_DOWN] = "1'b0",
+        [TERN_ROUND_ZERO] = "whole < 0 && rest != 0",
+        [TERN_ROUND_UP] = "rest >= half",
+        [TERN_ROUND_HALF_ZERO] = "rest > half || (rest == half && whole < 0)",
+        [TERN_ROUND_HALF_DOWN] = "rest > half",
+        [TERN_ROUND_HALF_AWAY] = "rest > half || (rest == half && whole >= 0)",
+        [TERN_ROUND_HALF_EVEN] = "rest > half || (rest == half && whole[0])",
+    };
+    return conditions[mode];
+}
+
+/* v into `to`: saturated, wrapped or 0. */
+static void write_fit(tern_text *t, const tern_fixed_op *to, const char *name, int width)
+{
+    int64_t low = (int64_t)tern_fixed_least(to), high = (int64_t)tern_fixed_most(to);
+    if (to->overflow == TERN_OVERFLOW_WRAP) {
+        tern_text_format(t, "            %s = whole[%d:0];\n", name, to->bits - 1);
+        return;
+    }
+    bool zero = to->overflow == TERN_OVERFLOW_ZERO;
+    tern_text_put(t, "            if (whole < ");
+    literal(t, width, low);
+    tern_text_format(t, ") %s = %d'd%lld;\n            else if (whole > ", name, to->bits,
+                     zero ? 0 : (long long)(low & ((1ll << to->bits) - 1)));
+    literal(t, width, high);
+    tern_text_format(t, ") %s = %d'd%lld;\n            else %s = whole[%d:0];\n", name, to->bits,
+                     zero ? 0 : (long long)high, name, to->bits - 1);
+}
+
+/* "post<k>": a signed word of `from` bits to a word of the step's. */
+static void write_shift(tern_text *t, const tern_rtl_post *p, int k, int from)
+{
+    int s = p->places, width = from + 2 + (s < 0 ? -s : 0);
+    if (width < s + 3) width = s + 3;
+    if (width < p->bits + 2) width = p->bits + 2;
+    tern_text_format(t,
+                     "    function [%d:0] post%d(input signed [%d:0] v);\n"
+                     "        reg signed [%d:0] wide, whole;\n",
+                     p->bits - 1, k, from - 1, width - 1);
+    if (s > 0) tern_text_format(t, "        reg [%d:0] rest, half;\n", s - 1);
+    tern_text_put(t, "        begin\n            wide = ");
+    extended(t, "v", from, width);
+    tern_text_format(t, ";\n%s", p->shift.relu ? "            if (v < 0) wide = 0;\n" : "");
+    if (s > 0)
+        tern_text_format(t,
+                         "            whole = wide >>> %d;\n            rest = wide[%d:0];\n"
+                         "            half = 0;\n            half[%d] = 1'b1;\n"
+                         "            if (%s) whole = whole + 1;\n",
+                         s, s - 1, s - 1, round_up(p->shift.to.round));
+    else
+        tern_text_format(t, "            whole = wide <<< %d;\n", -s);
+    char name[16];
+    snprintf(name, sizeof name, "post%d", k);
+    write_fit(t, &p->shift.to, name, width);
+    tern_text_put(t, "        end\n    endfunction\n\n");
+}
+
+static void write_affine(tern_text *t, const tern_rtl_post *p, int k, int from)
+{
+    int width = p->bits;
+    tern_text_format(
+        t,
+        "    function signed [%d:0] post%d(input signed [%d:0] v, input [%d:0] a, input [%d:0] b);\n"
+        "        reg signed [%d:0] wide, offset, %s;\n",
+        width - 1, k, from - 1, p->a_bits - 1, p->b_bits - 1, width - 1, p->hot ? "sum" : "scale");
+    if (p->hot) tern_text_format(t, "        reg [%d:0] size;\n", p->a_bits - 1);
+    tern_text_put(t, "        begin\n            wide = ");
+    extended(t, "v", from, width);
+    tern_text_put(t, ";\n            offset = ");
+    extended(t, "b", p->b_bits, width);
+    if (p->hot) {
+        tern_text_format(t, ";\n            sum = 0;\n            size = a[%d] ? -a : a;\n", p->a_bits - 1);
+        for (int i = 0; i < p->a_bits; i++)
+            tern_text_format(t, "            if (size[%d]) sum = sum + (wide <<< %d);\n", i, i);
+        tern_text_format(t, "            post%d = (a[%d] ? -sum : sum) + offset;\n", k, p->a_bits - 1);
+    } else {
+        tern_text_put(t, ";\n            scale = ");
+        extended(t, "a", p->a_bits, width);
+        tern_text_format(t, ";\n            post%d = wide * scale + offset;\n", k);
+    }
+    tern_text_put(t, "        end\n    endfunction\n\n");
+}
+
+static void write_thresholds(tern_text *t, const tern_rtl_post *p, int k, int from)
+{
+    int width = (from > p->a_bits ? from : p->a_bits) + 1;
+    tern_text_format(t,
+                     "    function [%d:0] post%d(input signed [%d:0] v, input [%d:0] thresholds);\n"
+                     "        reg signed [%d:0] wide, limit;\n        begin\n            post%d = 0;\n"
+                     "            wide = ",
+                     p->bits - 1, k, from - 1, p->high * p->a_bits - 1, width - 1, k);
+    extended(t, "v", from, width);
+    tern_text_put(t, ";\n");
+    for (int i = 0; i < p->high; i++)
+        tern_text_format(t,
+                         "            limit = {{%d{thresholds[%d]}}, thresholds[%d:%d]};\n"
+                         "            if (wide >= limit) post%d = post%d + 1;\n",
+                         width - p->a_bits, (i + 1) * p->a_bits - 1, (i + 1) * p->a_bits - 1, i * p->a_bits,
+                         k, k);
+    tern_text_put(t, "        end\n    endfunction\n\n");
+}
+
+/* ---- the block ------------------------------------------------------------------------------------------------------------------ */
+
+static void write_ports(tern_text *t, const tern_rtl_layer *l, const char *name, int i)
+{
+    tern_text_format(t,
+                     "/* %s: %s %d x %d x %d -> %d x %d x %d, %d results and %d operands at once. */\n"
+                     "module %s_block%d (\n"
+                     "    input wire clk, input wire reset,\n"
+                     "    input wire in_valid, output wire in_ready, input wire [%d:0] in_data,\n"
+                     "    output reg out_valid, input wire out_ready, output reg [%d:0] out_data\n);\n",
+                     l->name, l->kind == TERN_RTL_POOL ? "maximum" : "product", l->in_c, l->in_h, l->in_w,
+                     l->out_c, l->out_h, l->out_w, l->pe, l->simd, name, i, tern_rtl_word(l, false) - 1,
+                     tern_rtl_word(l, true) - 1);
+}
+
+/* Two banks: one is filled, the other read. */
+static void write_memory(tern_text *t, const tern_rtl_layer *l)
+{
+    int64_t words = (int64_t)l->in_h * l->in_w * (l->in_c / l->simd);
+    int bits = count_bits(words - 1);
+    tern_text_format(
+        t,
+        "    reg [%d:0] memory0 [0:%lld];\n"
+        "    reg [%d:0] memory1 [0:%lld];\n"
+        "    reg filling, reading;\n"
+        "    reg [1:0] full;\n"
+        "    reg [%d:0] fill_at;\n"
+        "    wire last_fill = fill_at == %d'd%lld;\n"
+        "    wire fill = in_valid && in_ready;\n"
+        "    assign in_ready = !full[filling];\n"
+        "    wire emptied;\n"
+        "    always @(posedge clk) begin\n"
+        "        if (fill && !filling) memory0[fill_at] <= in_data;\n"
+        "        if (fill && filling) memory1[fill_at] <= in_data;\n"
+        "        if (reset) begin\n"
+        "            filling <= 1'b0;\n            full <= 2'b00;\n            fill_at <= 0;\n"
+        "        end else begin\n"
+        "            if (fill) fill_at <= last_fill ? 0 : fill_at + 1;\n"
+        "            if (fill && last_fill) begin\n"
+        "                full[filling] <= 1'b1;\n                filling <= !filling;\n            end\n"
+        "            if (emptied) full[reading] <= 1'b0;\n"
+        "        end\n    end\n\n",
+        tern_rtl_word(l, false) - 1, (long long)(words - 1), tern_rtl_word(l, false) - 1,
+        (long long)(words - 1), bits - 1, bits, (long long)(words - 1));
+}
+
+/* The loops: pixels, groups of results, taps, groups of operands; addresses grow by constants. */
+typedef struct tern_walk {
+    const char *name; /* of the counter */
+    int64_t count;
+} tern_walk;
+
+static void write_counters(tern_text *t, const tern_rtl_layer *l)
+{
+    bool pool = l->kind == TERN_RTL_POOL;
+    int64_t groups = l->in_c / l->simd, row = (int64_t)l->in_w * groups;
+    int words = count_bits((int64_t)l->in_h * row - 1); /* addresses: right where they are on the map */
+    const tern_walk walks[] = {{"c", pool ? 1 : groups},    {"kx", l->kernel_w}, {"ky", l->kernel_h},
+                               {"group", l->out_c / l->pe}, {"ox", l->out_w},    {"oy", l->out_h}};
+    for (int i = 0; i < 6; i++)
+        tern_text_format(t, "    reg [%d:0] %s;\n    wire last_%s = %s == %d'd%lld;\n",
+                         count_bits(walks[i].count - 1) - 1, walks[i].name, walks[i].name, walks[i].name,
+                         count_bits(walks[i].count - 1), (long long)(walks[i].count - 1));
+    tern_text_format(
+        t,
+        "    reg signed [%d:0] line, window, tap;\n" /* first word of the row, of the window, and within it */
+        "    reg signed [%d:0] iy, ix, top, left;\n"
+        "    wire go, step_taps, step_group, step_pixel, step_row;\n"
+        "    assign step_taps = go && last_c && last_kx && last_ky;\n"
+        "    assign step_group = step_taps && last_group;\n"
+        "    assign step_pixel = step_group && last_ox;\n"
+        "    assign step_row = step_pixel && last_oy;\n"
+        "    assign emptied = step_row;\n"
+        "    wire [%d:0] address = window + tap",
+        words - 1, count_bits(l->in_h + l->in_w + 2 * l->pad_h + 2 * l->pad_w + 2), words - 1);
+    int group_bits = count_bits(l->out_c / l->pe - 1);
+    if (pool && group_bits < words) tern_text_format(t, " + {%d'd0, group}", words - group_bits);
+    if (pool && group_bits >= words) tern_text_format(t, " + group[%d:0]", words - 1);
+    tern_text_put(t, ";\n");
+}
+
+/* Where a sample begins, and how the counters and addresses go on. */
+static void write_walk(tern_text *t, const tern_rtl_layer *l)
+{
+    bool pool = l->kind == TERN_RTL_POOL;
+    int64_t groups = l->in_c / l->simd, row = (int64_t)l->in_w * groups;
+    int words = count_bits((int64_t)l->in_h * row - 1);
+    int64_t mask = ((int64_t)1 << words) - 1, start = -(int64_t)l->pad_h * row - l->pad_w * groups;
+    write_counters(t, l);
+    tern_text_put(t, "    always @(posedge clk)\n        if (reset || step_row) begin\n");
+    tern_text_put(t,
+                  "            c <= 0;\n            kx <= 0;\n            ky <= 0;\n            group <= 0;\n"
+                  "            ox <= 0;\n            oy <= 0;\n");
+    tern_text_format(
+        t,
+        "            line <= %d'd%lld;\n            window <= %d'd%lld;\n            tap <= 0;\n"
+        "            top <= %d;\n            left <= %d;\n            iy <= %d;\n            ix <= %d;\n",
+        words, (long long)(start & mask), words, (long long)(start & mask), -l->pad_h, -l->pad_w, -l->pad_h,
+        -l->pad_w);
+    tern_text_format(
+        t,
+        "        end else if (go) begin\n"
+        "            c <= last_c ? 0 : c + 1;\n"
+        "            tap <= last_c && last_kx && last_ky ? 0 : last_c && last_kx ? tap + %d'd%lld : tap + "
+        "%d'd%d;\n"
+        "            if (last_c) begin\n"
+        "                kx <= last_kx ? 0 : kx + 1;\n                ix <= last_kx ? left : ix + 1;\n"
+        "            end\n"
+        "            if (last_c && last_kx) begin\n"
+        "                ky <= last_ky ? 0 : ky + 1;\n                iy <= last_ky ? top : iy + 1;\n"
+        "            end\n"
+        "            if (step_taps) group <= last_group ? 0 : group + 1;\n"
+        "            if (step_group) begin\n"
+        "                ox <= last_ox ? 0 : ox + 1;\n"
+        "                window <= last_ox ? line + %d'd%lld : window + %d'd%lld;\n"
+        "                left <= last_ox ? %d : left + %d;\n                ix <= last_ox ? %d : left + %d;\n"
+        "            end\n"
+        "            if (step_pixel) begin\n"
+        "                oy <= oy + 1;\n                line <= line + %d'd%lld;\n"
+        "                top <= top + %d;\n                iy <= top + %d;\n"
+        "            end\n        end\n",
+        words, (long long)((row - (l->kernel_w - 1) * groups - (pool ? 0 : groups - 1)) & mask), words,
+        pool ? (int)groups : 1, words, (long long)(row * l->stride_h & mask), words,
+        (long long)(groups * l->stride_w & mask), -l->pad_w, l->stride_w, -l->pad_w, l->stride_w, words,
+        (long long)(row * l->stride_h & mask), l->stride_h, l->stride_h);
+    tern_text_format(t,
+                     "    wire on_map = iy >= 0 && iy < %d && ix >= 0 && ix < %d;\n"
+                     "    wire [%d:0] read_at = on_map ? address : 0;\n\n",
+                     l->in_h, l->in_w, words - 1);
+}
+
+/* Whether a step behind the sums reads a ROM. */
+static bool has_rom(const tern_rtl_layer *l)
+{
+    bool rom = false;
+    for (int i = 0; i < l->posts; i++) rom = rom || l->post[i].kind != TERN_RTL_SHIFT;
+    return rom;
+}
+
+/* What stands behind the sums of result p. */
+static void write_posts(tern_text *t, const tern_rtl_layer *l)
+{
+    int from = l->sum_bits;
+    for (int k = 0; k < l->posts; k++) {
+        const tern_rtl_post *p = &l->post[k];
+        if (p->kind == TERN_RTL_SHIFT) write_shift(t, p, k, from);
+        if (p->kind == TERN_RTL_AFFINE) write_affine(t, p, k, from);
+        if (p->kind == TERN_RTL_THRESHOLDS) write_thresholds(t, p, k, from);
+        from = p->bits + (p->kind == TERN_RTL_SHIFT && p->shift.to.positive);
+        if (p->kind == TERN_RTL_AFFINE) {
+            char name[16];
+            snprintf(name, sizeof name, "scale%d", k);
+            channel_rom(t, l, name, p->a, 1, p->a_bits);
+            snprintf(name, sizeof name, "offset%d", k);
+            channel_rom(t, l, name, p->b, 1, p->b_bits);
+        }
+        if (p->kind == TERN_RTL_THRESHOLDS) {
+            char name[16];
+            snprintf(name, sizeof name, "limit%d", k);
+            channel_rom(t, l, name, p->a, p->high, p->a_bits);
+        }
+    }
+    if (l->bias) {
+        int bits = l->sum_bits;
+        channel_rom(t, l, "bias", l->bias, 1, bits);
+    }
+}
+
+/* The words of the ROMs that go with the sums that end in this cycle. */
+static void write_rom_words(tern_text *t, const tern_rtl_layer *l)
+{
+    for (int k = 0; k < l->posts; k++) {
+        const tern_rtl_post *p = &l->post[k];
+        if (p->kind == TERN_RTL_AFFINE)
+            tern_text_format(t,
+                             "    wire [%d:0] scale%d_word = scale%d[group3];\n"
+                             "    wire [%d:0] offset%d_word = offset%d[group3];\n",
+                             l->pe * p->a_bits - 1, k, k, l->pe * p->b_bits - 1, k, k);
+        if (p->kind == TERN_RTL_THRESHOLDS)
+            tern_text_format(t, "    wire [%d:0] limit%d_word = limit%d[group3];\n",
+                             l->pe * p->high * p->a_bits - 1, k, k);
+    }
+    if (l->bias) tern_text_format(t, "    wire [%d:0] bias_word = bias[group2];\n", l->pe * l->sum_bits - 1);
+}
+
+/* Lane p: its operand sums, its sum, and what becomes of it. */
+static void write_lane(tern_text *t, const tern_rtl_layer *l, int p)
+{
+    int sum = l->sum_bits, w = weight_width(l);
+    const char *zero = l->in_positive ? "1'b0, " : "";
+    tern_text_format(t, "    reg signed [%d:0] part%d, sum%d;\n    always @(posedge clk) if (move) begin\n",
+                     sum - 1, p, p);
+    if (l->kind == TERN_RTL_POOL) {
+        tern_text_format(t,
+                         "        if (valid1) part%d <= {%sword[%d:%d]};\n"
+                         "        if (valid2 && (first2 || part%d > sum%d)) sum%d <= part%d;\n    end\n",
+                         p, zero, (p + 1) * l->in_bits - 1, p * l->in_bits, p, p, p, p);
+        return;
+    }
+    tern_text_format(t, "        if (valid1) part%d <= !inside1 ? %d'd0 : ", p, sum);
+    for (int s = 0; s < l->simd; s++)
+        tern_text_format(t, "%sproduct({%sword[%d:%d]}, weight[%d:%d])", s ? "\n            + " : "", zero,
+                         (s + 1) * l->in_bits - 1, s * l->in_bits, (p * l->simd + s + 1) * w - 1,
+                         (p * l->simd + s) * w);
+    tern_text_format(t, ";\n        if (valid2) sum%d <= (first2 ? ", p);
+    if (l->bias)
+        tern_text_format(t, "bias_word[%d:%d]", (p + 1) * sum - 1, p * sum);
+    else
+        tern_text_format(t, "%d'd0", sum);
+    tern_text_format(t, " : sum%d) + part%d;\n    end\n", p, p);
+}
+
+/* From the sum of lane p through the steps behind it; the last one's name into out. */
+static void write_results(tern_text *t, const tern_rtl_layer *l, int p, char out[32])
+{
+    bool positive = false;
+    snprintf(out, 32, "sum%d[%d:0]", p, l->sum_bits - 1);
+    for (int k = 0; k < l->posts; k++) {
+        const tern_rtl_post *s = &l->post[k];
+        bool is_signed = s->kind == TERN_RTL_AFFINE || (s->kind == TERN_RTL_SHIFT && !s->shift.to.positive);
+        tern_text_format(t, "    wire %s[%d:0] after%d_%d = post%d(%s%s%s", is_signed ? "signed " : "",
+                         s->bits - 1, p, k, k, positive ? "$signed({1'b0, " : "", out, positive ? "})" : "");
+        if (s->kind == TERN_RTL_AFFINE)
+            tern_text_format(t, ", scale%d_word[%d:%d], offset%d_word[%d:%d]", k, (p + 1) * s->a_bits - 1,
+                             p * s->a_bits, k, (p + 1) * s->b_bits - 1, p * s->b_bits);
+        if (s->kind == TERN_RTL_THRESHOLDS)
+            tern_text_format(t, ", limit%d_word[%d:%d]", k, (p + 1) * s->high * s->a_bits - 1,
+                             p * s->high * s->a_bits);
+        tern_text_put(t, ");\n");
+        snprintf(out, 32, "after%d_%d", p, k);
+        positive = !is_signed;
+    }
+    if (!l->posts && l->out_bits < l->sum_bits) snprintf(out, 32, "sum%d[%d:0]", p, l->out_bits - 1);
+}
+
+static void write_pipeline(tern_text *t, const tern_rtl_layer *l)
+{
+    bool pool = l->kind == TERN_RTL_POOL;
+    int groups = count_bits(l->out_c / l->pe - 1);
+    int64_t depth = pool ? 1 : (l->out_c / l->pe) * tern_rtl_steps(l);
+    tern_text_format(t,
+                     "    wire move = !out_valid || out_ready;\n"
+                     "    assign go = full[reading] && move;\n"
+                     "    reg [%d:0] word;\n"
+                     "    reg valid1, valid2, done3, first1, first2, last1, last2;\n",
+                     tern_rtl_word(l, false) - 1);
+    if (has_rom(l) || l->bias)
+        tern_text_format(t, "    reg [%d:0] group1, group2%s;\n", groups - 1, has_rom(l) ? ", group3" : "");
+    if (!pool)
+        tern_text_format(t, "    reg [%d:0] weight_at;\n    reg [%d:0] weight;\n    reg inside1;\n",
+                         count_bits(depth - 1) - 1, l->pe * l->simd * weight_width(l) - 1);
+    tern_text_put(t, "    always @(posedge clk) begin\n        if (move) begin\n"
+                     "            word <= reading ? memory1[read_at] : memory0[read_at];\n"
+                     "            first1 <= c == 0 && kx == 0 && ky == 0;\n"
+                     "            last1 <= last_c && last_kx && last_ky;\n"
+                     "            first2 <= first1;\n            last2 <= last1;\n");
+    if (has_rom(l) || l->bias)
+        tern_text_put(t, "            group1 <= group;\n            group2 <= group1;\n");
+    if (has_rom(l)) tern_text_put(t, "            group3 <= group2;\n");
+    if (!pool)
+        tern_text_put(t, "            weight <= weights[weight_at];\n            inside1 <= on_map;\n"
+                         "            if (go) weight_at <= step_group ? 0 : weight_at + 1;\n");
+    tern_text_put(
+        t,
+        "        end\n        if (reset) begin\n            reading <= 1'b0;\n            valid1 <= 1'b0;\n"
+        "            valid2 <= 1'b0;\n            done3 <= 1'b0;\n            out_valid <= 1'b0;\n");
+    if (!pool) tern_text_put(t, "            weight_at <= 0;\n");
+    tern_text_put(
+        t, "        end else begin\n            if (emptied) reading <= !reading;\n"
+           "            if (move) begin\n                valid1 <= go;\n                valid2 <= valid1;\n"
+           "                done3 <= valid2 && last2;\n                out_valid <= done3;\n"
+           "            end\n        end\n    end\n\n");
+}
+
+void tern_rtl_block(const tern_rtl_layer *l, const char *name, int i, tern_text *t)
+{
+    char result[32];
+    write_ports(t, l, name, i);
+    write_memory(t, l);
+    write_walk(t, l);
+    if (l->kind == TERN_RTL_PRODUCT) {
+        weight_rom(t, l);
+        write_product(t, l);
+    }
+    write_posts(t, l);
+    write_pipeline(t, l);
+    write_rom_words(t, l);
+    for (int p = 0; p < l->pe; p++) write_lane(t, l, p);
+    tern_text_put(t, "\n");
+    tern_text outs = {0};
+    for (int p = l->pe - 1; p >= 0; p--) {
+        write_results(t, l, p, result);
+        tern_text_format(&outs, "%s%s", p < l->pe - 1 ? ", " : "", result);
+    }
+    tern_text_format(t, "    always @(posedge clk) if (move && done3) out_data <= {%s};\nendmodule\n\n",
+                     outs.data ? outs.data : "");
+    tern_text_free(&outs);
+}

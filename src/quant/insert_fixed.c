@@ -1,0 +1,252 @@
+/* Fixed-point casts put into a graph.
+ *
+ * Before a product its operand and its weights are cast, each with a binary point of its own; its bias is a word on the grid
+ * of the sums.  Behind it a norm is y = a x + b, with x cast to a wide word, a = gamma / std a word and b on the grid of the
+ * sums, too; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
+ * to one grid.  ReLU, maxima and views keep what they are given. */
+#include "op/fixed.h"
+#include "op/norm.h"
+#include "quant/quant.h"
+
+#include <string.h>
+
+typedef struct tern_inserter {
+    tern_rewrite r;
+    const tern_fixed_parameters *how;
+    tern_value *point; /* [old id]: the binary point of a value that is on a grid */
+    bool *positive;    /* [old id]: it is never below 0 */
+} tern_inserter;
+
+enum { BIAS_BITS = TERN_FIXED_MOST_BITS };
+
+/* Of a word before a norm: with the norm's scale, sums still fit a float. */
+static int wide(int norm_bits)
+{
+    int bits = TERN_FIXED_MOST_BITS - norm_bits;
+    return bits < 16 ? bits : 16;
+}
+
+static int act_bits(const tern_fixed_parameters *how)
+{
+    return how->act_bits ? how->act_bits : how->bits;
+}
+
+static int norm_bits(const tern_fixed_parameters *how)
+{
+    int bits = how->bits < 12 ? how->bits : 12;
+    return how->norm_bits ? how->norm_bits : bits;
+}
+
+static tern_fixed_op format(const tern_fixed_parameters *how, int bits, bool positive)
+{
+    return (tern_fixed_op){.bits = bits,
+                           .positive = positive,
+                           .round = (tern_round_mode)how->round,
+                           .overflow = (tern_overflow)how->overflow,
+                           .share = true,
+                           .fixed = how->frozen != 0};
+}
+
+static tern_value cast_to(tern_graph *g, tern_value x, tern_value point, const tern_fixed_op *op)
+{
+    tern_value in[] = {x, point};
+    return tern_apply(g, &tern_op_fixed, op, in, 2, NULL);
+}
+
+/* "<layer>.<what>_point": f such that `range` just fits. */
+static tern_value point_of(const tern_inserter *s, const tern_node *layer, const char *what,
+                           const tern_fixed_op *op, double range)
+{
+    tern_graph *g = s->r.to;
+    double places = range > 0 ? ceil(log2(range)) : 0;
+    const char *name = tern_arena_format(&g->arena, "%s.%s_point", layer->layer, what);
+    if (!name) return tern_graph_no_memory(g);
+    tern_init init = {TERN_INIT_CONSTANT, op->bits - !op->positive - places + s->how->shift};
+    tern_value f = tern_param(g, name, TERN_SHAPE(1), init);
+    tern_rate(g, f, TERN_FIXED_RATE);
+    tern_limit(g, f, -TERN_FIXED_MOST_POINT, TERN_FIXED_MOST_POINT);
+    return f;
+}
+
+/* The point of a product of numbers with these points. */
+static tern_value sum_point(tern_graph *g, tern_value a, tern_value b)
+{
+    return tern_add(g, tern_apply1(g, &tern_op_fixed_point, a), tern_apply1(g, &tern_op_fixed_point, b));
+}
+
+/* Puts an old value on a grid: every reader behind sees it there. */
+static void put_on_grid(tern_inserter *s, const tern_node *reader, tern_value old, const char *what, int bits,
+                        double range)
+{
+    tern_fixed_op op = format(s->how, bits, s->positive[old.id]);
+    tern_value f = point_of(s, reader, what, &op, range);
+    s->r.map[old.id] = cast_to(s->r.to, s->r.map[old.id], f, &op);
+    s->point[old.id] = f;
+}
+
+/* The magnitude that a parameter begins with. */
+static double range_of(const tern_graph *g, tern_value param)
+{
+    const tern_value_info *v = tern_value_of(g, param);
+    if (!v || v->kind != TERN_VALUE_PARAM || !(v->init.scale > 0)) return 1;
+    return v->init.kind == TERN_INIT_NORMAL ? 3 * v->init.scale : v->init.scale;
+}
+
+static void enter(tern_graph *g, const tern_node *node)
+{
+    const char *label = tern_arena_string(&g->arena, node->layer);
+    g->layer = label ? label : "";
+    g->phase = node->phase;
+}
+
+static void insert_product(tern_inserter *s, const tern_node *node)
+{
+    tern_graph *g = s->r.to;
+    tern_value old = node->in[0];
+    enter(g, node);
+    if (!s->point[old.id].id) put_on_grid(s, node, old, "input", act_bits(s->how), s->how->range);
+    tern_fixed_op op = format(s->how, s->how->bits, false);
+    op.hot = s->how->hot;
+    tern_value f = point_of(s, node, "weight", &op, range_of(s->r.from, node->in[1]));
+    tern_value in[3] = {s->r.map[old.id], cast_to(g, s->r.map[node->in[1].id], f, &op), {0}};
+    bool bias = node->nin > 2 && node->in[2].id;
+    if (bias) {
+        tern_fixed_op on_sums = format(s->how, BIAS_BITS, false);
+        on_sums.fixed = true;
+        in[2] = cast_to(g, s->r.map[node->in[2].id], sum_point(g, s->point[old.id], f), &on_sums);
+    }
+    tern_conv_op conv = {0};
+    if (node->op == &tern_op_conv2d) {
+        conv = *(const tern_conv_op *)node->args;
+        conv.exact = true;
+    }
+    s->r.map[node->out[0].id] =
+        tern_apply(g, node->op, node->op == &tern_op_conv2d ? &conv : node->args, in, bias ? 3 : 2, NULL);
+}
+
+/* gamma / std and beta - mean gamma / std; in training of the batch. */
+static void scale_and_shift(tern_inserter *s, const tern_node *node, tern_value out[2])
+{
+    tern_graph *g = s->r.to;
+    const tern_norm_op *a = node->args;
+    tern_value gamma = s->r.map[node->in[1].id], mean = s->r.map[node->in[3].id], scale;
+    tern_shape channels = tern_shape_of(g, gamma);
+    if (a->training) {
+        mean = tern_reshape(g, s->r.map[node->out[1].id], channels);
+        scale = tern_multiply(g, gamma, tern_reshape(g, s->r.map[node->out[2].id], channels));
+    } else {
+        tern_value variance = tern_add(g, s->r.map[node->in[4].id], tern_scalar(g, a->epsilon));
+        scale = tern_divide(g, gamma, tern_sqrt(g, variance));
+    }
+    out[0] = scale;
+    out[1] = tern_subtract(g, s->r.map[node->in[2].id], tern_multiply(g, mean, scale));
+}
+
+static void insert_norm(tern_inserter *s, const tern_node *node)
+{
+    tern_graph *g = s->r.to;
+    const tern_norm_op *a = node->args;
+    tern_value old = node->in[0], parts[2], in[4] = {{0}};
+    if (a->training && a->per_step) {
+        tern_graph_fail(g, "layer %s: a norm of each time step has no form in fixed point", node->layer);
+        return;
+    }
+    enter(g, node);
+    if (!s->point[old.id].id) put_on_grid(s, node, old, "input", wide(norm_bits(s->how)), 2 * s->how->range);
+    if (a->training) tern_rewrite_node(&s->r, node);
+    scale_and_shift(s, node, parts);
+    tern_fixed_op op = format(s->how, norm_bits(s->how), false), on_sums = format(s->how, BIAS_BITS, false);
+    op.hot = s->how->hot;
+    op.hold = on_sums.hold = on_sums.fixed = true; /* gamma and beta learn through the norm */
+    tern_value f = point_of(s, node, "scale", &op, s->how->range);
+    in[0] = s->r.map[old.id];
+    in[1] = cast_to(g, parts[0], f, &op);
+    in[2] = cast_to(g, parts[1], sum_point(g, s->point[old.id], f), &on_sums);
+    in[3] = a->training ? s->r.map[node->out[0].id] : (tern_value){0};
+    s->r.map[node->out[0].id] =
+        tern_apply(g, &tern_op_affine, &(tern_affine_op){a->inner}, in, a->training ? 4 : 3, NULL);
+}
+
+/* Two branches of one shape on one grid. */
+static void insert_sum(tern_inserter *s, const tern_node *node)
+{
+    tern_graph *g = s->r.to;
+    enter(g, node);
+    tern_fixed_op op = format(s->how, act_bits(s->how), false);
+    tern_value f = point_of(s, node, "sum", &op, s->how->range), in[2];
+    for (int i = 0; i < 2; i++) in[i] = cast_to(g, s->r.map[node->in[i].id], f, &op);
+    s->r.map[node->out[0].id] = tern_apply(g, node->op, node->args, in, 2, NULL);
+}
+
+static bool is_sum_of_branches(const tern_graph *g, const tern_node *node)
+{
+    if (node->op != &tern_op_add) return false;
+    tern_shape a = tern_shape_of(g, node->in[0]), b = tern_shape_of(g, node->in[1]);
+    for (int i = 0; i < 2; i++)
+        if (tern_value_of(g, node->in[i])->kind != TERN_VALUE_NODE) return false;
+    return tern_shape_equal(&a, &b) && a.rank >= 2;
+}
+
+static bool keeps_grid(const tern_node *node)
+{
+    return node->op == &tern_op_relu || node->op == &tern_op_max_pool2d || node->op == &tern_op_reshape;
+}
+
+static void insert_node(tern_inserter *s, const tern_node *node)
+{
+    const tern_value_info *x = node->nin ? tern_value_of(s->r.from, node->in[0]) : NULL;
+    bool product = node->op == &tern_op_conv2d || node->op == &tern_op_linear;
+    if (product && x && x->type.dtype == TERN_BIT) {
+        tern_graph_fail(s->r.to, "layer %s reads spikes: fixed point is for nets without neurons",
+                        node->layer);
+    } else if (product) {
+        insert_product(s, node);
+    } else if (node->op == &tern_op_batch_norm) {
+        insert_norm(s, node);
+    } else if (is_sum_of_branches(s->r.from, node)) {
+        insert_sum(s, node);
+    } else {
+        tern_rewrite_node(&s->r, node);
+        if (!keeps_grid(node)) return;
+        s->point[node->out[0].id] = s->point[node->in[0].id];
+        s->positive[node->out[0].id] = node->op == &tern_op_relu || s->positive[node->in[0].id];
+    }
+}
+
+static tern_status check(const tern_fixed_parameters *how)
+{
+    int act = act_bits(how), norm = norm_bits(how);
+    bool words = how->bits >= 2 && how->bits <= 16 && act >= 2 && act <= 16 && norm >= 2 && norm <= 12;
+    if (!words)
+        return tern_fail(TERN_USAGE,
+                         "words of %d (weights), %d (activations) and %d bits (norms): expected 2 to 16, of "
+                         "norms 2 to 12",
+                         how->bits, act, norm);
+    if (how->round < 0 || how->round > TERN_ROUND_HALF_EVEN || how->overflow < 0 ||
+        how->overflow > TERN_OVERFLOW_SYMMETRIC || how->hot < 0 || !(how->range > 0))
+        return tern_fail(
+            TERN_USAGE,
+            "--round %d, --overflow %d, --khot %d, --range %g: expected 0 to 6, 0 to 3, at least 0, "
+            "and above 0",
+            how->round, how->overflow, how->hot, how->range);
+    return TERN_OK;
+}
+
+tern_status tern_pass_insert_fixed(const tern_graph *from, const tern_fixed_parameters *how, tern_graph **to)
+{
+    tern_inserter s = {.how = how};
+    if (how->bits) TERN_TRY(check(how));
+    TERN_TRY(tern_rewrite_open(&s.r, from));
+    s.point = tern_take_array((size_t)from->value_count, sizeof *s.point);
+    s.positive = tern_take_array((size_t)from->value_count, sizeof *s.positive);
+    if (!s.point || !s.positive) tern_graph_no_memory(s.r.to);
+    for (int n = 0; s.point && s.positive && n < from->node_count; n++) {
+        if (how->bits)
+            insert_node(&s, from->nodes[n]);
+        else
+            tern_rewrite_node(&s.r, from->nodes[n]);
+    }
+    tern_release(s.point);
+    tern_release(s.positive);
+    return tern_rewrite_close(&s.r, to);
+}

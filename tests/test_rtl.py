@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""tern emit --target verilog: nets in integers as logic, simulated by iverilog against the host's codes and the model's cycles,
+with and without stalls, clean for verilator; a test bench that can fail; wrong use.  What is not installed is named and
+skipped."""
+import json, os, pathlib, re, shutil, subprocess, sys, tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+NETS = {  # net, its options, how it is folded
+    "matrix": ("mlp-fixed", ["--hidden", "12", "--layers", "1", "--word", "5"], ["--fold", "4:1,1:4"]),
+    "few-ones": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--khot", "2"], ["--cycles", "500"]),
+    "images": ("lenet-fixed", ["--width", "2", "--hidden", "10"], ["--cycles", "9000"]),
+    "norms": ("cnn-fixed", ["--width", "2", "--hidden", "6", "--word", "6"], ["--cycles", "12000"]),
+    "wrap": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--round", "0", "--overflow", "0"], ["--cycles", "2000"]),
+    "even": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--round", "6", "--overflow", "3"], ["--cycles", "2000"]),
+    "levels": ("cqmlp-fixed", ["--word", "0", "--width", "32"], ["--cycles", "100"]),
+}
+passed = failed = 0
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-rtl-"))
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print(f"FAILED {what}: {detail}")
+
+
+def run(*command, **kw):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600, **kw)
+
+
+def bad(status, text, *args):
+    r = run(TERN, "emit", *args)
+    check("tern emit " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout,
+          f"status {r.returncode}, {r.stderr}")
+
+
+def emit(what, net, options, folding):
+    folder = work / what
+    r = run(TERN, "emit", net, *options, *folding, "--target", "verilog", "--samples", "3", "-o", folder, "--name", "net",
+            "--json", env=dict(os.environ, TERN_THREADS="2"))
+    check(f"{what}: emitted", r.returncode == 0, r.stderr)
+    if r.returncode:
+        return None
+    d = json.loads(r.stdout)
+    check(f"{what}: interval", d["interval"] >= max(b["cycles"] for b in d["blocks"]), d)
+    return folder
+
+
+def simulate(what, folder):
+    r = run("iverilog", "-g2012", "-o", "net.vvp", "net.v", "net_tb.v", cwd=folder)
+    check(f"{what}: iverilog", r.returncode == 0, r.stdout + r.stderr)
+    for stall in [], ["+stall"]:
+        r = run("vvp", "-N", "net.vvp", *stall, cwd=folder)
+        check(f"{what}: simulated {stall}", r.returncode == 0 and "3 samples" in r.stdout and " 0 wrong" in r.stdout,
+              r.stdout + r.stderr)
+
+
+folders = {what: emit(what, *net) for what, net in NETS.items()}
+check("no multiplication", not re.search(r"[^(/]\*[^)/*]", re.sub(r"/\*.*?\*/|@\(\*\)", "", (folders["few-ones"] / "net.v").read_text(), flags=re.S)))
+check("no multiplication", not re.search(r"\w \* \w", (folders["levels"] / "net.v").read_text()))
+if shutil.which("iverilog"):
+    for what, folder in folders.items():
+        simulate(what, folder)
+    wrong = folders["matrix"] / "expected.hex"
+    lines = wrong.read_text().split("\n")
+    lines[4] = format(int(lines[4], 16) ^ 1, "x")
+    wrong.write_text("\n".join(lines))
+    r = run("vvp", "-N", "net.vvp", cwd=folders["matrix"])
+    check("the bench can fail", r.returncode != 0 and " 1 wrong" in r.stdout, r.stdout)
+else:
+    print("skipped: iverilog is not installed (scripts/setup --rtl)")
+if shutil.which("verilator"):
+    for what in "matrix", "images", "norms", "levels", "few-ones":
+        r = run("make", "lint", cwd=folders[what])
+        check(f"{what}: lint", r.returncode == 0, r.stderr[:2000])
+else:
+    print("skipped: verilator is not installed (scripts/setup --rtl)")
+bad(2, "tern convert RUN --to fixed", "mlp", "--target", "verilog", "-o", work / "none")
+bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")
+bad(2, "one to divide", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "3:1,1:2", "-o", work / "none")
+bad(2, "choose --target verilog", "mlp", "--cycles", "100", "-o", work / "none")
+bad(3, "folded most", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--luts", "10", "-o", work / "none")
+bad(2, "has branches", "resnet-fixed", "--width", "2", "--target", "verilog", "-o", work / "none")
+check("nothing half written", not (work / "none").exists())
+shutil.rmtree(work)
+print(f"rtl: {passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
