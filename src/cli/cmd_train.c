@@ -38,9 +38,7 @@ static const tern_cli_option options[] = {
     {"square", 0, TERN_NUMBER, "A", "0.05",
      "rules sltt and sltt-k: share of the squared distance of the logits to 1 in the loss", "0..1"},
     {"insert", 0, TERN_PICK, "LAYERS", NULL,
-     "put layers into the net: delta trains NET-delta, which learns to change seldom; qfx trains NET-qfx, "
-     "whose "
-     "tensors are fixed-point numbers with learned binary points",
+     "put layers into the net: delta trains NET-delta, which changes seldom, qfx NET-qfx, in fixed point",
      "delta|qfx"},
     {"delta-rate", 0, TERN_NUMBER, "R", "0", "weight of the penalty on what delta layers let change", "0.."},
     {"delta-penalty", 0, TERN_PICK, "OF", "changes", "what it acts on: changes over time, or all values (L1)",

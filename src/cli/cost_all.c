@@ -144,6 +144,7 @@ static tern_status cost_nets(tern_pairs *p)
 {
     if (strcmp(p->cli->arguments[0], "ALL") == 0) {
         for (int i = 0; tern_net_at(i); i++) TERN_TRY(cost_default(p, tern_net_at(i)));
+        for (int i = 0; tern_classic_at(i); i++) TERN_TRY(cost_default(p, tern_classic_at(i)));
         for (int i = 0; tern_decoder_at(i); i++) TERN_TRY(cost_default(p, tern_decoder_at(i)));
         return TERN_OK;
     }

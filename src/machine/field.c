@@ -96,13 +96,12 @@ static tern_status find_key(void *item, const tern_list *keys, const char *path,
 
 tern_status tern_machine_find_field(tern_machine *m, const char *path, tern_machine_field *field)
 {
-    static const char *const lists[TERN_LISTS] = {"unit", "memory", "link"};
     const char *rest;
     size_t length = part_of(path, &rest);
     *field = (tern_machine_field){0};
     for (int i = 0; i < TERN_LISTS; i++) {
         void *item = NULL;
-        if (!is_part(lists[i], path, length)) continue;
+        if (!is_part(tern_lists[i].what, path, length)) continue;
         if (!rest) return tern_fail(TERN_USAGE, "\"%.60s\": expected %s.NAME.FIGURE", path, path);
         TERN_TRY(find_item(m, i, rest, &item, &rest));
         if (!rest) return tern_fail(TERN_USAGE, "machine.%.60s: expected a figure of it behind a dot", path);

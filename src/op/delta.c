@@ -54,7 +54,9 @@ static tern_status quantise_infer(tern_infer *types)
 static double level_of(const tern_call *call, const tern_steps_view *v, int64_t i)
 {
     double q = tern_step_of(tern_get(&call->in[1], i / v->inner % v->count));
-    double level = nearbyint(tern_get(&call->in[0], i) / q); /* rounds halves to even */
+    double ratio = tern_get(&call->in[0], i) / q;
+    if (call->in[0].dtype == TERN_F32) ratio = (double)(float)ratio; /* where it lies between two levels */
+    double level = nearbyint(ratio);                                 /* rounds halves to even */
     return fmin(fmax(level, -TERN_MOST_LEVEL), TERN_MOST_LEVEL);
 }
 

@@ -94,7 +94,7 @@ static tern_status code_emit(const tern_call *call, tern_emit *to)
     to->math = true;
     tern_text_format(to->text,
                      "    for (int i = 0; i < %lld; i++) {\n"
-                     "        double v = ldexp((double)in0[i], (int)in1[0]), half = 0.5;\n"
+                     "        double v = ldexp((double)in0[i], (int)nearbyint((double)in1[0])), half = 0.5;\n"
                      "        v = fmin(fmax(v, -1e9), 1e9);\n"
                      "        int64_t floor_ = (int64_t)floor(v);\n"
                      "        double rest = v - (double)floor_;\n",
@@ -165,10 +165,10 @@ static void value_run(const tern_call *call)
 static tern_status value_emit(const tern_call *call, tern_emit *to)
 {
     to->math = true;
-    tern_text_format(
-        to->text,
-        "    for (int i = 0; i < %lld; i++) out0[i] = (float)ldexp((double)in0[i], -(int)in1[0]);\n",
-        (long long)tern_elements(&call->out[0].shape));
+    tern_text_format(to->text,
+                     "    for (int i = 0; i < %lld; i++) out0[i] = (float)ldexp((double)in0[i], "
+                     "-(int)nearbyint((double)in1[0]));\n",
+                     (long long)tern_elements(&call->out[0].shape));
     return TERN_OK;
 }
 
