@@ -164,7 +164,8 @@ def together(s):
     [t.start() for t in threads]
     [t.join() for t in threads]
     check("many at once", found == [alone[t] for t in texts], list(zip(found, texts)))
-    a = s.ask("/v1/completions", {"prompt": texts[1], "max_tokens": 1})[1]
+    for _ in range(2):  # what was said beside others may have made room for them
+        a = s.ask("/v1/completions", {"prompt": texts[1], "max_tokens": 1})[1]
     check("a known beginning", a["usage"]["prompt_tokens_details"]["cached_tokens"] >= 16, a)
 
 
