@@ -85,5 +85,5 @@ bad(3, "folded most", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--l
 bad(2, "has branches", "resnet-fixed", "--width", "2", "--target", "verilog", "-o", work / "none")
 check("nothing half written", not (work / "none").exists())
 shutil.rmtree(work)
-print(f"rtl: {passed} passed, {failed} failed")
+print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)
