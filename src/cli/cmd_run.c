@@ -19,6 +19,11 @@ static const tern_cli_option options[] = {
      "with --tokens: likeliest next tokens to show; with --json 0 gives all logits", "0..1000"},
     {"logprobs", 0, TERN_WHOLE, "N", NULL,
      "log-probabilities of each token made and of the N likeliest instead of it", "0..100"},
+    {"beams", 0, TERN_WHOLE, "N", NULL,
+     "beam search: of N beginnings at once the text that is likeliest as a whole", "1..64"},
+    {"length-penalty", 0, TERN_NUMBER, "X", "1",
+     "of --beams: a text's log-probability is divided by its tokens to the power of X; 0: not", "-10..10"},
+    {"early", 0, TERN_FLAG, NULL, NULL, "of --beams: done as soon as N texts have ended", NULL},
     {"data", 'd', TERN_TEXT, "FILE.npy", NULL,
      "of an ONNX file: its input [batch,..] (default: one sample of noise)", NULL},
     {"out", 'o', TERN_TEXT, "FILE.npy", NULL, "of an ONNX file: write an output", NULL},
@@ -36,6 +41,16 @@ static const tern_exclusion exclusions[] = {
     {"file", "tokens", "one is text, the other numbers"},
     {"grammar", "json-schema", "the text can be held to one of them"},
     {"raw", "system", "without a chat template nobody is told anything"},
+    {"beams", "tokens", "beams are of a prompt"},
+    {"beams", "temperature", "beams are no samples"},
+    {"beams", "logprobs", "beams tell their own log-probabilities, with --json"},
+    {"beams", "grammar", "beams are held to no grammar"},
+    {"beams", "json-schema", "beams are held to no schema"},
+    {"beams", "stop", "a beam ends by a token that ends texts"},
+    {"beams", "lookup", "beams are not guessed"},
+    {"beams", "draft", "beams are not guessed"},
+    {"beams", "memory", "beams take the weights as they are mapped"},
+    {"beams", "superpipeline", "beams take the weights as they are mapped"},
     {"raw", "template", "one leaves the chat template out, the other gives it"},
     {0},
 };
@@ -187,7 +202,11 @@ static tern_status run_model(tern_runner *r)
 static tern_status run_run(tern_cli *cli)
 {
     if (tern_onnx_named(cli->arguments[0])) return tern_run_onnx(cli);
+    static const char *const of_beams[] = {"length-penalty", "early"};
     bool text = tern_cli_has(cli, "prompt") || tern_cli_has(cli, "file");
+    for (size_t i = 0; i < TERN_COUNT(of_beams); i++)
+        if (tern_cli_has(cli, of_beams[i]) && !tern_cli_has(cli, "beams"))
+            return tern_fail(TERN_USAGE, "--%s has no effect without --beams", of_beams[i]);
     if (text) return tern_run_prompt(cli);
     if (!tern_cli_has(cli, "tokens"))
         return tern_fail(TERN_USAGE, "run: expected -p TEXT, -f FILE or --tokens LIST; tern chat talks");
@@ -209,6 +228,7 @@ const tern_command tern_command_run = {
         "tern run smollm2 -p \"What is the capital of France?\"\n"
         "tern run smollm2 --raw -p \"Once upon a time\" -n 100 -t 0.8 --top-p 0.95 --seed 7\n"
         "tern run smollm2 -p \"Name a city and its country.\" --json-schema city.json\n"
+        "tern run smollm2 -p \"What is the capital of France?\" --beams 4 --length-penalty 0.8\n"
         "tern run MODEL.gguf --tokens 504,3575,282,4649,314 -n 8\n"
         "tern run resnet18.onnx -d images.npy -o logits.npy\n\n"
         "MODEL is a .gguf file or a name of tern list models.  The text goes to standard output as it comes.",

@@ -227,9 +227,10 @@ const tern_command tern_command_serve = {
         "grammar\n"
         "(GBNF); a JSON schema is a response_format.  A field that is not known is refused.\n"
         "\n"
-        "One request is answered after the other.  A client that leaves, or closes its end for writing, is "
-        "not\n"
-        "answered any more.  SIGINT and SIGTERM end the server when the requests that it has are answered.\n"
+        "Requests are answered together, up to --parallel answers at once.  A client that leaves, or closes "
+        "its end\n"
+        "for writing, is not answered any more.  SIGINT and SIGTERM end the server when the requests that it "
+        "has are answered.\n"
         "With a key, all but /health wants the header \"Authorization: Bearer KEY\"; without, pages of "
         "other\n"
         "origins that a browser shows are refused.",

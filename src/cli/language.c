@@ -208,6 +208,11 @@ static tern_status load(tern_language *l, tern_cli *cli, int guess)
     TERN_TRY(tern_model_options(cli, &l->loras, &o));
     TERN_TRY(tern_model_find(l->path, cli->arguments[0]));
     TERN_TRY(tern_model_fit(cli, l->path, &o));
+    if (tern_cli_has(cli, "beams")) { /* beams share the pages of the prompt */
+        o.sequences = tern_cli_whole(cli, "beams");
+        o.own = tern_cli_has(cli, "generate") ? tern_cli_whole(cli, "generate") : 512;
+        if (o.chunk < o.sequences) o.chunk = o.sequences;
+    }
     TERN_TRY(tern_speaker_open(&l->speaker, l->path, &o, guess));
     l->load_seconds = tern_now() - begun;
     return tern_language_template(&l->template, cli, tern_llm_weights(tern_speaker_model(l->speaker)),

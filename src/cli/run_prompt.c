@@ -1,6 +1,8 @@
 /* tern run MODEL -p TEXT: one prompt, one reply, streamed. */
 #include "cli/run_prompt.h"
 
+#include "cli/run_beams.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -121,7 +123,8 @@ tern_status tern_run_prompt(tern_cli *cli)
         status = tern_fail(TERN_USAGE, "the prompt is empty: expected a text");
     if (status == TERN_OK) status = tern_language_open(&l, cli);
     if (status == TERN_OK) status = encode(&l, &text, &prompt);
-    if (status == TERN_OK) status = answer(&l, &prompt, &reply);
+    if (status == TERN_OK)
+        status = tern_cli_has(cli, "beams") ? tern_run_beams(&l, &prompt) : answer(&l, &prompt, &reply);
     tern_reply_free(&reply);
     tern_tokens_free(&prompt);
     tern_text_free(&text);

@@ -52,7 +52,11 @@ int tern_llm_sequence_pages(const tern_transformer *t, const tern_llm_options *o
 
 int tern_llm_pages(const tern_transformer *t, const tern_llm_options *o)
 {
-    return o->pages ? o->pages : 2 * tern_llm_sequence_pages(t, o);
+    int whole = tern_llm_sequence_pages(t, o), own = o->own / TERN_PAGE + 2;
+    if (o->pages) return o->pages;
+    if (!o->own) return 2 * whole;
+    return whole +
+           o->sequences * ((own < whole ? own : whole) + 1); /* one more each, while a page is copied */
 }
 
 /* In pages: what a graph is given beside the rest. */
@@ -335,6 +339,29 @@ int32_t *tern_llm_table(tern_llm *llm, int sequence)
 int tern_llm_step_tokens(const tern_llm *llm)
 {
     return llm->step_count ? llm->steps[llm->step_count - 1].plan.tokens : 0;
+}
+
+void tern_llm_paged(const tern_llm *llm, int *sequences, int *pages, int *sequence_pages)
+{
+    *sequences = llm->sequences;
+    *pages = llm->sequences ? llm->cache_rows / TERN_PAGE : 0;
+    *sequence_pages = llm->sequence_pages;
+}
+
+tern_status tern_llm_copy_page(tern_llm *llm, int from, int to)
+{
+    static const char *const parts[] = {"keys", "values"};
+    char name[64];
+    for (int layer = 0; layer < llm->about.layers; layer++)
+        for (size_t p = 0; p < TERN_COUNT(parts); p++) {
+            snprintf(name, sizeof name, "blk.%d.%s", layer, parts[p]);
+            int i = tern_store_find(&llm->store, name);
+            if (i < 0) return tern_fail(TERN_FAILED, "the cache has no \"%s\"", name);
+            const tern_tensor *t = &llm->store.tensors[i];
+            size_t bytes = tern_bytes_of(t->dtype, TERN_PAGE * tern_elements_from(&t->shape, 1));
+            memcpy((char *)t->data + (size_t)to * bytes, (char *)t->data + (size_t)from * bytes, bytes);
+        }
+    return TERN_OK;
 }
 
 tern_status tern_llm_step(tern_llm *llm, const tern_llm_packed *packed, const float **logits)

@@ -11,8 +11,9 @@ typedef struct tern_llm_options {
     int each;         /* most tokens of tern_llm_feed_each; 0: it is not used */
     tern_dtype cache; /* TERN_F32 (the default), TERN_F16 or TERN_Q8_0 (heads of whole blocks of 32) */
     int sequences;    /* above 0: so many at once, in pages, by tern_llm_step alone */
-    int pages;        /* that they share, of TERN_PAGE rows; 0: as many as two of them need */
-    bool reference;   /* reference kernels only */
+    int pages; /* that they share, of TERN_PAGE rows; 0: as many as two of them need, or as `own` says */
+    int own;   /* tokens that each sequence has of its own, behind a beginning that all share; 0: not said */
+    bool reference; /* reference kernels only */
     const char *const
         *loras; /* adapters: files or folders, which must outlive the model, and their weights */
     const double *lora_weights;
@@ -83,6 +84,10 @@ tern_status tern_llm_step(tern_llm *llm, const tern_llm_packed *packed, const fl
 /* The pages of a sequence, for the caller to fill in: [tern_llm_sequence_pages()], page p has its rows p TERN_PAGE and on. */
 int32_t *tern_llm_table(tern_llm *llm, int sequence);
 int tern_llm_step_tokens(const tern_llm *llm);
+/* The sequences and pages of the cache, and the pages that a sequence has at most; 0: the model was not opened for pages. */
+void tern_llm_paged(const tern_llm *llm, int *sequences, int *pages, int *sequence_pages);
+/* The keys and values of a page, of all layers, into another page. */
+tern_status tern_llm_copy_page(tern_llm *llm, int from, int to);
 
 /* Bytes: of the mapped weights, of the cache, of the arenas. */
 void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double *arena);

@@ -68,6 +68,11 @@ int tern_pages_take(tern_pages *p)
     return page;
 }
 
+void tern_pages_share(tern_pages *p, int page)
+{
+    use(p, page);
+}
+
 void tern_pages_drop(tern_pages *p, int page)
 {
     tern_page *x = &p->all[page];

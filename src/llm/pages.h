@@ -29,6 +29,8 @@ void tern_pages_close(tern_pages *pages);
 
 /* A page for new tokens, with one user; -1: all have users. */
 int tern_pages_take(tern_pages *pages);
+/* One user more. */
+void tern_pages_share(tern_pages *pages, int page);
 /* One user less. */
 void tern_pages_drop(tern_pages *pages, int page);
 /* The page that holds `ids` behind page number `before`, with one user more; -1: none does. */
