@@ -47,6 +47,12 @@ def template():
             yield t["source"].encode()
 
 
+def config():
+    for path in sorted(glob.glob(os.path.join(HERE, "..", "tests", "golden", "language", "*", "config.json"))):
+        with open(path, "rb") as file:
+            yield file.read()
+
+
 def grammar():
     yield b'root ::= object\nvalue ::= object | string | [0-9]+\nobject ::= "{" (string ":" value ("," string ":" value){0,3})? "}"\n' \
           b'string ::= "\\"" ([^"\\\\\\x00-\\x1F] | "\\\\" ["n])* "\\"" # text\n'
@@ -82,7 +88,7 @@ def http():
     yield b"POST /v1/embeddings" + head + b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n\xff3\r\nabc\r\n0\r\n\r\n"
 
 
-MADE = {"ask": ask, "http": http, "encode": encode, "grammar": grammar, "schema": schema, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
+MADE = {"ask": ask, "config": config, "http": http, "encode": encode, "grammar": grammar, "schema": schema, "template": template, "csv": csv, "safetensors": checkpoint, "events": events}
 
 def video():
     yield b"YUV4MPEG2 W4 H2 F25:1 C420jpeg\n" + 2 * (b"FRAME\n" + bytes(range(12)))

@@ -130,6 +130,15 @@ def prompts():
     check("a prompt from standard input", good("run", CHAT, "-p", "-", "-n", "12", input="hello").stdout == hello.stdout)
     check("the template is used", good("run", CHAT, "-p", "hello", "--raw", "-n", "12").stdout != hello.stdout)
     check("guesses change nothing", good("run", CHAT, "-p", "hello", "-n", "12", "--lookup", "5").stdout == hello.stdout)
+    beams = document("run", CHAT, "-p", "hello", "-n", "12", "--beams", "3")["beams"]
+    check("beams, the best first", len(beams) == 3 and beams[0]["score"] >= beams[1]["score"] >= beams[2]["score"], beams)
+    check("a beam's score", all(abs(b["score"] * (len(b["tokens"]) + (b["finish"] == "end")) - b["log_probability"]) < 1e-6 for b in beams), beams)
+    best = good("run", CHAT, "-p", "hello", "-n", "12", "--beams", "3", "--length-penalty", "0")
+    check("the likeliest text", "best of 3" in best.stderr and best.stdout, best)
+    check("one beam is greedy", good("run", CHAT, "-p", "hello", "-n", "12", "--beams", "1").stdout == hello.stdout)
+    bad(2, "beams are no samples", "run", CHAT, "-p", "x", "--beams", "2", "-t", "1")
+    bad(2, "no effect without --beams", "run", CHAT, "-p", "x", "--early")
+    bad(2, "--beams", "run", CHAT, "-p", "x", "--beams", "65")
     warm = [good("run", CHAT, "-p", "hello", "-n", "20", "-t", "1.5", "--seed", s).stdout for s in (1, 1, 2)]
     check("a seed is a text", warm[0] == warm[1] != warm[2], warm)
     (work / "yes.gbnf").write_text('root ::= "yes" | "no"')
@@ -163,6 +172,26 @@ def prompts():
     with open("/dev/full", "w") as full:
         r = subprocess.run([TERN, "run", CHAT, "-p", "x"], stdout=full, stderr=subprocess.PIPE, text=True)
         check("a full disk", r.returncode == 1 and "cannot write to standard output" in r.stderr, r)
+
+
+def folders():
+    """A folder of Hugging Face speaks, by its own tokenizer and template; without a tokenizer it runs by numbers."""
+    language = HERE / "golden/language"
+    folder, golden = work / "folder", json.loads((language / "folder.json").read_text())
+    shutil.copytree(language / "llama", folder)
+    bad(1, "neither tokenizer.json nor tokenizer.model", "run", folder, "-p", "hello")
+    for name, text in {"tokenizer.json": golden["tokenizer"], **golden["cases"][0]["files"]}.items():
+        (folder / name).write_text(text)
+    d = document("run", folder, "-p", "hello", "-n", "6")
+    check("a folder answers", d["prompt_tokens"] == 8 and len(d["tokens"]) == 6, d)
+    check("a folder as it is", document("run", folder, "-p", "hello", "--raw", "-n", "1")["prompt_tokens"] == 5)
+    talk = good("chat", folder, "-t", "0", "-n", "4", input="hello\n")
+    check("a folder talks", talk.stdout, talk)
+    (folder / "tokenizer_config.json").write_text("{}")
+    bad(2, "has no chat template", "run", folder, "-p", "hello")
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "{% if %}"}')
+    bad(1, str(folder), "run", folder, "-p", "hello")
+    shutil.rmtree(folder)
 
 
 def wrong_use():
@@ -772,6 +801,7 @@ try:
     help_and_lists()
     models_by_name()
     prompts()
+    folders()
     wrong_use()
     fits_or_not()
     documents()

@@ -173,20 +173,26 @@ static tern_status open_file(tern_weights *w, const char *path)
 }
 
 #ifdef TERN_HAVE_JANSSON
-static tern_status load_json(const char *path, json_t **document)
+static tern_status parse_json(const char *text, size_t size, const char *path, json_t **document)
 {
     json_error_t error;
-    char *text;
-    size_t size;
-    TERN_TRY(tern_read_file(path, &text, &size));
     *document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    tern_release(text);
     if (*document && json_is_object(*document)) return TERN_OK;
     tern_status status = *document       ? tern_fail(TERN_FAILED, "%s is not a JSON object", path)
                          : error.text[0] ? tern_fail(TERN_FAILED, "%s: line %d column %d: %s", path,
                                                      error.line, error.column, error.text)
                                          : tern_no_memory(size, path);
     json_decref(*document);
+    return status;
+}
+
+static tern_status load_json(const char *path, json_t **document)
+{
+    char *text;
+    size_t size;
+    TERN_TRY(tern_read_file(path, &text, &size));
+    tern_status status = parse_json(text, size, path, document);
+    tern_release(text);
     return status;
 }
 
@@ -251,6 +257,25 @@ static tern_status add_config(tern_weights *w, const char *prefix, json_t *objec
     return TERN_OK;
 }
 
+tern_status tern_weights_config(tern_weights *w, const char *text, size_t size, const char *name)
+{
+    json_t *config;
+    TERN_TRY(parse_json(text, size, name, &config));
+    tern_status status = add_config(w, "config", config, 0);
+    json_decref(config);
+    return status;
+}
+
+static tern_status read_config(tern_weights *w, const char *path)
+{
+    char *text;
+    size_t size;
+    TERN_TRY(tern_read_file(path, &text, &size));
+    tern_status status = tern_weights_config(w, text, size, path);
+    tern_release(text);
+    return status;
+}
+
 static tern_status open_folder(tern_weights *w, const char *path)
 {
     static const struct {
@@ -272,20 +297,20 @@ static tern_status open_folder(tern_weights *w, const char *path)
                          "%s: the folder has neither model.safetensors nor model.safetensors.index.json",
                          path);
     TERN_TRY(kind == 0 ? open_shards(w, tensors) : open_file(w, tensors));
-    if (stat(file, &about) != 0) return TERN_OK;
-    json_t *config;
-    TERN_TRY(load_json(file, &config));
-    tern_status status = add_config(w, "config", config, 0);
-    json_decref(config);
-    return status;
+    return stat(file, &about) == 0 ? read_config(w, file) : TERN_OK;
 }
 #else
-static tern_status open_folder(tern_weights *w, const char *path)
+tern_status tern_weights_config(tern_weights *w, const char *text, size_t size, const char *name)
 {
-    (void)w;
+    (void)w, (void)text, (void)size;
     return tern_fail(TERN_FAILED,
                      "%s: this build of Tern has no jansson and cannot read config.json and safetensors",
-                     path);
+                     name);
+}
+
+static tern_status open_folder(tern_weights *w, const char *path)
+{
+    return tern_weights_config(w, NULL, 0, path);
 }
 
 static tern_status open_shards(tern_weights *w, const char *path)

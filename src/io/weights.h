@@ -18,6 +18,9 @@ tern_status tern_weights_add_number(tern_weights *weights, const char *key, doub
 /* An entry of GGUF as the text that safetensors holds under "gguf.<key>"; and such entries as what they were. */
 tern_status tern_meta_to_text(const tern_meta *meta, tern_text *out);
 tern_status tern_weights_restore_metas(tern_weights *weights);
+/* The numbers, texts and truths of a config.json in memory as metadata "config.<key>", those of objects under dotted keys; `name` is for
+ * messages. */
+tern_status tern_weights_config(tern_weights *weights, const char *text, size_t size, const char *name);
 /* Names are unique; `what` is the file. */
 tern_status tern_weights_check_names(const tern_weights *weights, const char *what);
 /* Fill empty weights with what a GGUF file in memory holds. */

@@ -1,6 +1,7 @@
 /* Conversations as prompts. */
 #include "llm/conversation.h"
 
+#include "llm/folder.h"
 #include "llm/unicode.h"
 
 #include <string.h>
@@ -44,10 +45,15 @@ tern_status tern_template_of(tern_template **t, const tern_weights *weights, con
     const tern_meta *m = tern_weights_meta(weights, "tokenizer.chat_template");
     const uint8_t *at = NULL;
     const char *source;
+    char *own = NULL;
     size_t size;
     *t = NULL;
-    if (!m || !tern_meta_next(m, &at, &source, &size)) return TERN_OK;
-    return tern_template_open(t, source, size, name);
+    if (m && tern_meta_next(m, &at, &source, &size)) return tern_template_open(t, source, size, name);
+    if (!tern_is_folder(name)) return TERN_OK;
+    TERN_TRY(tern_folder_template(name, &own, &size));
+    tern_status status = own ? tern_template_open(t, own, size, name) : TERN_OK;
+    tern_release(own);
+    return status;
 }
 
 /* As a JSON string. */

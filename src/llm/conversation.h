@@ -22,7 +22,8 @@ tern_status tern_conversation_add(tern_conversation *conversation, const char *r
 void tern_conversation_cut(tern_conversation *conversation, int first);
 void tern_conversation_free(tern_conversation *conversation);
 
-/* The template that a GGUF file carries (tokenizer.chat_template), or NULL in *t when it has none. */
+/* The template that a GGUF file carries (tokenizer.chat_template), or, where `name` is a folder, that folder; NULL in *t when it
+ * has none. */
 tern_status tern_template_of(tern_template **t, const tern_weights *weights, const char *name);
 
 /* Adds the prompt: all messages, and the beginning of the assistant's answer. */

@@ -1,6 +1,8 @@
 /* Text from logits: what a model's file says about its words, and replies as they grow. */
 #include "llm/saying.h"
 
+#include "llm/folder.h"
+
 #include <string.h>
 
 const char *const tern_finish_names[] = {"end", "stop", "length", "context", "interrupted"};
@@ -14,8 +16,8 @@ static void add_end(tern_words *w, int32_t id)
     if (id >= 0 && w->end_count < TERN_MOST_WORD_ENDS) w->ends[w->end_count++] = id;
 }
 
-/* The tokens that end a text: those that the file names, and control tokens of well-known spellings. */
-static void find_ends(tern_words *words, const tern_weights *w)
+/* The tokens that end a text: those that the file or folder names, and control tokens of well-known spellings. */
+static tern_status find_ends(tern_words *words, const tern_weights *w, const char *path)
 {
     static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
@@ -29,13 +31,20 @@ static void find_ends(tern_words *words, const tern_weights *w)
         int32_t id = tern_token_find(words->tokenizer, spelled[i], strlen(spelled[i]));
         if (id >= 0 && tern_token_is_control(words->tokenizer, id)) add_end(words, id);
     }
+    int32_t named[TERN_MOST_WORD_ENDS];
+    int count = 0;
+    if (tern_is_folder(path)) {
+        add_end(words, tern_tokenizer_vocabulary(words->tokenizer)->eos);
+        TERN_TRY(tern_folder_ends(path, named, TERN_MOST_WORD_ENDS, &count));
+    }
+    for (int i = 0; i < count; i++) add_end(words, named[i]);
+    return TERN_OK;
 }
 
 tern_status tern_words_open(tern_words *words, const char *path, const tern_weights *weights)
 {
     TERN_TRY(tern_tokenizer_read(&words->tokenizer, path));
-    find_ends(words, weights);
-    return TERN_OK;
+    return find_ends(words, weights, path);
 }
 
 void tern_words_close(tern_words *words)

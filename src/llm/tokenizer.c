@@ -1,4 +1,5 @@
 /* A tokenizer from its description, and a text through it. */
+#include "llm/folder.h"
 #include "llm/tokenizer_parts.h"
 
 #include <errno.h>
@@ -355,21 +356,21 @@ static tern_status read_weights(tern_vocabulary *v, const char *path)
     return status;
 }
 
-tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path)
+/* What a file that is no folder holds. */
+static tern_status read_file(tern_vocabulary *v, const char *path)
 {
-    char begin[4] = "", inside[4096];
-    tern_vocabulary v = {0};
-    struct stat about;
-    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
-        if (snprintf(inside, sizeof inside, "%s/tokenizer.json", path) < (int)sizeof inside)
-            return tern_tokenizer_read(tokenizer, inside);
-        return tern_fail(TERN_USAGE, "the path of the model is too long");
-    }
+    char begin[4] = "";
     FILE *file = fopen(path, "rb");
     if (!file) return tern_fail(TERN_FAILED, "cannot open %s: %s", path, strerror(errno));
     size_t count = fread(begin, 1, sizeof begin, file);
     fclose(file);
-    TERN_TRY(is_gguf(begin, count) ? read_weights(&v, path) : read_bytes(&v, path));
+    return is_gguf(begin, count) ? read_weights(v, path) : read_bytes(v, path);
+}
+
+tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path)
+{
+    tern_vocabulary v = {0};
+    TERN_TRY(tern_is_folder(path) ? tern_folder_vocabulary(&v, path) : read_file(&v, path));
     tern_status status = tern_tokenizer_open(tokenizer, &v);
     return status == TERN_OK ? status : tern_in(status, "%s", path);
 }

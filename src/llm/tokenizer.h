@@ -136,7 +136,7 @@ typedef struct tern_tokenizer tern_tokenizer;
 
 /* Takes the vocabulary over, also when this fails. */
 tern_status tern_tokenizer_open(tern_tokenizer **tokenizer, tern_vocabulary *vocabulary);
-/* From a file: GGUF, *.json, or a SentencePiece model; of a folder, its tokenizer.json. */
+/* From a file: GGUF, *.json, or a SentencePiece model; of a folder, see llm/folder.h. */
 tern_status tern_tokenizer_read(tern_tokenizer **tokenizer, const char *path);
 void tern_tokenizer_close(tern_tokenizer *tokenizer);
 const tern_vocabulary *tern_tokenizer_vocabulary(const tern_tokenizer *tokenizer);
