@@ -25,6 +25,8 @@ struct tern_pool {
     pthread_cond_t wake;
     atomic_int asleep;
     atomic_bool closing;
+    cpu_set_t allowed;                /* processors of whoever gave the last job that woke workers */
+    bool kept_away;                   /* workers were told to wake elsewhere */
     _Alignas(64) atomic_ullong state; /* of the job: number << JOB_SHIFT | OPEN | workers that joined */
     _Alignas(64) atomic_llong next;   /* next task of the job */
     int64_t tasks;
@@ -62,6 +64,21 @@ static void work(tern_pool *pool, int thread)
     inside = NULL;
 }
 
+/* Sleeping workers are to wake on other processors than this one, which is busy with the job: Linux wakes a thread where it slept
+ * or where its waker is, and may take tens of milliseconds to move it away.  Called with the lock. */
+static void keep_away(tern_pool *pool)
+{
+    cpu_set_t others;
+    int here = sched_getcpu();
+    if (here < 0 || sched_getaffinity(0, sizeof pool->allowed, &pool->allowed) != 0) return;
+    others = pool->allowed;
+    CPU_CLR((size_t)here, &others);
+    if (CPU_COUNT(&others) == 0) return;
+    for (int i = 0; i < pool->threads - 1; i++)
+        pthread_setaffinity_np(pool->workers[i], sizeof others, &others);
+    pool->kept_away = true;
+}
+
 /* Wait for a job newer than `seen` (spin, then sleep) or for the end. */
 static unsigned long long wait_for_job(tern_pool *pool, unsigned long long seen)
 {
@@ -74,6 +91,7 @@ static unsigned long long wait_for_job(tern_pool *pool, unsigned long long seen)
     atomic_fetch_add(&pool->asleep, 1);
     while (atomic_load(&pool->state) >> JOB_SHIFT == seen) pthread_cond_wait(&pool->wake, &pool->lock);
     atomic_fetch_sub(&pool->asleep, 1);
+    if (pool->kept_away) pthread_setaffinity_np(pthread_self(), sizeof pool->allowed, &pool->allowed);
     pthread_mutex_unlock(&pool->lock);
     return atomic_load(&pool->state);
 }
@@ -110,6 +128,7 @@ static void announce(tern_pool *pool, unsigned long long flags)
     atomic_store(&pool->state, job << JOB_SHIFT | flags);
     if (atomic_load(&pool->asleep) == 0) return;
     pthread_mutex_lock(&pool->lock);
+    keep_away(pool);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 }
