@@ -331,6 +331,28 @@ def keys():
     s.end()
 
 
+def log():
+    """A line of JSON for each request, whose stages make up its time."""
+    path = work / "log"
+    s = Server("--log", str(path), "--context", "4000")
+    usage = [s.ask("/v1/completions", {"prompt": text, "max_tokens": 9})[1]["usage"] for text in ("hello", "abc")]
+    s.events("/v1/completions", {"prompt": "ab", "max_tokens": 4})
+    s.ask("/v1/completions", b"{")
+    c = s.connect()
+    c.request("POST", "/v1/completions", json.dumps({"prompt": "ab", "stream": True, **LONG}))
+    c.getresponse().read(50)
+    c.close()
+    s.end()
+    lines = [json.loads(l) for l in path.read_text().splitlines()]
+    whole = [l for l in lines if not l["left"]]
+    check("a line each", len(lines) == 5 and len(whole) == 4 and [l["status"] for l in whole] == [200, 200, 200, 400], lines)
+    check("stages make up the time", all(abs(sum(l["stages"].values()) - l["seconds"]) < 5e-5 + 0.01 * l["seconds"] for l in whole), whole)
+    check("tokens of a request", [(l["made_tokens"], l["prompt_tokens"]) for l in whole[:2]]
+          == [(u["completion_tokens"], u["prompt_tokens"]) for u in usage], (whole, usage))
+    r = subprocess.run([TERN, "serve", str(CHAT), "--port", "0", "--log", "/no/such/log"], capture_output=True, text=True)
+    check("a log that cannot be written", r.returncode == 1 and "--log: cannot write /no/such/log" in r.stderr, r)
+
+
 def finishes(number):
     """A signal while an answer is under way: it is answered whole, new ones are not taken."""
     s = Server("--context", "4000")
@@ -376,6 +398,9 @@ def wrong_use():
         bad("cannot listen at 127.0.0.1, port", str(CHAT), "--port", str(taken.getsockname()[1]))
     bad("cannot listen at no.such.host.invalid", str(CHAT), "--host", "no.such.host.invalid")
     bad("unknown model", "no-such-model")
+    limits = subprocess.run(["bash", "-c", "ulimit -n 200 && exec \"$@\"", "-", TERN, "serve", str(CHAT), "--port", "0", "--connections", "500"],
+                            capture_output=True, text=True, timeout=60)
+    check("open files that do not suffice", limits.returncode == 2 and "500 connections want 524 open files, and this process may have 200" in limits.stderr, limits)
 
 
 def main():
@@ -395,6 +420,7 @@ def main():
     s.end()
     limits()
     keys()
+    log()
     embeddings()
     page()
     finishes(signal.SIGTERM)

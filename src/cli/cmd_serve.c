@@ -4,6 +4,7 @@
 
 #include "llm/hugging_face.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static const tern_cli_option options[] = {
      "0.1..1e6"},
     {"body", 0, TERN_BYTES, "BYTES", "4M", "of a request at most", NULL},
     {"connections", 0, TERN_WHOLE, "N", "1000", "open at once", "1..100000"},
+    {"log", 0, TERN_TEXT, "FILE", NULL, "add a line of JSON for each request: where its time went", NULL},
     {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},
     {"context", 'c', TERN_WHOLE, "N", "0",
      "tokens of a request, prompt and answer; 0: 2048, or what the model can, if less", "0..1000000"},
@@ -50,6 +52,7 @@ typedef struct tern_serving {
     tern_transformer about;
     tern_tokenizer *tokenizer;
     char *key_file;
+    FILE *log;
     const char *keys[MOST_KEYS];
 } tern_serving;
 
@@ -189,16 +192,36 @@ static tern_status announce(const tern_serving *s, const tern_cli *cli, const te
     return status;
 }
 
+static tern_status open_log(tern_serving *s, const tern_cli *cli)
+{
+    const char *path = tern_cli_text(cli, "log");
+    if (!path) return TERN_OK;
+    s->log = s->o.log = fopen(path, "a");
+    return s->log ? TERN_OK : tern_fail(TERN_FAILED, "--log: cannot write %s: %s", path, strerror(errno));
+}
+
+/* A disk that is full is told at the end. */
+static tern_status close_log(tern_serving *s, const tern_cli *cli, tern_status status)
+{
+    if (!s->log) return status;
+    bool failed = ferror(s->log) != 0;
+    failed |= fclose(s->log) != 0;
+    if (!failed || status != TERN_OK) return status;
+    return tern_fail(TERN_FAILED, "--log: %s could not be written to its end", tern_cli_text(cli, "log"));
+}
+
 static tern_status run_serve(tern_cli *cli)
 {
     tern_server *server = NULL;
     tern_serving *s = tern_take(sizeof *s);
     if (!s) return tern_no_memory(sizeof *s, "a server");
     tern_status status = load(s, cli);
+    if (status == TERN_OK) status = open_log(s, cli);
     if (status == TERN_OK) status = tern_server_open(&server, s->batch, &s->o);
     if (status == TERN_OK) status = announce(s, cli, server);
     if (status == TERN_OK) tern_server_run(server);
     tern_server_close(server);
+    status = close_log(s, cli, status);
     tern_template_close(s->template);
     tern_batch_close(s->batch);
     tern_loras_free(&s->loras);

@@ -13,11 +13,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 32 << 10 }; /* of the headers of a request */
+/* Of the headers of a request: above 32 KiB the library maps them, and gives them back when a connection ends; below, memory that once held
+ * many connections stays with the process. */
+enum { HEAD_BYTES = 36 << 10 };
 
 /* An open connection. */
 typedef struct tern_line {
@@ -36,6 +39,8 @@ struct tern_http {
     pthread_mutex_t lock; /* of the lines */
     tern_line *lines;
     int line_count;
+    int jobs;               /* requests on their way */
+    double integral, since; /* of `jobs` over time, until then */
 };
 
 typedef enum tern_route_kind {
@@ -77,6 +82,18 @@ typedef struct tern_exchange {
     bool too_long, foreign;         /* the body; a page of another origin asks */
     double begun;
 } tern_exchange;
+
+/* Requests on their way become more or fewer, `now`; returns the integral. */
+static double count_jobs(tern_http *h, int more, double now)
+{
+    pthread_mutex_lock(&h->lock);
+    h->integral += h->jobs * (now - h->since);
+    h->since = now;
+    h->jobs += more;
+    double integral = h->integral;
+    pthread_mutex_unlock(&h->lock);
+    return integral;
+}
 
 /* ---- answers that are at hand --------------------------------------------------------------------------------------------- */
 
@@ -130,6 +147,7 @@ static void print_metrics(tern_http *h, tern_text *out)
     for (size_t i = 0; i < TERN_COUNT(routes); i++) paths[i] = routes[i].path;
     paths[TERN_COUNT(routes)] = "other";
     h->options.look(h->options.context, &gauges);
+    gauges.integral = count_jobs(h, 0, tern_now());
     pthread_mutex_lock(&h->lock);
     gauges.connections = h->line_count;
     pthread_mutex_unlock(&h->lock);
@@ -311,6 +329,8 @@ static enum MHD_Result begin(tern_http *h, struct MHD_Connection *c, const char 
         tern_clear();
         return MHD_NO;
     }
+    e->job->begun = e->job->mark = e->begun;
+    count_jobs(h, 1, e->begun);
     e->job->connection = c;
     e->job->resume = resume;
     e->job->file = socket->connect_fd;
@@ -375,10 +395,13 @@ static void completed(void *context, struct MHD_Connection *c, void **state,
         pthread_mutex_unlock(&e->job->lock);
         if (whole) {
             tern_job_stage(e->job, h->options.meter, TERN_STAGE_SEND);
-            tern_meter_span(h->options.meter, TERN_SPAN_REQUEST, tern_now() - e->begun);
+            tern_meter_span(h->options.meter, TERN_SPAN_REQUEST, e->job->mark - e->begun);
         } else if (e->given) {
             tern_meter_left(h->options.meter);
         }
+        double end = whole ? e->job->mark : tern_now();
+        count_jobs(h, -1, end);
+        if (e->given && h->options.over) h->options.over(h->options.context, e->job, end - e->begun, whole);
         tern_job_drop(e->job);
     }
     tern_release(e);
@@ -458,6 +481,26 @@ static tern_status open_socket(tern_http *h, int *file)
     return TERN_OK;
 }
 
+enum {
+    OTHER_FILES = 24
+}; /* of a process that serves: standard ones, the socket that listens, the library's own */
+
+/* As many open files as connections want: the soft limit goes up where the hard one allows it. */
+static tern_status allow_files(int connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)connections + OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= wanted)
+        return TERN_OK;
+    rlim_t most = limit.rlim_max;
+    limit.rlim_cur = wanted;
+    if ((most == RLIM_INFINITY || most >= wanted) && setrlimit(RLIMIT_NOFILE, &limit) == 0) return TERN_OK;
+    return tern_fail(TERN_USAGE,
+                     "%d connections want %llu open files, and this process may have %llu: ask for fewer "
+                     "connections, or raise the limit (ulimit -n)",
+                     connections, (unsigned long long)wanted, (unsigned long long)most);
+}
+
 tern_status tern_http_open(tern_http **http, const tern_http_options *options)
 {
     int file = -1;
@@ -466,7 +509,8 @@ tern_status tern_http_open(tern_http **http, const tern_http_options *options)
     h->options = *options;
     h->started = (int64_t)time(NULL);
     pthread_mutex_init(&h->lock, NULL);
-    tern_status status = open_socket(h, &file);
+    tern_status status = allow_files(options->connections);
+    if (status == TERN_OK) status = open_socket(h, &file);
     if (status == TERN_OK) {
         h->daemon = MHD_start_daemon(
             MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle,

@@ -16,6 +16,9 @@ typedef struct tern_http_options {
     tern_meter *meter;
     /* A request whose body is there, held by the connection; whoever takes it holds it too, and sends the answer. */
     void (*take)(void *context, tern_job *job);
+    /* The connection is done with a job that was taken: `whole`: its answer has gone out to the last byte, `seconds` after its headers
+     * came; else the client has left, and workers may still be at it.  NULL: nothing is called. */
+    void (*over)(void *context, const tern_job *job, double seconds, bool whole);
     /* Fills in what the server knows; connections are known here. */
     void (*look)(void *context, tern_gauges *gauges);
     void *context;

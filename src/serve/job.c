@@ -92,6 +92,7 @@ void tern_job_stage(tern_job *j, tern_meter *meter, tern_stage_kind stage)
 {
     double now = tern_now();
     tern_meter_stage(meter, stage, now - j->mark);
+    j->stages[stage] += now - j->mark;
     j->mark = now;
 }
 

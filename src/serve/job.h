@@ -24,8 +24,9 @@ typedef struct tern_job {
     tern_ask_kind kind;
     uint64_t number; /* so many came before */
     char id[40];
-    int64_t created;    /* seconds since 1970 */
-    double begun, mark; /* when its headers came; when its present stage began */
+    int64_t created;            /* seconds since 1970 */
+    double begun, mark;         /* when its headers came; when its present stage began */
+    double stages[TERN_STAGES]; /* seconds in those that are over */
     tern_text body;
     tern_asked asked;
     tern_grammar *grammar; /* or NULL */

@@ -1,8 +1,8 @@
 /* Counters of a server, and their exposition. */
 #include "serve/meter.h"
 
-static const char *const stage_names[] = {"receive", "held",   "read",   "tokenize", "queue",
-                                          "prefill", "decode", "answer", "send"};
+const char *const tern_stage_names[] = {"receive", "held",   "read",   "tokenize", "queue",
+                                        "prefill", "decode", "answer", "send"};
 static const int statuses[TERN_METER_STATUSES] = {200, 400, 401, 404, 413, 429, 503, 0}; /* 0: any other */
 static const double bounds[TERN_BUCKETS] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
                                             0.5,   1,     2,     5,    10,   20,   60,  300};
@@ -102,10 +102,11 @@ static void print_stages(const tern_meter *m, tern_text *out)
     head(out, "tern_stage_seconds_total", "counter",
          "Time of requests by stage; the stages follow one another.");
     for (int s = 0; s < TERN_STAGES; s++)
-        tern_text_format(out, "tern_stage_seconds_total{stage=\"%s\"} %.9g\n", stage_names[s], m->seconds[s]);
+        tern_text_format(out, "tern_stage_seconds_total{stage=\"%s\"} %.9g\n", tern_stage_names[s],
+                         m->seconds[s]);
     head(out, "tern_stage_requests_total", "counter", "Requests that came through a stage.");
     for (int s = 0; s < TERN_STAGES; s++)
-        tern_text_format(out, "tern_stage_requests_total{stage=\"%s\"} %llu\n", stage_names[s],
+        tern_text_format(out, "tern_stage_requests_total{stage=\"%s\"} %llu\n", tern_stage_names[s],
                          (unsigned long long)m->stages[s]);
     one(out, "tern_sampler_seconds_total", "counter", "Of prefill and decode: picking tokens.", m->sampler);
     one(out, "tern_detokenizer_seconds_total", "counter", "Of prefill and decode: tokens to text.",
@@ -161,6 +162,10 @@ void tern_meter_print(tern_meter *m, const tern_gauges *g, const char *const *pa
         (double)m->left);
     pthread_mutex_unlock(&m->lock);
     one(out, "tern_requests_waiting", "gauge", "Requests that wait for the model.", g->waiting);
+    one(out, "tern_requests_seconds_total", "counter",
+        "Requests from their headers to the last byte of their answers, integrated over time: its rate is "
+        "their mean number.",
+        g->integral);
     one(out, "tern_requests_running", "gauge", "Requests that the model works on.", g->running);
     print_batch(&g->batch, out);
     one(out, "tern_connections", "gauge", "Open connections.", g->connections);

@@ -44,6 +44,7 @@ typedef struct tern_meter {
 void tern_meter_open(tern_meter *meter);
 void tern_meter_free(tern_meter *meter);
 
+extern const char *const tern_stage_names[]; /* by tern_stage_kind */
 void tern_meter_stage(tern_meter *meter, tern_stage_kind stage, double seconds);
 void tern_meter_span(tern_meter *meter, tern_span_kind span, double seconds);
 /* A request to path number `path` got this HTTP status. */
@@ -56,6 +57,7 @@ void tern_meter_left(tern_meter *meter);
 /* What is now: */
 typedef struct tern_gauges {
     int waiting, running; /* requests */
+    double integral;      /* of the number of requests on their way over time, so far */
     int connections;
     double resident; /* bytes */
     tern_batch_state batch;

@@ -29,6 +29,7 @@ typedef struct tern_server_options {
     double arrival;       /* seconds for a request to arrive */
     double patience;      /* seconds for an answer to be made, from the request on */
     uint64_t seed;        /* of requests that say none */
+    FILE *log;            /* a line of JSON for each request, see server.c; NULL: none */
     tern_pool *pool;
 } tern_server_options;
 

@@ -85,6 +85,39 @@ static void look(void *context, tern_gauges *gauges)
     gauges->resident = tern_resident_bytes();
 }
 
+/* ---- the log ---------------------------------------------------------------------------------------------------------------- */
+
+/* {"id": .., "status": .., "seconds": .., "stages": {"receive": .., ..}, ..}: the stages follow one another and make up the seconds.
+ * Of a request whose client has left only that it did. */
+static void write_line(void *context, const tern_job *job, double seconds, bool whole)
+{
+    const tern_server *s = context;
+    FILE *log = s->options.log;
+    double sampler = 0, detokenizer = 0;
+    int prompt = 0, reused = 0, made = 0;
+    if (!log) return;
+    fprintf(log, "{\"id\":\"%s\",\"created\":%lld,\"seconds\":%.6f,\"left\":%s", job->id,
+            (long long)job->created, seconds, whole ? "false" : "true");
+    for (int i = 0; whole && i < job->choice_count; i++) {
+        const tern_reply *r = &job->choices[i].reply;
+        prompt += r->prompt;
+        reused += r->reused;
+        made += (int)r->tokens.count;
+        sampler += r->sampler_seconds;
+        detokenizer += r->text_seconds;
+    }
+    if (whole) fprintf(log, ",\"status\":%d,\"stages\":{", job->status);
+    for (int i = 0; whole && i < TERN_STAGES; i++)
+        fprintf(log, "%s\"%s\":%.6f", i ? "," : "", tern_stage_names[i], job->stages[i]);
+    if (whole)
+        fprintf(log,
+                "},\"sampler\":%.6f,\"detokenizer\":%.6f,\"prompt_tokens\":%d,\"known_tokens\":%d,\"made_"
+                "tokens\":%d",
+                sampler, detokenizer, prompt, reused, made);
+    fputs("}\n", log);
+    fflush(log);
+}
+
 /* ---- beginning and end ------------------------------------------------------------------------------------------------------ */
 
 static tern_status start(tern_server *s)
@@ -108,6 +141,7 @@ static tern_status start(tern_server *s)
                                                          .seconds = o->arrival,
                                                          .meter = &s->meter,
                                                          .take = take,
+                                                         .over = write_line,
                                                          .look = look,
                                                          .context = s});
 }
