@@ -15,6 +15,7 @@ FILES = {"idx": ["*.idx", "*.idx.gz"], "npy": ["*.npy", "*.npz"], "image": ["*.p
          "safetensors": ["*.safetensors"], "machine": [os.path.join(HERE, "..", "machines", "*.yaml")],
          "gguf": [os.path.join(HERE, "..", "tests", "golden", "formats", "*.gguf")],
          "onnx": [os.path.join(HERE, "..", "tests", "golden", "onnx", "*.onnx")],
+         "tflite": [os.path.join(HERE, "..", "tests", "golden", "tflite", "*.tflite")],
          "tokenizer": [os.path.join(HERE, "..", "tests", "golden", "llm", kind)
                        for kind in ("bpe-*[!s].json", "word*e.json", "sp-bpe.model")]}
 

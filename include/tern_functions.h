@@ -83,6 +83,8 @@ tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order);
 /* Elements first .. first + count - 1 of an axis; zeros around an axis until it has `length` elements; one behind the other. */
 tern_value tern_slice(tern_graph *graph, tern_value x, int axis, int first, int count);
 tern_value tern_pad(tern_graph *graph, tern_value x, int axis, int before, int length);
+/* The same with `fill` around instead of zeros. */
+tern_value tern_pad_with(tern_graph *graph, tern_value x, int axis, int before, int length, double fill);
 tern_value tern_concat(tern_graph *graph, const tern_value *x, int count, int axis);
 /* Rows of table [V,D] by index [..] (i32) -> [..,D]; an index outside gives zeros. */
 tern_value tern_embedding(tern_graph *graph, tern_value index, tern_value table);

@@ -50,6 +50,8 @@ typedef enum values {
     ZEROS,         /* what may be the zero of bytes */
     SUM_CONSTANTS, /* of add_int8 */
     EXPONENTIALS,
+    PRODUCT_CONSTANTS, /* of multiply_int8 */
+    MEAN_CONSTANTS,
     TREE_FEATURE, /* i32: a feature, or -1 */
     TREE_CHILD    /* i32: a node somewhat behind */
 } values;
@@ -68,7 +70,7 @@ static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
     static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32,
                                         TERN_F32, TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32,
-                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32};
+                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;
@@ -177,14 +179,6 @@ static void make_slice(spec *s)
     tern_shape x = TERN_SHAPE(between(2, 5), between(2, 6), between(2, 7));
     int axis = below(3), first = below((int)x.dim[axis]);
     ARGS(s, slice_args, axis, first, between(1, (int)x.dim[axis] - first));
-    input(s, x, NORMAL, true);
-}
-
-static void make_pad(spec *s)
-{
-    tern_shape x = TERN_SHAPE(between(1, 5), between(1, 6), between(1, 7));
-    int axis = below(3), before = below(4);
-    ARGS(s, slice_args, axis, before, (int)x.dim[axis] + before + below(4));
     input(s, x, NORMAL, true);
 }
 
@@ -549,6 +543,7 @@ static const struct {
     {"permute", make_permute},
     {"slice", make_slice},
     {"pad", make_pad},
+    {"pad", make_pad_bytes},
     {"concat", make_concat},
     {"gather", make_gather},
     {"gather_grad", make_gather_grad},

@@ -125,7 +125,7 @@ static void make_fixed_product(spec *s)
         fixed_input(s, TERN_I8, TERN_SHAPE(outputs, inputs), COUNTS);
     } else {
         conv_case c = some_conv();
-        ARGS(s, tern_conv_op, c.stride, c.pad, c.dilation, c.groups, {0}, false);
+        ARGS(s, tern_conv_op, .stride = c.stride, .pad = c.pad, .dilation = c.dilation, .groups = c.groups);
         outputs = c.o;
         fixed_input(s, x, TERN_SHAPE(c.n, c.c, c.h, c.w), COUNTS);
         fixed_input(s, TERN_I8, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), COUNTS);

@@ -29,6 +29,10 @@ static void make_conv2d_int8(spec *s)
 {
     conv_case c = some_conv();
     ARGS(s, conv_args, c.stride, c.pad, c.dilation, c.groups, {0});
+    if (below(2)) { /* borders of their own, that no kernel is larger than */
+        tern_conv_op *a = (tern_conv_op *)(void *)s->args;
+        a->top = below(3), a->left = below(3), a->bottom = below(3), a->right = below(3);
+    }
     input(s, TERN_SHAPE(c.n, c.c, c.h, c.w), BYTES, false);
     input(s, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), BYTES, false);
     some_scale(s, c.o);
@@ -57,10 +61,29 @@ static void make_table_int8(spec *s)
 
 static void make_add_int8(spec *s)
 {
-    tern_shape x = below(4) ? some_shape() : TERN_SHAPE(3, 9000);
-    input(s, x, BYTES, false);
-    input(s, x, BYTES, false);
+    tern_shape x = below(4) ? some_shape() : TERN_SHAPE(3, 9000), other = x;
+    if (x.rank > 0 && below(3) == 0) other.dim[below(x.rank)] = 1;
+    bool left = below(2); /* which of them is broadcast */
+    input(s, left ? x : other, BYTES, false);
+    input(s, left ? other : x, BYTES, false);
     input(s, TERN_SHAPE(TERN_ADD_CONSTANTS), SUM_CONSTANTS, false);
+    s->tolerance = 0;
+}
+
+static void make_multiply_int8(spec *s)
+{
+    make_add_int8(s);
+    s->in[2].shape = TERN_SHAPE(TERN_MULTIPLY_CONSTANTS);
+    s->values[2] = PRODUCT_CONSTANTS;
+}
+
+static void make_mean_int8(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 3), between(1, 5), between(1, 9), between(1, 9));
+    int axis = between(0, 3);
+    ARGS(s, tern_reduce_args, .axis = axis, .axes = between(1, 4 - axis));
+    input(s, x, BYTES, false);
+    input(s, TERN_SHAPE(TERN_MEAN_CONSTANTS), MEAN_CONSTANTS, false);
     s->tolerance = 0;
 }
 
@@ -100,6 +123,7 @@ static void make_softmax_int8(spec *s)
         {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \
         {"quantise_int8", make_quantise_int8}, {"dequantise_int8", make_dequantise_int8},                    \
         {"table_int8", make_table_int8}, {"add_int8", make_add_int8},                                        \
-        {"avg_pool2d_int8", make_avg_pool2d_int8}, {"softmax_int8", make_softmax_int8},
+        {"avg_pool2d_int8", make_avg_pool2d_int8}, {"softmax_int8", make_softmax_int8},                      \
+        {"multiply_int8", make_multiply_int8}, {"mean_int8", make_mean_int8},
 
 #endif

@@ -148,4 +148,26 @@ static void make_matmul(spec *s)
     input(s, tb ? TERN_SHAPE(b, n, k) : TERN_SHAPE(b, k, n), NORMAL, true);
 }
 
+typedef struct pad_args {
+    int axis, first, count;
+    double fill;
+} pad_args;
+
+static void make_pad(spec *s)
+{
+    tern_shape x = TERN_SHAPE(between(1, 5), between(1, 6), between(1, 7));
+    int axis = below(3), before = below(4);
+    ARGS(s, pad_args, axis, before, (int)x.dim[axis] + before + below(4), 0.25 * below(3));
+    input(s, x, NORMAL, true);
+}
+
+static void make_pad_bytes(spec *s)
+{
+    make_pad(s);
+    s->in[0].dtype = TERN_I8;
+    s->values[0] = BYTES;
+    s->smooth[0] = false;
+    ((pad_args *)(void *)s->args)->fill = between(-128, 127);
+}
+
 #endif

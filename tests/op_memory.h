@@ -19,11 +19,15 @@ static double integer(values v, int64_t i)
 {
     bool rare = below(20) == 0;
     if (v == SUM_CONSTANTS) v = i % 3 == 0 || i > 8 ? ZEROS : i % 3 == 1 ? MULTIPLIERS : SUM_CONSTANTS;
+    if (v == PRODUCT_CONSTANTS || v == MEAN_CONSTANTS) {
+        int64_t at = v == PRODUCT_CONSTANTS ? i - 2 : i; /* both have a multiplier and its shift in a row */
+        v = at == 1 ? MULTIPLIERS : at == 2 ? SHIFTS : ZEROS;
+    }
     if (v == BIASES) return between(-(1 << 17), 1 << 17);
     if (v == MULTIPLIERS) return (double)(1 << 30) + between(0, (1 << 30) - 1);
     if (v == SHIFTS) return rare ? between(-31, 6) : between(-12, -4);
     if (v == SUM_CONSTANTS) return i < 8 ? between(-4, 0) : between(-22, -17);
-    if (v == EXPONENTIALS) return nearbyint(exp(-0.03 * (double)i) * (1 << 20));
+    if (v == EXPONENTIALS) return nearbyint(exp(-0.03 * (double)i) * 2147483647.0);
     return between(-128, 127);
 }
 

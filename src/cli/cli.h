@@ -7,6 +7,7 @@
 #include "machine/machine.h"
 #include "onnx/onnx.h"
 #include "run/run.h"
+#include "tflite/tflite.h"
 #include "train/train.h"
 
 #include <jansson.h>
@@ -114,20 +115,34 @@ void tern_grid_row(tern_grid *table, const char *format, ...) TERN_PRINTF(2, 3);
 tern_status tern_grid_print(tern_grid *table, FILE *out); /* and frees; row 0 is the head */
 void tern_grid_free(tern_grid *table);                    /* of a grid that is not printed */
 
-/* A net named on the command line with its parameters, one from a run folder, or one from an ONNX file. */
+/* A net named on the command line with its parameters, one from a run folder, or one from an ONNX or TFLite file. */
 typedef struct tern_subject {
     const tern_net *net;
     void *parameters;
     tern_shape sample;
     tern_store store; /* of a trained run */
     tern_progress_state state;
-    json_t *config;     /* config.json of a run; NULL for a plain net */
-    const char *folder; /* of a run; NULL */
-    tern_onnx *onnx;    /* of an ONNX file; NULL */
+    json_t *config;      /* config.json of a run; NULL for a plain net */
+    const char *folder;  /* of a run; NULL */
+    tern_onnx *onnx;     /* of an ONNX file; NULL */
+    tern_tflite *tflite; /* of a TFLite file; NULL */
 } tern_subject;
-/* Whether a name is that of an ONNX file: by its ending. */
-bool tern_onnx_named(const char *name);
-/* The weights of an ONNX file go into the store: for commands that run a net.  Nothing for other subjects. */
+/* Whether a name is that of an ONNX or TFLite file: by its ending. */
+bool tern_file_named(const char *name);
+/* What such a file says.  scale, zero: of bytes that come in; scale 0: they are floats. */
+typedef struct tern_file_about {
+    const char *kind, *input; /* "an ONNX file", and the name of its input */
+    int outputs;
+    double scale;
+    int zero;
+} tern_file_about;
+tern_file_about tern_subject_about(const tern_subject *subject);
+/* Output i by its name in the file, and in the graph. */
+typedef struct tern_file_output {
+    const char *name, *value;
+} tern_file_output;
+tern_file_output tern_subject_output(const tern_subject *subject, int i);
+/* The weights of such a file go into the store: for commands that run a net.  Nothing for other subjects. */
 tern_status tern_subject_weights(tern_subject *subject);
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name);
 /* Option of commands that look at a net without data: the shape of one sample. */

@@ -320,7 +320,7 @@ static tern_status run_cost(tern_cli *cli)
 const tern_command tern_command_cost = {
     .name = "cost",
     .about = "time, energy and memory of a net or a language model on one machine or on all",
-    .usage = "ALL | NET | RUN | NET.onnx | MODEL",
+    .usage = "ALL | NET | RUN | NET.onnx | NET.tflite | MODEL",
     .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
             "tern cost ALL --machine all --csv  # every net on every machine: a number or a reason\n"
             "tern cost run/spiking-cnn          # with the spike rates that were measured, on all machines\n"

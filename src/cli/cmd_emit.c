@@ -112,7 +112,8 @@ static tern_status plan(tern_emission *e)
     tern_shape sample = s->sample;
     if (step && tern_net_steps(s->net, s->parameters) < 1)
         return tern_fail(TERN_USAGE, "--stepping: net %s has no time steps", s->net->name);
-    if (tern_cli_has(e->cli, "bytes-in") && !s->net->int8)
+    bool bytes = s->net->int8 || (s->tflite && tern_subject_about(s).scale > 0);
+    if (tern_cli_has(e->cli, "bytes-in") && !bytes)
         return tern_fail(TERN_USAGE, "--bytes-in: net %s computes in floats; see tern convert --to int8",
                          s->net->name);
     if (step && tern_net_sees_clip(s->net, &sample))
@@ -324,7 +325,7 @@ static tern_status run_emit(tern_cli *cli)
 const tern_command tern_command_emit = {
     .name = "emit",
     .about = "write a net as C without dynamic memory, or as Verilog, with its weights",
-    .usage = "NET|RUN|NET.onnx",
+    .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
         "tern emit spiking-mlp --stepping                     # one time step a call\n"

@@ -127,10 +127,11 @@ static tern_status on_data(tern_cli *cli, tern_subject *s)
 }
 
 /* A classifier of images whose pixels are normalised by the statistics of the data. */
-static tern_status eval_onnx(tern_cli *cli, tern_subject *s)
+static tern_status eval_file(tern_cli *cli, tern_subject *s)
 {
     if (by_frames(cli))
-        return tern_fail(TERN_USAGE, "--delta and --dense see nets of tern train, not ONNX files");
+        return tern_fail(TERN_USAGE,
+                         "--delta and --dense see nets of tern train, not files of other programs");
     if (!tern_cli_has(cli, "data"))
         return tern_fail(TERN_USAGE, "eval %s: --data is missing; tern list datasets knows some",
                          s->net->name);
@@ -148,12 +149,12 @@ static tern_status run_eval(tern_cli *cli)
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_status status = TERN_OK;
     tern_catch_interrupts();
-    if (!s.folder && !s.onnx) {
-        status =
-            tern_fail(TERN_USAGE, "eval needs a run folder of tern train or an ONNX file, found the net %s",
-                      s.net->name);
-    } else if (s.onnx) {
-        status = eval_onnx(cli, &s);
+    if (!s.folder && !s.onnx && !s.tflite) {
+        status = tern_fail(
+            TERN_USAGE, "eval needs a run folder of tern train or an ONNX or TFLite file, found the net %s",
+            s.net->name);
+    } else if (s.onnx || s.tflite) {
+        status = eval_file(cli, &s);
     } else if (tern_cli_has(cli, "video")) {
         tern_samples like = {0};
         tern_samples_normalise_as(&like, s.config);
@@ -168,7 +169,7 @@ static tern_status run_eval(tern_cli *cli)
 const tern_command tern_command_eval = {
     .name = "eval",
     .about = "evaluate a trained net on the test split, counting what it does, or a language model on a text",
-    .usage = "RUN|MODEL|NET.onnx",
+    .usage = "RUN|MODEL|NET.onnx|NET.tflite",
     .more =
         "tern eval run/spiking-cnn\n"
         "tern eval run/mobilenet-delta --delta                 # multiplications and states of each layer\n"

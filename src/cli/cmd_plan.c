@@ -183,7 +183,7 @@ static const tern_exclusion exclusions[] = {
 const tern_command tern_command_plan = {
     .name = "plan",
     .about = "plan a net's memory: every buffer, the exact arena, what doesn't fit",
-    .usage = "NET|RUN|NET.onnx",
+    .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern plan spiking-cnn --train --batch 64 --memory 200M\n"
         "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T\n"

@@ -1,6 +1,6 @@
 /* tern run: a language model says how a text goes on, or what comes behind tokens given as numbers; an ONNX file gives its
  * outputs. */
-#include "cli/run_onnx.h"
+#include "cli/run_file.h"
 #include "cli/run_prompt.h"
 
 #include <errno.h>
@@ -201,8 +201,8 @@ static tern_status run_model(tern_runner *r)
 
 static tern_status run_run(tern_cli *cli)
 {
-    if (tern_onnx_named(cli->arguments[0])) return tern_run_onnx(cli);
     static const char *const of_beams[] = {"length-penalty", "early"};
+    if (tern_file_named(cli->arguments[0])) return tern_run_file(cli);
     bool text = tern_cli_has(cli, "prompt") || tern_cli_has(cli, "file");
     for (size_t i = 0; i < TERN_COUNT(of_beams); i++)
         if (tern_cli_has(cli, of_beams[i]) && !tern_cli_has(cli, "beams"))
@@ -223,7 +223,7 @@ const tern_command tern_command_run = {
     .name = "run",
     .about = "a language model answers a prompt, or goes on with a text or with tokens; an ONNX file is run "
              "on an array",
-    .usage = "MODEL|NET.onnx",
+    .usage = "MODEL|NET.onnx|NET.tflite",
     .more =
         "tern run smollm2 -p \"What is the capital of France?\"\n"
         "tern run smollm2 --raw -p \"Once upon a time\" -n 100 -t 0.8 --top-p 0.95 --seed 7\n"

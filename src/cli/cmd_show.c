@@ -190,7 +190,7 @@ static tern_status run_show(tern_cli *cli)
 {
     const char *what = cli->arguments[0];
     char path[4096];
-    bool file = !cli->net && !tern_onnx_named(what) && tern_model_named(what);
+    bool file = !cli->net && !tern_file_named(what) && tern_model_named(what);
     bool kind = strcmp(what, "operator") == 0 || strcmp(what, "machine") == 0;
     if (tern_cli_has(cli, "tokenize") && !file)
         return tern_fail(TERN_USAGE,
@@ -217,7 +217,7 @@ static tern_status run_show(tern_cli *cli)
 const tern_command tern_command_show = {
     .name = "show",
     .about = "show a net layer by layer, a model file, an operator or a machine",
-    .usage = "NET | RUN | NET.onnx | MODEL | MODEL.safetensors | operator NAME | machine NAME",
+    .usage = "NET | RUN | NET.onnx | NET.tflite | MODEL | MODEL.safetensors | operator NAME | machine NAME",
     .more = "tern show spiking-cnn --timesteps 8\ntern show smollm2\ntern show "
             "smollm2 --tokenize \"Hello, world\"\ntern show "
             "operator lif\ntern show machine loihi2",

@@ -217,7 +217,7 @@ static const tern_exclusion exclusions[] = {
 const tern_command tern_command_simulate = {
     .name = "simulate",
     .about = "a net on a systolic array: cycles, waits, use of the cells, energy",
-    .usage = "NET|RUN|NET.onnx",
+    .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"
         "tern simulate lenet --array 64x64 --trace lenet.trace.json\n"

@@ -26,7 +26,7 @@ bool tern_cost_means_model(const tern_cli *cli)
     char path[4096];
     const char *name = cli->arguments[0];
     if (cli->net) return cli->net->decoder && tern_cli_has(cli, "context");
-    if (tern_onnx_named(name)) return false;
+    if (tern_file_named(name)) return false;
     if (tern_model_named(name)) return true;
     json_t *config = NULL; /* of a folder of Hugging Face; that of a run has no such key */
     if (snprintf(path, sizeof path, "%s/config.json", name) < (int)sizeof path)

@@ -131,10 +131,15 @@ static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *na
     return input ? parse_input(input, &s->sample) : TERN_OK;
 }
 
-bool tern_onnx_named(const char *name)
+static bool ends_with(const char *name, const char *ending)
 {
-    size_t length = strlen(name);
-    return length > 5 && strcmp(name + length - 5, ".onnx") == 0;
+    size_t length = strlen(name), tail = strlen(ending);
+    return length > tail && strcmp(name + length - tail, ending) == 0;
+}
+
+bool tern_file_named(const char *name)
+{
+    return ends_with(name, ".onnx") || ends_with(name, ".tflite");
 }
 
 static tern_status open_onnx(tern_subject *s, const tern_cli *cli, const char *path)
@@ -152,16 +157,46 @@ static tern_status open_onnx(tern_subject *s, const tern_cli *cli, const char *p
     return TERN_OK;
 }
 
+static tern_status open_tflite(tern_subject *s, const tern_cli *cli, const char *path)
+{
+    TERN_TRY(tern_tflite_open(&s->tflite, path));
+    s->net = tern_tflite_net(s->tflite);
+    s->sample = s->net->sample;
+    if (tern_cli_has(cli, "input"))
+        return tern_fail(TERN_USAGE, "--input: the shapes of a TFLite file are its own");
+    return tern_tflite_parameters(s->tflite, &s->parameters);
+}
+
+tern_file_about tern_subject_about(const tern_subject *subject)
+{
+    if (subject->tflite) {
+        tern_tflite_about a = tern_tflite_about_of(subject->tflite);
+        return (tern_file_about){"a TFLite file", a.input, a.outputs, a.scale, a.zero};
+    }
+    tern_onnx_about a = tern_onnx_about_of(subject->onnx);
+    return (tern_file_about){.kind = "an ONNX file", .input = a.input, .outputs = a.outputs};
+}
+
+tern_file_output tern_subject_output(const tern_subject *subject, int i)
+{
+    if (subject->tflite)
+        return (tern_file_output){tern_tflite_output_name(subject->tflite, i),
+                                  tern_tflite_output_of(subject->tflite, i)};
+    const char *name = tern_onnx_output_name(subject->onnx, i);
+    return (tern_file_output){name, i == 0 ? "logits" : name};
+}
+
 tern_status tern_subject_weights(tern_subject *subject)
 {
+    if (subject->tflite) return tern_tflite_weights(subject->tflite, &subject->store);
     return subject->onnx ? tern_onnx_weights(subject->onnx, &subject->store) : TERN_OK;
 }
 
 tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const char *name)
 {
     *subject = (tern_subject){0};
-    if (tern_onnx_named(name)) {
-        tern_status opened = open_onnx(subject, cli, name);
+    if (tern_file_named(name)) {
+        tern_status opened = (ends_with(name, ".onnx") ? open_onnx : open_tflite)(subject, cli, name);
         if (opened != TERN_OK) tern_subject_close(subject);
         return opened;
     }
@@ -187,6 +222,7 @@ void tern_subject_close(tern_subject *subject)
     tern_net_free(subject->parameters);
     tern_store_close(&subject->store);
     tern_onnx_close(subject->onnx);
+    tern_tflite_close(subject->tflite);
     json_decref(subject->config);
     *subject = (tern_subject){0};
 }

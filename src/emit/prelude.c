@@ -22,6 +22,24 @@ static const char requantise_function[] =
     "    int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier;\n"
     "    int32_t high = (int32_t)((product + (1ll << 30)) >> 31), mask = (int32_t)((1u << right) - 1);\n"
     "    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));\n}\n\n";
+/* The same as in kernel/exponent.h. */
+static const char share_functions[] =
+    "/* x 2^-bits, halves away from 0, and a b 2^-31. */\n"
+    "static inline int32_t shift_down(int32_t x, int bits)\n{\n"
+    "    int32_t mask = (int32_t)((1u << bits) - 1);\n"
+    "    return (x >> bits) + ((x & mask) > (mask >> 1) + (x < 0));\n}\n\n"
+    "static inline int32_t high_product(int32_t a, int32_t b)\n{\n"
+    "    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);\n}\n\n"
+    "/* The reciprocal of a sum of shares in units of 2^-19, by Newton's method. */\n"
+    "static inline int32_t reciprocal_of(int32_t sum, int32_t *shift)\n{\n"
+    "    int zeros = 0;\n"
+    "    while (zeros < 31 && !((uint32_t)sum << zeros >> 31)) zeros++;\n"
+    "    int32_t rest = (int32_t)(((uint32_t)sum << zeros) - (1u << 31));\n"
+    "    int32_t half = (int32_t)(((int64_t)rest + INT32_MAX + 1) / 2);\n"
+    "    int32_t y = 1515870810 + high_product(half, -1010580540);\n"
+    "    for (int i = 0; i < 3; i++) y += high_product(y, (1 << 29) - high_product(half, y)) * 4;\n"
+    "    *shift = 35 - zeros;\n"
+    "    return y > INT32_MAX / 2 ? INT32_MAX : y * 2;\n}\n\n";
 static const char float_function[] =
     "/* The nearest byte to x / scale + zero. */\n"
     "static inline int8_t byte_of_float(float x, float scale, int32_t zero)\n{\n"
@@ -132,6 +150,7 @@ static const struct {
                  {"byte_of_float(", clamp_function},
                  {"requantise(", requantise_function},
                  {"byte_of_float(", float_function},
+                 {"reciprocal_of(", share_functions},
                  {"dot_bytes(", simd_functions},
                  {"dot_patches(", simd_functions},
                  {"dot_bytes(", dot_function},

@@ -58,6 +58,13 @@ static inline int8_t tern_int8_sum(int8_t a, int8_t b, const int32_t *q)
     int32_t sum = tern_requantise(left + right, q[TERN_ADD_Y + 1], q[TERN_ADD_Y + 2]) + q[TERN_ADD_Y];
     return tern_clamp_byte(sum, q[TERN_ADD_LOW], q[TERN_ADD_HIGH]);
 }
+/* Product: y = clamp(requantise((a - a_zero)(b - b_zero), multiplier, shift) + zero), with zeros of a, b and y, multiplier,
+ * shift and the limits in q[TERN_MULTIPLY_CONSTANTS].  Means of axes (mean_int8) have zero, multiplier, shift, zero of y. */
+enum { TERN_MULTIPLY_CONSTANTS = 7, TERN_MEAN_CONSTANTS = 4 };
+static inline int8_t tern_int8_product(int8_t a, int8_t b, const int32_t *q)
+{
+    return tern_clamp_byte(tern_requantise((a - q[0]) * (b - q[1]), q[3], q[4]) + q[2], q[5], q[6]);
+}
 void tern_int8_add(tern_pool *pool, int64_t n, const int8_t *a, const int8_t *b, const int32_t *q, int8_t *y);
 
 /* x / scale + zero as a byte, saturated; what is no number becomes zero. */

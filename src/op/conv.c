@@ -535,7 +535,8 @@ tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args ar
                                graph->layer, args.out, args.kernel, args.groups, s.rank);
     int64_t in = s.dim[s.rank - 3] / args.groups, height = s.dim[s.rank - 2] == 1 ? 1 : args.kernel;
     tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)(in * height * args.kernel))};
-    tern_conv_op op = {args.stride, args.pad, args.dilation, args.groups, {0}, false};
+    tern_conv_op op = {
+        .stride = args.stride, .pad = args.pad, .dilation = args.dilation, .groups = args.groups};
     tern_shape w = TERN_SHAPE(args.out, in, height, args.kernel);
     tern_init normal = {TERN_INIT_NORMAL, args.deviation};
     tern_value ins[3] = {

@@ -6,7 +6,7 @@ tern_conv tern_conv_geometry(const tern_shape *x, const tern_shape *w, const ter
 {
     int r = x->rank;
     bool flat = x->dim[r - 2] == 1 && w->dim[2] == 1;
-    int64_t pad_y = flat ? 0 : a->pad;
+    int64_t pad_y = flat ? 0 : a->pad, down = a->bottom - a->top, across = a->right - a->left;
     tern_conv c = {
         .images = tern_elements_upto(x, r - 3),
         .in_channels = x->dim[r - 3],
@@ -17,15 +17,15 @@ tern_conv tern_conv_geometry(const tern_shape *x, const tern_shape *w, const ter
         .kernel_width = w->dim[3],
         .stride_y = flat ? 1 : a->stride,
         .stride_x = a->stride,
-        .pad_y = pad_y,
-        .pad_x = a->pad,
+        .pad_y = pad_y + a->top,
+        .pad_x = a->pad + a->left,
         .dilation_y = flat ? 1 : a->dilation,
         .dilation_x = a->dilation,
         .groups = a->groups,
         .exact = a->exact,
     };
-    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 2 * c.pad_y, c.dilation_y);
-    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 2 * c.pad_x, c.dilation_x);
+    c.out_height = tern_conv_extent(c.height, c.kernel_height, c.stride_y, 2 * c.pad_y + down, c.dilation_y);
+    c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, 2 * c.pad_x + across, c.dilation_x);
     return c;
 }
 
@@ -36,6 +36,9 @@ tern_status tern_conv_shape(const tern_infer *types, tern_shape *out)
     char tx[96], tw[96];
     tern_shape_text(tx, &x->shape);
     tern_shape_text(tw, &w->shape);
+    if (a->top < 0 || a->left < 0 || a->bottom < 0 || a->right < 0)
+        return tern_infer_fail(types, "borders of %d, %d, %d and %d must be at least 0", a->top, a->left,
+                               a->bottom, a->right);
     if (a->stride < 1 || a->dilation < 1 || a->groups < 1 || a->pad < 0)
         return tern_infer_fail(types,
                                "stride %d, dilation %d, groups %d must be at least 1 and pad %d at least 0",

@@ -101,7 +101,8 @@ tern_value tern_conv_transpose2d_with(tern_graph *graph, tern_value x, tern_conv
     y.dim[r - 3] = args.out;
     for (int d = r - 2; d < r; d++)
         y.dim[d] = (y.dim[d] - 1) * args.stride + reach - 2 * (int64_t)args.pad + args.out_pad;
-    tern_conv_op op = {args.stride, args.pad, args.dilation, args.groups, y, false};
+    tern_conv_op op = {
+        .stride = args.stride, .pad = args.pad, .dilation = args.dilation, .groups = args.groups, .like = y};
     tern_shape w = TERN_SHAPE(in, out, args.kernel, args.kernel);
     tern_value ins[] = {x, tern_param(graph, tern_layer_name(graph, "weight"), w, init)};
     tern_value result = tern_apply(graph, &tern_op_conv2d_grad_input, &op, ins, 2, NULL);

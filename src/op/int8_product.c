@@ -176,6 +176,10 @@ static const tern_arg conv_args[] = {
     CONV_ARG(pad, "zeros around the image"),
     CONV_ARG(dilation, "step between taps"),
     CONV_ARG(groups, "groups of channels that do not see each other"),
+    CONV_ARG(top, "more zeros above the image"),
+    CONV_ARG(left, "more zeros left of it"),
+    CONV_ARG(bottom, "more zeros below it"),
+    CONV_ARG(right, "more zeros right of it"),
     {0},
 };
 

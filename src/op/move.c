@@ -1,4 +1,4 @@
-/* Elements in other places: permute, slice, pad, concat, embedding.  Nothing is computed. */
+/* Elements in other places: permute, slice, pad, concat.  Nothing is computed. */
 #include "kernel/move.h"
 #include "op/element.h"
 
@@ -143,16 +143,25 @@ tern_value tern_permute(tern_graph *graph, tern_value x, tern_shape order)
     return tern_apply(graph, &tern_op_permute, &(tern_permute_op){order}, &x, 1, NULL);
 }
 
-/* ---- slice: elements first .. first + count along an axis; pad: zeros before and behind ------------------------ */
+/* ---- slice: elements first .. first + count along an axis; pad: one number before and behind -------------------- */
 
 typedef struct tern_slice_op {
-    int axis, first, count; /* slice: first and count; pad: zeros before, whole length */
+    int axis, first, count;
 } tern_slice_op;
-static const tern_arg slice_args[] = {
-    TERN_ARG(tern_slice_op, axis, TERN_ARG_INT, "axis"),
-    TERN_ARG(tern_slice_op, first, TERN_ARG_INT, "first element; of pad: zeros before"),
-    TERN_ARG(tern_slice_op, count, TERN_ARG_INT, "elements; of pad: whole length"),
-    {0}};
+static const tern_arg slice_args[] = {TERN_ARG(tern_slice_op, axis, TERN_ARG_INT, "axis"),
+                                      TERN_ARG(tern_slice_op, first, TERN_ARG_INT, "first element"),
+                                      TERN_ARG(tern_slice_op, count, TERN_ARG_INT, "elements"),
+                                      {0}};
+
+typedef struct tern_pad_op {
+    int axis, first, count; /* elements before, whole length */
+    double fill;
+} tern_pad_op;
+static const tern_arg pad_args[] = {TERN_ARG(tern_pad_op, axis, TERN_ARG_INT, "axis"),
+                                    TERN_ARG(tern_pad_op, first, TERN_ARG_INT, "elements before"),
+                                    TERN_ARG(tern_pad_op, count, TERN_ARG_INT, "whole length"),
+                                    TERN_ARG(tern_pad_op, fill, TERN_ARG_REAL, "what is put around"),
+                                    {0}};
 
 static tern_status slice_infer(tern_infer *types)
 {
@@ -172,7 +181,7 @@ static tern_status slice_infer(tern_infer *types)
 static tern_status pad_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 1));
-    const tern_slice_op *a = types->args;
+    const tern_pad_op *a = types->args;
     tern_shape y = types->in[0]->shape;
     char text[96];
     if (a->axis < 0 || a->axis >= y.rank || a->first < 0 || a->first + y.dim[a->axis] > a->count)
@@ -207,18 +216,24 @@ static void slice_fast(const tern_call *call)
                    row_bytes(x, a->axis), y->data, row_bytes(y, a->axis));
 }
 
+/* Zeros, or any number that is a byte. */
+static bool pad_matches(const tern_call *call)
+{
+    return bytes_match(call) && (TERN_ARGS(tern_pad_op, call)->fill == 0 || call->in[0].dtype == TERN_I8);
+}
+
 static void pad_fast(const tern_call *call)
 {
-    const tern_slice_op *a = call->args;
+    const tern_pad_op *a = call->args;
     const tern_tensor *x = &call->in[0], *y = &call->out[0];
-    memset(y->data, 0, (size_t)row_bytes(y, 0));
+    memset(y->data, (int)a->fill, (size_t)row_bytes(y, 0));
     tern_copy_rows(call->pool, tern_elements_upto(&y->shape, a->axis), row_bytes(x, a->axis), x->data,
                    row_bytes(x, a->axis), (char *)y->data + a->first * row_bytes(y, a->axis + 1),
                    row_bytes(y, a->axis));
 }
 
 static const tern_fast slice_kernels[] = {{"rows", bytes_match, NULL, slice_fast}, {0}};
-static const tern_fast pad_kernels[] = {{"rows", bytes_match, NULL, pad_fast}, {0}};
+static const tern_fast pad_kernels[] = {{"rows", pad_matches, NULL, pad_fast}, {0}};
 
 static void slice_run(const tern_call *call)
 {
@@ -233,7 +248,7 @@ static void slice_run(const tern_call *call)
 
 static void pad_run(const tern_call *call)
 {
-    const tern_slice_op *a = call->args;
+    const tern_pad_op *a = call->args;
     int64_t n = tern_elements(&call->out[0].shape), at[TERN_MAX_RANK],
             length = call->in[0].shape.dim[a->axis];
     for (int64_t i = 0; i < n; i++) {
@@ -243,23 +258,64 @@ static void pad_run(const tern_call *call)
         if (inside)
             copy_element(&call->out[0], i, &call->in[0], index_of(&call->in[0].shape, at));
         else
-            tern_set(&call->out[0], i, 0);
+            tern_set(&call->out[0], i, a->fill);
     }
+}
+
+/* "i0 * 12 + (i1 + 3) * 4": the element of a tensor of shape `from` at the loops' place, `shift` further along an axis. */
+static void write_shifted(char out[200], const tern_shape *from, int axis, int shift)
+{
+    int length = snprintf(out, 200, "0");
+    for (int d = 0; d < from->rank; d++)
+        length += snprintf(out + length, 200 - (size_t)length, " + (i%d + %d) * %lld", d,
+                           d == axis ? shift : 0, (long long)tern_elements_from(from, d + 1));
+}
+
+static tern_status not_bits(const tern_call *call)
+{
+    if (call->out[0].dtype != TERN_BIT && call->in[0].dtype != TERN_BIT) return TERN_OK;
+    return tern_fail(TERN_USAGE, "%s of bits is not emitted", call->op->name);
+}
+
+static tern_status slice_emit(const tern_call *call, tern_emit *to)
+{
+    const tern_slice_op *a = call->args;
+    char from[200];
+    TERN_TRY(not_bits(call));
+    write_shifted(from, &call->in[0].shape, a->axis, a->first);
+    tern_write_copy(to, call, from);
+    return TERN_OK;
+}
+
+static tern_status pad_emit(const tern_call *call, tern_emit *to)
+{
+    const tern_pad_op *a = call->args;
+    const tern_shape *x = &call->in[0].shape;
+    char at[200];
+    TERN_TRY(not_bits(call));
+    write_shifted(at, &call->out[0].shape, a->axis, a->first);
+    tern_text_format(to->text, "    for (int i = 0; i < %lld; i++) out0[i] = %s%.17g;\n",
+                     (long long)tern_elements(&call->out[0].shape),
+                     call->out[0].dtype == TERN_F32 ? "(float)" : "", a->fill);
+    tern_write_loops(to, x);
+    tern_text_format(to->text, "        out0[%s] = in0[%s];\n", at, tern_write_place(x, x).text);
+    tern_write_end(to);
+    return TERN_OK;
 }
 
 static tern_status slice_grad(tern_grad *c)
 {
-    tern_slice_op a = *(const tern_slice_op *)c->node->args;
-    a.count = (int)tern_shape_of(c->graph, c->node->in[0]).dim[a.axis];
-    c->din[0] = tern_apply(c->graph, &tern_op_pad, &a, &c->dout[0], 1, NULL);
+    const tern_slice_op *a = c->node->args;
+    int length = (int)tern_shape_of(c->graph, c->node->in[0]).dim[a->axis];
+    c->din[0] = tern_pad(c->graph, c->dout[0], a->axis, a->first, length);
     return TERN_OK;
 }
 
 static tern_status pad_grad(tern_grad *c)
 {
-    tern_slice_op a = *(const tern_slice_op *)c->node->args;
-    a.count = (int)tern_shape_of(c->graph, c->node->in[0]).dim[a.axis];
-    c->din[0] = tern_apply(c->graph, &tern_op_slice, &a, &c->dout[0], 1, NULL);
+    const tern_pad_op *a = c->node->args;
+    int length = (int)tern_shape_of(c->graph, c->node->in[0]).dim[a->axis];
+    c->din[0] = tern_slice(c->graph, c->dout[0], a->axis, a->first, length);
     return TERN_OK;
 }
 
@@ -272,18 +328,20 @@ const tern_op tern_op_slice = {
     .grad = slice_grad,
     .work = tern_no_work,
     .run = slice_run,
+    .emit = slice_emit,
     .fast = slice_kernels,
 };
 
 const tern_op tern_op_pad = {
     .name = "pad",
-    .doc = "zeros before and behind, along an axis",
-    .args = slice_args,
-    .args_size = sizeof(tern_slice_op),
+    .doc = "zeros, or another number, before and behind, along an axis",
+    .args = pad_args,
+    .args_size = sizeof(tern_pad_op),
     .infer = pad_infer,
     .grad = pad_grad,
     .work = tern_no_work,
     .run = pad_run,
+    .emit = pad_emit,
     .fast = pad_kernels,
 };
 
@@ -294,7 +352,12 @@ tern_value tern_slice(tern_graph *graph, tern_value x, int axis, int first, int 
 
 tern_value tern_pad(tern_graph *graph, tern_value x, int axis, int before, int length)
 {
-    return tern_apply(graph, &tern_op_pad, &(tern_slice_op){axis, before, length}, &x, 1, NULL);
+    return tern_pad_with(graph, x, axis, before, length, 0);
+}
+
+tern_value tern_pad_with(tern_graph *graph, tern_value x, int axis, int before, int length, double fill)
+{
+    return tern_apply(graph, &tern_op_pad, &(tern_pad_op){axis, before, length, fill}, &x, 1, NULL);
 }
 
 /* ---- concat: inputs one behind the other along an axis ----------------------------------------------------------- */
@@ -353,6 +416,26 @@ static void concat_fast(const tern_call *call)
     }
 }
 
+static tern_status concat_emit(const tern_call *call, tern_emit *to)
+{
+    int axis = TERN_ARGS(tern_concat_op, call)->axis, before = 0;
+    char at[200];
+    TERN_TRY(not_bits(call));
+    for (int k = 0; k < call->nin; k++) {
+        const tern_shape *x = &call->in[k].shape;
+        write_shifted(at, &call->out[0].shape, axis, before);
+        tern_write_loops(to, x);
+        tern_text_format(to->text, "        out0[%s] = in%d[", at, k);
+        for (int d = 0; d < x->rank; d++)
+            tern_text_format(to->text, "%si%d * %lld", d ? " + " : "", d,
+                             (long long)tern_elements_from(x, d + 1));
+        tern_text_put(to->text, "];\n");
+        tern_write_end(to);
+        before += (int)x->dim[axis];
+    }
+    return TERN_OK;
+}
+
 static const tern_fast concat_kernels[] = {{"rows", bytes_match, NULL, concat_fast}, {0}};
 
 static tern_status concat_grad(tern_grad *c)
@@ -375,140 +458,11 @@ const tern_op tern_op_concat = {
     .grad = concat_grad,
     .work = tern_no_work,
     .run = concat_run,
+    .emit = concat_emit,
     .fast = concat_kernels,
 };
 
 tern_value tern_concat(tern_graph *graph, const tern_value *x, int count, int axis)
 {
     return tern_apply(graph, &tern_op_concat, &(tern_concat_op){axis}, x, count, NULL);
-}
-
-/* ---- embedding: rows of a table [V,D] by index [..] i32 -> [..,D]; an index outside gives zeros ---------------------- */
-
-static tern_status embedding_infer(tern_infer *types)
-{
-    TERN_TRY(tern_infer_inputs(types, 2, 2));
-    const tern_type *index = types->in[0], *table = types->in[1];
-    char text[96];
-    if (index->dtype != TERN_I32 || table->shape.rank != 2 || index->shape.rank >= TERN_MAX_RANK)
-        return tern_infer_fail(types, "expected an index of i32 and a table [V,D], found %s and %s",
-                               tern_dtype_of(index->dtype)->name, tern_shape_text(text, &table->shape));
-    tern_shape y = index->shape;
-    y.dim[y.rank++] = table->shape.dim[1];
-    tern_infer_out(types, tern_dtype_of(table->dtype)->unpack ? TERN_F32 : table->dtype, y);
-    return TERN_OK;
-}
-
-/* Piece by piece: packed tables have no single elements. */
-static void embedding_run(const tern_call *call)
-{
-    enum { PIECE = 256 };
-    const tern_tensor *table = &call->in[1], *y = &call->out[0];
-    int64_t rows = table->shape.dim[0], width = table->shape.dim[1], n = tern_elements(&call->in[0].shape);
-    double piece[PIECE];
-    for (int64_t i = 0; i < n; i++) {
-        int64_t row = (int64_t)tern_get(&call->in[0], i);
-        bool known = row >= 0 && row < rows;
-        for (int64_t k = 0; k < width; k += PIECE) {
-            int64_t count = width - k < PIECE ? width - k : PIECE;
-            if (known) tern_dtype_of(table->dtype)->decode(table->data, row * width + k, count, piece);
-            for (int64_t j = 0; !known && j < count; j++) piece[j] = 0;
-            tern_dtype_of(y->dtype)->encode(y->data, i * width + k, count, piece);
-        }
-    }
-}
-
-/* A row for each index that is one; without data for each. */
-static void embedding_touched(const tern_call *call, double *in, double *out)
-{
-    (void)out;
-    int64_t n = tern_elements(&call->in[0].shape), rows = 0;
-    for (int64_t i = 0; call->in[0].data && i < n; i++) {
-        int64_t row = (int64_t)tern_get(&call->in[0], i);
-        rows += row >= 0 && row < call->in[1].shape.dim[0];
-    }
-    in[1] = (double)(call->in[0].data ? rows : n) *
-            (double)tern_bytes_of(call->in[1].dtype, call->in[1].shape.dim[1]);
-}
-
-static bool embedding_matches(const tern_call *call)
-{
-    return tern_dtype_of(call->in[1].dtype)->block == 1;
-}
-
-static void embedding_fast(const tern_call *call)
-{
-    const tern_tensor *table = &call->in[1];
-    tern_pick_rows(call->pool, tern_elements(&call->in[0].shape), call->in[0].data, table->data,
-                   table->shape.dim[0], row_bytes(table, 1), call->out[0].data);
-}
-
-static const tern_fast embedding_kernels[] = {{"rows", embedding_matches, NULL, embedding_fast}, {0}};
-
-static tern_status embedding_grad(tern_grad *c)
-{
-    tern_value in[] = {c->node->in[0], c->node->in[1], c->dout[0]};
-    if (c->need[1]) c->din[1] = tern_apply(c->graph, &tern_op_embedding_grad, NULL, in, 3, NULL);
-    return TERN_OK;
-}
-
-const tern_op tern_op_embedding = {
-    .name = "embedding",
-    .doc = "rows of a table by index",
-    .infer = embedding_infer,
-    .grad = embedding_grad,
-    .work = tern_no_work,
-    .touched = embedding_touched,
-    .run = embedding_run,
-    .fast = embedding_kernels,
-};
-
-/* index, table (for its shape), dy -> dtable: rows of dy added where they came from */
-static tern_status embedding_grad_infer(tern_infer *types)
-{
-    TERN_TRY(tern_infer_inputs(types, 3, 3));
-    tern_shape dy = types->in[0]->shape;
-    char text[96];
-    if (types->in[0]->dtype != TERN_I32 || types->in[1]->shape.rank != 2 || dy.rank >= TERN_MAX_RANK)
-        return tern_infer_fail(types, "expected an index of i32 and a table [V,D], found %s and %s",
-                               tern_dtype_of(types->in[0]->dtype)->name,
-                               tern_shape_text(text, &types->in[1]->shape));
-    dy.dim[dy.rank++] = types->in[1]->shape.dim[1];
-    TERN_TRY(tern_infer_like(types, 2, 2, dy));
-    tern_infer_out(types, types->in[2]->dtype, types->in[1]->shape);
-    return TERN_OK;
-}
-
-static void embedding_grad_run(const tern_call *call)
-{
-    const tern_tensor *dw = &call->out[0];
-    int64_t rows = dw->shape.dim[0], width = dw->shape.dim[1], n = tern_elements(&call->in[0].shape);
-    for (int64_t i = 0; i < rows * width; i++) tern_set(dw, i, 0);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t row = (int64_t)tern_get(&call->in[0], i);
-        for (int64_t k = 0; k < width; k++) {
-            if (call->counter) call->counter->elementwise++;
-            if (row < 0 || row >= rows) continue;
-            tern_set(dw, row * width + k,
-                     tern_get(dw, row * width + k) + tern_get(&call->in[2], i * width + k));
-        }
-    }
-}
-
-static void embedding_grad_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[2].shape);
-}
-
-const tern_op tern_op_embedding_grad = {
-    .name = "embedding_grad",
-    .doc = "gradient of embedding to the table",
-    .infer = embedding_grad_infer,
-    .work = embedding_grad_work,
-    .run = embedding_grad_run,
-};
-
-tern_value tern_embedding(tern_graph *graph, tern_value index, tern_value table)
-{
-    return tern_apply2(graph, &tern_op_embedding, index, table);
 }

@@ -54,8 +54,9 @@ tern_value tern_sum_to(tern_graph *graph, tern_value value, tern_shape shape);
 /* Arguments of the convolutions. */
 typedef struct tern_conv_op {
     int stride, pad, dilation, groups;
-    tern_shape like; /* gradients: shape of the result */
-    bool exact;      /* sums of whole numbers stay whole: no transforms that round */
+    tern_shape like;              /* gradients: shape of the result */
+    bool exact;                   /* sums of whole numbers stay whole: no transforms that round */
+    int top, left, bottom, right; /* conv2d_int8: borders of their own, beside pad */
 } tern_conv_op;
 /* Geometry from the shapes of x [..,C,H,W] and W [Cout,C/groups,KH,KW] (conv_shape.c). */
 tern_conv tern_conv_geometry(const tern_shape *x, const tern_shape *w, const tern_conv_op *args);

@@ -21,14 +21,15 @@
     X(permute) X(slice) X(pad) X(concat)                         /* move.c: elements in other places */                \
     X(gather) X(gather_grad) X(cumulative_sum)                   /* gather.c: by index, and up to each */              \
     X(cast)                                                      /* cast.c: in another format */                       \
-    X(embedding) X(embedding_grad)                                                                                     \
+    X(embedding) X(embedding_grad)                               /* embedding.c: rows of a table */                    \
     X(angles) X(rotate)                                          /* rotary.c: positions */                            \
     X(put_rows) X(attend)                                        /* cache.c: attention over a cache */                \
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(linear_int8) X(conv2d_int8)                                /* int8_product.c: nets of bytes */                  \
     X(fake_quantise)                                             /* fake_quantise.c: for training towards that */       \
-    X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(avg_pool2d_int8) X(softmax_int8) /* int8_element.c */ \
+    X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(multiply_int8) /* int8_element.c */ \
+    X(avg_pool2d_int8) X(mean_int8) X(softmax_int8)              /* int8_rows.c: of windows, of axes, of rows */         \
     X(linear_outlier)                                            /* outlier.c: in bytes, outliers apart */             \
     X(top) X(linear_experts)                                     /* experts.c: mixtures of experts */                  \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \

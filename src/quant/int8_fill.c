@@ -1,4 +1,5 @@
 /* Parameters of nets of bytes from formats of activations and from weights. */
+#include "kernel/exponent.h"
 #include "op/int8.h"
 #include "quant/quant.h"
 
@@ -9,7 +10,7 @@
 void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift)
 {
     double part = frexp(factor, shift);
-    int64_t whole = (int64_t)nearbyint(part * 2147483648.0);
+    int64_t whole = (int64_t)floor(part * 2147483648.0 + 0.5);
     if (whole == 1ll << 31) {
         whole /= 2;
         ++*shift;
@@ -20,6 +21,17 @@ void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift)
         *shift = 30;
     }
     *multiplier = (int32_t)whole;
+}
+
+/* Differences are in units of 2^-26; those of 31 and more count as nothing. */
+void tern_int8_exponentials(double scale, int32_t table[256])
+{
+    int32_t multiplier;
+    int shift;
+    tern_int8_multiplier(fmin(scale * 67108864.0, 2147483647.0), &multiplier, &shift);
+    double most = floor(ldexp(31.0 * 67108864.0, -shift));
+    for (int d = 0; d < 256; d++)
+        table[d] = d <= most ? tern_exp_negative(tern_requantise(-d, multiplier, shift), 5) : 0;
 }
 
 /* One site that is being filled. */
@@ -142,7 +154,7 @@ static tern_status fill_exponentials(const filling *f)
 {
     tern_tensor *table = parameter(f, "table");
     if (!table) return TERN_FAILED;
-    for (int d = 0; d < 256; d++) tern_set(table, d, nearbyint(exp(-f->x.scale * d) * 1048576.0));
+    tern_int8_exponentials(f->x.scale, table->data);
     return TERN_OK;
 }
 

@@ -64,6 +64,9 @@ tern_status tern_int8_take_bytes(tern_graph **graph);
 /* multiplier and shift of tern_requantise for a factor: multiplier 2^(shift - 31), multiplier from 2^30 to 2^31 - 1. */
 void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);
 
+/* What softmax_int8 reads: e^(-scale d) in units of 2^-31 for differences d of 0 .. 255. */
+void tern_int8_exponentials(double scale, int32_t table[256]);
+
 /* Contents of the parameters of a site, from formats by value and, of products, weights [O,..] of so many bits and bias [O]
  * (or NULL).
  * What they are called is asked of `get`: the tensor to be written. */

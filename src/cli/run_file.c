@@ -1,21 +1,31 @@
-/* tern run NET.onnx: a file's outputs for an array, or for noise. */
-#include "cli/run_onnx.h"
+/* tern run NET.onnx or NET.tflite: a file's outputs for an array, or for noise. */
+#include "cli/run_file.h"
 
 #include "io/io.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef struct tern_onnx_run {
+typedef struct tern_file_run {
     tern_cli *cli;
     tern_subject subject;
     tern_tensor input; /* f32 [batch,sample..] */
     tern_model model;
     double seconds;
-} tern_onnx_run;
+} tern_file_run;
+
+/* Bytes of an array stand for the numbers that the net's own bytes do. */
+static void scale_bytes(const tern_file_run *r, tern_dtype dtype)
+{
+    tern_file_about about = tern_subject_about(&r->subject);
+    float *x = r->input.data;
+    if (dtype != TERN_I8 || about.scale == 0) return;
+    for (int64_t i = 0; i < tern_elements(&r->input.shape); i++)
+        x[i] = (float)about.scale * (x[i] - (float)about.zero);
+}
 
 /* The array of --data as f32, which says the shape of a sample, too. */
-static tern_status read_input(tern_onnx_run *r, const char *path)
+static tern_status read_input(tern_file_run *r, const char *path)
 {
     tern_tensor array = {0};
     tern_shape *sample = &r->subject.sample;
@@ -30,6 +40,7 @@ static tern_status read_input(tern_onnx_run *r, const char *path)
                            tern_shape_text(found, &s), tern_shape_text(expected, &said));
     if (status == TERN_OK) status = tern_tensor_new(&r->input, TERN_F32, &s);
     if (status == TERN_OK) status = tern_tensor_cast(&r->input, &array);
+    if (status == TERN_OK) scale_bytes(r, array.dtype);
     tern_tensor_free(&array);
     sample->rank = said.rank;
     for (int d = 0; d < said.rank; d++) sample->dim[d] = s.dim[d + 1];
@@ -37,7 +48,7 @@ static tern_status read_input(tern_onnx_run *r, const char *path)
 }
 
 /* One sample, normally distributed. */
-static tern_status make_input(tern_onnx_run *r)
+static tern_status make_input(tern_file_run *r)
 {
     tern_shape s = {.rank = r->subject.sample.rank + 1, .dim = {1}};
     memcpy(s.dim + 1, r->subject.sample.dim, (size_t)r->subject.sample.rank * sizeof *s.dim);
@@ -48,10 +59,9 @@ static tern_status make_input(tern_onnx_run *r)
 }
 
 /* Output i of the file: the first is what the net gives. */
-static tern_status output(const tern_onnx_run *r, int i, tern_tensor *out)
+static tern_status output(const tern_file_run *r, int i, tern_tensor *out)
 {
-    const char *name = i == 0 ? "logits" : tern_onnx_output_name(r->subject.onnx, i);
-    return tern_session_output(r->model.session, name, out);
+    return tern_session_output(r->model.session, tern_subject_output(&r->subject, i).value, out);
 }
 
 /* What is to be seen of an output at a glance. */
@@ -74,9 +84,9 @@ static tern_glance look(const tern_tensor *t)
     return g;
 }
 
-static tern_status print(const tern_onnx_run *r)
+static tern_status print(const tern_file_run *r)
 {
-    tern_onnx_about about = tern_onnx_about_of(r->subject.onnx);
+    tern_file_about about = tern_subject_about(&r->subject);
     tern_grid table = {0};
     json_t *all = json_array();
     char shape[96], time[24];
@@ -87,7 +97,7 @@ static tern_status print(const tern_onnx_run *r)
         status = output(r, i, &t);
         if (status != TERN_OK) break;
         tern_glance g = look(&t);
-        const char *name = tern_onnx_output_name(r->subject.onnx, i);
+        const char *name = tern_subject_output(&r->subject, i).name;
         tern_shape_text(shape, &t.shape);
         tern_grid_row(&table, "%s|%s|%.6g|%.6g|%lld|%.6g", name, shape, g.lowest, g.highest, (long long)g.at,
                       g.mean);
@@ -108,17 +118,17 @@ static tern_status print(const tern_onnx_run *r)
     return status;
 }
 
-static tern_status write_output(const tern_onnx_run *r)
+static tern_status write_output(const tern_file_run *r)
 {
     const char *path = tern_cli_text(r->cli, "out"), *name = tern_cli_text(r->cli, "output");
     const char *known[64];
     size_t count = 0;
     tern_tensor t;
-    int outputs = tern_onnx_about_of(r->subject.onnx).outputs;
+    int outputs = tern_subject_about(&r->subject).outputs;
     if (!path && name) return tern_fail(TERN_USAGE, "--output has no effect without --out");
     if (!path) return TERN_OK;
     for (int i = 0; i < outputs; i++) {
-        const char *this = tern_onnx_output_name(r->subject.onnx, i);
+        const char *this = tern_subject_output(&r->subject, i).name;
         if (count < TERN_COUNT(known)) known[count++] = this;
         if (name && strcmp(this, name) != 0) continue;
         TERN_TRY(output(r, i, &t));
@@ -127,7 +137,7 @@ static tern_status write_output(const tern_onnx_run *r)
     return tern_unknown("output", name, known, count);
 }
 
-static tern_status run(tern_onnx_run *r)
+static tern_status run(tern_file_run *r)
 {
     tern_subject *s = &r->subject;
     const char *data = tern_cli_text(r->cli, "data");
@@ -145,9 +155,9 @@ static tern_status run(tern_onnx_run *r)
     return print(r);
 }
 
-tern_status tern_run_onnx(tern_cli *cli)
+tern_status tern_run_file(tern_cli *cli)
 {
-    tern_onnx_run r = {.cli = cli};
+    tern_file_run r = {.cli = cli};
     tern_status status = run(&r);
     tern_model_close(&r.model);
     tern_tensor_free(&r.input);
