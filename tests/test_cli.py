@@ -174,6 +174,28 @@ def prompts():
         check("a full disk", r.returncode == 1 and "cannot write to standard output" in r.stderr, r)
 
 
+def perplexities():
+    """Those of llama.cpp to half a percent: of a tiny model, and of real ones where scripts/setup has fetched them."""
+    golden = json.loads((HERE / "golden/perplexity/llama.cpp.json").read_text())
+    words, licence = golden["words.txt"], golden["licence.txt"]
+    for form, expected in words["decoder/chat.gguf"].items():
+        path = work / f"chat-{form}.gguf"
+        good("convert", CHAT, "--format", form, "--lossy", "-o", path)
+        d = document("eval", path, "--perplexity", HERE / "golden/perplexity/words.txt", "--window", str(words["window"]))
+        check(f"perplexity in {form}", abs(d["perplexity"] / expected - 1) < 0.005, (d, expected))
+        path.unlink()
+    text = pathlib.Path("/usr/share/common-licenses/GPL-3")
+    models = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "tern/models"
+    if text.exists():
+        (work / "licence.txt").write_bytes(text.read_bytes()[:6000])
+    for model, expected in list(licence.items())[1:]:
+        if not text.exists() or tern("show", model, env={"TERN_MODELS": str(models)}).returncode:
+            print(f"skipped: perplexity of {model}")
+            continue
+        d = document("eval", model, "--perplexity", work / "licence.txt", "--window", str(licence["window"]), env={"TERN_MODELS": str(models)})
+        check(f"perplexity of {model}", abs(d["perplexity"] / expected - 1) < 0.005, (d, expected))
+
+
 def folders():
     """A folder of Hugging Face speaks, by its own tokenizer and template; without a tokenizer it runs by numbers."""
     language = HERE / "golden/language"
@@ -801,6 +823,7 @@ try:
     help_and_lists()
     models_by_name()
     prompts()
+    perplexities()
     folders()
     wrong_use()
     fits_or_not()

@@ -1,8 +1,9 @@
 /* Language models of Hugging Face's folders: small random ones of each architecture against what transformers makes of them, token by
  * token, in chunks and by the definitions; encoders; folders that lack something; the real MiniLM where it is. */
 #define _DEFAULT_SOURCE
-#include "test.h"
+#include "damage.h"
 
+#include "io/weights.h"
 #include "llm/convert.h"
 #include "llm/hugging_face.h"
 #include "llm/model.h"
@@ -204,6 +205,75 @@ static void test_lacking(void **state)
         TERN_FAILED, "experts.0.w1.weight\" is missing");
 }
 
+/* ---- damaged configurations ----------------------------------------------------------------------------------------- */
+
+static const void *tensors; /* of the folder whose configuration is damaged */
+static size_t tensor_bytes;
+
+static tern_status read_weights(tern_weights *w, const void *config, size_t size)
+{
+    tern_transformer about;
+    tern_llm_program program;
+    TERN_TRY(tern_safetensors_view(tensors, tensor_bytes, "model", w));
+    TERN_TRY(tern_weights_config(w, config, size, "config"));
+    TERN_TRY(tern_import_hugging_face(w));
+    TERN_TRY(tern_transformer_read(&about, w));
+    TERN_TRY(tern_llm_program_open(&program, &about, &(tern_llm_options){.context = 16}, 2, 1));
+    tern_llm_program_close(&program);
+    return TERN_OK;
+}
+
+/* A configuration with the tensors of its model, up to the planned program. */
+static tern_status read_config(const void *config, size_t size)
+{
+    tern_weights w = {0};
+    tern_status status = read_weights(&w, config, size);
+    tern_weights_close(&w);
+    return status;
+}
+
+/* Each line `"key": value,` with another value, one after the other. */
+static int damage_values(const char *config)
+{
+    static const char *const values[] = {"0",    "-1",    "1",    "7",  "1000000000", "1e300",
+                                         "0.01", "\"x\"", "null", "[]", "{\"a\": 1}", "true"};
+    int taken = 0;
+    for (const char *line = config; *line; line = strchr(line, '\n') + 1) {
+        const char *end = strchr(line, '\n'), *value = strstr(line, "\": ");
+        if (!value || value > end || end[-1] == '{' || end[-1] == '[') continue;
+        for (size_t i = 0; i < TERN_COUNT(values); i++) {
+            tern_text text = {0};
+            tern_text_add(&text, config, (size_t)(value + 3 - config));
+            tern_text_put(&text, values[i]);
+            tern_text_put(&text, end[-1] == ',' ? "," : "");
+            tern_text_put(&text, end);
+            taken += damage_attempt(read_config, text.data, text.size);
+            tern_text_free(&text);
+        }
+    }
+    return taken;
+}
+
+static void test_damaged(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < TERN_COUNT(decoders); m++) {
+        char path[640], *config;
+        size_t size;
+        snprintf(path, sizeof path, "%s/model.safetensors", folder_of(decoders[m]));
+        assert_ok(tern_map_file(path, &tensors, &tensor_bytes));
+        snprintf(path, sizeof path, "%s/config.json", folder_of(decoders[m]));
+        assert_ok(tern_read_file(path, &config, &size));
+        assert_true(damage_attempt(read_config, config, size));
+        assert_int_equal(damage_cut(read_config, config, size - 2), 0);
+        int taken = damage_values(config);
+        assert_in_range(taken, 50, 600); /* what the net does not depend on may be anything */
+        damage_flip(read_config, config, size, 100);
+        tern_release(config);
+        tern_unmap_file(tensors, tensor_bytes);
+    }
+}
+
 static tern_status memory_job(void)
 {
     tern_llm *llm;
@@ -228,7 +298,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoders), cmocka_unit_test(test_converted), cmocka_unit_test(test_encoder),
-        cmocka_unit_test(test_minilm),   cmocka_unit_test(test_lacking),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_minilm),   cmocka_unit_test(test_lacking),   cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests_name("language", tests, NULL, NULL);
 }

@@ -218,6 +218,47 @@ static void compare_gguf(const char *path, const char *name, unsigned flags)
     unlink(path);
 }
 
+/* Runs of spaces are user-defined pieces of SentencePiece (Gemma), which GGUF spells with plain spaces: the longest one counts. */
+static void test_gguf_spaces(void **state)
+{
+    (void)state;
+    static const char *const spelled[] = {"<unk>",
+                                          "\xE2\x96\x81",
+                                          "a",
+                                          "b",
+                                          "\xE2\x96\x81"
+                                          "a",
+                                          "  ",
+                                          "   ",
+                                          "\n\n"};
+    static const int32_t wanted[] = {4, 6, 3, 5, 2, 6, 5, 2, 7, 3, 1}; /* " a   b  a     a\n\nb " */
+    tern_text tokens = {0}, types = {0}, scores = {0}, merges = {0}, out = {0};
+    tern_tokens ids = {0};
+    tern_decoder decoder = {0};
+    tern_tokenizer *t;
+    for (int i = 0; i < 8; i++) {
+        int32_t type = i == 0 ? 2 : i < 5 ? 1 : 4;
+        float score = i < 5 ? (float)-i : -1000;
+        put_meta_text(&tokens, spelled[i], strlen(spelled[i]));
+        tern_text_add(&types, (const char *)&type, 4);
+        tern_text_add(&scores, (const char *)&score, 4);
+    }
+    write_gguf("spaces.gguf", "llama", "default", &tokens, &types, &scores, &merges, 0);
+    assert_ok(tern_tokenizer_read(&t, "spaces.gguf"));
+    assert_ok(tern_encode(t, "a   b  a     a\n\nb ", 18, 0, &ids));
+    assert_int_equal(ids.count, TERN_COUNT(wanted));
+    for (size_t i = 0; i < ids.count; i++) assert_int_equal(ids.ids[i], wanted[i]);
+    for (size_t i = 0; i < ids.count; i++) assert_ok(tern_decode(t, &decoder, ids.ids[i], &out));
+    assert_string_equal(out.data, "a   b  a     a\n\nb ");
+    unlink("spaces.gguf");
+    tern_tokenizer_close(t);
+    tern_tokens_free(&ids);
+    tern_text_free(&out);
+    tern_text_free(&tokens);
+    tern_text_free(&types);
+    tern_text_free(&scores);
+}
+
 static void test_gguf_byte_level(void **state)
 {
     (void)state;
@@ -510,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_wordpiece),
         cmocka_unit_test(test_sp_unigram),
         cmocka_unit_test(test_sp_bpe),
+        cmocka_unit_test(test_gguf_spaces),
         cmocka_unit_test(test_gguf_byte_level),
         cmocka_unit_test(test_gguf_sentencepiece),
         cmocka_unit_test(test_damage),

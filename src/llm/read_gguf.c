@@ -47,16 +47,24 @@ static tern_status text_of(const tern_gguf_reader *r, const char *key, const cha
 
 /* ---- tokens -------------------------------------------------------------------------------------------------------- */
 
-/* A token's text as the model sees it: bytes instead of their spelling; WordPiece's marks instead of GGUF's U+2581. */
+/* A token's text as the model sees it: bytes instead of their spelling; WordPiece's marks instead of GGUF's U+2581; U+2581 instead of the
+ * spaces that GGUF has in user-defined pieces of SentencePiece, runs of spaces above all. */
 static tern_status set_text(const tern_gguf_reader *r, tern_token *token, const char *text, size_t size)
 {
     bool plain = token->kind == TERN_TOKEN_NORMAL || token->kind == TERN_TOKEN_UNUSED;
     bool word = size >= 3 && memcmp(text, "\xE2\x96\x81", 3) == 0;
+    bool user = r->v->sentencepiece && token->kind == TERN_TOKEN_USER;
     size_t out = size;
-    char *copy = tern_arena_take(&r->v->arena, size + 3);
+    char *copy = tern_arena_take(&r->v->arena, (user ? 3 : 1) * size + 3);
     if (!copy) return tern_no_memory(size, r->name);
     token->text = copy;
-    if (r->v->model == TERN_MODEL_WORDPIECE && plain) {
+    if (user) {
+        out = 0;
+        for (size_t i = 0; i < size; i++) {
+            memcpy(copy + out, text[i] == ' ' ? "\xE2\x96\x81" : text + i, text[i] == ' ' ? 3 : 1);
+            out += text[i] == ' ' ? 3 : 1;
+        }
+    } else if (r->v->model == TERN_MODEL_WORDPIECE && plain) {
         out = word ? size - 3 : size + 2;
         if (!word) memcpy(copy, "##", 2);
         memcpy(copy + (word ? 0 : 2), text + (word ? 3 : 0), word ? size - 3 : size);

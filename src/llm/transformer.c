@@ -104,6 +104,9 @@ static tern_status read_sizes(tern_transformer *t)
                          "%d layers of width %d with %d heads in %d groups, %d of %d experts: no transformer "
                          "is built so",
                          t->layers, t->width, t->heads, t->groups, t->chosen, t->experts);
+    if (t->layers > t->weights->count)
+        return tern_fail(TERN_FAILED, "%d layers of %d tensors: no transformer is built so", t->layers,
+                         t->weights->count);
     TERN_TRY(tern_read_whole(t, "attention.key_length", t->width / t->heads, &t->head_width));
     const tern_tensor *table = tern_weights_find(t->weights, "token_embd.weight");
     if (!table || table->shape.rank != 2)
