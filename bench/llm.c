@@ -1,7 +1,7 @@
 /* Language models as bench/llm.py times them: llm model FILE FORMAT writes the 1.1B Llama shape with random weights; llm run MODEL
- * reads lines "prefill N" and "decode N" (milliseconds for N tokens), "read" (GB/s of the mapped weights), "peak" (GOP/s of
- * byte products in registers), "about" (weights that a token multiplies, bytes of them, bytes of cache and arenas, and seconds
- * until the model was open). */
+ * (llm copy MODEL: with weights in huge pages of their own) reads lines "prefill N" and "decode N" (milliseconds for N tokens),
+ * "read" (GB/s of the weights), "peak" (GOP/s of byte products in registers), "about" (weights that a token multiplies, bytes of
+ * them, bytes of cache and arenas, and seconds until the model was open). */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 
@@ -219,7 +219,7 @@ static void say_about(const tern_llm *llm, double open_seconds)
     printf("%.0f %.0f %.0f %.0f %.4f\n", elements, bytes, cache, arena, open_seconds);
 }
 
-static tern_status run(const char *path)
+static tern_status run(const char *path, bool copied)
 {
     tern_pool *pool;
     tern_llm *llm;
@@ -227,7 +227,9 @@ static tern_status run(const char *path)
     TERN_TRY(tern_pool_open(&pool, 0));
     double begun = tern_now();
     TERN_TRY(tern_llm_open(
-        &llm, path, &(tern_llm_options){.context = 1024, .chunk = CHUNK, .cache = TERN_F16, .pool = pool}));
+        &llm, path,
+        &(tern_llm_options){
+            .context = 1024, .chunk = CHUNK, .cache = TERN_F16, .copied = copied, .pool = pool}));
     double open_seconds = tern_now() - begun;
     while (fgets(line, sizeof line, stdin)) {
         int count = atoi(line + strcspn(line, " "));
@@ -254,12 +256,14 @@ static tern_status run(const char *path)
 
 int main(int argc, char **argv)
 {
-    bool writes = argc == 4 && strcmp(argv[1], "model") == 0, runs = argc == 3 && strcmp(argv[1], "run") == 0;
+    bool writes = argc == 4 && strcmp(argv[1], "model") == 0,
+         copied = argc == 3 && strcmp(argv[1], "copy") == 0,
+         runs = copied || (argc == 3 && strcmp(argv[1], "run") == 0);
     if (!writes && !runs) {
-        fprintf(stderr, "usage: llm model FILE FORMAT | llm run MODEL\n");
+        fprintf(stderr, "usage: llm model FILE FORMAT | llm run MODEL | llm copy MODEL\n");
         return 2;
     }
-    if ((writes ? write_model(argv[2], argv[3]) : run(argv[2])) == TERN_OK) return 0;
+    if ((writes ? write_model(argv[2], argv[3]) : run(argv[2], copied)) == TERN_OK) return 0;
     fprintf(stderr, "llm: %s\n", tern_message());
     return 1;
 }

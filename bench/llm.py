@@ -31,6 +31,8 @@ FIGURES += [(f"decode-1b-{f}-vs-{p}", f, "decode", p) for f in FORMATS for p in 
 FIGURES += [(f"{run}-{size}-vs-{p}", size, run, p) for run in ("prefill", "decode") for size in SMALL for p in PEERS]
 FIGURES += [(f"peak-{f}-vs-vnni", f, "prefill", "peak") for f in FORMATS if f != "f16"]
 FIGURES += [(f"bandwidth-{f}-vs-read", f, "decode", "read") for f in FORMATS]
+# with weights in huge pages of their own, as peers have them that pack weights
+FIGURES += [(f"huge-{name}", *rest) for name, *rest in FIGURES if name.startswith(("decode-", "bandwidth-"))]
 
 
 def model_of(which):
@@ -69,7 +71,8 @@ def compare(figure, which, run, peer):
     if not os.path.exists(model):
         print(f"bench {figure} skipped: needs {model}; run scripts/setup --models --gemma")
         return
-    ours = Side([os.path.join(build, "bench-llm"), "run", model], {**os.environ, "TERN_THREADS": THREADS}, "tern")
+    way = "copy" if figure.startswith("huge-") else "run"
+    ours = Side([os.path.join(build, "bench-llm"), way, model], {**os.environ, "TERN_THREADS": THREADS}, "tern")
     elements, weights, kept, arena, opened = map(float, ours.ask("about").split())
     ours.ask(f"{run} {tokens(run)}")
     if program:

@@ -60,6 +60,7 @@ void *tern_take_pages(size_t bytes)
     if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
     void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return NULL;
+    if (bytes >= HUGE_FROM) madvise(memory, bytes, MADV_HUGEPAGE); /* a hint, as above */
     count(bytes);
     return memory;
 }

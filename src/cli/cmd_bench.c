@@ -2,6 +2,7 @@
 #include "cli/bench_report.h"
 
 #include "cli/cost_model.h"
+#include "cli/language.h"
 #include "llm/models.h"
 
 #include <string.h>
@@ -31,6 +32,7 @@ static const tern_cli_option options[] = {
      "tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
     {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},
     {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},
+    {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},
     {"as", 0, TERN_TEXT, "NAME", NULL, "of a net of shapes: of its weights, as tern convert --format", NULL},
     {"head-format", 0, TERN_TEXT, "NAME", NULL, "with --as: of the table that makes logits", NULL},
     {0},
@@ -196,6 +198,7 @@ static tern_status bench(tern_cli *cli)
     tern_bench_result r = {
         .cli = cli, .prompt = tern_cli_whole(cli, "prompt"), .generate = tern_cli_whole(cli, "generate")};
     tern_llm_options o = tern_cost_model_options(cli);
+    o.copied = tern_cli_has(cli, "huge-pages");
     tern_status status = tern_cost_open_account(cli, &o, &account);
     r.account = account;
     if (status == TERN_OK && !cli->net) {

@@ -35,6 +35,7 @@ static const tern_cli_option options[] = {
      "tokens that the cache has room for, of all requests; 0: twice the context", "0..100000000"},
     {"chunk", 0, TERN_WHOLE, "N", "64", "tokens that are computed at once", "1..4096"},
     {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times", NULL},
+    {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},
     {"reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL},
     {0},
 };
@@ -137,6 +138,7 @@ static tern_status open_batch(tern_serving *s, const tern_cli *cli)
                             .cache_tokens = tern_cli_whole(cli, "cache-tokens"),
                             .cache = formats[tern_cli_pick(cli, "cache")],
                             .reference = tern_cli_has(cli, "reference"),
+                            .copied = tern_cli_has(cli, "huge-pages"),
                             .loras = (const char *const *)s->loras.paths,
                             .lora_weights = s->loras.weights,
                             .lora_count = s->loras.count,

@@ -175,6 +175,7 @@ tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_
     *o = (tern_llm_options){.context = tern_cli_whole(cli, "context"),
                             .chunk = tern_cli_whole(cli, "chunk"),
                             .reference = tern_cli_has(cli, "reference"),
+                            .copied = tern_cli_has(cli, "huge-pages"),
                             .cache = strcmp(tern_cli_text(cli, "cache"), "f16") == 0 ? TERN_F16 : TERN_F32,
                             .loras = (const char *const *)loras->paths,
                             .lora_weights = loras->weights,

@@ -8,6 +8,9 @@
 #include "llm/generate.h"
 #include "llm/models.h"
 
+#define TERN_HUGE_PAGES_HELP                                                                                 \
+    "copy the weights out of the file's pages into large ones: more tokens a second, ready later"
+
 /* Of every command that loads a model. */
 #define TERN_MODEL_OPTIONS                                                                                   \
     {"context",   'c', TERN_WHOLE,                                                                           \
@@ -34,6 +37,7 @@
         {"slack", 0,    TERN_FLAG,                                                                           \
          NULL,    NULL, "--superpipeline: room for M layers more, so that loading need not wait",            \
          NULL},                                                                                              \
+        {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},                                \
     {                                                                                                        \
         "reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL               \
     }

@@ -38,8 +38,9 @@ bool tern_packed_rounds(tern_dtype dtype, int *block)
 tern_dtype tern_packed_arithmetic(tern_dtype dtype)
 {
     static const bool rounds[TERN_DTYPES] = {
-        [TERN_Q4_0] = true, [TERN_Q4_1] = true, [TERN_Q5_0] = true, [TERN_Q5_1] = true,
-        [TERN_Q8_0] = true, [TERN_Q4_K] = true, [TERN_Q5_K] = true, [TERN_Q6_K] = true,
+        [TERN_Q4_0] = true, [TERN_Q4_1] = true, [TERN_Q5_0] = true,    [TERN_Q5_1] = true,
+        [TERN_Q8_0] = true, [TERN_Q2_K] = true, [TERN_Q3_K] = true,    [TERN_Q4_K] = true,
+        [TERN_Q5_K] = true, [TERN_Q6_K] = true, [TERN_TERNARY] = true,
     };
     if (dtype == TERN_F16 || dtype == TERN_BF16 || dtype == TERN_I8) return dtype;
     return rounds[dtype] ? TERN_I8 : TERN_F32;
@@ -83,6 +84,7 @@ typedef struct tern_packed_job {
     tern_rounding rounding;
     tern_packed_dot *dot;
     tern_packed_few *few;
+    tern_half_dot *half;
     tern_packed_block *block;
 } tern_packed_job;
 
@@ -189,6 +191,17 @@ static void float_row(const tern_packed_job *j, int64_t n)
     for (int64_t row = 0; p->bias && row < p->rows; row++) p->y[row * p->n + n] += p->bias[n];
 }
 
+static void half_row(const tern_packed_job *j, int64_t n)
+{
+    const tern_packed_product *p = j->p;
+    float y[TERN_PACKED_ROWS];
+    for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
+        int rows = rows_from(p, row);
+        j->half(p->dtype, p->k, (const uint16_t *)p->w + n * p->k, p->x + row * p->k, p->k, rows, y);
+        store(p, n, row, rows, y);
+    }
+}
+
 static void product_task(void *context, int64_t task, int thread)
 {
     const tern_packed_job *j = context;
@@ -200,6 +213,8 @@ static void product_task(void *context, int64_t task, int thread)
     for (int64_t n = first; n < last; n++) {
         if (j->dot)
             bytes_row(j, n, (const uint8_t *)p->w + (size_t)n * bytes);
+        else if (j->half)
+            half_row(j, n);
         else
             float_row(j, n);
     }
@@ -249,6 +264,7 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
     bool sums = dtype == TERN_Q4_1 || dtype == TERN_Q5_1, wide = tern_dtype_of(dtype)->block == 256;
     tern_packed_job j = {.p = product, .scratch = scratch, .dot = dot_of(dtype)};
     j.few = few_of(dtype);
+    j.half = dtype == TERN_F16 || dtype == TERN_BF16 ? tern_kernels_get()->half_dot : NULL;
     j.block = block_of(product);
     j.rounding = wide ? TERN_ROUND_256 : sums ? TERN_ROUND_32_SUMS : TERN_ROUND_32;
     if (!j.block) {

@@ -84,6 +84,9 @@ static inline size_t tern_split_bytes(int64_t k)
 {
     return (size_t)((k + 31) / 32 * 32) * 2 * TERN_PANEL * sizeof(uint16_t);
 }
+/* The same for w[k] in f16 or bf16, with rows of x that are x_step apart. */
+typedef void tern_half_dot(tern_dtype dtype, int64_t k, const uint16_t *w, const float *x, int64_t x_step,
+                           int rows, float *y);
 /* The same in f32; w[k] is one unpacked row. */
 typedef void tern_float_dot(int64_t k, const float *w, const float *x, int64_t x_step, int rows, float *y);
 

@@ -44,6 +44,7 @@ static tern_status open_batch(tern_batch *b, const char *path, const tern_batch_
                           .lora_weights = options->lora_weights,
                           .lora_count = options->lora_count,
                           .reference = options->reference,
+                          .copied = options->copied,
                           .pool = options->pool};
     TERN_TRY(tern_llm_open(&b->llm, path, &o));
     TERN_TRY(tern_words_open(&b->words, path, tern_llm_weights(b->llm)));

@@ -17,6 +17,7 @@ typedef struct tern_batch_options {
     const double *lora_weights;
     int lora_count;
     bool reference; /* reference kernels only */
+    bool copied;    /* as in tern_llm_options */
     tern_pool *pool;
 } tern_batch_options;
 

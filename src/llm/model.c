@@ -23,6 +23,8 @@ struct tern_llm {
     tern_weights weights;
     tern_transformer about;
     tern_store store;
+    void *copy; /* of the weights, or NULL */
+    size_t copy_bytes;
     tern_stage chunk, one, each;
     tern_pager *pager;            /* or NULL */
     tern_stage steps[MOST_STEPS]; /* in pages, for more and more tokens */
@@ -145,6 +147,7 @@ void tern_llm_close(tern_llm *llm)
     tern_release(llm->table);
     tern_store_close(&llm->store);
     tern_adapters_close(&llm->about);
+    tern_release_pages(llm->copy, llm->copy_bytes);
     tern_weights_close(&llm->weights);
     tern_release(llm);
 }
@@ -163,6 +166,48 @@ static void forget(void *context, const void *data, size_t bytes)
         const char *to = (size_t)(end - at) - bytes > AROUND ? at + bytes + AROUND : end;
         tern_forget_pages(from, (size_t)(to - from));
     }
+}
+
+enum { COPY_PIECE = 1 << 20 };
+
+typedef struct copying {
+    char *to;
+    const char *from;
+    size_t bytes;
+} copying;
+
+static void copy_task(void *context, int64_t task, int thread)
+{
+    const copying *c = context;
+    size_t at = (size_t)task * COPY_PIECE, left = c->bytes - at;
+    (void)thread;
+    memcpy(c->to + at, c->from + at, left < COPY_PIECE ? left : COPY_PIECE);
+}
+
+/* Pages of a file are small and lie apart: a processor looks up their addresses again and again while it reads them all for each
+ * token.  What is copied is given back. */
+static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
+{
+    enum { APART = 64 }; /* tensors begin at multiples of so many bytes */
+    if (!o->copied) return TERN_OK;
+    if (o->window)
+        return tern_fail(TERN_USAGE, "weights that come in windows of layers are not copied as a whole");
+    for (int i = 0; i < m->weights.count; i++) {
+        const tern_tensor *t = &m->weights.tensors[i];
+        m->copy_bytes += (tern_bytes_of(t->dtype, tern_elements(&t->shape)) + APART - 1) / APART * APART;
+    }
+    m->copy = tern_take_pages(m->copy_bytes);
+    if (!m->copy) return tern_no_memory(m->copy_bytes, "a copy of the weights");
+    char *to = m->copy;
+    for (int i = 0; i < m->weights.count; i++) {
+        tern_tensor *t = &m->weights.tensors[i];
+        copying c = {to, t->data, tern_bytes_of(t->dtype, tern_elements(&t->shape))};
+        tern_pool_run(o->pool, (int64_t)((c.bytes + COPY_PIECE - 1) / COPY_PIECE), copy_task, &c);
+        forget(&m->weights, t->data, c.bytes);
+        t->data = to;
+        to += (c.bytes + APART - 1) / APART * APART;
+    }
+    return TERN_OK;
 }
 
 /* All programs read the same layers in the same order. */
@@ -215,6 +260,7 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     if (m->cache == TERN_Q8_0 && m->about.head_width % 32)
         return tern_fail(TERN_USAGE, "heads of %d do not fill blocks of 32: the cache cannot be q8_0",
                          m->about.head_width);
+    TERN_TRY(copy_weights(m, o));
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));
     TERN_TRY(tern_adapters_open(&m->about, o->loras, o->lora_weights, o->lora_count));

@@ -14,6 +14,7 @@ typedef struct tern_llm_options {
     int pages; /* that they share, of TERN_PAGE rows; 0: as many as two of them need, or as `own` says */
     int own;   /* tokens that each sequence has of its own, behind a beginning that all share; 0: not said */
     bool reference; /* reference kernels only */
+    bool copied;    /* weights in memory of their own, in huge pages, and no longer in the file's */
     const char *const
         *loras; /* adapters: files or folders, which must outlive the model, and their weights */
     const double *lora_weights;

@@ -39,7 +39,7 @@ static void part_32(const tern_packed_product *p, void *panels, const tern_weigh
 }
 
 static void part_256(const tern_packed_product *p, void *panels, const tern_weight_panel *w, int count,
-                     int64_t n, int64_t first, int64_t columns, bool least, const tern_multipliers *by)
+                     int64_t n, int64_t first, int64_t columns, tern_lower lower, const tern_multipliers *by)
 {
     for (int64_t row = 0; row < p->rows; row += 2 * TERN_PANEL) {
         bool two = row + TERN_PANEL < p->rows, last = first + columns == p->k;
@@ -51,7 +51,7 @@ static void part_256(const tern_packed_product *p, void *panels, const tern_weig
             place at[2] = {place_of(p, n + i * TERN_PANEL, row),
                            place_of(p, n + i * TERN_PANEL, row + two * TERN_PANEL)};
             for (int t = 0; t < tiles; t++) fetch(&at[t], first == 0, c[t]);
-            by->by_256(&w[i], x, columns / 256, least, two, c);
+            by->by_256(&w[i], x, columns / 256, lower, two, c);
             for (int t = 0; t < tiles; t++) put(&at[t], last, c[t]);
         }
     }
@@ -69,12 +69,16 @@ UNPACK(q4_1)
 UNPACK(q5_0)
 UNPACK(q5_1)
 UNPACK(q8_0)
+UNPACK(q2_K)
+UNPACK(q3_K)
 UNPACK(q4_K)
 UNPACK(q5_K)
 UNPACK(q6_K)
+UNPACK(ternary)
 static unpack_rows *const unpacks[TERN_DTYPES] = {
-    [TERN_Q4_0] = rows_q4_0, [TERN_Q4_1] = rows_q4_1, [TERN_Q5_0] = rows_q5_0, [TERN_Q5_1] = rows_q5_1,
-    [TERN_Q8_0] = rows_q8_0, [TERN_Q4_K] = rows_q4_K, [TERN_Q5_K] = rows_q5_K, [TERN_Q6_K] = rows_q6_K,
+    [TERN_Q4_0] = rows_q4_0, [TERN_Q4_1] = rows_q4_1,       [TERN_Q5_0] = rows_q5_0, [TERN_Q5_1] = rows_q5_1,
+    [TERN_Q8_0] = rows_q8_0, [TERN_TERNARY] = rows_ternary, [TERN_Q2_K] = rows_q2_K, [TERN_Q3_K] = rows_q3_K,
+    [TERN_Q4_K] = rows_q4_K, [TERN_Q5_K] = rows_q5_K,       [TERN_Q6_K] = rows_q6_K,
 };
 
 static void flip(int8_t *bytes, int64_t count)
@@ -90,6 +94,9 @@ void TERN_FOR_ISA(tern_multiply_block)(const tern_packed_product *p, void *panel
     tern_dtype dtype = p->dtype;
     int block = tern_dtype_of(dtype)->block, count = p->n - n > TERN_PANEL ? PANELS : 1;
     size_t row_bytes = tern_bytes_of(dtype, p->k);
+    tern_lower lower = dtype == TERN_Q4_K || dtype == TERN_Q5_K ? TERN_LOWER_BY_32
+                       : dtype == TERN_Q2_K                     ? TERN_LOWER_APART
+                                                                : TERN_LOWER_NONE;
     if (by->begin) by->begin(block);
     for (int64_t first = 0; first < p->k; first += TERN_UNPACK) {
         int64_t columns = p->k - first < TERN_UNPACK ? p->k - first : TERN_UNPACK;
@@ -102,7 +109,7 @@ void TERN_FOR_ISA(tern_multiply_block)(const tern_packed_product *p, void *panel
         if (block == 32)
             part_32(p, panels, w, count, n, first, columns, dtype == TERN_Q4_1 || dtype == TERN_Q5_1, by);
         else
-            part_256(p, panels, w, count, n, first, columns, dtype != TERN_Q6_K, by);
+            part_256(p, panels, w, count, n, first, columns, lower, by);
     }
     if (by->end) by->end();
 }

@@ -10,6 +10,9 @@ extern tern_packed_block *const TERN_FOR_ISA(tern_packed_blocks)[TERN_DTYPES];
 
 #if defined(__AVX512VNNI__)
 
+/* What blocks of 256 subtract: nothing; an offset of each 32; or the products of the high part, which has a scale of its own. */
+typedef enum tern_lower { TERN_LOWER_NONE, TERN_LOWER_BY_32, TERN_LOWER_APART } tern_lower;
+
 typedef struct tern_multipliers {
     void (*begin)(int block), (*end)(void);
     bool flipped; /* signed bytes are wanted with 128 more, without a sign: levels of 32, high parts of 256 */
@@ -17,7 +20,7 @@ typedef struct tern_multipliers {
    * panels of x, each with a c of its own. */
     void (*by_32)(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t blocks, bool offset,
                   float *c);
-    void (*by_256)(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, bool least,
+    void (*by_256)(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, tern_lower lower,
                    bool two, float c[2][TERN_PANEL * TERN_PANEL]);
 } tern_multipliers;
 
@@ -62,9 +65,10 @@ static inline void put(const place *at, bool last, float *c)
     for (int r = 0; r < TERN_PANEL; r++) tern_store(at->y + r * at->pitch, row[r]);
 }
 
-/* c += the scaled products of block b with 256 columns, which are low + 128 high, or low where high is NULL. */
-TERN_INLINE void add_256(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t b, const bool least,
-                         const int32_t *low, const int32_t *high, float *c)
+/* c += the scaled products of block b with 256 columns, which are low + 128 high, or low where high is NULL.  Where the high part has
+ * a scale of its own: low and high, each with its own. */
+TERN_INLINE void add_256(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t b,
+                         const tern_lower lower, const int32_t *low, const int32_t *high, float *c)
 {
     const float *scale = w->scale + b * TERN_PANEL, *offset = w->offset + b * TERN_PANEL;
     const int32_t *pairs = (const int32_t *)(const void *)w->least + 4 * b * TERN_PANEL;
@@ -77,10 +81,16 @@ TERN_INLINE void add_256(const tern_weight_panel *w, const tern_bytes_panel *x, 
     TERN_UNROLL for (int r = 0; r < TERN_PANEL; r++)
     {
         __m512i p = _mm512_load_si512(low + r * TERN_PANEL);
-        if (high) p = _mm512_add_epi32(p, _mm512_slli_epi32(_mm512_load_si512(high + r * TERN_PANEL), 7));
+        if (high && lower != TERN_LOWER_APART)
+            p = _mm512_add_epi32(p, _mm512_slli_epi32(_mm512_load_si512(high + r * TERN_PANEL), 7));
         __m512 sum = _mm512_loadu_ps(c + r * TERN_PANEL);
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(p), _mm512_mul_ps(x_scale, _mm512_set1_ps(scale[r])), sum);
-        if (least) {
+        if (lower == TERN_LOWER_APART) {
+            __m512i m = _mm512_load_si512(high + r * TERN_PANEL);
+            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(m), _mm512_mul_ps(x_scale, _mm512_set1_ps(offset[r])),
+                                  sum);
+        }
+        if (lower == TERN_LOWER_BY_32) {
             __m512i m = _mm512_setzero_si512();
             TERN_UNROLL for (int i = 0; i < 4; i++)
             {

@@ -87,6 +87,65 @@ TERN_INLINE group group_q8_0(const uint8_t *b, int g)
     return (group){.levels = _mm256_abs_epi8(w), .scale = half_at(b), .turned = true, .sign = w};
 }
 
+/* Pairs of bits of the g-th 32 of 256: 128 elements stand in 32 bytes, the next 32 of them two bits higher. */
+TERN_INLINE __m256i pairs32(const uint8_t *p, int g)
+{
+    __m256i b = _mm256_loadu_si256((const __m256i *)(p + g / 4 * 32));
+    return _mm256_and_si256(_mm256_srl_epi16(b, _mm_cvtsi32_si128(2 * (g & 3))), _mm256_set1_epi8(3));
+}
+
+TERN_INLINE group group_q2_K(const uint8_t *b, int g)
+{
+    float d = half_at(b + 80), least = -half_at(b + 82);
+    return (group){.levels = pairs32(b + 16, g),
+                   .scale = d * (float)(b[2 * g] & 15),
+                   .scale2 = d * (float)(b[2 * g + 1] & 15),
+                   .offset = least * (float)(b[2 * g] >> 4),
+                   .offset2 = least * (float)(b[2 * g + 1] >> 4),
+                   .by_sixteen = true};
+}
+
+/* The 6-bit scales of q3_K, 32 too large: eight bytes and eight more. */
+TERN_INLINE void scales_q3(const uint8_t *p, uint64_t scale[2])
+{
+    uint64_t words;
+    uint32_t last;
+    memcpy(&words, p, 8);
+    memcpy(&last, p + 8, 4);
+    const uint64_t four = 0x0f0f0f0f0f0f0f0f, two = 0x0303030303030303;
+    uint64_t top = last | (uint64_t)(last >> 2) << 32;
+    scale[0] = (words & four) | (top & two) << 4;
+    scale[1] = (words >> 4 & four) | (top >> 4 & two) << 4;
+}
+
+TERN_INLINE int byte_of(const uint64_t words[2], int i)
+{
+    return (int)(words[i / 8] >> i % 8 * 8 & 255);
+}
+
+TERN_INLINE group group_q3_K(const uint8_t *b, int g)
+{
+    uint64_t scales[2];
+    float d = half_at(b + 108);
+    scales_q3(b + 96, scales);
+    float first = d * (float)(byte_of(scales, 2 * g) - 32),
+          second = d * (float)(byte_of(scales, 2 * g + 1) - 32);
+    __m256i bits = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)b), _mm_cvtsi32_si128(g));
+    bits = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi8(1)), 2);
+    return (group){.levels = _mm256_or_si256(pairs32(b + 32, g), bits),
+                   .scale = first,
+                   .scale2 = second,
+                   .offset = -4 * first,
+                   .offset2 = -4 * second,
+                   .by_sixteen = true};
+}
+
+TERN_INLINE group group_ternary(const uint8_t *b, int g)
+{
+    float d = half_at(b + 64);
+    return (group){.levels = pairs32(b, g), .scale = d, .offset = -d};
+}
+
 /* The 6-bit scale and offset of sub-block g of q4_K and q5_K. */
 TERN_INLINE void scale_q45(const uint8_t *p, int g, int *scale, int *offset)
 {

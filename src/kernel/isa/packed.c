@@ -81,13 +81,17 @@ ROW(q4_1, 20, 1)
 ROW(q5_0, 22, 1)
 ROW(q5_1, 24, 1)
 ROW(q8_0, 34, 1)
+ROW(q2_K, 84, 8)
+ROW(q3_K, 110, 8)
 ROW(q4_K, 144, 8)
 ROW(q5_K, 176, 8)
 ROW(q6_K, 210, 8)
+ROW(ternary, 66, 8)
 
 tern_packed_dot *const TERN_FOR_ISA(tern_packed_dots)[TERN_DTYPES] = {
-    [TERN_Q4_0] = dot_q4_0, [TERN_Q4_1] = dot_q4_1, [TERN_Q5_0] = dot_q5_0, [TERN_Q5_1] = dot_q5_1,
-    [TERN_Q8_0] = dot_q8_0, [TERN_Q4_K] = dot_q4_K, [TERN_Q5_K] = dot_q5_K, [TERN_Q6_K] = dot_q6_K,
+    [TERN_Q4_0] = dot_q4_0, [TERN_Q4_1] = dot_q4_1, [TERN_Q5_0] = dot_q5_0,       [TERN_Q5_1] = dot_q5_1,
+    [TERN_Q8_0] = dot_q8_0, [TERN_Q2_K] = dot_q2_K, [TERN_Q3_K] = dot_q3_K,       [TERN_Q4_K] = dot_q4_K,
+    [TERN_Q5_K] = dot_q5_K, [TERN_Q6_K] = dot_q6_K, [TERN_TERNARY] = dot_ternary,
 };
 #else
 tern_packed_dot *const TERN_FOR_ISA(tern_packed_dots)[TERN_DTYPES] = {0};
@@ -114,6 +118,76 @@ void TERN_FOR_ISA(tern_float_dot)(int64_t k, const float *w, const float *x, int
         y[r] = total;
     }
 }
+
+/* ---- halves ------------------------------------------------------------------------------------------------------- */
+
+#if defined(__AVX2__)
+TERN_INLINE vf halves_at(const uint16_t *w, const bool brain)
+{
+#if defined(__AVX512F__)
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)w);
+    return brain ? (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16) : (vf)_mm512_cvtph_ps(v);
+#else
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)w);
+    return brain ? (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16) : (vf)_mm256_cvtph_ps(v);
+#endif
+}
+
+/* Four sums side by side, then what does not fill a vector. */
+TERN_INLINE void halves_of(int64_t k, const uint16_t *w, const float *x, int64_t x_step, const int rows,
+                           const bool brain, float *y)
+{
+    enum { SUMS = 4 };
+    vf sum[TERN_PACKED_ROWS][SUMS];
+    int64_t i = 0, whole = k / (SUMS * TERN_LANES) * (SUMS * TERN_LANES);
+    TERN_UNROLL for (int r = 0; r < rows; r++) TERN_UNROLL for (int s = 0; s < SUMS; s++) sum[r][s] =
+        tern_all(0);
+    for (; i < whole; i += SUMS * TERN_LANES) {
+        TERN_UNROLL for (int s = 0; s < SUMS; s++)
+        {
+            vf v = halves_at(w + i + s * TERN_LANES, brain);
+            TERN_UNROLL for (int r = 0; r < rows; r++)
+            {
+                sum[r][s] = tern_fma(v, tern_load(x + r * x_step + i + s * TERN_LANES), sum[r][s]);
+            }
+        }
+    }
+    for (; i + TERN_LANES <= k; i += TERN_LANES) {
+        TERN_UNROLL for (int r = 0; r < rows; r++)
+        {
+            sum[r][0] = tern_fma(halves_at(w + i, brain), tern_load(x + r * x_step + i), sum[r][0]);
+        }
+    }
+    uint16_t rest[TERN_LANES] = {0};
+    memcpy(rest, w + i, (size_t)(k - i) * sizeof *w);
+    vf last = halves_at(rest, brain);
+    TERN_UNROLL for (int r = 0; r < rows; r++)
+    {
+        vf all = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
+        float total = 0;
+        TERN_UNROLL for (int l = 0; l < TERN_LANES; l++) total += all[l];
+        for (int64_t t = i; t < k; t++) total += last[t - i] * x[r * x_step + t];
+        y[r] = total;
+    }
+}
+
+void TERN_FOR_ISA(tern_half_dot)(tern_dtype dtype, int64_t k, const uint16_t *w, const float *x,
+                                 int64_t x_step, int rows, float *y)
+{
+    bool brain = dtype == TERN_BF16;
+    if (rows == 4 && brain)
+        halves_of(k, w, x, x_step, 4, true, y);
+    else if (rows == 4)
+        halves_of(k, w, x, x_step, 4, false, y);
+    else
+        for (int r = 0; r < rows; r++) {
+            if (brain)
+                halves_of(k, w, x + r * x_step, x_step, 1, true, y + r);
+            else
+                halves_of(k, w, x + r * x_step, x_step, 1, false, y + r);
+        }
+}
+#endif
 
 /* ---- bytes -------------------------------------------------------------------------------------------------------- */
 

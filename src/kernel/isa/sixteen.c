@@ -1,368 +1,267 @@
-/* Sixteen rows of packed weights times a few rows of x in 8 bits, for AVX-512.  A lane of the result is a row of W: the sums of a
- * block's products are exact integers, which are added across lanes for all sixteen rows together; then they are scaled and added
- * up block by block, as on tiles (tiles.c), to the same bits. */
-#include "kernel/isa/unpack.h"
+/* Sixteen rows of formats with a scale for each 32 elements; see sixteen.h. */
+#include "kernel/isa/sixteen.h"
+
+#include "kernel/isa/transpose.h"
 
 #if defined(__AVX512VNNI__)
 
-/* Sixteen rows, `step` bytes apart, as four times four: there are no registers for sixteen addresses.  Behind them is what is read
- * next; it is asked for ahead, because a row is too short for the processor to see where it goes. */
-typedef struct sixteen {
-    const uint8_t *four[4], *next;
-    size_t step;
-} sixteen;
+/* Bytes of a block, what its levels are too large by, and whether its least value follows the scale. */
+typedef struct format {
+    tern_dtype dtype;
+    int bytes, zero;
+    bool offset;
+} format;
 
-TERN_INLINE sixteen sixteen_at(const uint8_t *w, size_t step, size_t row_bytes)
-{
-    return (sixteen){{w, w + 4 * step, w + 8 * step, w + 12 * step}, w + TERN_PANEL * row_bytes, step};
-}
+/* ---- x ------------------------------------------------------------------------------------------------------------------- */
 
-TERN_INLINE const uint8_t *row_of(const sixteen *w, int r, int64_t at)
-{
-    return w->four[r / 4] + at + (size_t)(r % 4) * w->step;
-}
-
-TERN_INLINE void fetch_ahead(const sixteen *w, int64_t at, int bytes)
-{
-    TERN_UNROLL for (int i = 0; i < bytes; i += 64) _mm_prefetch((const char *)w->next + at + i, _MM_HINT_T1);
-}
-
-/* Two vectors of sums [a0+a2, b0+b2, a1+a3, b1+b3, ..], then two of those, and so on. */
-TERN_INLINE __m512i add_by_two(__m512i a, __m512i b)
-{
-    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-}
-TERN_INLINE __m512i add_by_four(__m512i a, __m512i b)
-{
-    return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-}
-
-/* The halves of v[i] belong to rows i and i + 4 for i < 4, to i + 4 and i + 8 behind: the sums of each row's eight lanes. */
-TERN_INLINE __m512i sums_of_halves(const __m512i v[8])
-{
-    __m512i a = add_by_four(add_by_two(v[0], v[1]), add_by_two(v[2], v[3]));
-    __m512i b = add_by_four(add_by_two(v[4], v[5]), add_by_two(v[6], v[7]));
-    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
-}
-
-/* v[r] belongs to row r: the sums of its sixteen lanes. */
-TERN_INLINE __m512i sums_of_rows(const __m512i v[16])
-{
-    __m512i q[4];
-    TERN_UNROLL for (int i = 0; i < 4; i++)
-    {
-        q[i] = add_by_four(add_by_two(v[4 * i], v[4 * i + 1]), add_by_two(v[4 * i + 2], v[4 * i + 3]));
-    }
-    __m512i a =
-        _mm512_add_epi32(_mm512_shuffle_i32x4(q[0], q[1], 0x88), _mm512_shuffle_i32x4(q[0], q[1], 0xdd));
-    __m512i b =
-        _mm512_add_epi32(_mm512_shuffle_i32x4(q[2], q[3], 0x88), _mm512_shuffle_i32x4(q[2], q[3], 0xdd));
-    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
-}
-
-/* ---- levels of one block of 32 in two rows ----------------------------------------------------------------------- */
-
-/* 16 bytes of nibbles from each row: low ones, then high ones, of both. */
-TERN_INLINE __m512i nibbles_of(const uint8_t *a, const uint8_t *b)
-{
-    __m512i v = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)a));
-    v = _mm512_mask_broadcast_i32x4(v, 0xff00, _mm_loadu_si128((const __m128i *)b));
-    v = _mm512_srlv_epi64(v, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4));
-    return _mm512_and_si512(v, _mm512_set1_epi8(15));
-}
-
-/* The same with a fifth bit from 32 bits of each row. */
-TERN_INLINE __m512i fives_of(const uint8_t *a, const uint8_t *b, int bits, int nibbles)
-{
-    uint32_t low, high;
-    memcpy(&low, a + bits, 4);
-    memcpy(&high, b + bits, 4);
-    __m512i v = nibbles_of(a + nibbles, b + nibbles);
-    return _mm512_mask_add_epi8(v, (uint64_t)high << 32 | low, v, _mm512_set1_epi8(16));
-}
-
-TERN_INLINE __m512i pair_q4_0(const uint8_t *a, const uint8_t *b)
-{
-    return nibbles_of(a + 2, b + 2);
-}
-TERN_INLINE __m512i pair_q4_1(const uint8_t *a, const uint8_t *b)
-{
-    return nibbles_of(a + 4, b + 4);
-}
-TERN_INLINE __m512i pair_q5_0(const uint8_t *a, const uint8_t *b)
-{
-    return fives_of(a, b, 2, 6);
-}
-TERN_INLINE __m512i pair_q5_1(const uint8_t *a, const uint8_t *b)
-{
-    return fives_of(a, b, 4, 8);
-}
-TERN_INLINE __m512i pair_q8_0(const uint8_t *a, const uint8_t *b) /* plus 128 */
-{
-    __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(a + 2)));
-    v = _mm512_inserti64x4(v, _mm256_loadu_si256((const __m256i *)(b + 2)), 1);
-    return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
-}
-
+/* Lots of a row that wait: the more, the longer is what is read in one piece. */
+#define LOTS(rows) ((rows) == 1 ? 16 : 4)
 enum {
-    BLOCKS = 8
-}; /* of 32, whose scales are collected one such lot before they are used: loads do not wait for stores */
+    LOT = 16,
+    MOST = 256
+}; /* blocks whose sums are found together; of LOTS times LOT, for all rows of x */
 
-/* The first four bytes of up to BLOCKS blocks from `block` on, of all rows: [BLOCKS][16]. */
-TERN_INLINE void collect(const sixteen *w, int64_t block, int64_t blocks, int bytes, uint32_t *to)
+/* Some blocks of x as levels are multiplied: of nibbles the first halves of four blocks, then their second ones.  Sums begin with what
+ * levels are too large by. */
+typedef struct ready {
+    _Alignas(64) int8_t q[MOST * 32];
+    _Alignas(64) int32_t begin[MOST * 8];
+} ready;
+
+/* Blocks from b on, `blocks` of them, four at a time, and zeros up to a whole lot. */
+TERN_INLINE void make_ready(const format f, const tern_bytes_row *x, int64_t b, int blocks, ready *to)
 {
-    if (blocks - block >= BLOCKS) {
-        for (int r = 0; r < TERN_PANEL; r++) {
-            const uint8_t *p = row_of(w, r, block * bytes);
-            TERN_UNROLL for (int b = 0; b < BLOCKS; b++) memcpy(to + b * TERN_PANEL + r, p + b * bytes, 4);
+    const int lanes = f.bytes == 34 ? 8 : 4; /* of a block */
+    for (int i = 0; i < (blocks + LOT - 1) / LOT * LOT; i += 4) {
+        __m512i v = _mm512_setzero_si512(), u = v;
+        __m128i less = _mm_setzero_si128();
+        if (i < blocks) {
+            v = _mm512_loadu_si512(x->q + 32 * (b + i));
+            u = _mm512_loadu_si512(x->q + 32 * (b + i) + 64);
+            less = _mm_cvtepi16_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(x->whole + b + i)));
+            less = _mm_mullo_epi32(less, _mm_set1_epi32(-f.zero));
+        }
+        _mm512_store_si512(to->q + 32 * i, lanes == 8 ? v : _mm512_shuffle_i32x4(v, u, 0x88));
+        _mm512_store_si512(to->q + 32 * i + 64, lanes == 8 ? u : _mm512_shuffle_i32x4(v, u, 0xdd));
+        __m512i four = _mm512_castsi128_si512(less);
+        if (lanes == 4) {
+            _mm512_store_si512(to->begin + 4 * i, _mm512_maskz_expand_epi32(0x1111, four));
+        } else {
+            _mm512_store_si512(to->begin + 8 * i, _mm512_maskz_expand_epi32(0x0101, four));
+            four = _mm512_permutexvar_epi64(_mm512_set1_epi64(1), four);
+            _mm512_store_si512(to->begin + 8 * i + 16, _mm512_maskz_expand_epi32(0x0101, four));
+        }
+    }
+}
+
+/* ---- levels ------------------------------------------------------------------------------------------------------------- */
+
+/* The blocks of a lot, where the row goes on or its last one stands for what is missing. */
+typedef struct blocks {
+    const uint8_t *w;
+    int at[LOT];
+} blocks;
+
+TERN_INLINE blocks blocks_at(const format f, const uint8_t *w, int count)
+{
+    blocks b = {.w = w};
+    TERN_UNROLL for (int i = 0; i < LOT; i++) b.at[i] = (i < count ? i : count - 1) * f.bytes;
+    return b;
+}
+
+TERN_INLINE const uint8_t *block_of(const blocks *b, int i)
+{
+    return b->w + b->at[i];
+}
+
+/* 16 bytes of each of four blocks from the i-th on. */
+TERN_INLINE __m512i sixteens_of(const blocks *b, int i, int offset)
+{
+    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(block_of(b, i) + offset)));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(block_of(b, i + 1) + offset)), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(block_of(b, i + 2) + offset)), 2);
+    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(block_of(b, i + 3) + offset)), 3);
+}
+
+TERN_INLINE uint64_t word_at(const uint8_t *p)
+{
+    uint32_t word;
+    memcpy(&word, p, 4);
+    return word;
+}
+
+/* The fifth bits of four blocks: of their first halves, and of their second ones. */
+TERN_INLINE void fifths_of(const blocks *b, int i, int offset, __mmask64 *first, __mmask64 *second)
+{
+    uint64_t low = word_at(block_of(b, i) + offset) | word_at(block_of(b, i + 1) + offset) << 32;
+    uint64_t high = word_at(block_of(b, i + 2) + offset) | word_at(block_of(b, i + 3) + offset) << 32;
+    const uint64_t of_first = 0x0000ffff0000ffff;
+    *first = _pext_u64(low, of_first) | _pext_u64(high, of_first) << 32;
+    *second = _pext_u64(low, ~of_first) | _pext_u64(high, ~of_first) << 32;
+}
+
+/* Levels of four blocks from the i-th on, in the order of make_ready. */
+TERN_INLINE void levels_of(const format f, const blocks *b, int i, __m512i v[2])
+{
+    if (f.dtype == TERN_Q8_0) { /* plus 128 */
+        TERN_UNROLL for (int h = 0; h < 2; h++)
+        {
+            const void *one = block_of(b, i + 2 * h) + 2, *two = block_of(b, i + 2 * h + 1) + 2;
+            v[h] = _mm512_castsi256_si512(_mm256_loadu_si256(one));
+            v[h] = _mm512_inserti64x4(v[h], _mm256_loadu_si256(two), 1);
+            v[h] = _mm512_xor_si512(v[h], _mm512_set1_epi8(-128));
         }
         return;
     }
-    for (int r = 0; r < TERN_PANEL; r++)
-        for (int64_t b = block; b < blocks; b++)
-            memcpy(to + (b - block) * TERN_PANEL + r, row_of(w, r, b * bytes), 4);
-}
-
-/* The lower halves of sixteen words as floats. */
-TERN_INLINE __m512 floats_of(__m512i words)
-{
-    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
-}
-
-TERN_INLINE __m512 floats_at(const uint16_t *halves)
-{
-    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)halves));
-}
-
-#define SIXTEEN_32(name, bytes, zero, with_offset)                                                           \
-    TERN_INLINE void few_##name(const sixteen *w, int64_t k, const tern_bytes_row *x, const int rows,        \
-                                __m512 *sum)                                                                 \
-    {                                                                                                        \
-        _Alignas(64) uint32_t heads[2][BLOCKS * TERN_PANEL];                                                 \
-        int64_t blocks = k / 32;                                                                             \
-        collect(w, 0, blocks, bytes, heads[0]);                                                              \
-        for (int64_t b = 0; b < blocks; b++) {                                                               \
-            int64_t at = b * (bytes), lot = b / BLOCKS;                                                      \
-            if (b % BLOCKS == 0) collect(w, b + BLOCKS, blocks, bytes, heads[(lot + 1) & 1]);                \
-            __m512i v[8], head = _mm512_load_si512(heads[lot & 1] + b % BLOCKS * TERN_PANEL);                \
-            fetch_ahead(w, at *TERN_PANEL, (bytes)*TERN_PANEL);                                              \
-            TERN_UNROLL for (int p = 0; p < 8; p++)                                                          \
-            {                                                                                                \
-                const int r = p < 4 ? p : p + 4;                                                             \
-                v[p] = pair_##name(row_of(w, r, at), row_of(w, r + 4, at));                                  \
-            }                                                                                                \
-            __m512 d = floats_of(head), m = floats_of(_mm512_srli_epi32(head, 16));                          \
-            TERN_UNROLL for (int r = 0; r < rows; r++)                                                       \
-            {                                                                                                \
-                __m512i q = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(x[r].q + 32 * b)));  \
-                __m512i s[8];                                                                                \
-                TERN_UNROLL for (int p = 0; p < 8; p++)                                                      \
-                {                                                                                            \
-                    s[p] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), v[p], q);                             \
-                }                                                                                            \
-                __m512i all = sums_of_halves(s);                                                             \
-                if (zero) all = _mm512_sub_epi32(all, _mm512_set1_epi32((zero)*x[r].whole[b]));              \
-                sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all),                                            \
-                                         _mm512_mul_ps(d, _mm512_set1_ps(x[r].scale[b])), sum[r]);           \
-                if (with_offset) sum[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(x[r].sum32[b]), sum[r]);         \
-            }                                                                                                \
-        }                                                                                                    \
+    const __m512i low = _mm512_set1_epi8(15), fifth = _mm512_set1_epi8(16);
+    __m512i both = sixteens_of(b, i, f.bytes - 16);
+    v[0] = _mm512_and_si512(both, low);
+    v[1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+    if (f.dtype == TERN_Q5_0 || f.dtype == TERN_Q5_1) {
+        __mmask64 first, second;
+        fifths_of(b, i, f.bytes - 20, &first, &second);
+        v[0] = _mm512_mask_add_epi8(v[0], first, v[0], fifth);
+        v[1] = _mm512_mask_add_epi8(v[1], second, v[1], fifth);
     }
-SIXTEEN_32(q4_0, 18, 8, false)
-SIXTEEN_32(q4_1, 20, 0, true)
-SIXTEEN_32(q5_0, 22, 16, false)
-SIXTEEN_32(q5_1, 24, 0, true)
-SIXTEEN_32(q8_0, 34, 128, false)
-
-/* ---- blocks of 256 -------------------------------------------------------------------------------------------------- */
-
-/* 64 levels of a row: the low nibbles of 32 bytes, then their high ones. */
-TERN_INLINE __m512i nibbles64(const uint8_t *p)
-{
-    __m512i v = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)p));
-    v = _mm512_srlv_epi64(v, _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4));
-    return _mm512_and_si512(v, _mm512_set1_epi8(15));
 }
 
-TERN_INLINE __m512i levels_q4_K(const uint8_t *block, int i)
-{
-    return nibbles64(block + 16 + 32 * i);
-}
-TERN_INLINE __m512i levels_q5_K(const uint8_t *block, int i)
-{
-    __m512i bits = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(block + 16)));
-    __m512i of =
-        _mm512_setr_epi64(0x0101010101010101, 0x0101010101010101, 0x0101010101010101, 0x0101010101010101,
-                          0x0202020202020202, 0x0202020202020202, 0x0202020202020202, 0x0202020202020202);
-    __m512i v = nibbles64(block + 48 + 32 * i);
-    return _mm512_mask_add_epi8(v, _mm512_test_epi8_mask(bits, _mm512_slli_epi64(of, 2 * (unsigned)i)), v,
-                                _mm512_set1_epi8(16));
-}
-TERN_INLINE __m512i levels_q6_K(const uint8_t *block, int i)
-{
-    __m512i low = _mm512_loadu_si512(block + i / 2 * 64);
-    __m512i bits = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(block + 128 + i / 2 * 32)));
-    if (i % 2) {
-        low = _mm512_srli_epi16(low, 4);
-        bits = _mm512_srlv_epi64(bits, _mm512_setr_epi64(0, 0, 0, 0, 2, 2, 2, 2));
-    } else {
-        bits = _mm512_sllv_epi64(bits, _mm512_setr_epi64(4, 4, 4, 4, 2, 2, 2, 2));
-    }
-    bits = _mm512_and_si512(bits, _mm512_set1_epi8(48));
-    return _mm512_or_si512(bits, _mm512_and_si512(low, _mm512_set1_epi8(15)));
-}
+/* ---- sums of blocks ------------------------------------------------------------------------------------------------------ */
 
-/* The scale of each pair of levels, from one for each 32 (or 16) elements in 16 bits. */
-TERN_INLINE __m512i spread_32(__m512i scales, int i)
-{
-    const __m512i half = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
-    return _mm512_permutexvar_epi16(_mm512_add_epi16(half, _mm512_set1_epi16((short)(2 * i))), scales);
-}
-TERN_INLINE __m512i spread_16(__m512i scales, int i)
-{
-    const __m512i quarter =
-        _mm512_setr_epi64(0, 0, 0x0001000100010001, 0x0001000100010001, 0x0002000200020002,
-                          0x0002000200020002, 0x0003000300030003, 0x0003000300030003);
-    return _mm512_permutexvar_epi16(_mm512_add_epi16(quarter, _mm512_set1_epi16((short)(4 * i))), scales);
-}
+/* Where block j of a lot stands among sums that sums_of_lot gives. */
+#define PLACE_OF(f, j) ((f).bytes == 34 ? (j) / 8 * 8 + (j) % 2 * 4 + (j) % 8 / 2 : (j) % 4 * 4 + (j) / 4)
 
-TERN_INLINE __m512i products_of(__m512i sum, __m512i levels, const int8_t *q, __m512i scale)
+/* The sums of products of a lot with one row of x. */
+TERN_INLINE __m512i sums_of_lot(const format f, __m512i v[LOT / 4][2], const int8_t *q, const int32_t *begin)
 {
-    return _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(levels, _mm512_loadu_si512(q)), scale);
-}
-
-#define SIXTEEN_K(name, bytes)                                                                               \
-    TERN_INLINE void few_##name(const sixteen *w, int64_t k, const tern_bytes_row *x, const int rows,        \
-                                __m512 *sum)                                                                 \
-    {                                                                                                        \
-        _Alignas(64) uint16_t scale[TERN_PANEL], offset[TERN_PANEL];                                         \
-        _Alignas(64) int32_t least[TERN_PACKED_ROWS][TERN_PANEL * 4];                                        \
-        __m512i part[TERN_PACKED_ROWS][TERN_PANEL];                                                          \
-        for (int64_t b = 0; b < k / 256; b++) {                                                              \
-            fetch_ahead(w, b *(bytes)*TERN_PANEL, (bytes)*TERN_PANEL);                                       \
-            TERN_UNROLL for (int n = 0; n < TERN_PANEL; n++)                                                 \
-            {                                                                                                \
-                const uint8_t *block = row_of(w, n, b * (bytes));                                            \
-                uint64_t eight[2];                                                                           \
-                memcpy(scale + n, block, 2);                                                                 \
-                memcpy(offset + n, block + 2, 2);                                                            \
-                scales_q45(block + 4, (uint8_t *)&eight[0], (uint8_t *)&eight[1]);                           \
-                __m512i scales =                                                                             \
-                    _mm512_castsi128_si512(_mm_cvtepu8_epi16(_mm_cvtsi64_si128((int64_t)eight[0])));         \
-                __m128i more = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((int64_t)eight[1]));                      \
-                TERN_UNROLL for (int r = 0; r < rows; r++)                                                   \
-                {                                                                                            \
-                    part[r][n] = _mm512_setzero_si512();                                                     \
-                    __m128i sums = _mm_loadu_si128((const __m128i *)(const void *)(x[r].whole + 8 * b));     \
-                    _mm_store_si128((__m128i *)(void *)(least[r] + 4 * n), _mm_madd_epi16(more, sums));      \
-                }                                                                                            \
-                TERN_UNROLL for (int i = 0; i < 4; i++)                                                      \
-                {                                                                                            \
-                    __m512i levels = levels_##name(block, i), by = spread_32(scales, i);                     \
-                    TERN_UNROLL for (int r = 0; r < rows; r++)                                               \
-                    {                                                                                        \
-                        part[r][n] = products_of(part[r][n], levels, x[r].q + 256 * b + 64 * i, by);         \
-                    }                                                                                        \
-                }                                                                                            \
-            }                                                                                                \
-            TERN_UNROLL for (int r = 0; r < rows; r++)                                                       \
-            {                                                                                                \
-                __m512 x_scale = _mm512_set1_ps(x[r].scale[8 * b]);                                          \
-                sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums_of_rows(part[r])),                          \
-                                         _mm512_mul_ps(x_scale, floats_at(scale)), sum[r]);                  \
-                __m512i m = sums_of_quarters(least[r]);                                                      \
-                sum[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(m), _mm512_mul_ps(x_scale, floats_at(offset)),  \
-                                          sum[r]);                                                           \
-            }                                                                                                \
-        }                                                                                                    \
-    }
-
-/* [16][4] -> the sums of four */
-TERN_INLINE __m512i sums_of_quarters(const int32_t *v)
-{
-    __m512i a = _mm512_load_si512(v), b = _mm512_load_si512(v + 16), c = _mm512_load_si512(v + 32),
-            d = _mm512_load_si512(v + 48);
-    /* rows 0 4 8 12, 1 5 9 13, .. in lanes: put back in order */
-    __m512i all = add_by_four(add_by_two(a, b), add_by_two(c, d));
-    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-                                    all);
-}
-
-SIXTEEN_K(q4_K, 144)
-SIXTEEN_K(q5_K, 176)
-
-TERN_INLINE void few_q6_K(const sixteen *w, int64_t k, const tern_bytes_row *x, const int rows, __m512 *sum)
-{
-    _Alignas(64) uint16_t scale[TERN_PANEL];
-    __m512i part[TERN_PACKED_ROWS][TERN_PANEL];
-    for (int64_t b = 0; b < k / 256; b++) {
-        fetch_ahead(w, b * 210 * TERN_PANEL, 210 * TERN_PANEL);
-        TERN_UNROLL for (int n = 0; n < TERN_PANEL; n++)
-        {
-            const uint8_t *block = row_of(w, n, b * 210);
-            memcpy(scale + n, block + 208, 2);
-            __m256i sixteen_scales = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(block + 192)));
-            __m512i scales = _mm512_castsi256_si512(sixteen_scales);
-            TERN_UNROLL for (int r = 0; r < rows; r++) /* levels are 32 too large */
-            {
-                __m256i sums = _mm256_loadu_si256((const __m256i *)(const void *)(x[r].half + 16 * b));
-                sums = _mm256_slli_epi32(_mm256_madd_epi16(sixteen_scales, sums), 5);
-                part[r][n] = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_zextsi256_si512(sums));
-            }
-            TERN_UNROLL for (int i = 0; i < 4; i++)
-            {
-                __m512i levels = levels_q6_K(block, i), by = spread_16(scales, i);
-                TERN_UNROLL for (int r = 0; r < rows; r++)
-                {
-                    part[r][n] = products_of(part[r][n], levels, x[r].q + 256 * b + 64 * i, by);
-                }
-            }
+    __m512i s[LOT / 2];
+    TERN_UNROLL for (int i = 0; i < LOT / 4; i++)
+    {
+        __m512i a = _mm512_load_si512(q + 128 * i), b = _mm512_load_si512(q + 128 * i + 64);
+        if (f.bytes == 34) {
+            s[2 * i] = _mm512_dpbusd_epi32(_mm512_load_si512(begin + 32 * i), v[i][0], a);
+            s[2 * i + 1] = _mm512_dpbusd_epi32(_mm512_load_si512(begin + 32 * i + 16), v[i][1], b);
+        } else {
+            s[i] = _mm512_dpbusd_epi32(_mm512_load_si512(begin + 16 * i), v[i][0], a);
+            s[i] = _mm512_dpbusd_epi32(s[i], v[i][1], b);
         }
-        TERN_UNROLL for (int r = 0; r < rows; r++)
+    }
+    if (f.bytes == 34) return sums_of_halves(s);
+    return add_by_four(add_by_two(s[0], s[1]), add_by_two(s[2], s[3]));
+}
+
+typedef struct waiting {
+    _Alignas(64) int32_t sums[TERN_PANEL * MOST];   /* [rows of x][rows of W][blocks] */
+    _Alignas(64) uint32_t heads[MOST * TERN_PANEL]; /* [blocks][rows of W]: scales, or with offsets; halves */
+} waiting;
+
+/* The blocks from b on, at w, of row n of W. */
+TERN_INLINE void lot_of(const format f, const blocks *w, int n, int b, int count, const ready *x,
+                        const int rows, waiting *to)
+{
+    const int step = LOTS(rows) * LOT;
+    __m512i v[LOT / 4][2];
+    TERN_UNROLL for (int i = 0; i < LOT / 4; i++) levels_of(f, w, 4 * i, v[i]);
+    for (int i = 0; i < count; i++) {
+        void *head = f.offset ? (void *)(to->heads + (b + i) * TERN_PANEL + n)
+                              : (void *)((uint16_t *)to->heads + (b + i) * TERN_PANEL + n);
+        memcpy(head, w->w + i * f.bytes, f.offset ? 4 : 2);
+    }
+    TERN_UNROLL for (int r = 0; r < rows; r++)
+    {
+        const int lanes = f.bytes == 34 ? 8 : 4;
+        __m512i sums = sums_of_lot(f, v, x[r].q + 32 * b, x[r].begin + lanes * b);
+        _mm512_store_si512(to->sums + (r * TERN_PANEL + n) * step + b, sums);
+    }
+}
+
+/* Scales and adds up the blocks of a lot, from block b on; `first` is the first of those that wait. */
+TERN_INLINE void add_lot(const format f, const waiting *from, int b, int count, int64_t first,
+                         const tern_bytes_row *x, const int rows, __m512 *sum)
+{
+    const int step = LOTS(rows) * LOT;
+    TERN_UNROLL for (int r = 0; r < rows; r++)
+    {
+        _Alignas(64) float turned[LOT * LOT];
+        vf v[LOT];
+        TERN_UNROLL for (int n = 0; n < LOT; n++)
         {
-            __m512 x_scale = _mm512_set1_ps(x[r].scale[8 * b]);
-            sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums_of_rows(part[r])),
-                                     _mm512_mul_ps(x_scale, floats_at(scale)), sum[r]);
+            v[n] = (vf)_mm512_load_si512(from->sums + (r * TERN_PANEL + n) * step + b);
+        }
+        tern_transpose(v);
+        TERN_UNROLL for (int n = 0; n < LOT; n++) tern_store(turned + n * LOT, v[n]);
+        for (int j = 0; j < count; j++) {
+            __m512i all = _mm512_load_si512(turned + PLACE_OF(f, j) * LOT), word = _mm512_setzero_si512();
+            const float *x_scale = x[r].scale + first + b + j;
+            __m512 scale;
+            if (f.offset) {
+                word = _mm512_load_si512(from->heads + (b + j) * TERN_PANEL);
+                scale = floats_of(word);
+            } else {
+                scale = floats_at((const uint16_t *)from->heads + (b + j) * TERN_PANEL);
+            }
+            scale = _mm512_mul_ps(scale, _mm512_set1_ps(*x_scale));
+            sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all), scale, sum[r]);
+            if (!f.offset) continue;
+            __m512 least = floats_of(_mm512_srli_epi32(word, 16));
+            sum[r] = _mm512_fmadd_ps(least, _mm512_set1_ps(x[r].sum32[first + b + j]), sum[r]);
         }
     }
 }
+
+TERN_INLINE void few_rows(const format f, const sixteen *w, int64_t k, const tern_bytes_row *x,
+                          const int rows, __m512 *sum)
+{
+    const int step = LOTS(rows) * LOT;
+    waiting wait; /* set where it is used, as is this: */
+    ready own[TERN_PACKED_ROWS];
+    for (int64_t first = 0; first < k / 32; first += step) {
+        int count = k / 32 - first < step ? (int)(k / 32 - first) : step;
+        for (int r = 0; r < rows; r++) make_ready(f, &x[r], first, count, &own[r]);
+        for (int n = 0; n < TERN_PANEL; n++) {
+            const uint8_t *row = row_of(w, n, (size_t)first * (size_t)f.bytes);
+            int b = 0;
+            for (; b + LOT <= count; b += LOT) {
+                blocks at = blocks_at(f, row + b * f.bytes, LOT);
+                fetch_ahead(at.w, LOT * f.bytes);
+                lot_of(f, &at, n, b, LOT, own, rows, &wait);
+            }
+            if (b == count) continue;
+            blocks at = blocks_at(f, row + b * f.bytes, count - b);
+            fetch_ahead(at.w, LOT * f.bytes);
+            lot_of(f, &at, n, b, count - b, own, rows, &wait);
+        }
+        for (int b = 0; b < count; b += LOT)
+            add_lot(f, &wait, b, count - b < LOT ? count - b : LOT, first, x, rows, sum);
+    }
+}
+
+#define FEW(name, ...)                                                                                       \
+    TERN_INLINE void few_##name(const sixteen *w, int64_t k, const tern_bytes_row *x, const int rows,        \
+                                __m512 *sum)                                                                 \
+    {                                                                                                        \
+        few_rows((format){__VA_ARGS__}, w, k, x, rows, sum);                                                 \
+    }                                                                                                        \
+    TERN_FEW(name)
+TERN_FEW_DECLARE(q4_0)
+TERN_FEW_DECLARE(q4_1)
+TERN_FEW_DECLARE(q5_0)
+TERN_FEW_DECLARE(q5_1)
+TERN_FEW_DECLARE(q8_0)
+FEW(q4_0, TERN_Q4_0, 18, 8, false)
+FEW(q4_1, TERN_Q4_1, 20, 0, true)
+FEW(q5_0, TERN_Q5_0, 22, 16, false)
+FEW(q5_1, TERN_Q5_1, 24, 0, true)
+FEW(q8_0, TERN_Q8_0, 34, 128, false)
 
 /* ---- the table -------------------------------------------------------------------------------------------------------- */
 
-/* Rows that do not fill a vector are taken one by one, each in all lanes. */
-#define FEW(name)                                                                                            \
-    static void dot_##name(int64_t k, const uint8_t *w, size_t row_bytes, int count,                         \
-                           const tern_bytes_row *x, int rows, float *y)                                      \
-    {                                                                                                        \
-        bool full = count == TERN_PANEL;                                                                     \
-        for (int n = 0; n < count; n += full ? TERN_PANEL : 1) {                                             \
-            __m512 sum[TERN_PACKED_ROWS];                                                                    \
-            sixteen from = sixteen_at(w + (size_t)n * row_bytes, full ? row_bytes : 0, row_bytes);           \
-            for (int r = 0; r < TERN_PACKED_ROWS; r++) sum[r] = _mm512_setzero_ps();                         \
-            if (rows == 4)                                                                                   \
-                few_##name(&from, k, x, 4, sum);                                                             \
-            else                                                                                             \
-                for (int r = 0; r < rows; r++) few_##name(&from, k, x + r, 1, sum + r);                      \
-            for (int r = 0; r < rows; r++) {                                                                 \
-                if (full)                                                                                    \
-                    _mm512_storeu_ps(y + r * TERN_PANEL, sum[r]);                                            \
-                else                                                                                         \
-                    y[r * TERN_PANEL + n] = _mm512_cvtss_f32(sum[r]);                                        \
-            }                                                                                                \
-        }                                                                                                    \
-    }
-FEW(q4_0)
-FEW(q4_1)
-FEW(q5_0)
-FEW(q5_1)
-FEW(q8_0)
-FEW(q4_K)
-FEW(q5_K)
-FEW(q6_K)
-
 tern_packed_few *const TERN_FOR_ISA(tern_packed_fews)[TERN_DTYPES] = {
-    [TERN_Q4_0] = dot_q4_0, [TERN_Q4_1] = dot_q4_1, [TERN_Q5_0] = dot_q5_0, [TERN_Q5_1] = dot_q5_1,
-    [TERN_Q8_0] = dot_q8_0, [TERN_Q4_K] = dot_q4_K, [TERN_Q5_K] = dot_q5_K, [TERN_Q6_K] = dot_q6_K,
+    [TERN_Q4_0] = TERN_FOR_ISA(tern_few_q4_0),       [TERN_Q4_1] = TERN_FOR_ISA(tern_few_q4_1),
+    [TERN_Q5_0] = TERN_FOR_ISA(tern_few_q5_0),       [TERN_Q5_1] = TERN_FOR_ISA(tern_few_q5_1),
+    [TERN_Q8_0] = TERN_FOR_ISA(tern_few_q8_0),       [TERN_Q2_K] = TERN_FOR_ISA(tern_few_q2_K),
+    [TERN_Q3_K] = TERN_FOR_ISA(tern_few_q3_K),       [TERN_Q4_K] = TERN_FOR_ISA(tern_few_q4_K),
+    [TERN_Q5_K] = TERN_FOR_ISA(tern_few_q5_K),       [TERN_Q6_K] = TERN_FOR_ISA(tern_few_q6_K),
+    [TERN_TERNARY] = TERN_FOR_ISA(tern_few_ternary),
 };
 #else
 tern_packed_few *const TERN_FOR_ISA(tern_packed_fews)[TERN_DTYPES] = {0};

@@ -60,6 +60,9 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .round_row = TERN_FOR_ISA(tern_round_row),
     .byte_dot = TERN_FOR_ISA(tern_byte_dot_of),
     .float_dot = TERN_FOR_ISA(tern_float_dot),
+#if defined(__AVX2__)
+    .half_dot = TERN_FOR_ISA(tern_half_dot),
+#endif
     .attention_head = TERN_FOR_ISA(tern_attention_head),
     .plane_forward = TERN_FOR_ISA(tern_plane_forward),
     .plane_grad_input = TERN_FOR_ISA(tern_plane_grad_input),

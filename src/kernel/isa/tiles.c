@@ -109,14 +109,14 @@ TERN_INLINE void tiles_256(const tern_weight_panel *w, const tern_bytes_panel x[
 
 /* c[16][16] of each panel of x += the product of `blocks` blocks of 256 columns. */
 TERN_INLINE void multiply_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks,
-                              const bool least, const bool two, float c[2][TERN_PANEL * TERN_PANEL])
+                              const tern_lower lower, const bool two, float c[2][TERN_PANEL * TERN_PANEL])
 {
     _Alignas(64) int32_t part[2][4][TERN_PANEL * TERN_PANEL];
     tiles_256(w, x, 0, two, part[0]);
     for (int64_t b = 0; b < blocks; b++) {
         if (b + 1 < blocks) tiles_256(w, x, b + 1, two, part[(b + 1) & 1]);
-        add_256(w, &x[0], b, least, part[b & 1][0], part[b & 1][1], c[0]);
-        if (two) add_256(w, &x[1], b, least, part[b & 1][2], part[b & 1][3], c[1]);
+        add_256(w, &x[0], b, lower, part[b & 1][0], part[b & 1][1], c[0]);
+        if (two) add_256(w, &x[1], b, lower, part[b & 1][2], part[b & 1][3], c[1]);
     }
 }
 
@@ -130,18 +130,23 @@ static void by_32(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t
         multiply_32(w, x, blocks, false, c);
 }
 
-static void by_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, bool least,
+#define BY_256(lower)                                                                                        \
+    case lower:                                                                                              \
+        if (two)                                                                                             \
+            multiply_256(w, x, blocks, lower, true, c);                                                      \
+        else                                                                                                 \
+            multiply_256(w, x, blocks, lower, false, c);                                                     \
+        break;
+
+static void by_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, tern_lower lower,
                    bool two, float c[2][TERN_PANEL * TERN_PANEL])
 {
     __asm__ volatile("" : : : "memory");
-    if (least && two)
-        multiply_256(w, x, blocks, true, true, c);
-    else if (least)
-        multiply_256(w, x, blocks, true, false, c);
-    else if (two)
-        multiply_256(w, x, blocks, false, true, c);
-    else
-        multiply_256(w, x, blocks, false, false, c);
+    switch (lower) {
+        BY_256(TERN_LOWER_NONE)
+        BY_256(TERN_LOWER_BY_32)
+        BY_256(TERN_LOWER_APART)
+    }
 }
 
 static void begin(int block)
@@ -296,9 +301,10 @@ static void block_halves(const tern_packed_product *p, void *panels, int64_t n)
 }
 
 tern_packed_block *const tern_tile_blocks[TERN_DTYPES] = {
-    [TERN_Q4_0] = block_bytes,  [TERN_Q4_1] = block_bytes, [TERN_Q5_0] = block_bytes,
-    [TERN_Q5_1] = block_bytes,  [TERN_Q8_0] = block_bytes, [TERN_Q4_K] = block_bytes,
-    [TERN_Q5_K] = block_bytes,  [TERN_Q6_K] = block_bytes, [TERN_F16] = block_halves,
+    [TERN_Q4_0] = block_bytes,  [TERN_Q4_1] = block_bytes,    [TERN_Q5_0] = block_bytes,
+    [TERN_Q5_1] = block_bytes,  [TERN_Q8_0] = block_bytes,    [TERN_Q4_K] = block_bytes,
+    [TERN_Q5_K] = block_bytes,  [TERN_Q6_K] = block_bytes,    [TERN_Q2_K] = block_bytes,
+    [TERN_Q3_K] = block_bytes,  [TERN_TERNARY] = block_bytes, [TERN_F16] = block_halves,
     [TERN_BF16] = block_halves,
 };
 

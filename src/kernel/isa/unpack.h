@@ -53,18 +53,21 @@ TERN_INLINE void split(__m256i levels, __m256i scale, int8_t *low, int8_t *high)
     _mm256_store_si256((__m256i *)high, h);
 }
 
+TERN_INLINE __m256i by_sixteen(int first, int second)
+{
+    return _mm256_inserti128_si256(_mm256_set1_epi16((short)first), _mm_set1_epi16((short)second), 1);
+}
+
 /* The 6-bit scales and offsets of q4_K and q5_K: eight bytes each. */
-TERN_INLINE void scales_q45(const uint8_t *p, uint8_t scale[8], uint8_t offset[8])
+TERN_INLINE void scales_q45(const uint8_t *p, uint64_t *scale, uint64_t *offset)
 {
     uint32_t low, mid, top;
     memcpy(&low, p, 4);
     memcpy(&mid, p + 4, 4);
     memcpy(&top, p + 8, 4);
     const uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x03030303;
-    uint32_t parts[4] = {low & six, (top & four) | (low >> 6 & two) << 4, mid & six,
-                         (top >> 4 & four) | (mid >> 6 & two) << 4};
-    memcpy(scale, parts, 8);
-    memcpy(offset, parts + 2, 8);
+    *scale = (low & six) | (uint64_t)((top & four) | (low >> 6 & two) << 4) << 32;
+    *offset = (mid & six) | (uint64_t)((top >> 4 & four) | (mid >> 6 & two) << 4) << 32;
 }
 
 #define TERN_UNPACK_K(name, bytes)                                                                           \
@@ -73,16 +76,16 @@ TERN_INLINE void scales_q45(const uint8_t *p, uint8_t scale[8], uint8_t offset[8
         for (int64_t b = 0; b < k / 256; b++) {                                                              \
             for (int r = 0; r < TERN_PANEL; r++) {                                                           \
                 const uint8_t *block = rows[r] + b * (bytes);                                                \
-                uint8_t scale[8], least[8];                                                                  \
-                scales_q45(block + 4, scale, least);                                                         \
+                uint64_t scale, least;                                                                       \
+                scales_q45(block + 4, &scale, &least);                                                       \
                 to->scale[b * TERN_PANEL + r] = half_at(block);                                              \
                 to->offset[b * TERN_PANEL + r] = -half_at(block + 2);                                        \
                 TERN_UNROLL for (int g = 0; g < 8; g++)                                                      \
                 {                                                                                            \
                     int64_t at = ((b * 4 + g / 2) * TERN_PANEL + r);                                         \
-                    split(group_##name(block, g).levels, _mm256_set1_epi16(scale[g]),                        \
+                    split(group_##name(block, g).levels, _mm256_set1_epi16(scale >> 8 * g & 255),            \
                           to->low + at * 64 + g % 2 * 32, to->high + at * 64 + g % 2 * 32);                  \
-                    to->least[at * 2 + g % 2] = least[g];                                                    \
+                    to->least[at * 2 + g % 2] = least >> 8 * g & 255;                                        \
                 }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
@@ -100,10 +103,67 @@ TERN_INLINE void unpack_q6_K(const uint8_t *const rows[TERN_PANEL], int64_t k, t
             TERN_UNROLL for (int g = 0; g < 8; g++)
             {
                 int64_t at = ((b * 4 + g / 2) * TERN_PANEL + r) * 64 + g % 2 * 32;
-                __m256i both = _mm256_inserti128_si256(_mm256_set1_epi16(scale[2 * g]),
-                                                       _mm_set1_epi16(scale[2 * g + 1]), 1);
                 __m256i levels = _mm256_sub_epi8(group_q6_K(block, g).levels, _mm256_set1_epi8(32));
-                split(levels, both, to->low + at, to->high + at);
+                split(levels, by_sixteen(scale[2 * g], scale[2 * g + 1]), to->low + at, to->high + at);
+            }
+        }
+    }
+}
+
+TERN_INLINE void unpack_q3_K(const uint8_t *const rows[TERN_PANEL], int64_t k, tern_weight_panel *to)
+{
+    for (int64_t b = 0; b < k / 256; b++) {
+        for (int r = 0; r < TERN_PANEL; r++) {
+            const uint8_t *block = rows[r] + b * 110;
+            uint64_t scale[2];
+            scales_q3(block + 96, scale);
+            to->scale[b * TERN_PANEL + r] = half_at(block + 108);
+            TERN_UNROLL for (int g = 0; g < 8; g++)
+            {
+                int64_t at = ((b * 4 + g / 2) * TERN_PANEL + r) * 64 + g % 2 * 32;
+                __m256i levels = _mm256_sub_epi8(group_q3_K(block, g).levels, _mm256_set1_epi8(4));
+                split(levels, by_sixteen(byte_of(scale, 2 * g) - 32, byte_of(scale, 2 * g + 1) - 32),
+                      to->low + at, to->high + at);
+            }
+        }
+    }
+}
+
+/* The second part of q2_K is what is subtracted, in units of its own. */
+TERN_INLINE void unpack_q2_K(const uint8_t *const rows[TERN_PANEL], int64_t k, tern_weight_panel *to)
+{
+    for (int64_t b = 0; b < k / 256; b++) {
+        for (int r = 0; r < TERN_PANEL; r++) {
+            const uint8_t *block = rows[r] + b * 84;
+            to->scale[b * TERN_PANEL + r] = half_at(block + 80);
+            to->offset[b * TERN_PANEL + r] = -half_at(block + 82);
+            TERN_UNROLL for (int g = 0; g < 8; g++)
+            {
+                int64_t at = ((b * 4 + g / 2) * TERN_PANEL + r) * 64 + g % 2 * 32;
+                const int one = block[2 * g], two = block[2 * g + 1];
+                __m256i scale = by_sixteen(one & 15, two & 15), levels = group_q2_K(block, g).levels;
+                __m256i product = _mm256_mullo_epi16(_mm256_and_si256(levels, _mm256_set1_epi16(255)), scale);
+                __m256i upper = _mm256_mullo_epi16(_mm256_srli_epi16(levels, 8), scale);
+                product = _mm256_or_si256(product, _mm256_slli_epi16(upper, 8));
+                _mm256_store_si256((__m256i *)(to->low + at), product);
+                __m256i less = by_sixteen((one >> 4) * 0x0101, (two >> 4) * 0x0101);
+                _mm256_store_si256((__m256i *)(to->high + at), less);
+            }
+        }
+    }
+}
+
+TERN_INLINE void unpack_ternary(const uint8_t *const rows[TERN_PANEL], int64_t k, tern_weight_panel *to)
+{
+    for (int64_t b = 0; b < k / 256; b++) {
+        for (int r = 0; r < TERN_PANEL; r++) {
+            const uint8_t *block = rows[r] + b * 66;
+            to->scale[b * TERN_PANEL + r] = half_at(block + 64);
+            TERN_UNROLL for (int g = 0; g < 8; g++)
+            {
+                int64_t at = ((b * 4 + g / 2) * TERN_PANEL + r) * 64 + g % 2 * 32;
+                __m256i levels = _mm256_sub_epi8(group_ternary(block, g).levels, _mm256_set1_epi8(1));
+                split(levels, _mm256_set1_epi16(1), to->low + at, to->high + at);
             }
         }
     }

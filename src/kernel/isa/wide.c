@@ -47,10 +47,17 @@ TERN_INLINE void wide_32(const tern_weight_panel *w, const tern_bytes_panel *x, 
     }
 }
 
-TERN_INLINE void wide_256(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t blocks,
-                          const bool least, float *c)
+/* sum[r] += the products of block b: one part of it. */
+TERN_INLINE void add_part(const int8_t *part, const tern_bytes_panel *x, int64_t b, __m512i sum[TERN_PANEL])
 {
-    _Alignas(64) int32_t products[TERN_PANEL * TERN_PANEL];
+    for (int64_t i = 16 * b; i < 16 * b + 16; i++)
+        add_words(part + i / 4 * 1024 + i % 4 * 16, 64, x->q + i * 256, 4, sum);
+}
+
+TERN_INLINE void wide_256(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t blocks,
+                          const tern_lower lower, float *c)
+{
+    _Alignas(64) int32_t products[2][TERN_PANEL * TERN_PANEL];
     for (int64_t b = 0; b < blocks; b++) {
         __m512i sum[TERN_PANEL], x_sum = _mm512_setzero_si512();
         TERN_UNROLL for (int i = 0; i < 4; i++)
@@ -59,14 +66,20 @@ TERN_INLINE void wide_256(const tern_weight_panel *w, const tern_bytes_panel *x,
                                         _mm512_set1_epi16(1));
         }
         begin_with(x_sum, sum);
-        for (int64_t i = 16 * b; i < 16 * b + 16; i++)
-            add_words(w->high + i / 4 * 1024 + i % 4 * 16, 64, x->q + i * 256, 4, sum);
-        TERN_UNROLL for (int r = 0; r < TERN_PANEL; r++) sum[r] = _mm512_slli_epi32(sum[r], 7);
-        for (int64_t i = 16 * b; i < 16 * b + 16; i++)
-            add_words(w->low + i / 4 * 1024 + i % 4 * 16, 64, x->q + i * 256, 4, sum);
+        add_part(w->high, x, b, sum);
+        if (lower == TERN_LOWER_APART) {
+            TERN_UNROLL for (int r = 0; r < TERN_PANEL; r++)
+            {
+                _mm512_store_si512(products[1] + r * TERN_PANEL, sum[r]);
+                sum[r] = _mm512_setzero_si512();
+            }
+        } else {
+            TERN_UNROLL for (int r = 0; r < TERN_PANEL; r++) sum[r] = _mm512_slli_epi32(sum[r], 7);
+        }
+        add_part(w->low, x, b, sum);
         TERN_UNROLL for (int r = 0; r < TERN_PANEL; r++)
-            _mm512_store_si512(products + r * TERN_PANEL, sum[r]);
-        add_256(w, x, b, least, products, NULL, c);
+            _mm512_store_si512(products[0] + r * TERN_PANEL, sum[r]);
+        add_256(w, x, b, lower, products[0], lower == TERN_LOWER_APART ? products[1] : NULL, c);
     }
 }
 
@@ -79,14 +92,16 @@ static void by_32(const tern_weight_panel *w, const tern_bytes_panel *x, int64_t
         wide_32(w, x, blocks, false, c);
 }
 
-static void by_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, bool least,
+static void by_256(const tern_weight_panel *w, const tern_bytes_panel x[2], int64_t blocks, tern_lower lower,
                    bool two, float c[2][TERN_PANEL * TERN_PANEL])
 {
     for (int t = 0; t < (two ? 2 : 1); t++) {
-        if (least)
-            wide_256(w, &x[t], blocks, true, c[t]);
+        if (lower == TERN_LOWER_BY_32)
+            wide_256(w, &x[t], blocks, TERN_LOWER_BY_32, c[t]);
+        else if (lower == TERN_LOWER_APART)
+            wide_256(w, &x[t], blocks, TERN_LOWER_APART, c[t]);
         else
-            wide_256(w, &x[t], blocks, false, c[t]);
+            wide_256(w, &x[t], blocks, TERN_LOWER_NONE, c[t]);
     }
 }
 
@@ -97,8 +112,9 @@ static void block(const tern_packed_product *p, void *panels, int64_t n)
 }
 
 tern_packed_block *const TERN_FOR_ISA(tern_packed_blocks)[TERN_DTYPES] = {
-    [TERN_Q4_0] = block, [TERN_Q4_1] = block, [TERN_Q5_0] = block, [TERN_Q5_1] = block,
-    [TERN_Q8_0] = block, [TERN_Q4_K] = block, [TERN_Q5_K] = block, [TERN_Q6_K] = block,
+    [TERN_Q4_0] = block, [TERN_Q4_1] = block, [TERN_Q5_0] = block,    [TERN_Q5_1] = block,
+    [TERN_Q8_0] = block, [TERN_Q2_K] = block, [TERN_Q3_K] = block,    [TERN_Q4_K] = block,
+    [TERN_Q5_K] = block, [TERN_Q6_K] = block, [TERN_TERNARY] = block,
 };
 #else
 tern_packed_block *const TERN_FOR_ISA(tern_packed_blocks)[TERN_DTYPES] = {0};
