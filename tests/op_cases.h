@@ -246,7 +246,8 @@ static void make_put_rows(spec *s)
 static void make_attend(spec *s)
 {
     int page = below(2) * between(1, 3), groups = between(1, 3), heads = groups * between(1, 3),
-        width = between(1, 70), rows = between(1, 4), cache = between(1, 6);
+        width = between(1, 70), cache = between(1, 6),
+        rows = below(4) ? between(1, 4) : between(34, 40); /* more than are alike: queries side by side */
     tern_attend_args a = {.scale = 0.3, .cap = below(2) * 5, .window = below(3), .page = page};
     memcpy(s->args, &a, sizeof a);
     if (page) cache *= page;

@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "test.h"
 
+#include "kernel/attend.h"
 #include "kernel/packed.h"
 #include "kernel/table.h"
 #include "llm/model.h"
@@ -141,6 +142,27 @@ static void test_copied(void **state)
     tern_llm_close(b);
     assert_error(tern_llm_open(&a, tiny(), &(tern_llm_options){.copied = true, .window = 1}), TERN_USAGE,
                  "not copied as a whole");
+}
+
+/* Tokens whose logits are asked for together have the bits that they have one by one. */
+static void test_alike(void **state)
+{
+    (void)state;
+    const float *logits;
+    float one_by_one[TOKENS * VOCABULARY];
+    for (int half = 0; half < 2; half++) {
+        tern_dtype cache = half ? TERN_F16 : TERN_F32;
+        tern_llm *a = open_tiny((tern_llm_options){.cache = cache}), *b;
+        b = open_tiny((tern_llm_options){.cache = cache, .each = TERN_ALIKE});
+        for (int i = 0; i < TOKENS; i++) {
+            assert_ok(tern_llm_feed(a, tokens + i, 1, &logits));
+            memcpy(one_by_one + i * VOCABULARY, logits, VOCABULARY * sizeof(float));
+        }
+        assert_ok(tern_llm_feed_each(b, tokens, TOKENS, &logits));
+        assert_memory_equal(logits, one_by_one, sizeof one_by_one);
+        tern_llm_close(a);
+        tern_llm_close(b);
+    }
 }
 
 static void test_limits(void **state)
@@ -308,13 +330,14 @@ static void check_product(tern_dtype dtype, tern_rng rng, uint64_t *drawn, tern_
     tern_packed_run(pool, &p, scratch);
     assert_memory_equal(y.data, again.data, (size_t)(rows * n) * sizeof(float));
     bool rounds = tern_packed_rounds(dtype, &block);
-    p.rows = rounds ? 1 : 0; /* the bits of a row do not depend on those that stand beside it */
+    bool alike = rounds || ((dtype == TERN_F16 || dtype == TERN_BF16) && rows <= TERN_ALIKE);
+    p.rows = alike ? 1 : 0; /* the bits of a row do not depend on those that stand beside it */
     tern_packed_run(NULL, &p, scratch);
     assert_memory_equal(y.data, again.data, (size_t)(p.rows * n) * sizeof(float));
     if (rounds) assert_int_equal(tern_packed_arithmetic(dtype), TERN_I8);
     const tern_kernels *kernels = tern_kernels_get();
     bool half = dtype == TERN_F16 || dtype == TERN_BF16,
-         halves = half && kernels->packed_split && rows >= kernels->block_from;
+         halves = half && kernels->packed_split && rows > TERN_ALIKE;
     for (int64_t r = 0; r < rows; r++) {
         const float *row = (const float *)x.data + r * k;
         for (int64_t i = 0; i < k; i++) rounded[i] = halves ? two_halves(row[i]) : (double)row[i];
@@ -365,11 +388,12 @@ static void test_packed_products(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits),     cmocka_unit_test(test_architectures),
-        cmocka_unit_test(test_half_cache), cmocka_unit_test(test_rewind),
-        cmocka_unit_test(test_copied),     cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_lacking),    cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_packed_products),
+        cmocka_unit_test(test_logits),          cmocka_unit_test(test_architectures),
+        cmocka_unit_test(test_half_cache),      cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_copied),          cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_lacking),
+        cmocka_unit_test(test_unknown),         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_packed_products),
     };
     size_t count;
     if (tern_read_file(TERN_TESTS "/golden/decoder/llama.f32", (char **)&expected, &count) != TERN_OK)

@@ -22,7 +22,8 @@ void tern_attention_run(tern_pool *pool, const tern_attention *attention)
     const tern_attention *a = attention;
     int64_t lanes = tern_kernels_get()->attention_lanes, queries = a->queries * (a->heads / a->groups);
     void *context = (void *)(uintptr_t)a;
-    bool together = !a->page && a->format != TERN_Q8_0; /* queries of one sequence, to plain rows */
+    bool together =
+        !a->page && a->format != TERN_Q8_0 && a->queries > TERN_ALIKE; /* of one sequence, to plain rows */
     if (together && 2 * queries >= lanes && a->width <= TERN_ATTENTION_WIDTH)
         tern_pool_run(pool, (queries + lanes - 1) / lanes * a->groups, block_task, context);
     else

@@ -1,6 +1,7 @@
 /* Products with packed weights: rows of W are tasks, rows of x go through each in groups. */
 #include "kernel/packed.h"
 
+#include "kernel/attend.h"
 #include "kernel/cast.h"
 #include "kernel/table.h"
 
@@ -21,7 +22,9 @@ static tern_packed_dot *dot_of(tern_dtype dtype)
 static tern_packed_block *block_of(const tern_packed_product *p)
 {
     const tern_kernels *kernels = tern_kernels_get();
-    return p->rows >= kernels->block_from ? kernels->packed_block[p->dtype] : NULL;
+    bool half = p->dtype == TERN_F16 || p->dtype == TERN_BF16; /* of which tiles round x */
+    int64_t from = half ? TERN_ALIKE + 1 : kernels->block_from;
+    return p->rows >= from ? kernels->packed_block[p->dtype] : NULL;
 }
 
 static tern_packed_few *few_of(tern_dtype dtype)

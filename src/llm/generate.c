@@ -1,9 +1,11 @@
 /* Text from a language model, token by token or several guessed at once. */
 #include "llm/saying.h"
 
+#include "kernel/attend.h"
+
 #include <string.h>
 
-enum { LONGEST_MATCH = 8, LEAST_MATCH = 2, MOST_GUESSES = 32 };
+enum { LONGEST_MATCH = 8, LEAST_MATCH = 2, MOST_GUESSES = TERN_ALIKE - 1 };
 
 struct tern_speaker {
     tern_llm *llm;
