@@ -52,6 +52,8 @@ typedef enum values {
     EXPONENTIALS,
     PRODUCT_CONSTANTS, /* of multiply_int8 */
     MEAN_CONSTANTS,
+    LSTM_CONSTANTS,
+    LOGISTIC_STEPS,
     TREE_FEATURE, /* i32: a feature, or -1 */
     TREE_CHILD    /* i32: a node somewhat behind */
 } values;
@@ -68,8 +70,8 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32,
-                                        TERN_F32, TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32,
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32,
+                                        TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32, TERN_I32, TERN_I32,
                                         TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;

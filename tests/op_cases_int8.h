@@ -118,12 +118,28 @@ static void make_softmax_int8(spec *s)
     s->tolerance = 0;
 }
 
+static void make_lstm_int8(spec *s)
+{
+    int64_t batch = between(1, 3), steps = between(1, 4), inputs = between(1, 9), cells = between(1, 7);
+    input(s, TERN_SHAPE(batch, steps, inputs), BYTES, false);
+    input(s, TERN_SHAPE(batch, cells), BYTES, false);
+    input(s, TERN_SHAPE(batch, cells), BYTES, false);
+    s->in[2].dtype = TERN_I16;
+    input(s, TERN_SHAPE(4 * cells, inputs), BYTES, false);
+    input(s, TERN_SHAPE(4 * cells, cells), BYTES, false);
+    input(s, TERN_SHAPE(4 * cells), BIASES, false);
+    input(s, TERN_SHAPE(4 * cells), BIASES, false);
+    input(s, TERN_SHAPE(TERN_LSTM_CONSTANTS), LSTM_CONSTANTS, false);
+    input(s, TERN_SHAPE(256), LOGISTIC_STEPS, false);
+    s->tolerance = 0;
+}
+
 #define INT8_CASES                                                                                           \
     {"linear_int8", make_linear_int8}, {"conv2d_int8", make_conv2d_int8},                                    \
         {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \
         {"quantise_int8", make_quantise_int8}, {"dequantise_int8", make_dequantise_int8},                    \
         {"table_int8", make_table_int8}, {"add_int8", make_add_int8},                                        \
         {"avg_pool2d_int8", make_avg_pool2d_int8}, {"softmax_int8", make_softmax_int8},                      \
-        {"multiply_int8", make_multiply_int8}, {"mean_int8", make_mean_int8},
+        {"multiply_int8", make_multiply_int8}, {"mean_int8", make_mean_int8}, {"lstm_int8", make_lstm_int8},
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "op_cases.h"
 
+#include "kernel/exponent.h"
+
 static void make(size_t c, spec *s)
 {
     memset(s, 0, sizeof *s);
@@ -22,6 +24,12 @@ static double integer(values v, int64_t i)
     if (v == PRODUCT_CONSTANTS || v == MEAN_CONSTANTS) {
         int64_t at = v == PRODUCT_CONSTANTS ? i - 2 : i; /* both have a multiplier and its shift in a row */
         v = at == 1 ? MULTIPLIERS : at == 2 ? SHIFTS : ZEROS;
+    }
+    if (v == LOGISTIC_STEPS) return tern_logistic_steps[i];
+    if (v == LSTM_CONSTANTS) {
+        static const int32_t last[] = {3, 20000, 3, 1}; /* zero, largest cell, multiplier and shift of tanh */
+        if (i >= 22) return last[i - 22];
+        v = i % 2 ? SHIFTS : MULTIPLIERS;
     }
     if (v == BIASES) return between(-(1 << 17), 1 << 17);
     if (v == MULTIPLIERS) return (double)(1 << 30) + between(0, (1 << 30) - 1);

@@ -114,7 +114,7 @@ static void check_file(const char *name, int batch, int at)
 
 static const char *const names[] = {"classifier-bytes", "classifier-floats", "elements-bytes",
                                     "elements-floats",  "places-bytes",      "places-floats",
-                                    "rows-bytes",       "rows-floats"};
+                                    "rows-bytes",       "rows-floats",       "recurrent-bytes"};
 
 static void test_operators(void **state)
 {

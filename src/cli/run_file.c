@@ -148,6 +148,7 @@ static tern_status run(tern_file_run *r)
                              &s->store, r->cli->pool));
     TERN_TRY(tern_session_bind(r->model.session, "image", r->input.data));
     TERN_TRY(tern_session_run(r->model.session, 0)); /* prepares what follows from the weights */
+    tern_session_reset(r->model.session);
     double begun = tern_now();
     TERN_TRY(tern_session_run(r->model.session, 0));
     r->seconds = tern_now() - begun;

@@ -310,13 +310,15 @@ static tern_status write_init(const tern_emit_source *source, tern_text *t)
         const tern_value_info *v = &p->graph->values[i];
         if (!tern_emit_is_state(p, i)) continue;
         bool plain = v->init.kind == TERN_INIT_ZERO || v->init.kind == TERN_INIT_CONSTANT;
-        if (!plain || v->kept || v->type.dtype != TERN_F32)
+        const char *type = tern_emit_type(v->type.dtype);
+        if (!plain || v->kept || !type || v->type.dtype == TERN_BIT)
             return tern_fail(TERN_USAGE,
                              "state \"%s\" does not begin with one number everywhere: not emitted", v->name);
-        tern_text_format(
-            t, "    for (int i = 0; i < %lld; i++) ((float *)(void *)(state + %zu))[i] = %af; /* %s */\n",
-            (long long)elements_of(p, i), state_offset(p, i),
-            v->init.kind == TERN_INIT_ZERO ? 0.0 : (double)(float)v->init.scale, v->name);
+        double start = v->init.kind == TERN_INIT_ZERO ? 0 : v->init.scale;
+        tern_text_format(t, "    for (int i = 0; i < %lld; i++) ((%s *)(void *)(state + %zu))[i] = ",
+                         (long long)elements_of(p, i), type, state_offset(p, i));
+        tern_text_format(t, v->type.dtype == TERN_F32 ? "%af; /* %s */\n" : "%.0f; /* %s */\n",
+                         (double)(float)start, v->name);
     }
     tern_text_put(t, "}\n\n");
     return TERN_OK;

@@ -40,6 +40,24 @@ static const char share_functions[] =
     "    for (int i = 0; i < 3; i++) y += high_product(y, (1 << 29) - high_product(half, y)) * 4;\n"
     "    *shift = 35 - zeros;\n"
     "    return y > INT32_MAX / 2 ? INT32_MAX : y * 2;\n}\n\n";
+static const char short_functions[] =
+    "static inline int32_t saturate_short(int32_t x)\n{\n"
+    "    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;\n}\n\n"
+    "/* Between two steps of 2^-bits. */\n"
+    "static inline uint32_t between_steps(const int32_t *steps, uint32_t size, int bits)\n{\n"
+    "    uint32_t at = size >> bits, rest = size & ((1u << bits) - 1);\n"
+    "    if (at >= 255) return 0xffffu << bits;\n"
+    "    return ((uint32_t)steps[at] << bits) + rest * (uint32_t)(steps[at + 1] - steps[at]);\n}\n\n"
+    "static inline int32_t short_sigmoid(const int32_t *steps, int32_t x)\n{\n"
+    "    uint32_t size = (uint32_t)(x < 0 ? -x : x) * 3, y = between_steps(steps, size, 9);\n"
+    "    if (size >> 9 >= 255) y = 0x7fffu << 10;\n"
+    "    y = x >= 0 ? y + 512 : (1u << 25) - y + 511;\n"
+    "    return (int16_t)(y >> 10);\n}\n\n"
+    "static inline int32_t short_tanh(const int32_t *steps, int32_t x, int32_t multiplier, int shift)\n{\n"
+    "    int32_t scaled = (x * multiplier + (shift > 0 ? 1 << (shift - 1) : 0)) >> shift;\n"
+    "    int32_t y = (int32_t)between_steps(steps, (uint32_t)(scaled < 0 ? -scaled : scaled), 8);\n"
+    "    y = scaled >= 0 ? y - (1 << 23) + 128 : -y + (1 << 23) + 127;\n"
+    "    return (int16_t)(y >> 8);\n}\n\n";
 static const char float_function[] =
     "/* The nearest byte to x / scale + zero. */\n"
     "static inline int8_t byte_of_float(float x, float scale, int32_t zero)\n{\n"
@@ -151,6 +169,7 @@ static const struct {
                  {"requantise(", requantise_function},
                  {"byte_of_float(", float_function},
                  {"reciprocal_of(", share_functions},
+                 {"short_tanh(", short_functions},
                  {"dot_bytes(", simd_functions},
                  {"dot_patches(", simd_functions},
                  {"dot_bytes(", dot_function},

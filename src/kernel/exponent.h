@@ -41,4 +41,10 @@ typedef struct tern_share {
 } tern_share;
 tern_share tern_share_of(int32_t sum);
 
+/* The logistic function of k/24 in units of 2^-16, and what is interpolated between them: the logistic function of x in units
+ * of 2^-12, and tanh of x, which multiplier 2^-shift brings to a third of those; both in units of 2^-15. */
+extern const int32_t tern_logistic_steps[256];
+int16_t tern_short_logistic(const int32_t *steps, int16_t x);
+int16_t tern_short_tanh(const int32_t *steps, int16_t x, int32_t multiplier, int shift);
+
 #endif

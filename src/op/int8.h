@@ -21,6 +21,11 @@ enum {
 tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t summed);
 tern_int8_scale tern_int8_scale_of(const tern_call *call);
 
+/* Constants of lstm_int8: multiplier and shift of W x and of U h to units of 2^-12 for each gate (forget, input, cell,
+ * output); of forget times cell, input times candidate and output times tanh; the zero of h; the largest cell, 0: any;
+ * what brings a cell to what tern_short_tanh takes. */
+enum { TERN_LSTM_CONSTANTS = 26 };
+
 typedef struct tern_int8_pool_op {
     int height, width, stride; /* of windows */
 } tern_int8_pool_op;

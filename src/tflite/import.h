@@ -83,6 +83,6 @@ tern_value tern_tflite_activate(const tern_tflite_call *call, int activation, te
 tern_status tern_tflite_by_table(tern_tflite_call *call, const int8_t table[256]);
 
 extern const tern_tflite_row tern_tflite_product_rows[], tern_tflite_element_rows[], tern_tflite_image_rows[],
-    tern_tflite_place_rows[];
+    tern_tflite_place_rows[], tern_tflite_recurrent_rows[];
 
 #endif

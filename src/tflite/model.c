@@ -7,7 +7,8 @@
 const tern_tflite_row *tern_tflite_find_operator(int code)
 {
     const tern_tflite_row *const families[] = {tern_tflite_product_rows, tern_tflite_element_rows,
-                                               tern_tflite_image_rows, tern_tflite_place_rows};
+                                               tern_tflite_image_rows, tern_tflite_place_rows,
+                                               tern_tflite_recurrent_rows};
     for (size_t f = 0; f < TERN_COUNT(families); f++)
         for (const tern_tflite_row *row = families[f]; row->name; row++)
             if (row->code == code) return row;
@@ -141,17 +142,36 @@ tern_status tern_tflite_parameters(tern_tflite *model, void **parameters)
     return TERN_OK;
 }
 
+/* The bytes that the input is, or becomes at once and for all that read it; NULL: it is floats. */
+static const tern_tflite_tensor *bytes_of_input(const tern_tflite *m)
+{
+    enum { QUANTISE = 114 };
+    const tern_tflite_tensor *input = &m->tensors[m->input], *bytes = NULL;
+    int readers = 0;
+    if (input->type == TERN_TFLITE_I8) return input;
+    for (int i = 0; i < m->operator_count; i++) {
+        const tern_tflite_operator *op = &m->operators[i];
+        for (int k = 0; k < op->input_count; k++) {
+            if (op->inputs[k] != m->input) continue;
+            readers++;
+            bool quantised = op->code == QUANTISE && op->output_count == 1 && op->outputs[0] >= 0;
+            bytes = quantised ? &m->tensors[op->outputs[0]] : NULL;
+        }
+    }
+    return readers == 1 ? bytes : NULL;
+}
+
 tern_tflite_about tern_tflite_about_of(const tern_tflite *m)
 {
-    const tern_tflite_tensor *input = &m->tensors[m->input];
+    const tern_tflite_tensor *input = &m->tensors[m->input], *bytes = bytes_of_input(m);
     return (tern_tflite_about){.version = m->version,
                                .description = m->description,
                                .input = input->name,
                                .operators = m->operator_count,
                                .tensors = m->tensor_count,
                                .outputs = m->output_count,
-                               .scale = input->type == TERN_TFLITE_I8 ? input->scale : 0,
-                               .zero = input->zero};
+                               .scale = bytes ? bytes->scale : 0,
+                               .zero = bytes ? bytes->zero : 0};
 }
 
 const char *tern_tflite_output_name(const tern_tflite *m, int index)

@@ -43,20 +43,23 @@ typedef struct tern_tflite_parameter {
     const char *name;
     tern_dtype dtype;
     tern_shape shape;
-    int tensor, bias;         /* weights; of biases in bytes the tensor of the bias, -1: none */
-    int kind;                 /* a tern_tflite_kind */
-    int zero;                 /* of what is multiplied */
-    int64_t channels, places; /* of TERN_TFLITE_FLAT */
-    double number;            /* of TERN_TFLITE_NUMBER */
+    int tensor, bias;            /* weights; of biases in bytes the tensor of the bias, -1: none */
+    int kind;                    /* a tern_tflite_kind */
+    int zero;                    /* of what is multiplied */
+    int64_t channels, places;    /* of TERN_TFLITE_FLAT */
+    double number;               /* of TERN_TFLITE_NUMBER */
+    int stack[4], stack_bias[4]; /* of TERN_TFLITE_STACK..: tensors of weights, and of biases or -1 */
 } tern_tflite_parameter;
 
 typedef enum tern_tflite_kind {
-    TERN_TFLITE_PLAIN,   /* the elements as they are */
-    TERN_TFLITE_FILTERS, /* [O,H,W,C] -> [O,C,H,W] */
-    TERN_TFLITE_PLANES,  /* [1,H,W,O] -> [O,1,H,W] */
-    TERN_TFLITE_FLAT,    /* [O,places,channels] -> [O,channels,places] */
-    TERN_TFLITE_BIAS,    /* of bytes: bias - zero times the sum of each row of the weights */
-    TERN_TFLITE_NUMBER   /* one number */
+    TERN_TFLITE_PLAIN,     /* the elements as they are */
+    TERN_TFLITE_FILTERS,   /* [O,H,W,C] -> [O,C,H,W] */
+    TERN_TFLITE_PLANES,    /* [1,H,W,O] -> [O,1,H,W] */
+    TERN_TFLITE_FLAT,      /* [O,places,channels] -> [O,channels,places] */
+    TERN_TFLITE_BIAS,      /* of bytes: bias - zero times the sum of each row of the weights */
+    TERN_TFLITE_NUMBER,    /* one number */
+    TERN_TFLITE_STACK,     /* four matrices, one below the other */
+    TERN_TFLITE_STACK_BIAS /* biases of theirs, as of TERN_TFLITE_BIAS */
 } tern_tflite_kind;
 
 struct tern_tflite {

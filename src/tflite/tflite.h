@@ -24,7 +24,7 @@ tern_status tern_tflite_parameters(tern_tflite *model, void **parameters);
 /* Weights as the graph takes them, in the order of Tern's operators, lent to a store; the model keeps them. */
 tern_status tern_tflite_weights(tern_tflite *model, tern_store *store);
 
-/* What the file says about itself.  scale 0: the input is floats. */
+/* What the file says about itself.  scale and zero are of the bytes that the input is or becomes; scale 0: it stays floats. */
 typedef struct tern_tflite_about {
     int64_t version;
     const char *description, *input;

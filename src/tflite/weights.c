@@ -48,6 +48,24 @@ static void fill_bias(const tern_tflite *m, const tern_tflite_parameter *p, cons
     }
 }
 
+/* The same of four layers that are one below the other. */
+static void fill_stack(const tern_tflite *m, const tern_tflite_parameter *p, const tern_tensor *out)
+{
+    int64_t part = tern_elements(&p->shape) / 4;
+    size_t bytes = (size_t)part * (size_t)tern_dtype_of(p->dtype)->bytes;
+    for (int g = 0; g < 4; g++) {
+        tern_tflite_parameter one = *p;
+        tern_tensor to = {p->dtype, TERN_SHAPE(part), (char *)out->data + (size_t)g * bytes};
+        one.shape = to.shape;
+        one.tensor = p->stack[g];
+        one.bias = p->stack_bias[g];
+        if (p->kind == TERN_TFLITE_STACK)
+            fill_elements(&m->tensors[one.tensor], &one, &to);
+        else
+            fill_bias(m, &one, &to);
+    }
+}
+
 static tern_status lend(tern_tflite *m, tern_store *store, const tern_tflite_parameter *p)
 {
     if (tern_store_find(store, p->name) >= 0) return TERN_OK;
@@ -56,6 +74,8 @@ static tern_status lend(tern_tflite *m, tern_store *store, const tern_tflite_par
     m->copy_count++;
     if (p->kind == TERN_TFLITE_NUMBER)
         tern_set(out, 0, p->number);
+    else if (p->kind == TERN_TFLITE_STACK || p->kind == TERN_TFLITE_STACK_BIAS)
+        fill_stack(m, p, out);
     else if (p->kind == TERN_TFLITE_BIAS)
         fill_bias(m, p, out);
     else

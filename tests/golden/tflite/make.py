@@ -277,7 +277,26 @@ def rows(name, dtype):
     net.keep(net.unary(OP.SOFTMAX, x, option("Softmax", beta=0.05), 1 / 256, -128))
 
 
+def recurrent(name, dtype):
+    """Two layers of long short-term memory, one with a clipped cell."""
+    net = Net(name, [1, 6, 5], dtype)
+    x, width = net.input, 5
+    for cells, clip in ((7, 0.0), (4, 1.5)):
+        h = (0.0078, 2)
+        weights = [net.weights([cells, width], cells, 0, False) for _ in range(4)]
+        more = [net.weights([cells, cells], cells, 0, False) for _ in range(4)]
+        biases = [net.bias(cells, net.scale(x)[0], w) for w in weights]
+        states = [net.tensor([1, cells], scale=h[0], zero=h[1], variable=True),
+                  net.tensor([1, cells], scale=2.0 ** -11, dtype=np.int16, variable=True)]
+        inputs = [x, *weights, *more, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1]
+        x = net.op(OP.UNIDIRECTIONAL_SEQUENCE_LSTM, inputs, [net.tensor([1, 6, cells], scale=h[0], zero=h[1])],
+                   option("UnidirectionalSequenceLSTM", fusedActivationFunction=ACT.TANH, cellClip=clip, projClip=0.0))
+        width = cells
+    net.keep(x)
+
+
 if __name__ == "__main__":
     for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
         for make in (classifier, elements, places, rows):
             make(f"{make.__name__}-{kind}", dtype)
+    recurrent("recurrent-bytes", np.int8)
