@@ -286,7 +286,7 @@ const tern_command tern_command_chat = {
     .usage = "MODEL",
     .more =
         "tern chat smollm2\n"
-        "tern chat smollm2 --system \"Answer in one sentence.\" --lookup 7\n"
+        "tern chat smollm2 --system \"Answer in one sentence.\" --lookup 15\n"
         "printf 'Hello.\\nAnd in French?\\n' | tern chat smollm2 --json\n\n"
         "Each line is a question; /help lists what else can be said.  What the cache knows of the "
         "conversation is not\n"

@@ -4,6 +4,7 @@
 #include "kernel/attend.h"
 
 #include "kernel/isa/math.h"
+#include "kernel/isa/transpose.h"
 
 #include "tensor/tensor.h"
 
@@ -79,6 +80,23 @@ TERN_INLINE void find_rows(const tern_attention *a, int64_t query, int64_t group
     }
 }
 
+/* Products of q with as many rows as a vector has lanes, over `width` elements, whole vectors: lanes of each are added up in order, those
+ * of all rows at once. */
+TERN_INLINE vf dots_of(const tern_attention *a, const float *q, const int64_t *at, int count, int64_t width,
+                       tern_dtype format)
+{
+    vf part[TERN_LANES], sum = tern_all(0);
+    for (int j = 0; j < TERN_LANES; j++) {
+        part[j] = tern_all(0);
+        if (j >= count || at[j] < 0) continue;
+        for (int64_t i = 0; i < width; i += TERN_LANES)
+            part[j] = tern_fma(tern_load(q + i), lanes(a->k, format, at[j] + i), part[j]);
+    }
+    tern_transpose(part);
+    TERN_UNROLL for (int l = 0; l < TERN_LANES; l++) sum += part[l];
+    return sum;
+}
+
 /* Scores of the n rows at `at`; the rest of the block is far below all of them.  Returns the largest. */
 TERN_INLINE float scores(const tern_attention *a, const float *q, const int64_t *at, int n, tern_dtype format,
                          float *w)
@@ -86,18 +104,19 @@ TERN_INLINE float scores(const tern_attention *a, const float *q, const int64_t 
     int64_t whole = a->width / TERN_LANES * TERN_LANES;
     float most = -INFINITY;
     for (int j = 0; j < BLOCK; j++) w[j] = -INFINITY;
-    for (int j = 0; j < n; j++) {
-        vf sum = tern_all(0);
-        int64_t row = at[j];
-        if (row < 0) continue;
-        for (int64_t i = 0; i < whole; i += TERN_LANES)
-            sum = tern_fma(tern_load(q + i), lanes(a->k, format, row + i), sum);
-        float score = sum_of(sum);
-        for (int64_t i = whole; i < a->width; i++) score += q[i] * one(a->k, format, row + i);
-        score *= a->scale;
-        if (a->cap > 0) score = a->cap * tanhf(score / a->cap);
-        w[j] = score;
-        most = score > most ? score : most;
+    for (int from = 0; from < n; from += TERN_LANES) {
+        int count = n - from < TERN_LANES ? n - from : TERN_LANES;
+        float sums[TERN_LANES];
+        tern_store(sums, dots_of(a, q, at + from, count, whole, format));
+        for (int j = from; j < from + count; j++) {
+            if (at[j] < 0) continue;
+            float score = sums[j - from];
+            for (int64_t i = whole; i < a->width; i++) score += q[i] * one(a->k, format, at[j] + i);
+            score *= a->scale;
+            if (a->cap > 0) score = a->cap * tanhf(score / a->cap);
+            w[j] = score;
+            most = score > most ? score : most;
+        }
     }
     return most;
 }

@@ -130,11 +130,13 @@ TERN_INLINE void levels_of(const format f, const blocks *b, int i, __m512i v[2])
 /* Where block j of a lot stands among sums that sums_of_lot gives. */
 #define PLACE_OF(f, j) ((f).bytes == 34 ? (j) / 8 * 8 + (j) % 2 * 4 + (j) % 8 / 2 : (j) % 4 * 4 + (j) / 4)
 
-/* The sums of products of a lot with one row of x. */
-TERN_INLINE __m512i sums_of_lot(const format f, __m512i v[LOT / 4][2], const int8_t *q, const int32_t *begin)
+/* The sums of products of a lot, of which `fours` times four blocks are there, with one row of x. */
+TERN_INLINE __m512i sums_of_lot(const format f, __m512i v[LOT / 4][2], const int fours, const int8_t *q,
+                                const int32_t *begin)
 {
     __m512i s[LOT / 2];
-    TERN_UNROLL for (int i = 0; i < LOT / 4; i++)
+    TERN_UNROLL for (int i = 0; i < LOT / 2; i++) s[i] = _mm512_setzero_si512();
+    TERN_UNROLL for (int i = 0; i < fours; i++)
     {
         __m512i a = _mm512_load_si512(q + 128 * i), b = _mm512_load_si512(q + 128 * i + 64);
         if (f.bytes == 34) {
@@ -155,12 +157,12 @@ typedef struct waiting {
 } waiting;
 
 /* The blocks from b on, at w, of row n of W. */
-TERN_INLINE void lot_of(const format f, const blocks *w, int n, int b, int count, const ready *x,
-                        const int rows, waiting *to)
+TERN_INLINE void lot_of(const format f, const blocks *w, int n, int b, int count, const int fours,
+                        const ready *x, const int rows, waiting *to)
 {
     const int step = LOTS(rows) * LOT;
     __m512i v[LOT / 4][2];
-    TERN_UNROLL for (int i = 0; i < LOT / 4; i++) levels_of(f, w, 4 * i, v[i]);
+    TERN_UNROLL for (int i = 0; i < fours; i++) levels_of(f, w, 4 * i, v[i]);
     for (int i = 0; i < count; i++) {
         void *head = f.offset ? (void *)(to->heads + (b + i) * TERN_PANEL + n)
                               : (void *)((uint16_t *)to->heads + (b + i) * TERN_PANEL + n);
@@ -169,7 +171,7 @@ TERN_INLINE void lot_of(const format f, const blocks *w, int n, int b, int count
     TERN_UNROLL for (int r = 0; r < rows; r++)
     {
         const int lanes = f.bytes == 34 ? 8 : 4;
-        __m512i sums = sums_of_lot(f, v, x[r].q + 32 * b, x[r].begin + lanes * b);
+        __m512i sums = sums_of_lot(f, v, fours, x[r].q + 32 * b, x[r].begin + lanes * b);
         _mm512_store_si512(to->sums + (r * TERN_PANEL + n) * step + b, sums);
     }
 }
@@ -223,12 +225,15 @@ TERN_INLINE void few_rows(const format f, const sixteen *w, int64_t k, const ter
             for (; b + LOT <= count; b += LOT) {
                 blocks at = blocks_at(f, row + b * f.bytes, LOT);
                 fetch_ahead(at.w, LOT * f.bytes);
-                lot_of(f, &at, n, b, LOT, own, rows, &wait);
+                lot_of(f, &at, n, b, LOT, LOT / 4, own, rows, &wait);
             }
             if (b == count) continue;
             blocks at = blocks_at(f, row + b * f.bytes, count - b);
             fetch_ahead(at.w, LOT * f.bytes);
-            lot_of(f, &at, n, b, count - b, own, rows, &wait);
+            if (count - b <= 4)
+                lot_of(f, &at, n, b, count - b, 1, own, rows, &wait);
+            else
+                lot_of(f, &at, n, b, count - b, LOT / 4, own, rows, &wait);
         }
         for (int b = 0; b < count; b += LOT)
             add_lot(f, &wait, b, count - b < LOT ? count - b : LOT, first, x, rows, sum);

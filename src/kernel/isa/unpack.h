@@ -23,13 +23,19 @@ typedef struct tern_weight_panel {
     TERN_INLINE void unpack_##name(const uint8_t *const rows[TERN_PANEL], int64_t k, tern_weight_panel *to)  \
     {                                                                                                        \
         for (int64_t b = 0; b < k / 32; b++) {                                                               \
+            _Alignas(32) uint16_t scale[TERN_PANEL], offset[TERN_PANEL];                                     \
             for (int r = 0; r < TERN_PANEL; r++) {                                                           \
-                group g = group_##name(rows[r] + b * (bytes), 0);                                            \
+                const uint8_t *block = rows[r] + b * (bytes);                                                \
+                group g = group_##name(block, 0);                                                            \
                 __m256i levels = g.turned ? g.sign : _mm256_sub_epi8(g.levels, _mm256_set1_epi8(zero));      \
                 _mm256_store_si256((__m256i *)(to->low + (b * TERN_PANEL + r) * 32), levels);                \
-                to->scale[b * TERN_PANEL + r] = g.scale;                                                     \
-                to->offset[b * TERN_PANEL + r] = g.offset;                                                   \
+                memcpy(scale + r, block, 2);                                                                 \
+                memcpy(offset + r, block + 2, 2); /* where the format has one */                             \
             }                                                                                                \
+            _mm512_store_ps(to->scale + b * TERN_PANEL,                                                      \
+                            _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)scale)));       \
+            _mm512_store_ps(to->offset + b * TERN_PANEL,                                                     \
+                            _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)offset)));      \
         }                                                                                                    \
     }
 TERN_UNPACK_32(q4_0, 18, 8)
