@@ -111,7 +111,7 @@ def print_pairs(name, pairs, unit, foreign, less):
 
 
 def overhead(ours, prompts, bias):
-    """Of requests one after the other: the share of their time that is neither prefill nor decode, picking tokens and text of tokens added."""
+    """Of requests one after the other: the share of their time that is neither prefill nor decode, making text of tokens added: HTTP, tokenizer, scheduler."""
     before = ours.metrics()
     for p in prompts[:ALONE]:
         stream(ours.port, p, bias, [])
@@ -119,10 +119,10 @@ def overhead(ours, prompts, bias):
     after = ours.metrics()
     gone = lambda key: after[key] - before.get(key, 0)
     stages = {k.split('"')[1]: gone(k) for k in after if k.startswith("tern_stage_seconds_total")}
-    whole, inner = gone("tern_request_seconds_sum"), gone("tern_sampler_seconds_total") + gone("tern_detokenizer_seconds_total")
-    besides = whole - stages["prefill"] - stages["decode"] + inner
+    whole, text, sampler = (gone(k) for k in ("tern_request_seconds_sum", "tern_detokenizer_seconds_total", "tern_sampler_seconds_total"))
+    besides = whole - stages["prefill"] - stages["decode"] + text
     print(f"bench serve-overhead ours={100 * besides / whole:.3g} peer=3 ratio={3 * whole / (100 * besides):.2f} (% of a request's time, n={ALONE})")
-    print("  milliseconds a request: " + ", ".join(f"{k} {1e3 * v / ALONE:.3g}" for k, v in stages.items()) + f"; sampler and detokenizer {1e3 * inner / ALONE:.3g}",
+    print("  milliseconds a request: " + ", ".join(f"{k} {1e3 * v / ALONE:.3g}" for k, v in stages.items()) + f"; of prefill and decode: text of tokens {1e3 * text / ALONE:.3g}, picking them {1e3 * sampler / ALONE:.3g}",
           flush=True)
 
 

@@ -284,6 +284,47 @@ static void test_greedy_with_history(void **state)
 }
 
 /* Large vocabularies take other paths: the same candidates. */
+/* The way without a list of candidates against the definition: biases, several of one token too, masks, equal logits, NaN and infinity. */
+static void test_plain_greedy(void **state)
+{
+    (void)state;
+    tern_rng rng = {31, 7};
+    uint64_t drawn = 0;
+    for (int round = 0; round < 2000; round++) {
+        float logits[N], biased[N];
+        uint64_t allowed = ~(uint64_t)0;
+        tern_logit_bias bias[6];
+        tern_sampling s = tern_sampling_standard();
+        tern_sampler *m;
+        int32_t id, expected = -1;
+        s.temperature = 0;
+        s.bias = bias;
+        s.bias_count = (int)tern_rng_below(rng, drawn++, 7);
+        for (int i = 0; i < N; i++) biased[i] = logits[i] = (float)tern_rng_below(rng, drawn++, 12) - 6;
+        for (int i = 0; round % 3 == 0 && i < 4; i++)
+            logits[tern_rng_below(rng, drawn++, N)] = i == 0 ? NAN : i == 1 ? INFINITY : -INFINITY;
+        memcpy(biased, logits, sizeof biased);
+        for (int i = 0; i < s.bias_count; i++) {
+            bias[i] = (tern_logit_bias){(int32_t)tern_rng_below(rng, drawn++, N),
+                                        i % 3 == 2 ? -INFINITY : (float)tern_rng_below(rng, drawn++, 9) - 4};
+            biased[bias[i].id] += bias[i].bias;
+        }
+        if (round % 2) allowed = (uint64_t)tern_rng_u32(rng, drawn++) * 0x10001;
+        for (int i = 0; i < N; i++)
+            if ((allowed >> i & 1) && biased[i] > -INFINITY && biased[i] <= FLT_MAX &&
+                (expected < 0 || biased[i] > biased[expected]))
+                expected = i;
+        assert_ok(tern_sampler_open(&m, &s, N));
+        if (expected < 0) {
+            assert_error(tern_sampler_pick(m, logits, &allowed, &id), TERN_FAILED, "no token is possible");
+        } else {
+            assert_ok(tern_sampler_pick(m, logits, round % 2 ? &allowed : NULL, &id));
+            assert_int_equal(id, expected);
+        }
+        tern_sampler_close(m);
+    }
+}
+
 static void test_large(void **state)
 {
     (void)state;
@@ -459,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_penalties_and_dry),
         cmocka_unit_test(test_greedy_with_history),
+        cmocka_unit_test(test_plain_greedy),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_mirostat),
         cmocka_unit_test(test_seeds),

@@ -382,8 +382,61 @@ static int draw(tern_sampler *m)
     return last;
 }
 
+/* ---- the likeliest, without a list of candidates ----------------------------------------------------------------------- */
+
+/* Whether nothing but biases stands between the logits and the likeliest token: the other steps that are on keep it. */
+static bool plainly_greedy(const tern_sampling *s)
+{
+    return s->temperature == 0 && s->typical_p >= 1 && s->repeat_penalty == 1 && s->frequency_penalty == 0 &&
+           s->presence_penalty == 0 && s->dry_multiplier == 0;
+}
+
+/* The logit of a token that has a bias; false: it has none. */
+static bool biased(const tern_sampling *s, const float *logits, int32_t id, float *logit)
+{
+    bool has = false;
+    *logit = logits[id];
+    for (int i = 0; i < s->bias_count; i++)
+        if (s->bias[i].id == id) *logit += s->bias[i].bias, has = true;
+    return has;
+}
+
+static bool beats(float logit, int32_t id, float best, int32_t best_id)
+{
+    return logit > -INFINITY && logit <= FLT_MAX &&
+           (best_id < 0 || logit > best || (logit == best && id < best_id));
+}
+
+/* -1: no token is possible.  Of equal ones the first. */
+static int32_t likeliest(const tern_sampler *m, const float *logits, const uint64_t *allowed)
+{
+    float best = -INFINITY, other;
+    int32_t best_id = -1;
+    for (int32_t id = 0; id < m->vocabulary; id++) {
+        if (!(logits[id] > best) || (allowed && !(allowed[id / 64] >> (id % 64) & 1))) continue;
+        if (!beats(logits[id], id, best, best_id) || biased(&m->s, logits, id, &other)) continue;
+        best = logits[id];
+        best_id = id;
+    }
+    for (int i = 0; i < m->s.bias_count; i++) {
+        int32_t id = m->s.bias[i].id;
+        if (allowed && !(allowed[id / 64] >> (id % 64) & 1)) continue;
+        biased(&m->s, logits, id, &other);
+        if (!beats(other, id, best, best_id)) continue;
+        best = other;
+        best_id = id;
+    }
+    return best_id;
+}
+
 tern_status tern_sampler_pick(tern_sampler *m, const float *logits, const uint64_t *allowed, int32_t *id)
 {
+    int32_t plain = plainly_greedy(&m->s) ? likeliest(m, logits, allowed) : -1;
+    if (plain >= 0) {
+        m->surprise = 0;
+        *id = plain;
+        return TERN_OK;
+    }
     TERN_TRY(gather(m, logits, allowed));
     for (int i = 0; i < m->s.order_count; i++) TERN_TRY(step(m, m->s.order[i]));
     if (m->s.temperature == 0) temper(m); /* also where the order leaves it out */
