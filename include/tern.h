@@ -93,6 +93,7 @@ typedef struct tern_work {
 typedef struct tern_product_shape {
     int64_t count, m, n, k; /* count 0: the operator is none */
     int64_t images, kernel_height, kernel_width, out_height, out_width;
+    int64_t stride; /* of the window; the larger of both ways */
 } tern_product_shape;
 
 /* ---- graphs ------------------------------------------------------------------------------------------ */

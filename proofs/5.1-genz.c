@@ -227,7 +227,10 @@ static void check_measured(proof *p)
         return;
     }
     PROOF_OK(tern_pool_open(&pool, 0));
-    PROOF_OK(tern_probe_run(&probe, pool, &(tern_probe_options){.quiet = true}));
+    PROOF_OK(
+        tern_probe_run(&probe, pool,
+                       &(tern_probe_options){
+                           .quiet = true, .parts = TERN_PROBE_RATES | TERN_PROBE_MEMORY | TERN_PROBE_LINKS}));
     PROOF_OK(tern_probe_write(&probe, &yaml));
     PROOF_OK(tern_machine_parse(&m, yaml.data, yaml.size, "here"));
     PROOF_OK(tern_weights_open(&w, path));
@@ -248,6 +251,7 @@ static void check_measured(proof *p)
     tern_weights_close(&w);
     tern_machine_close(m);
     tern_text_free(&yaml);
+    tern_probe_close(&probe);
     tern_pool_close(pool);
 }
 

@@ -415,8 +415,25 @@ def documents():
     bad(2, "has no \"bodies\"", "bench", "llama2-7b", "-m", "h100-sxm", "--sustained", "4")
     bad(2, "--as is for nets of shapes", "bench", CHAT, "--as", "q8_0")
     bad(3, "exceed the context", "bench", CHAT, "-p", "100000", "--quiet")
-    p = document("probe", "--quick", "--out", work / "here.yaml")
-    check("probe", len(p["figures"]) > 10 and all(f["median"] > 0 for f in p["figures"]) and p["seconds"] > 0)
+    p = document("probe", "--quick", "--only", "rates,links")
+    check("probe", len(p["figures"]) > 10 and all(f["median"] > 0 for f in p["figures"]) and p["seconds"] > 0 and p["machine"] == "")
+    bad(2, "expected rates, cache, bw, disk, links or kernels, found \"gpu\"", "probe", "--only", "rates,gpu")
+    bad(2, "has all parts", "probe", "--only", "rates", "--out", work / "here.yaml")
+    for name, read in (("first", 1e9), ("second", 1.2e9)):
+        (work / f"{name}.yaml").write_text(
+            "name: here\nsource: s\nunits:\n  - {name: u, mac: {f32: 1 Gmac/s}, source: s}\nmemories:\n"
+            "  - {name: t, size: 1 MB, bandwidth: 1 GB/s, source: s}\nmeasured:\n"
+            f"  - {{name: \"read, 1 thread\", unit: B/s, median: {read}, source: s}}\n"
+            "  - {name: clock, unit: Hz, median: 2e9, source: s}\nkernels:\n"
+            "  - {name: relu 0, kernel: relu, bytes: 8192, written: 4096, operations: 1024, median: 1 us, source: s}\n")
+    d = document("probe", "--compare", work / "first.yaml", work / "second.yaml")
+    check("two probes", d["figures"] == 3 and d["within"] == 2 and d["others"][0]["name"] == "read, 1 thread")
+    check("two probes in words", "2 of 3 figures agree within 10 %: 66.7 %" in good("probe", "--compare", work / "first.yaml", work / "second.yaml").stdout)
+    bad(2, "expected two machine files", "probe", "--compare", work / "first.yaml")
+    bad(1, "no figure in common", "probe", "--compare", work / "first.yaml", "reference-45nm")
+    d = document("report", "roofline", "mlp", "lenet", "--machine", "raspberry-pi-5,h100-sxm", "--out", work / "roofline.svg")
+    check("a roofline", len(d["points"]) == 4 and (work / "roofline.svg").read_text().count("<circle") == 4)
+    bad(2, "is for tern report roofline", "report", work, "--operators")
     trace = work / "trace.json"
     d = document("simulate", "lenet", "--array", "16x8", "--dataflow", "output-stationary", "--trace", trace)
     events = json.loads(trace.read_text())["traceEvents"]
@@ -447,7 +464,7 @@ def documents():
     for wrong in ("3x", "x3", "0x3x3", "3x32x32x1x1x1", "a"):
         bad(2, "--input is", "cost", "cnn", "--input", wrong)
     bad(3, "activations need", "simulate", "spiking-vgg", "--depth", "16", "--batch", "30000")
-    c = document("cost", "mlp", "--machine", work / "here.yaml")["machines"][0]
+    c = document("cost", "mlp", "--machine", work / "first.yaml")["machines"][0]
     check("cost on what was measured", c["machine"] == "here" and c["fits"] and c["seconds"] > 0 and c["energy_joules"] == 0)
     d = document("data", work / "data")
     check("data", d["train"] == 120 and d["test"] == 30 and d["classes"] == 3, d)

@@ -75,6 +75,41 @@ static void test_quantities(void **state)
     }
 }
 
+static bool admits(const char *source)
+{
+    return source && (strstr(source, "recalled") || strstr(source, "estimated"));
+}
+
+/* Each figure has a source in its file, and what was not looked up is marked as that. */
+static void check_sources(const char *name, const tern_machine *m)
+{
+    char path[4096], *text;
+    size_t count;
+    assert_ok(tern_machine_find(path, name, NULL));
+    assert_ok(tern_read_file(path, &text, &count));
+    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        int length = (int)strcspn(line, "\n");
+        const char *remark = memchr(line, '#', (size_t)length);
+        const char *said = remark ? strstr(remark, "recalled") : NULL;
+        bool own = length && !strchr(" #-", line[0]); /* a figure of the machine itself */
+        if (own && said && said < line + length && !m->recalled)
+            fail_msg("%s: not marked as recalled: %.*s", path, length, line);
+    }
+    tern_release(text);
+    for (int i = 0; i < m->unit_count; i++)
+        if (admits(m->units[i].source) && !m->units[i].recalled)
+            fail_msg("%s: unit %s", path, m->units[i].name);
+    for (int i = 0; i < m->tier_count; i++)
+        if (admits(m->tiers[i].source) && !m->tiers[i].recalled)
+            fail_msg("%s: memory %s", path, m->tiers[i].name);
+    for (int i = 0; i < m->link_count; i++)
+        if (admits(m->links[i].source) && !m->links[i].recalled)
+            fail_msg("%s: link %s", path, m->links[i].name);
+    for (int i = 0; i < m->body_count; i++)
+        if (admits(m->bodies[i].source) && !m->bodies[i].recalled)
+            fail_msg("%s: body %s", path, m->bodies[i].name);
+}
+
 static void test_shipped_files(void **state)
 {
     (void)state;
@@ -92,6 +127,7 @@ static void test_shipped_files(void **state)
         assert_string_equal(m->name, p);
         assert_true(m->about[0] && m->source);
         assert_string_equal(m->warnings, "");
+        check_sources(p, m);
         tern_machine_close(m);
     }
     assert_true(count >= (int)TERN_COUNT(known));
@@ -221,12 +257,15 @@ static void test_inheritance(void **state)
     tern_machine *m;
     file_in_folder("base.yaml", "name: base\nabout: a base\nsource: s\nidle: 1 W\n" UNIT TIER);
     const char *heir = file_in_folder(
-        "heir.yaml", "name: heir\ninherits: base\nunits:\n  - {name: u, clock: 3 GHz, count: 2}\n"
-                     "  - {name: v, mac: {i8: 5 /s}, source: s}\nmemories:\n  - {name: t, size: 2 MiB}\n");
+        "heir.yaml",
+        "name: heir\ninherits: base\nunits:\n  - {name: u, clock: 3 GHz, count: 2}\n"
+        "  - {name: v, mac: {i8: 5 /s}, source: s}\nmemories:\n  - {name: t, size: 2 MiB, recalled: true}\n");
     assert_ok(tern_machine_open(&m, heir));
     assert_string_equal(m->name, "heir");
     assert_string_equal(m->about, "a base");
-    assert_string_equal(m->warnings, "");
+    assert_string_equal(m->units[0].source, "s");
+    assert_true(strstr(m->warnings, "heir.yaml:4:5: unit u: its figures have no source\n") &&
+                !strchr(strchr(m->warnings, '\n') + 1, '\n')); /* what is inherited speaks of other figures */
     assert_int_equal(m->unit_count, 2);
     assert_int_equal(m->tier_count, 1);
     near_to(m->units[0].rate[TERN_MAC][TERN_F32], 12e9);
@@ -403,58 +442,6 @@ static void test_misfits(void **state)
     tern_machine_close(m);
 }
 
-/* ---- the probe ------------------------------------------------------------------------------------------------ */
-
-static tern_pool *pool;
-static tern_probe probe;
-
-static tern_status run_probe(void)
-{
-    return tern_probe_run(&probe, pool, &(tern_probe_options){.quick = true, .quiet = true});
-}
-
-static tern_status write_probe(void)
-{
-    tern_text text = {0};
-    tern_status status = tern_probe_write(&probe, &text);
-    tern_machine *m = NULL;
-    if (status == TERN_OK) status = tern_machine_parse(&m, text.data, text.size, "here");
-    if (status == TERN_OK &&
-        (m->warnings[0] || strcmp(m->name, "here") != 0 || m->units[0].rate[TERN_MAC][TERN_F32] < 1e8))
-        status = tern_fail(TERN_FAILED, "a strange machine file: %s", text.data);
-    tern_machine_close(m);
-    tern_text_free(&text);
-    return status;
-}
-
-static double figure(const char *name, const char *level, int threads)
-{
-    const tern_figure *f = tern_probe_find(&probe, name, level, threads);
-    if (!f) fail_msg("no figure %s %s of %d threads", level ? level : "", name, threads);
-    assert_true(f->lower > 0 && f->lower <= f->median && f->median <= f->upper && isfinite(f->upper));
-    return f->median;
-}
-
-static void test_probe(void **state)
-{
-    (void)state;
-    assert_survives_out_of_memory(run_probe()); /* without a pool: one thread */
-    assert_int_equal(probe.threads, 1);
-    assert_ok(tern_pool_open(&pool, 2));
-    assert_ok(run_probe());
-    assert_survives_out_of_memory(write_probe());
-    assert_int_equal(probe.threads, 2);
-    assert_true(probe.memory > 1e8);
-    assert_true(figure("f32 mac", NULL, 1) > figure("clock", NULL, 1) / 4);
-    assert_true(figure("f32 gemm", NULL, 1) < 1.2 * figure("f32 mac", NULL, 1));
-    assert_true(figure("i8 gemm", NULL, 2) > 0 && figure("launch", NULL, 2) > 0);
-    assert_true(figure("latency", "DRAM", 1) > 3 * figure("latency", "L1", 1));
-    assert_true(figure("read", "L1", 2) > figure("read", "DRAM", 1));
-    assert_true(figure("copy", "DRAM", 2) > 1e8);
-    assert_null(tern_probe_find(&probe, "read", "L9", 1));
-    tern_pool_close(pool);
-}
-
 static int make_folder(void **state)
 {
     (void)state;
@@ -482,7 +469,7 @@ int main(void)
         cmocka_unit_test(test_figures),    cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_warnings),   cmocka_unit_test(test_inheritance),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_misfits),    cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_misfits),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

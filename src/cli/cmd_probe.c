@@ -8,7 +8,20 @@ static const tern_cli_option options[] = {
     {"out", 'o', TERN_TEXT, "FILE", NULL,
      "where to write (default: the user's data folder, as machine \"here\")", NULL},
     {"quick", 0, TERN_FLAG, NULL, NULL, "fewer and shorter runs", NULL},
+    {"only", 0, TERN_TEXT, "PARTS", NULL,
+     "some of rates, cache, bw, disk, links, kernels, joined by commas: only measure and print these", NULL},
+    {"disk", 0, TERN_TEXT, "FOLDER", ".", "a folder on the disk that is measured", NULL},
+    {"compare", 0, TERN_FLAG, NULL, NULL,
+     "of two machine files of tern probe: the share of figures that agree", NULL},
+    {"within", 0, TERN_NUMBER, "SHARE", "0.1", "with --compare: by how much figures that agree may differ",
+     "0..10"},
     {0},
+};
+
+static const tern_exclusion exclusions[] = {
+    {"compare", "out", "it measures nothing"},       {"compare", "quick", "it measures nothing"},
+    {"compare", "only", "it measures nothing"},      {"compare", "disk", "it measures nothing"},
+    {"only", "out", "a machine file has all parts"}, {0},
 };
 
 static json_t *figures_json(const tern_probe *probe)
@@ -42,6 +55,8 @@ static tern_status print_figures(const tern_probe *probe, const char *path)
                probe->foreign_share > 0.05
                    ? ": figures of all threads may be off; measure again on a quiet computer"
                    : "");
+    if (probe->kernel_count) printf("%d kernels measured\n", probe->kernel_count);
+    if (!path) return TERN_OK;
     printf("written to %s; tern cost NET --machine %s uses it\n", path,
            strcmp(path + strlen(path) - strlen("/here.yaml"), "/here.yaml") == 0 ? "here" : path);
     return TERN_OK;
@@ -58,40 +73,153 @@ static tern_status here(char path[4096])
     return status;
 }
 
+/* "rates,disk" as parts. */
+static tern_status read_parts(const char *text, unsigned *parts)
+{
+    static const struct {
+        const char *name;
+        unsigned part;
+    } known[] = {{"rates", TERN_PROBE_RATES},    {"flops", TERN_PROBE_RATES}, {"cache", TERN_PROBE_CACHES},
+                 {"bw", TERN_PROBE_MEMORY},      {"disk", TERN_PROBE_DISK},   {"links", TERN_PROBE_LINKS},
+                 {"kernels", TERN_PROBE_KERNELS}};
+    for (const char *at = text; at && *at;) {
+        size_t length = strcspn(at, ","), k = 0;
+        while (k < TERN_COUNT(known) &&
+               (strlen(known[k].name) != length || strncmp(known[k].name, at, length) != 0))
+            k++;
+        if (k == TERN_COUNT(known))
+            return tern_fail(TERN_USAGE,
+                             "--only: expected rates, cache, bw, disk, links or kernels, found \"%.*s\"",
+                             (int)(length < 40 ? length : 40), at);
+        *parts |= known[k].part;
+        at += length + (at[length] == ',');
+    }
+    return TERN_OK;
+}
+
+/* ---- two files ------------------------------------------------------------------------------------------------- */
+
+static tern_status print_agreement(const tern_cli *cli, const tern_agreement *rows, int count, int within)
+{
+    double by = tern_cli_number(cli, "within"), share = (double)within / count;
+    tern_grid t = {0};
+    char a[24], b[24];
+    if (cli->json) {
+        json_t *others = json_array();
+        for (int i = 0; i < count - within; i++)
+            json_array_append_new(others,
+                                  json_pack("{s:s,s:s,s:f,s:f}", "name", rows[i].name, "unit", rows[i].unit,
+                                            "first", rows[i].first, "second", rows[i].second));
+        return tern_print_json(json_pack("{s:i,s:i,s:f,s:f,s:o}", "figures", count, "within", within, "share",
+                                         share, "by", by, "others", others));
+    }
+    tern_grid_row(&t, "figure|first|second|ratio");
+    for (int i = 0; i < count - within; i++)
+        tern_grid_row(&t, "%s|%s|%s|%.3f", rows[i].name, tern_human(a, rows[i].first, rows[i].unit),
+                      tern_human(b, rows[i].second, rows[i].unit), rows[i].second / rows[i].first);
+    tern_status status = within < count ? tern_grid_print(&t, stdout) : TERN_OK;
+    tern_grid_free(&t);
+    printf("%d of %d figures agree within %g %%: %.1f %%\n", within, count, 100 * by, 100 * share);
+    return status;
+}
+
+static tern_status compare(tern_cli *cli)
+{
+    tern_machine *a = NULL, *b = NULL;
+    int within = 0, count = 0;
+    if (cli->count != 2) return tern_fail(TERN_USAGE, "probe --compare: expected two machine files");
+    TERN_TRY(tern_machine_open(&a, cli->arguments[0]));
+    tern_status status = tern_machine_open(&b, cli->arguments[1]);
+    tern_agreement *rows = NULL;
+    if (status == TERN_OK) {
+        rows = tern_take_array((size_t)(a->measured_count + a->kernel_count) + 1, sizeof *rows);
+        if (!rows) status = tern_no_memory(sizeof *rows, "a comparison");
+    }
+    if (rows) count = tern_probe_compare(a, b, tern_cli_number(cli, "within"), rows, &within);
+    if (rows && !count)
+        status = tern_fail(TERN_FAILED, "%s and %s have no figure in common that tern probe measured",
+                           cli->arguments[0], cli->arguments[1]);
+    if (status == TERN_OK) status = print_agreement(cli, rows, count, within);
+    tern_release(rows);
+    tern_machine_close(a);
+    tern_machine_close(b);
+    return status;
+}
+
+/* ---- measuring -------------------------------------------------------------------------------------------------- */
+
+static json_t *kernels_json(const tern_probe *probe)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < probe->kernel_count; i++) {
+        const tern_kernel_point *k = &probe->kernels[i];
+        json_array_append_new(all, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "kernel",
+                                             k->kernel, "m", k->m, "n", k->n, "k", k->k, "count", k->count,
+                                             "density", k->density, "bytes", k->bytes, "written", k->written,
+                                             "operations", k->operations, "median", k->median,
+                                             "lower_quartile", k->lower, "upper_quartile", k->upper));
+    }
+    return all;
+}
+
+/* The machine file; "" where only parts were measured. */
+static tern_status write_machine(const tern_probe *probe, const char *path, tern_text *text)
+{
+    tern_machine *m = NULL;
+    if (!path) return TERN_OK;
+    TERN_TRY(tern_probe_write(probe, text));
+    TERN_TRY(tern_machine_parse(&m, text->data, text->size, path)); /* it can be read again */
+    tern_machine_close(m);
+    return tern_write_file(path, text->data, text->size);
+}
+
+static tern_status measure(tern_cli *cli, const char *out, const tern_probe_options *how, tern_probe *probe)
+{
+    tern_text text = {0};
+    TERN_TRY(tern_probe_run(probe, cli->pool, how));
+    tern_status status = write_machine(probe, out, &text);
+    if (status == TERN_OK && cli->json)
+        status = tern_print_json(json_pack(
+            "{s:s,s:s,s:f,s:f,s:o,s:o,s:s}", "file", out ? out : "", "processor", probe->processor, "seconds",
+            probe->seconds, "foreign_share", probe->foreign_share, "figures", figures_json(probe), "kernels",
+            kernels_json(probe), "machine", text.data ? text.data : ""));
+    else if (status == TERN_OK)
+        status = print_figures(probe, out);
+    tern_text_free(&text);
+    return status;
+}
+
 static tern_status run_probe(tern_cli *cli)
 {
     char path[4096];
-    const char *out = tern_cli_text(cli, "out");
-    tern_text text = {0};
-    tern_probe probe;
-    tern_machine *m = NULL;
-    if (!out) {
+    const char *out = tern_cli_text(cli, "out"), *only = tern_cli_text(cli, "only");
+    tern_probe_options how = {.quick = tern_cli_has(cli, "quick"),
+                              .quiet = cli->quiet || cli->json,
+                              .folder = tern_cli_text(cli, "disk")};
+    if (tern_cli_has(cli, "compare")) return compare(cli);
+    if (cli->count) return tern_fail(TERN_USAGE, "probe: expected no arguments; files go with --compare");
+    TERN_TRY(read_parts(only, &how.parts));
+    if (!out && !only) {
         TERN_TRY(here(path));
         out = path;
     }
+    tern_probe *probe = tern_take(sizeof *probe);
+    if (!probe) return tern_no_memory(sizeof *probe, "the probe");
     tern_catch_interrupts();
-    tern_probe_options how = {.quick = tern_cli_has(cli, "quick"), .quiet = cli->quiet || cli->json};
-    TERN_TRY(tern_probe_run(&probe, cli->pool, &how));
-    tern_status status = tern_probe_write(&probe, &text);
-    if (status == TERN_OK)
-        status = tern_machine_parse(&m, text.data, text.size, out); /* it can be read again */
-    if (status == TERN_OK) status = tern_write_file(out, text.data, text.size);
-    if (status == TERN_OK && cli->json)
-        status = tern_print_json(json_pack(
-            "{s:s,s:s,s:f,s:f,s:o,s:s}", "file", out, "processor", probe.processor, "seconds", probe.seconds,
-            "foreign_share", probe.foreign_share, "figures", figures_json(&probe), "machine", text.data));
-    else if (status == TERN_OK)
-        status = print_figures(&probe, out);
-    tern_machine_close(m);
-    tern_text_free(&text);
+    tern_status status = measure(cli, out, &how, probe);
+    tern_probe_close(probe);
+    tern_release(probe);
     return status;
 }
 
 const tern_command tern_command_probe = {
     .name = "probe",
     .about = "measure this computer and write its machine file, \"here\"",
-    .usage = "",
-    .more = "tern probe\ntern cost spiking-cnn --machine here",
+    .usage = "[--compare FIRST SECOND]",
+    .more = "tern probe\ntern cost spiking-cnn --machine here\ntern probe --only rates,bw\n"
+            "tern probe --compare first.yaml second.yaml",
     .options = options,
+    .exclusions = exclusions,
+    .most = 2,
     .run = run_probe,
 };

@@ -127,3 +127,8 @@ const tern_peak *tern_peak_get(void)
 {
     return tern_kernels_get()->peak;
 }
+
+const tern_peak *tern_peak_at(int i)
+{
+    return i >= 0 && (size_t)i < TERN_COUNT(known) && usable((size_t)i) ? known[i]->peak : NULL;
+}

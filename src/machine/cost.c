@@ -159,7 +159,11 @@ tern_task_cost tern_machine_task(const tern_machine *m, const tern_placement *p,
         c.bound = slow ? slow->name : "compute";
     }
     if (m->launch > c.seconds) c.bound = "launch";
-    c.seconds += m->launch;
+    double measured;
+    if (tern_kernel_seconds(m, t, &measured))
+        c.seconds = fmax(measured, far_seconds); /* its start is part of what was measured, weights near */
+    else
+        c.seconds += m->launch;
     c.joules = *compute_joules + *memory_joules + tern_machine_standing_power(m) * c.seconds;
     return c;
 }

@@ -99,7 +99,7 @@ tern_status tern_machine_find_field(tern_machine *m, const char *path, tern_mach
     const char *rest;
     size_t length = part_of(path, &rest);
     *field = (tern_machine_field){0};
-    for (int i = 0; i < TERN_LISTS; i++) {
+    for (int i = 0; i < TERN_LIST_PARTS; i++) {
         void *item = NULL;
         if (!is_part(tern_lists[i].what, path, length)) continue;
         if (!rest) return tern_fail(TERN_USAGE, "\"%.60s\": expected %s.NAME.FIGURE", path, path);

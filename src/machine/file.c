@@ -9,6 +9,7 @@
 #include <yaml.h>
 
 #define MOST_HEIRS 8
+#define MOST_ITEMS 4096 /* of a list that is no part of the machine */
 
 /* A machine while its file, and those that it inherits from, are read. */
 typedef struct tern_draft {
@@ -71,15 +72,19 @@ static tern_status read_truth(const yaml_node_t *node, bool *out)
     return tern_fail(TERN_FAILED, "found \"%.60s\", expected true or false", text);
 }
 
-/* A plain number: a share up to 1, or a whole count. */
-static tern_status read_plain(const yaml_node_t *node, bool whole, double *out)
+/* A plain number: a share up to 1, a whole count, or any from 0. */
+static tern_status read_plain(const yaml_node_t *node, tern_form form, double *out)
 {
-    const char *expected = whole ? "a whole number from 1" : "a share above 0 and up to 1";
+    bool whole = form == TERN_FORM_COUNT, any = form == TERN_FORM_NUMBER;
+    const char *expected = whole ? "a whole number from 1"
+                           : any ? "a number from 0 without a unit"
+                                 : "a share above 0 and up to 1";
     const char *text = scalar(node, expected);
     if (!text) return TERN_FAILED;
     char *end;
-    double most = whole ? 1e9 : 1, number = strtod(text, &end);
-    bool good = !*end && number > 0 && number <= most && (!whole || number == (double)(int64_t)number);
+    double most = whole ? 1e9 : any ? 1e30 : 1, number = strtod(text, &end);
+    bool good = !*end && (number > 0 || (any && number == 0)) && number <= most &&
+                (!whole || number == (double)(int64_t)number);
     if (!good) return tern_fail(TERN_FAILED, "found \"%.60s\", expected %s", text, expected);
     *out = number;
     return TERN_OK;
@@ -161,7 +166,8 @@ static tern_status read_field(tern_reader *r, const tern_field *f, const yaml_no
         return read_amount(value, f->detail, out, NULL);
     case TERN_FORM_SHARE:
     case TERN_FORM_COUNT:
-        return read_plain(value, f->form == TERN_FORM_COUNT, out);
+    case TERN_FORM_NUMBER:
+        return read_plain(value, f->form, out);
     case TERN_FORM_KIND:
         return read_kind(value, out);
     case TERN_FORM_DATAFLOW:
@@ -253,6 +259,14 @@ static tern_status check_item(tern_draft *d, int list, int index)
     } else if (list == TERN_LIST_BODIES) {
         if (m->bodies[index].capacity == 0 || m->bodies[index].resistance == 0)
             return tern_fail(TERN_FAILED, "expected a \"capacity\" and a \"resistance\"");
+    } else if (list == TERN_LIST_MEASURED) {
+        if (!m->measured[index].unit) return tern_fail(TERN_FAILED, "expected a \"unit\"");
+    } else if (list == TERN_LIST_KERNELS) {
+        tern_kernel_point *k = &m->kernels[index];
+        if (!k->kernel || k->median == 0 || (k->bytes == 0 && k->m * k->n * k->k * k->count == 0))
+            return tern_fail(TERN_FAILED, "expected a \"kernel\", a \"median\", and \"bytes\" or the "
+                                          "sizes of a product: \"m\", \"n\", \"k\" and \"count\"");
+        if (k->density == 0) k->density = 1;
     } else {
         tern_link *l = &m->links[index];
         if (l->bandwidth == 0) return tern_fail(TERN_FAILED, "expected a \"bandwidth\"");
@@ -267,6 +281,55 @@ static void warn(tern_reader *r, const yaml_node_t *node, const char *what, cons
                      node->start_mark.line + 1, node->start_mark.column + 1, what, name);
 }
 
+/* The items of a list; their first members are the name and the source. */
+static char *items_of(tern_machine *m, int list)
+{
+    char *items = (char *)m + tern_lists[list].items;
+    return tern_lists[list].far ? *(char **)(void *)items : items;
+}
+
+/* Whether the struct is marked as recalled; NULL: its list has no such mark. */
+static bool *mark_of(const tern_list *l, void *item)
+{
+    for (size_t k = 0; k < l->field_count; k++)
+        if (strcmp(l->fields[k].name, "recalled") == 0) return (bool *)((char *)item + l->fields[k].offset);
+    return NULL;
+}
+
+/* Whether figures stand in a mapping, of a machine its own ones. */
+static bool has_figures(const tern_reader *r, const yaml_node_t *node, const tern_list *keys)
+{
+    for (size_t k = 0; k < keys->field_count; k++) {
+        tern_form form = keys->fields[k].form;
+        bool figure = form == TERN_FORM_AMOUNT || form == TERN_FORM_SHARE || form == TERN_FORM_COUNT ||
+                      form == TERN_FORM_NUMBER || form == TERN_FORM_RATES || form == TERN_FORM_ENERGIES;
+        if (figure && find_value(r, node, keys->fields[k].name)) return true;
+    }
+    return false;
+}
+
+/* Reads a mapping and warns where it has figures, but neither a source nor a mark of its own: what it inherits speaks of other
+ * figures. */
+static tern_status read_sourced(tern_reader *r, const yaml_node_t *node, const tern_list *keys, void *item,
+                                const char *name)
+{
+    const char **source = item;
+    source += keys == &tern_machine_keys ? offsetof(tern_machine, source) / sizeof *source : 1;
+    bool *mark = mark_of(keys, item), recalled = mark && *mark;
+    const char *inherited = *source;
+    *source = NULL;
+    if (mark) *mark = false;
+    TERN_TRY(read_mapping(r, node, keys, item));
+    bool sourced = *source || (mark && *mark);
+    if (!*source) *source = inherited;
+    if (mark) *mark |= recalled;
+    if (!sourced && has_figures(r, node, keys)) {
+        if (!name) name = r->draft->m->name ? r->draft->m->name : "";
+        warn(r, node, keys->what, name);
+    }
+    return TERN_OK;
+}
+
 /* One unit, memory or link: a new one, or changes to the inherited one of the same name. */
 static tern_status read_item(tern_reader *r, const yaml_node_t *node, int list)
 {
@@ -277,20 +340,31 @@ static tern_status read_item(tern_reader *r, const yaml_node_t *node, int list)
     if (node->type == YAML_MAPPING_NODE && !named) return tern_fail(TERN_FAILED, "expected a \"name\"");
     const char *name = named ? scalar(named, "a name") : "";
     if (!name) return TERN_FAILED;
+    char *items = items_of(r->draft->m, list);
     for (; index < *count; index++)
-        if (strcmp(*(const char **)(void *)(machine + l->items + (size_t)index * l->size), name) == 0) break;
+        if (strcmp(*(const char **)(void *)(items + (size_t)index * l->size), name) == 0) break;
     if (index < *count && index >= r->inherited[list])
         return tern_fail(TERN_FAILED, "a second %s of the name \"%.60s\"", l->what, name);
-    if (index == TERN_MACHINE_PARTS) return tern_fail(TERN_FAILED, "expected at most %d", TERN_MACHINE_PARTS);
-    void *item = machine + l->items + (size_t)index * l->size;
-    TERN_TRY(read_mapping(r, node, l, item));
+    if (index == TERN_MACHINE_PARTS && !l->far)
+        return tern_fail(TERN_FAILED, "expected at most %d", TERN_MACHINE_PARTS);
+    void *item = items + (size_t)index * l->size;
+    TERN_TRY(read_sourced(r, node, l, item, name));
     TERN_TRY(check_item(r->draft, list, index));
     if (index == *count) ++*count;
-    bool sourced = list == TERN_LIST_UNITS   ? r->draft->m->units[index].source != NULL
-                   : list == TERN_LIST_TIERS ? r->draft->m->tiers[index].source != NULL
-                   : list == TERN_LIST_LINKS ? r->draft->m->links[index].source != NULL
-                                             : r->draft->m->bodies[index].source != NULL;
-    if (!sourced) warn(r, node, l->what, name);
+    return TERN_OK;
+}
+
+/* Room for `more` items behind those that were inherited. */
+static tern_status make_room(tern_reader *r, int list, size_t more)
+{
+    const tern_list *l = &tern_lists[list];
+    tern_machine *m = r->draft->m;
+    size_t count = (size_t)r->inherited[list];
+    if (count + more > MOST_ITEMS) return tern_fail(TERN_FAILED, "expected at most %d items", MOST_ITEMS);
+    char *items = tern_arena_take(&m->arena, (count + more + 1) * l->size);
+    if (!items) return tern_no_memory((count + more) * l->size, "a machine");
+    if (count) memcpy(items, items_of(m, list), count * l->size);
+    *(char **)(void *)((char *)m + l->items) = items;
     return TERN_OK;
 }
 
@@ -298,6 +372,9 @@ static tern_status read_list(tern_reader *r, const yaml_node_t *node, int list)
 {
     if (node->type != YAML_SEQUENCE_NODE)
         return tern_fail(TERN_FAILED, "found %s, expected a list", form_of(node));
+    if (tern_lists[list].far)
+        TERN_TRY(
+            make_room(r, list, (size_t)(node->data.sequence.items.top - node->data.sequence.items.start)));
     for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
         yaml_node_t *item = yaml_document_get_node(r->document, *i);
         tern_status status = read_item(r, item, list);
@@ -345,7 +422,9 @@ static tern_status read_document(tern_reader *r)
     r->inherited[TERN_LIST_TIERS] = m->tier_count;
     r->inherited[TERN_LIST_LINKS] = m->link_count;
     r->inherited[TERN_LIST_BODIES] = m->body_count;
-    TERN_TRY(read_mapping(r, root, &tern_machine_keys, m));
+    r->inherited[TERN_LIST_MEASURED] = m->measured_count;
+    r->inherited[TERN_LIST_KERNELS] = m->kernel_count;
+    TERN_TRY(read_sourced(r, root, &tern_machine_keys, m, NULL));
     if (!m->name) return at(r, root, tern_fail(TERN_FAILED, "expected a \"name\""), "machine");
     if (m->unit_count == 0 || m->tier_count == 0)
         return at(r, root,
@@ -356,7 +435,6 @@ static tern_status read_document(tern_reader *r)
     if (m->hysteresis == 0) m->hysteresis = 5;
     if (m->clock_step == 0) m->clock_step = 0.1;
     if (m->least_clock == 0) m->least_clock = 0.3;
-    if (!m->source && (m->idle > 0 || m->launch > 0 || m->power > 0)) warn(r, root, "machine", m->name);
     return TERN_OK;
 }
 

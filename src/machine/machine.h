@@ -86,6 +86,25 @@ typedef struct tern_body {
     bool recalled;
 } tern_body;
 
+/* One figure that was measured here, for people and for comparisons: the models read what stands elsewhere in the file. */
+typedef struct tern_measured {
+    const char *name, *source; /* source: the method */
+    const char *unit;
+    double median, lower, upper; /* and quartiles, in `unit` */
+    double threads, runs;
+} tern_measured;
+
+/* What one of Tern's kernels took here at one size (kernels.c): seconds of one call on all threads, its operands near. */
+typedef struct tern_kernel_point {
+    const char *name, *source;
+    const char *kernel;          /* the class: tern_kernel_class */
+    double m, n, k, count;       /* of a product, else 0 */
+    double density;              /* share of the products that spikes ask for; 1 without spikes */
+    double bytes, written;       /* moved, and of these written */
+    double operations;           /* work on single elements */
+    double median, lower, upper; /* s, and quartiles */
+} tern_kernel_point;
+
 typedef struct tern_machine {
     const char *name, *about, *source;
     tern_unit units[TERN_MACHINE_PARTS];
@@ -96,6 +115,10 @@ typedef struct tern_machine {
     int link_count;
     tern_body bodies[TERN_MACHINE_PARTS];
     int body_count;
+    tern_measured *measured; /* [measured_count], of a file that tern probe wrote */
+    int measured_count;
+    tern_kernel_point *kernels;
+    int kernel_count;
     double air, trip;     /* degrees Celsius around it, and of the first body when the clock is to fall */
     double hysteresis;    /* K below the trip from which it rises again */
     double clock_step;    /* by which it falls and rises, share of the full one */
@@ -164,6 +187,9 @@ typedef struct tern_task_work {
     bool on_spikes;
     double weight_bytes, state_bytes, read_bytes, written_bytes;
     tern_product_shape product; /* count 0: none */
+    const char *operator_name;  /* NULL: only its work is known */
+    tern_dtype weights;         /* format in which its weights lie in memory */
+    bool bits;                  /* an operand is spikes as bits: kernels for those run */
 } tern_task_work;
 
 typedef struct tern_cost_query {
@@ -192,6 +218,16 @@ typedef struct tern_cost {
 /* Cost of one run of a program; tasks_out[query->count] may be NULL.  The formulas are in docs/machines.md. */
 void tern_machine_cost(const tern_machine *machine, const tern_cost_query *query, tern_cost *cost,
                        tern_task_cost *tasks_out);
+
+/* ---- kernels, as measured ---------------------------------------------------------------------------------------- */
+
+/* The class of kernels that a task belongs to, as machine files name it: the operator, of convolutions their kind ("conv2d 3x3"),
+ * then the format of packed weights, and "spikes" where an operand is spikes.  "": the operator is not known. */
+void tern_kernel_class(const tern_task_work *task, char class[64]);
+
+/* Seconds that a call takes where the machine has points of its class, weights near; false: it has none.  A regression over the
+ * points of the class that are like it (docs/machines.md). */
+bool tern_kernel_seconds(const tern_machine *machine, const tern_task_work *task, double *seconds);
 
 /* ---- simulation: cycles of systolic arrays ------------------------------------------------------------------------ */
 
@@ -245,7 +281,7 @@ tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_q
 
 /* ---- probe: what this computer can do, measured ------------------------------------------------------------------ */
 
-#define TERN_PROBE_FIGURES 40
+#define TERN_PROBE_FIGURES 512
 
 /* One thing that was measured: several runs, in the order of size. */
 typedef struct tern_figure {
@@ -261,30 +297,61 @@ typedef struct tern_cache {
     int sharers; /* processors that share one */
 } tern_cache;
 
+typedef enum tern_probe_part {
+    TERN_PROBE_RATES = 1,
+    TERN_PROBE_CACHES = 2,
+    TERN_PROBE_MEMORY = 4,
+    TERN_PROBE_DISK = 8,
+    TERN_PROBE_LINKS = 16,
+    TERN_PROBE_KERNELS = 32,
+    TERN_PROBE_ALL = 63
+} tern_probe_part;
+
 typedef struct tern_probe {
     char processor[96];
     int processors, threads;
-    double memory; /* bytes of main memory */
+    unsigned parts; /* that were measured: tern_probe_part */
+    double memory;  /* bytes of main memory */
     tern_cache caches[4];
     int cache_count;
     tern_figure figures[TERN_PROBE_FIGURES];
     int count;
+    tern_kernel_point *kernels; /* [kernel_count] */
+    int kernel_count;
     double seconds;       /* that the probe took */
     double foreign_share; /* of the processors' time that other programs used meanwhile; < 0: unknown */
+    tern_arena arena;     /* names */
 } tern_probe;
 
 typedef struct tern_probe_options {
-    bool quick; /* 3 runs of 5 ms instead of 7 of 20 ms */
-    bool quiet; /* no progress on standard error */
+    bool quick;         /* 3 short runs instead of 7 */
+    bool quiet;         /* no progress on standard error */
+    unsigned parts;     /* 0: all */
+    int thin;           /* of the kernels only each thin-th, where this is above 1 */
+    const char *folder; /* on the disk that is measured; NULL: the current one */
 } tern_probe_options;
 
-/* Measures; takes a few seconds.  TERN_INTERRUPTED when the user stops it. */
+/* Measures; takes some seconds, with kernels half a minute.  TERN_INTERRUPTED when the user stops it.  The caller closes the probe,
+ * whatever the result. */
 tern_status tern_probe_run(tern_probe *probe, tern_pool *pool, const tern_probe_options *options);
+void tern_probe_close(tern_probe *probe);
 
 /* The first figure of that name, level (or NULL) and number of threads (0: any); NULL: not measured. */
 const tern_figure *tern_probe_find(const tern_probe *probe, const char *name, const char *level, int threads);
 
-/* The machine file of what was measured, each figure's method, median and spread as comments. */
+/* The machine file of what was measured, with each figure's method, median and quartiles.  Rates and bandwidths must have been
+ * measured, TERN_USAGE. */
 tern_status tern_probe_write(const tern_probe *probe, tern_text *yaml);
+
+/* How far two machine files of tern probe agree, figure by figure. */
+typedef struct tern_agreement {
+    const char *name, *unit;
+    double first, second; /* medians */
+} tern_agreement;
+
+/* Figures and kernels that both have, least agreement first; *within of them differ by no more than the share `by` of the smaller.
+ * rows[a->measured_count + a->kernel_count] is filled. */
+int tern_probe_compare(const tern_machine *a, const tern_machine *b, double by, tern_agreement *rows,
+                       int *within);
 
 #endif

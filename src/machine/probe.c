@@ -1,54 +1,20 @@
-/* Measuring this computer.  Each figure is the median of several runs of at least some milliseconds, after one that
- * does not count; loops in registers give the peaks, sums over blocks of memory the bandwidths, a random walk the
- * latencies, and Tern's own products of matrices what is sustained.  Threads are timed by the processor time that they
- * had, so that programs beside them lengthen nothing; what needs all threads at once is timed by the clock. */
+/* Measuring this computer.  Each figure is the median of several runs of at least some milliseconds, after one that does not
+ * count.  Threads are timed by the processor time that they had, so that programs beside them lengthen nothing; what needs
+ * all threads at once is timed by the clock.  The parts are in the files probe_*.c. */
 #define _DEFAULT_SOURCE
-#include "machine/machine.h"
-
-#include "kernel/kernel.h"
-#include "kernel/peak.h"
+#include "machine/prober.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MOST_RUNS    7
-#define MOST_THREADS 256
-#define LAUNCHES     501
-#define GEMM_SIZE    768 /* rows, columns and depth: 2.4 MB a matrix of f32 */
+_Thread_local volatile uint32_t tern_probe_sink;
 
-typedef struct tern_prober tern_prober;
-
-/* One piece of work, for one of `threads` threads; repeats it `times` times. */
-typedef void tern_trial(tern_prober *p, int thread, int64_t times);
-
-struct tern_prober {
-    tern_probe *out;
-    tern_pool *pool;
-    tern_progress progress;
-    int runs, total; /* total: figures expected, for the progress */
-    double least_seconds;
-    const tern_peak *peak;
-    char *memory;     /* [threads][block] */
-    int64_t block;    /* bytes a thread */
-    int64_t set;      /* bytes of `block` that the trial works on */
-    float *a, *b, *c; /* [GEMM_SIZE, GEMM_SIZE] */
-    void *scratch;
-    double units;      /* of a trial with times 1, all threads */
-    tern_trial *trial; /* what runs .. */
-    bool together;     /* .. once, on all threads; else on each of `threads` */
-    int threads;
-    int64_t times;
-    double seconds[MOST_THREADS]; /* that each took */
-};
-
-/* Where results go that nobody needs, so that they are computed. */
-static _Thread_local volatile uint32_t sink;
-
-static double processor_seconds(void)
+double tern_thread_seconds(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -59,15 +25,14 @@ static void task(void *context, int64_t index, int thread)
 {
     tern_prober *p = context;
     (void)thread;
-    double start = processor_seconds();
+    double start = tern_thread_seconds();
     p->trial(p, (int)index, p->times);
-    p->seconds[index] = processor_seconds() - start;
+    p->seconds[index] = tern_thread_seconds() - start;
 }
 
-/* Seconds of a run: by the clock for one that uses the pool itself, else what each thread took (harmonic mean). */
-static double time_once(tern_prober *p)
+double tern_probe_time(tern_prober *p)
 {
-    if (p->together) {
+    if (p->together && p->out->threads > 1) {
         double start = tern_now();
         p->trial(p, 0, p->times);
         return tern_now() - start;
@@ -84,237 +49,58 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A figure from its runs, which are sorted. */
-static void keep(tern_prober *p, tern_figure figure, double *values)
+tern_status tern_probe_keep(tern_prober *p, tern_figure figure, double *values, int runs)
 {
-    qsort(values, (size_t)p->runs, sizeof *values, by_value);
-    figure.runs = p->runs;
-    figure.median = values[p->runs / 2];
-    figure.lower = values[p->runs / 4];
-    figure.upper = values[p->runs - 1 - p->runs / 4];
+    if (p->out->count == TERN_PROBE_FIGURES) return tern_fail(TERN_FAILED, "the probe has too many figures");
+    qsort(values, (size_t)runs, sizeof *values, by_value);
+    figure.runs = runs;
+    figure.median = values[runs / 2];
+    figure.lower = values[runs / 4];
+    figure.upper = values[runs - 1 - runs / 4];
     p->out->figures[p->out->count++] = figure;
+    return TERN_OK;
 }
 
-/* Runs the trial until it takes long enough, then for the record.  What is kept is units a second, or with `inverse`
- * seconds a unit. */
-static tern_status measure(tern_prober *p, tern_figure figure, tern_trial *trial, double units, bool inverse)
+void tern_probe_calibrate(tern_prober *p, tern_trial *trial, int threads, bool together)
 {
-    double values[MOST_RUNS] = {0}, seconds;
-    tern_progress_show(&p->progress, (double)p->out->count / p->total, "%s %s", figure.level, figure.name);
+    double seconds;
     p->trial = trial;
-    p->threads = p->together ? 1 : figure.threads;
-    for (p->times = 1; (seconds = time_once(p)) < p->least_seconds;)
+    p->together = together;
+    p->threads = together ? 1 : threads;
+    for (p->times = 1; (seconds = tern_probe_time(p)) < p->least_seconds;)
         p->times = seconds < p->least_seconds / 16
                        ? p->times * 8
                        : (int64_t)((double)p->times * 1.2 * p->least_seconds / seconds) + 1;
+}
+
+tern_status tern_probe_pause(const tern_prober *p, const char *what)
+{
+    tern_progress_show(&((tern_prober *)(uintptr_t)p)->progress, p->part / p->parts, "%s", what);
+    return tern_interrupted() ? tern_fail(TERN_INTERRUPTED, "stopped before the probe was done") : TERN_OK;
+}
+
+tern_status tern_probe_measure(tern_prober *p, tern_figure figure, tern_trial *trial, double units,
+                               bool inverse)
+{
+    double values[TERN_PROBE_RUNS] = {0};
+    if (!figure.name) return tern_no_memory(64, "the probe");
+    tern_probe_calibrate(p, trial, figure.threads, p->together);
     for (int i = 0; i < p->runs; i++) {
-        if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "stopped before the probe was done");
-        double done = units * (double)p->times * p->threads;
-        seconds = time_once(p);
+        TERN_TRY(tern_probe_pause(p, figure.name));
+        double done = units * (double)p->times * p->threads, seconds = tern_probe_time(p);
         values[i] = inverse ? seconds / done : done / seconds;
     }
-    keep(p, figure, values);
-    return TERN_OK;
+    return tern_probe_keep(p, figure, values, p->runs);
 }
 
-/* ---- trials -------------------------------------------------------------------------------------------------- */
-
-static tern_product product_of(const float *a, const float *b, float *c)
+const char *tern_probe_name(tern_prober *p, const char *format, ...)
 {
-    return (tern_product){.m = GEMM_SIZE,
-                          .n = GEMM_SIZE,
-                          .k = GEMM_SIZE,
-                          .a = tern_factor_f32(a, GEMM_SIZE, 1),
-                          .b = tern_factor_f32(b, GEMM_SIZE, 1),
-                          .c = c,
-                          .row_stride = GEMM_SIZE};
-}
-
-static void trial_clock(tern_prober *p, int thread, int64_t times)
-{
-    (void)p;
-    uint32_t x = (uint32_t)thread;
-    for (int64_t i = 0; i < times; i++)
-        for (int k = 0; k < 1000; k++) {
-            x += 1;
-            __asm__ volatile("" : "+r"(x)); /* one add waits for the other: one a cycle */
-        }
-    sink = x;
-}
-
-static void trial_read(tern_prober *p, int thread, int64_t times)
-{
-    sink = p->peak->read(p->memory + thread * p->block, p->set, times);
-}
-
-static void trial_copy(tern_prober *p, int thread, int64_t times)
-{
-    char *from = p->memory + thread * p->block, *to = from + p->set / 2;
-    for (; times > 0; times--) memcpy(to, from, (size_t)p->set / 2);
-}
-
-static void trial_walk(tern_prober *p, int thread, int64_t times)
-{
-    const char *base = p->memory + thread * p->block;
-    uint32_t at = 0;
-    for (int64_t i = 0; i < times * 1000; i++)
-        at = *(const uint32_t *)(const void *)(base + (int64_t)at * 64);
-    sink = at;
-}
-
-static void trial_mac(tern_prober *p, int thread, int64_t times)
-{
-    (void)thread;
-    p->peak->f32_mac(times * 1000);
-}
-
-static void trial_add(tern_prober *p, int thread, int64_t times)
-{
-    (void)thread;
-    p->peak->f32_add(times * 1000);
-}
-
-static void trial_i8(tern_prober *p, int thread, int64_t times)
-{
-    (void)thread;
-    p->peak->i8_mac(times * 1000);
-}
-
-/* One thread multiplies alone, or all together. */
-static void trial_gemm(tern_prober *p, int thread, int64_t times)
-{
-    (void)thread;
-    const tern_product product = product_of(p->a, p->b, p->c);
-    for (; times > 0; times--) tern_gemm(p->together ? p->pool : NULL, &product, p->scratch);
-}
-
-static void trial_i8_gemm(tern_prober *p, int thread, int64_t times)
-{
-    (void)thread;
-    for (; times > 0; times--)
-        tern_i8_gemm(p->together ? p->pool : NULL, GEMM_SIZE, GEMM_SIZE, GEMM_SIZE, (const int8_t *)p->a,
-                     (const int8_t *)p->b, (int32_t *)(void *)p->c, false, p->scratch);
-}
-
-static void nothing(void *context, int64_t index, int thread)
-{
-    (void)context, (void)index, (void)thread;
-}
-
-/* Each run is the median of many single launches: the mean would be that of the few that had to wait for a processor. */
-static void measure_launch(tern_prober *p)
-{
-    double values[MOST_RUNS] = {0}, launches[LAUNCHES];
-    for (int run = 0; run < p->runs; run++) {
-        for (int i = 0; i < LAUNCHES; i++) {
-            double start = tern_now();
-            tern_pool_run(p->pool, p->out->threads, nothing, NULL);
-            launches[i] = tern_now() - start;
-        }
-        qsort(launches, LAUNCHES, sizeof *launches, by_value);
-        values[run] = launches[LAUNCHES / 2];
-    }
-    keep(p,
-         (tern_figure){.name = "launch",
-                       .unit = "s",
-                       .method = "an empty job for all threads, median of 501",
-                       .threads = p->out->threads},
-         values);
-}
-
-/* ---- what is measured ---------------------------------------------------------------------------------------- */
-
-/* A random cycle through all lines of the set (Sattolo), so that no prefetcher guesses the next. */
-static void lay_walk(tern_prober *p)
-{
-    uint32_t lines = (uint32_t)(p->set / 64);
-    tern_rng rng = {1, lines};
-    for (uint32_t i = 0; i < lines; i++) *(uint32_t *)(void *)(p->memory + (int64_t)i * 64) = i;
-    for (uint32_t i = lines - 1; i > 0; i--) {
-        uint32_t *x = (uint32_t *)(void *)(p->memory + (int64_t)i * 64);
-        uint32_t *y = (uint32_t *)(void *)(p->memory + (int64_t)tern_rng_below(rng, i, i) * 64);
-        uint32_t swap = *x;
-        *x = *y;
-        *y = swap;
-    }
-}
-
-/* Bandwidths and latency of a memory from a block of `bytes` a thread. */
-static tern_status measure_memory(tern_prober *p, const char *level, double bytes)
-{
-    int threads[] = {1, p->out->threads};
-    p->set = (int64_t)fmin(bytes, (double)p->block) / 1024 * 1024;
-    for (int i = 0; i < (threads[1] > 1 ? 2 : 1); i++) {
-        tern_figure f = {.name = "read",
-                         .unit = "B/s",
-                         .method = "sum over a block, 8 vectors at once",
-                         .threads = threads[i]};
-        snprintf(f.level, sizeof f.level, "%s", level);
-        TERN_TRY(measure(p, f, trial_read, (double)p->set, false));
-        f.name = "copy";
-        f.method = "memcpy from one half of the block to the other; bytes read and written";
-        TERN_TRY(measure(p, f, trial_copy, (double)p->set, false));
-    }
-    tern_figure f = {.name = "latency",
-                     .unit = "s",
-                     .method = "random cycle through all lines, 4 KiB pages",
-                     .threads = 1};
-    snprintf(f.level, sizeof f.level, "%s", level);
-    lay_walk(p);
-    tern_status status = measure(p, f, trial_walk, 1000, true);
-    memset(p->memory, 0, (size_t)p->set);
-    return status;
-}
-
-static tern_status measure_memories(tern_prober *p)
-{
-    tern_probe *o = p->out;
-    for (int i = 0; i < o->cache_count; i++) {
-        const tern_cache *c = &o->caches[i];
-        double share =
-            c->sharers > 1 ? 4.0 * c->sharers : 2; /* a shared cache may be used by others as well */
-        TERN_TRY(measure_memory(p, c->name, c->bytes / share));
-    }
-    return measure_memory(p, "DRAM", (double)p->block);
-}
-
-static tern_status measure_rates(tern_prober *p)
-{
-    int threads[] = {1, p->out->threads};
-    tern_figure f = {.name = "clock", .unit = "Hz", .method = "adds that wait for each other", .threads = 1};
-    TERN_TRY(measure(p, f, trial_clock, 1000, false));
-    for (int i = 0; i < (threads[1] > 1 ? 2 : 1); i++) {
-        f = (tern_figure){.name = "f32 mac",
-                          .unit = "mac/s",
-                          .method = "12 chains of multiply-adds in registers",
-                          .threads = threads[i]};
-        TERN_TRY(measure(p, f, trial_mac, p->peak->f32_mac(1000), false));
-        f.name = "f32 add";
-        f.unit = "add/s";
-        f.method = "12 chains of adds in registers";
-        TERN_TRY(measure(p, f, trial_add, p->peak->f32_add(1000), false));
-        f.name = "i8 mac";
-        f.unit = "mac/s";
-        f.method = "12 chains of products of bytes in registers";
-        TERN_TRY(measure(p, f, trial_i8, p->peak->i8_mac(1000), false));
-    }
-    return TERN_OK;
-}
-
-static tern_status measure_products(tern_prober *p)
-{
-    double products = (double)GEMM_SIZE * GEMM_SIZE * GEMM_SIZE;
-    for (int i = 0; i < (p->out->threads > 1 ? 2 : 1); i++) {
-        p->together = i == 1;
-        tern_figure f = {.name = "f32 gemm", .unit = "mac/s", .method = "product of matrices of 768 x 768"};
-        f.threads = p->together ? p->out->threads : 1;
-        TERN_TRY(measure(p, f, trial_gemm, products, false));
-        f.name = "i8 gemm";
-        TERN_TRY(measure(p, f, trial_i8_gemm, products, false));
-    }
-    p->together = false;
-    measure_launch(p);
-    return TERN_OK;
+    char text[96];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return tern_arena_string(&p->out->arena, text);
 }
 
 /* ---- this computer ------------------------------------------------------------------------------------------- */
@@ -383,7 +169,7 @@ static void describe(tern_probe *o, tern_pool *pool)
         if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ') *c = ' '; /* it goes into a quoted text */
     o->processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
     int threads = tern_pool_threads(pool);
-    o->threads = threads < MOST_THREADS ? threads : MOST_THREADS;
+    o->threads = threads < TERN_PROBE_THREADS ? threads : TERN_PROBE_THREADS;
     o->memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     find_caches(o);
 }
@@ -405,55 +191,52 @@ static bool read_busy(double *all, double *own)
     return true;
 }
 
-static tern_status take_memory(tern_prober *p)
-{
-    tern_probe *o = p->out;
-    double last = o->cache_count ? o->caches[o->cache_count - 1].bytes : 32e6;
-    double bytes = fmin(fmax(8 * last, 64e6) / o->threads, o->memory / 8 / o->threads);
-    p->block = (int64_t)fmin(bytes, 1e9) / 65536 * 65536;
-    const tern_product product = product_of(NULL, NULL, NULL);
-    size_t matrix = sizeof(float) * GEMM_SIZE * GEMM_SIZE, f32 = tern_gemm_scratch(&product),
-           i8 = tern_i8_gemm_scratch(GEMM_SIZE, GEMM_SIZE, GEMM_SIZE);
-    p->a = tern_take(matrix);
-    p->b = tern_take(matrix);
-    p->c = tern_take(matrix);
-    p->scratch = tern_take(f32 > i8 ? f32 : i8);
-    if (p->scratch) p->memory = tern_take_array((size_t)o->threads, (size_t)p->block);
-    if (!p->memory || !p->a || !p->b || !p->c || !p->scratch)
-        return tern_no_memory((size_t)o->threads * (size_t)p->block, "the probe");
-    memset(p->memory, 1, (size_t)o->threads * (size_t)p->block); /* pages that are there */
-    for (int i = 0; i < GEMM_SIZE * GEMM_SIZE; i++) p->a[i] = p->b[i] = 1.5F + (float)(i % 7);
-    return TERN_OK;
-}
-
 tern_status tern_probe_run(tern_probe *probe, tern_pool *pool, const tern_probe_options *options)
 {
+    static const struct {
+        tern_probe_part part;
+        tern_status (*measure)(tern_prober *p);
+        double share; /* of the time */
+    } parts[] = {
+        {TERN_PROBE_RATES, tern_probe_rates, 2},   {TERN_PROBE_CACHES, tern_probe_caches, 2},
+        {TERN_PROBE_MEMORY, tern_probe_memory, 2}, {TERN_PROBE_DISK, tern_probe_disk, 1},
+        {TERN_PROBE_LINKS, tern_probe_links, 0.2}, {TERN_PROBE_KERNELS, tern_probe_kernels, 8},
+    };
     double start = tern_now(), all[2] = {0}, own[2] = {0};
-    *probe = (tern_probe){.foreign_share = -1};
+    *probe = (tern_probe){.foreign_share = -1, .parts = options->parts ? options->parts : TERN_PROBE_ALL};
     describe(probe, pool);
     tern_prober p = {.out = probe,
                      .pool = pool,
-                     .runs = options->quick ? 3 : MOST_RUNS,
-                     .least_seconds = options->quick ? 0.005 : 0.02,
-                     .peak = tern_peak_get()};
-    p.total = (probe->cache_count + 1) * 5 + 12;
+                     .runs = options->quick ? 3 : TERN_PROBE_RUNS,
+                     .least_seconds = options->quick ? 0.004 : 0.02,
+                     .thin = options->thin > 1 ? options->thin : 1,
+                     .quick = options->quick,
+                     .folder = options->folder ? options->folder : "."};
+    for (size_t i = 0; i < TERN_COUNT(parts); i++)
+        if (probe->parts & parts[i].part) p.parts += parts[i].share;
     bool known = read_busy(&all[0], &own[0]);
+    tern_status status = TERN_OK;
     tern_progress_open(&p.progress, "probe", options->quiet);
-    tern_status status = take_memory(&p);
-    if (status == TERN_OK) status = measure_rates(&p);
-    if (status == TERN_OK) status = measure_products(&p);
-    if (status == TERN_OK) status = measure_memories(&p);
-    tern_release(p.memory);
-    tern_release(p.a);
-    tern_release(p.b);
-    tern_release(p.c);
-    tern_release(p.scratch);
+    for (size_t i = 0; status == TERN_OK && i < TERN_COUNT(parts); i++) {
+        if (!(probe->parts & parts[i].part)) continue;
+        p.together = false;
+        status = parts[i].measure(&p);
+        p.part += parts[i].share;
+    }
     probe->seconds = tern_now() - start;
     if (known && read_busy(&all[1], &own[1]))
         probe->foreign_share =
             fmax(0, all[1] - all[0] - (own[1] - own[0])) / (probe->seconds * probe->processors);
-    tern_progress_close(&p.progress, "%d figures in %.1f s", probe->count, probe->seconds);
+    tern_progress_close(&p.progress, "%d figures, %d kernels in %.1f s", probe->count, probe->kernel_count,
+                        probe->seconds);
     return status;
+}
+
+void tern_probe_close(tern_probe *probe)
+{
+    tern_release(probe->kernels);
+    tern_arena_free(&probe->arena);
+    *probe = (tern_probe){0};
 }
 
 const tern_figure *tern_probe_find(const tern_probe *probe, const char *name, const char *level, int threads)

@@ -1,29 +1,9 @@
-/* What was measured, as a machine file. */
+/* What was measured, as a machine file; and how far two such files agree. */
 #include "machine/machine.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
-
-static void put_comments(const tern_probe *o, tern_text *out)
-{
-    char median[24], lower[24], upper[24], foreign[24] = "unknown";
-    if (o->foreign_share >= 0) snprintf(foreign, sizeof foreign, "%.1f %%", 100 * o->foreign_share);
-    tern_text_format(
-        out,
-        "# This computer, measured by tern probe with %d threads on %d processors in %.1f s.\n"
-        "# Other programs used %s of the processors meanwhile%s.\n"
-        "# Energies are left out: they cannot be measured here.  Each figure: median (quartiles) of runs, "
-        "method.\n",
-        o->threads, o->processors, o->seconds, foreign,
-        o->foreign_share > 0.05 ? ": above 5 %, so figures of all threads may be off; measure again" : "");
-    for (int i = 0; i < o->count; i++) {
-        const tern_figure *f = &o->figures[i];
-        tern_text_format(out, "# %-4s %-9s %d thread%s %10s (%s .. %s) of %d: %s\n", f->level, f->name,
-                         f->threads, f->threads == 1 ? " " : "s", tern_human(median, f->median, f->unit),
-                         tern_human(lower, f->lower, f->unit), tern_human(upper, f->upper, f->unit), f->runs,
-                         f->method);
-    }
-}
 
 static double median_of(const tern_probe *o, const char *name, const char *level, int threads)
 {
@@ -31,43 +11,143 @@ static double median_of(const tern_probe *o, const char *name, const char *level
     return f ? f->median : 0;
 }
 
+static void put_head(const tern_probe *o, tern_text *out)
+{
+    char foreign[24] = "unknown";
+    if (o->foreign_share >= 0) snprintf(foreign, sizeof foreign, "%.1f %%", 100 * o->foreign_share);
+    tern_text_format(
+        out,
+        "# This computer, measured by tern probe with %d threads on %d processors in %.1f s.\n"
+        "# Other programs used %s of the processors meanwhile%s.\n"
+        "# Energies are left out: they cannot be measured here.\n",
+        o->threads, o->processors, o->seconds, foreign,
+        o->foreign_share > 0.05 ? ": above 5 %, so figures of all threads may be off; measure again" : "");
+    tern_text_format(out, "name: here\nabout: \"%s, %d threads\"\nsource: \"tern probe\"\n", o->processor,
+                     o->threads);
+    const tern_figure *launch = tern_probe_find(o, "launch", NULL, 0);
+    if (launch) tern_text_format(out, "launch: %.4g s   # an empty job for all threads\n", launch->median);
+}
+
 /* A unit whose peak is `rate` and which sustains what the product of matrices did. */
-static void put_unit(const tern_probe *o, tern_text *out, const char *name, const char *dtype,
-                     const char *mac, const char *gemm, const char *add)
+static void put_unit(const tern_probe *o, tern_text *out, const char *name, const char *kind,
+                     const char *dtype, const char *mac, const char *gemm, const char *add)
 {
     double rate = median_of(o, mac, NULL, o->threads);
-    double efficiency = median_of(o, gemm, NULL, 1) / median_of(o, mac, NULL, 1);
-    tern_text_format(out, "  - name: %s\n    kind: simd\n    clock: %.6g Hz\n    mac: {%s: %.6g mac/s}\n",
-                     name, median_of(o, "clock", NULL, 1), dtype, rate);
+    if (rate == 0) return;
+    double sustained = gemm ? median_of(o, gemm, NULL, 1) / median_of(o, mac, NULL, 1) : 1;
+    tern_text_format(out, "  - name: %s\n    kind: %s\n    clock: %.6g Hz\n    mac: {%s: %.6g mac/s}\n", name,
+                     kind, median_of(o, "clock", NULL, 1), dtype, rate);
     if (add) tern_text_format(out, "    add: {%s: %.6g add/s}\n", dtype, median_of(o, add, NULL, o->threads));
-    tern_text_format(out,
-                     "    efficiency: %.4f   # of a product of matrices on one thread\n"
-                     "    source: \"tern probe: peak in registers, all threads\"\n",
-                     fmin(1, efficiency));
+    if (gemm)
+        tern_text_format(out, "    efficiency: %.4f   # of a product of matrices on one thread\n",
+                         fmin(1, sustained));
+    tern_text_put(out, "    source: \"tern probe: peak in registers, all threads\"\n");
 }
 
 static void put_memory(const tern_probe *o, tern_text *out, const char *level, double bytes, const char *what)
 {
-    tern_text_format(
-        out,
-        "  - {name: %s, size: %.0f B, bandwidth: %.6g B/s, latency: %.4g s, source: \"tern probe: "
-        "read by all threads; size: %s\"}\n",
-        level, bytes, median_of(o, "read", level, o->threads), median_of(o, "latency", level, 1), what);
+    double latency = median_of(o, "latency", level, 1);
+    tern_text_format(out, "  - {name: %s, size: %.0f B, bandwidth: %.6g B/s, ", level, bytes,
+                     median_of(o, "read", level, o->threads));
+    if (latency > 0) tern_text_format(out, "latency: %.4g s, ", latency);
+    tern_text_format(out, "source: \"tern probe: read by all threads; size: %s\"}\n", what);
+}
+
+/* Of a cache that is shared, guests of a host may have less than the system says: then what the walk found counts. */
+static void put_cache(const tern_probe *o, tern_text *out, const tern_cache *c)
+{
+    double found = median_of(o, "capacity", c->name, 1);
+    double before = c > o->caches ? c[-1].bytes : 0;
+    if (c->sharers > 1 && found > 1.5 * before && found < c->bytes) {
+        char says[96], size[24];
+        snprintf(says, sizeof says, "of a random walk; the system says %s", tern_human(size, c->bytes, "B"));
+        put_memory(o, out, c->name, found, says);
+    } else {
+        put_memory(o, out, c->name, c->bytes, "one cache, as the system says");
+    }
+}
+
+static void put_measured(const tern_probe *o, tern_text *out)
+{
+    tern_text_put(out, "measured:   # all figures: medians and quartiles of runs\n");
+    for (int i = 0; i < o->count; i++) {
+        const tern_figure *f = &o->figures[i];
+        tern_text_format(
+            out,
+            "  - {name: \"%s%s%s, %d thread%s\", unit: %s, threads: %d, median: %.6g, lower: %.6g, upper: "
+            "%.6g, runs: %d, source: \"%s\"}\n",
+            f->level, f->level[0] ? " " : "", f->name, f->threads, f->threads == 1 ? "" : "s", f->unit,
+            f->threads, f->median, f->lower, f->upper, f->runs, f->method);
+    }
+}
+
+static void put_kernels(const tern_probe *o, tern_text *out)
+{
+    if (o->kernel_count)
+        tern_text_put(out,
+                      "kernels:   # one call on all threads, operands near: medians and quartiles of runs\n");
+    for (int i = 0; i < o->kernel_count; i++) {
+        const tern_kernel_point *k = &o->kernels[i];
+        tern_text_format(out, "  - {name: \"%s\", kernel: \"%s\", ", k->name, k->kernel);
+        if (k->m > 0)
+            tern_text_format(out, "m: %.0f, n: %.0f, k: %.0f, count: %.0f, ", k->m, k->n, k->k, k->count);
+        else
+            tern_text_format(out, "bytes: %.0f, written: %.0f, operations: %.0f, ", k->bytes, k->written,
+                             k->operations);
+        if (k->density < 1) tern_text_format(out, "density: %.4g, ", k->density);
+        tern_text_format(out, "median: %.5g s, lower: %.5g s, upper: %.5g s, source: tern probe}\n",
+                         k->median, k->lower, k->upper);
+    }
 }
 
 tern_status tern_probe_write(const tern_probe *o, tern_text *out)
 {
-    put_comments(o, out);
-    tern_text_format(
-        out,
-        "name: here\nabout: \"%s, %d threads\"\nsource: \"tern probe\"\nlaunch: %.4g s   # an empty job "
-        "for all threads\nunits:\n",
-        o->processor, o->threads, median_of(o, "launch", NULL, 0));
-    put_unit(o, out, "cores", "f32", "f32 mac", "f32 gemm", "f32 add");
-    put_unit(o, out, "cores-i8", "i8", "i8 mac", "i8 gemm", NULL);
+    unsigned least = TERN_PROBE_RATES | TERN_PROBE_MEMORY;
+    if ((o->parts & least) != least)
+        return tern_fail(TERN_USAGE, "a machine file needs rates and bandwidths, which were not measured");
+    put_head(o, out);
+    tern_text_put(out, "units:\n");
+    put_unit(o, out, "cores", "simd", "f32", "f32 mac", "f32 gemm", "f32 add");
+    put_unit(o, out, "cores-i8", "simd", "i8", "i8 mac", "i8 gemm", NULL);
     tern_text_put(out, "memories:\n");
-    for (int i = 0; i < o->cache_count; i++)
-        put_memory(o, out, o->caches[i].name, o->caches[i].bytes, "one cache, as the system says");
+    for (int i = 0; i < o->cache_count; i++) put_cache(o, out, &o->caches[i]);
     put_memory(o, out, "DRAM", o->memory, "as the system says");
+    put_measured(o, out);
+    put_kernels(o, out);
     return tern_text_status(out);
+}
+
+/* ---- two files ------------------------------------------------------------------------------------------------- */
+
+/* How far two figures are apart, as a share of the smaller. */
+static double distance(const tern_agreement *a)
+{
+    double low = fmin(a->first, a->second), high = fmax(a->first, a->second);
+    return low > 0 ? high / low - 1 : high > 0 ? INFINITY : 0;
+}
+
+static int by_distance(const void *a, const void *b)
+{
+    double x = distance(a), y = distance(b);
+    return (x < y) - (x > y);
+}
+
+int tern_probe_compare(const tern_machine *a, const tern_machine *b, double by, tern_agreement *rows,
+                       int *within)
+{
+    int count = 0;
+    for (int i = 0; i < a->measured_count; i++)
+        for (int k = 0; k < b->measured_count; k++)
+            if (strcmp(a->measured[i].name, b->measured[k].name) == 0)
+                rows[count++] = (tern_agreement){a->measured[i].name, a->measured[i].unit,
+                                                 a->measured[i].median, b->measured[k].median};
+    for (int i = 0; i < a->kernel_count; i++)
+        for (int k = 0; k < b->kernel_count; k++)
+            if (strcmp(a->kernels[i].name, b->kernels[k].name) == 0)
+                rows[count++] =
+                    (tern_agreement){a->kernels[i].name, "s", a->kernels[i].median, b->kernels[k].median};
+    qsort(rows, (size_t)count, sizeof *rows, by_distance);
+    *within = 0;
+    for (int i = 0; i < count; i++) *within += distance(&rows[i]) <= by;
+    return count;
 }

@@ -81,6 +81,34 @@ static const tern_field body_fields[] = {
     TRUTH(tern_body, recalled),
 };
 
+#define NUMBER(type, member)                                                                                 \
+    {                                                                                                        \
+#member, TERN_FORM_NUMBER, 0, offsetof(type, member)                                                 \
+    }
+
+static const tern_field measured_fields[] = {
+    TEXT(tern_measured, name),      TEXT(tern_measured, source),  TEXT(tern_measured, unit),
+    NUMBER(tern_measured, median),  NUMBER(tern_measured, lower), NUMBER(tern_measured, upper),
+    NUMBER(tern_measured, threads), NUMBER(tern_measured, runs),
+};
+
+static const tern_field kernel_fields[] = {
+    TEXT(tern_kernel_point, name),
+    TEXT(tern_kernel_point, source),
+    TEXT(tern_kernel_point, kernel),
+    NUMBER(tern_kernel_point, m),
+    NUMBER(tern_kernel_point, n),
+    NUMBER(tern_kernel_point, k),
+    NUMBER(tern_kernel_point, count),
+    {"density", TERN_FORM_SHARE, 0, offsetof(tern_kernel_point, density)},
+    NUMBER(tern_kernel_point, bytes),
+    NUMBER(tern_kernel_point, written),
+    NUMBER(tern_kernel_point, operations),
+    AMOUNT(tern_kernel_point, median, TERN_IN_SECONDS),
+    AMOUNT(tern_kernel_point, lower, TERN_IN_SECONDS),
+    AMOUNT(tern_kernel_point, upper, TERN_IN_SECONDS),
+};
+
 /* Values of KIND, in the order of tern_unit_kind. */
 const char *const tern_unit_kind_names[TERN_UNIT_KINDS] = {"simd",     "matrix", "systolic",
                                                            "crossbar", "event",  "pim"};
@@ -91,13 +119,17 @@ const char *const tern_dataflow_names[TERN_DATAFLOWS] = {"weight-stationary", "o
 
 const tern_list tern_lists[TERN_LISTS] = {
     [TERN_LIST_UNITS] = {"unit", unit_fields, TERN_COUNT(unit_fields), sizeof(tern_unit),
-                         offsetof(tern_machine, units), offsetof(tern_machine, unit_count)},
+                         offsetof(tern_machine, units), offsetof(tern_machine, unit_count), false},
     [TERN_LIST_TIERS] = {"memory", tier_fields, TERN_COUNT(tier_fields), sizeof(tern_tier),
-                         offsetof(tern_machine, tiers), offsetof(tern_machine, tier_count)},
+                         offsetof(tern_machine, tiers), offsetof(tern_machine, tier_count), false},
     [TERN_LIST_LINKS] = {"link", link_fields, TERN_COUNT(link_fields), sizeof(tern_link),
-                         offsetof(tern_machine, links), offsetof(tern_machine, link_count)},
+                         offsetof(tern_machine, links), offsetof(tern_machine, link_count), false},
     [TERN_LIST_BODIES] = {"body", body_fields, TERN_COUNT(body_fields), sizeof(tern_body),
-                          offsetof(tern_machine, bodies), offsetof(tern_machine, body_count)},
+                          offsetof(tern_machine, bodies), offsetof(tern_machine, body_count), false},
+    [TERN_LIST_MEASURED] = {"measured", measured_fields, TERN_COUNT(measured_fields), sizeof(tern_measured),
+                            offsetof(tern_machine, measured), offsetof(tern_machine, measured_count), true},
+    [TERN_LIST_KERNELS] = {"kernel", kernel_fields, TERN_COUNT(kernel_fields), sizeof(tern_kernel_point),
+                           offsetof(tern_machine, kernels), offsetof(tern_machine, kernel_count), true},
 };
 
 static const tern_field machine_fields[] = {
@@ -110,6 +142,8 @@ static const tern_field machine_fields[] = {
     {"memories", TERN_FORM_LIST, TERN_LIST_TIERS, 0},
     {"links", TERN_FORM_LIST, TERN_LIST_LINKS, 0},
     {"bodies", TERN_FORM_LIST, TERN_LIST_BODIES, 0},
+    {"measured", TERN_FORM_LIST, TERN_LIST_MEASURED, 0},
+    {"kernels", TERN_FORM_LIST, TERN_LIST_KERNELS, 0},
     AMOUNT(tern_machine, air, TERN_IN_CELSIUS),
     AMOUNT(tern_machine, trip, TERN_IN_CELSIUS),
     AMOUNT(tern_machine, hysteresis, TERN_IN_KELVIN),
@@ -121,4 +155,4 @@ static const tern_field machine_fields[] = {
 };
 
 const tern_list tern_machine_keys = {
-    "machine", machine_fields, TERN_COUNT(machine_fields), sizeof(tern_machine), 0, 0};
+    "machine", machine_fields, TERN_COUNT(machine_fields), sizeof(tern_machine), 0, 0, false};

@@ -252,7 +252,8 @@ static tern_product_shape conv_shape(const tern_conv *c)
                                 .kernel_height = c->kernel_height,
                                 .kernel_width = c->kernel_width,
                                 .out_height = c->out_height,
-                                .out_width = c->out_width};
+                                .out_width = c->out_width,
+                                .stride = c->stride_y > c->stride_x ? c->stride_y : c->stride_x};
 }
 
 static tern_product_shape conv2d_shape(const tern_call *call)

@@ -110,7 +110,8 @@ static tern_product_shape product_shape(const tern_call *call)
                                 .kernel_height = c.kernel_height,
                                 .kernel_width = c.kernel_width,
                                 .out_height = c.out_height,
-                                .out_width = c.out_width};
+                                .out_width = c.out_width,
+                                .stride = c.stride_y > c.stride_x ? c.stride_y : c.stride_x};
 }
 
 /* Codes of any format as i32. */

@@ -260,7 +260,8 @@ static tern_product_shape conv_shape(const tern_call *call)
                                 .kernel_height = c.kernel_height,
                                 .kernel_width = c.kernel_width,
                                 .out_height = c.out_height,
-                                .out_width = c.out_width};
+                                .out_width = c.out_width,
+                                .stride = c.stride_y > c.stride_x ? c.stride_y : c.stride_x};
 }
 
 static bool is_depthwise(const tern_conv *c)

@@ -96,6 +96,8 @@ typedef struct tern_step_work {
     tern_traffic traffic;
     bool on_spikes; /* an operand is spikes: event-driven units can run it */
     tern_product_shape product;
+    tern_dtype weights; /* format of its first parameter */
+    bool bits;          /* an operand is spikes as bits, where on_spikes has fractions of them too */
 } tern_step_work;
 
 /* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros, and so

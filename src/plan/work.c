@@ -113,6 +113,7 @@ static void describe(const tern_program *p, const tern_node *node, tern_step_wor
         if (!node->in[i].id || v->kind != TERN_VALUE_PARAM) continue;
         if (!node->layer || !*node->layer) out->label = v->name;
         out->dtype = tern_packed_arithmetic(v->type.dtype);
+        out->weights = v->type.dtype;
     }
 }
 
@@ -147,9 +148,9 @@ tern_status tern_program_work_with(const tern_program *program, double density, 
             densities[i] = density;
             if (!node->in[i].id) continue;
             add_read(program, node->in[i].id, bytes[i], &out->traffic);
-            out->on_spikes |= tensors[i].dtype == TERN_BIT;
+            out->bits |= tensors[i].dtype == TERN_BIT;
         }
-        out->on_spikes |= call.levels > 0;
+        out->on_spikes |= out->bits || call.levels > 0;
         if (node->nin && tensors[0].dtype == TERN_I8) out->dtype = TERN_I8;
         for (int i = 0; i < node->nout; i++)
             add_written(program, node->out[i].id, bytes[node->nin + i], &out->traffic);
@@ -167,9 +168,9 @@ tern_status tern_program_work_with(const tern_program *program, double density, 
 
 tern_task_work tern_task_of(const tern_step_work *s)
 {
-    return (tern_task_work){s->label,           s->work,          s->dtype,        s->on_spikes,
-                            s->traffic.weights, s->traffic.state, s->traffic.read, s->traffic.written,
-                            s->product};
+    return (tern_task_work){s->label,           s->work,           s->dtype,        s->on_spikes,
+                            s->traffic.weights, s->traffic.state,  s->traffic.read, s->traffic.written,
+                            s->product,         s->node->op->name, s->weights,      s->bits};
 }
 
 /* Adds the memory of root `id`, which the steps of each run read. */

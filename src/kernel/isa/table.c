@@ -15,6 +15,7 @@ extern const tern_int8_loops TERN_FOR_ISA(tern_int8_loops);
 #if defined(TERN_AMX)
 extern tern_packed_block *const tern_tile_blocks[];
 tern_packed_split tern_tile_split;
+extern const struct tern_peak tern_peak_amx;
 const tern_kernels tern_table_amx = {
     .name = "amx",
     .packed_block = tern_tile_blocks,
@@ -29,7 +30,11 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .loops = &TERN_FOR_ISA(tern_loops),
     .rows = &TERN_FOR_ISA(tern_rows),
     .casts = &TERN_FOR_ISA(tern_casts),
+#if defined(TERN_AMX)
+    .peak = &tern_peak_amx,
+#else
     .peak = &TERN_FOR_ISA(tern_peak),
+#endif
     .int8 = &TERN_FOR_ISA(tern_int8_loops),
     .tile_rows = TERN_TILE_ROWS,
     .tile_columns = 2 * TERN_LANES,

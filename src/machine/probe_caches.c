@@ -1,0 +1,199 @@
+/* The probe's latencies: a random walk through blocks of growing size shows the caches, and with small pages the TLB.  A level
+ * is a stretch of sizes of one latency; its capacity is the last size before the walk takes half as long again. */
+#define _DEFAULT_SOURCE
+#include "machine/prober.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { SIZES = 40, LEAST = 4096, STEPS = 1000, HUGE_PAGE = 2 << 20 };
+
+typedef struct tern_walk {
+    uint32_t *words;       /* of the block */
+    int64_t spacing;       /* bytes from a place to the next in memory */
+    int64_t places, extra; /* extra: bytes behind a place where a second word is read, or 0 */
+} tern_walk;
+
+/* A random cycle through all places (Sattolo), so that no prefetcher guesses the next. */
+static void lay_walk(const tern_walk *w)
+{
+    tern_rng rng = {1, (uint64_t)w->places};
+    int64_t step = w->spacing / 4;
+    for (int64_t i = 0; i < w->places; i++) w->words[i * step] = (uint32_t)(i * step);
+    for (int64_t i = w->places - 1; i > 0; i--) {
+        uint32_t *x = &w->words[i * step],
+                 *y = &w->words[(int64_t)tern_rng_below(rng, (uint64_t)i, (uint64_t)i) * step];
+        uint32_t swap = *x;
+        *x = *y;
+        *y = swap;
+    }
+    for (int64_t i = 0; w->extra && i < w->places; i++) w->words[i * step + w->extra / 4] = 0;
+}
+
+static void trial_walk(tern_prober *p, int thread, int64_t times)
+{
+    const tern_walk *w = p->subject;
+    const uint32_t *words = w->words;
+    int64_t extra = w->extra / 4;
+    uint32_t at = 0;
+    (void)thread;
+    if (extra)
+        for (int64_t i = 0; i < times * STEPS; i++)
+            at = words[at] + words[at + extra]; /* of which the second is 0 */
+    else
+        for (int64_t i = 0; i < times * STEPS; i++) at = words[at];
+    tern_probe_sink = at;
+}
+
+/* Seconds a place, from runs of a walk that is laid here. */
+static tern_status walk(tern_prober *p, const tern_walk *w, double *values)
+{
+    p->subject = w;
+    lay_walk(w);
+    tern_probe_calibrate(p, trial_walk, 1, false);
+    for (int i = 0; i < p->runs; i++) {
+        TERN_TRY(tern_probe_pause(p, "latencies"));
+        values[i] = tern_probe_time(p) / ((double)p->times * STEPS);
+    }
+    return TERN_OK;
+}
+
+typedef struct tern_curve {
+    int count;
+    double bytes[SIZES], seconds[SIZES];
+} tern_curve;
+
+/* Sizes in steps of the root of 2, whole lines, up to `most`. */
+static int64_t size_at(int i)
+{
+    return (int64_t)(LEAST * exp2(i / 2.0)) / 64 * 64;
+}
+
+static tern_status measure_curve(tern_prober *p, char *block, int64_t most, const char *pages,
+                                 tern_curve *curve)
+{
+    *curve = (tern_curve){0};
+    for (int i = 0; i < SIZES && size_at(i) <= most; i++) {
+        double values[TERN_PROBE_RUNS], kib = (double)size_at(i) / 1024;
+        tern_walk w = {(uint32_t *)(void *)block, 64, size_at(i) / 64, 0};
+        TERN_TRY(walk(p, &w, values));
+        tern_figure f = {
+            .name = tern_probe_name(p, kib < 1024 ? "walk, %.3g KiB, %s pages" : "walk, %.4g MiB, %s pages",
+                                    kib < 1024 ? kib : kib / 1024, pages),
+            .unit = "s",
+            .method = "random cycle through all lines of a block, one word each",
+            .threads = 1};
+        if (!f.name) return tern_no_memory(64, "the probe");
+        TERN_TRY(tern_probe_keep(p, f, values, p->runs));
+        curve->bytes[curve->count] = (double)size_at(i);
+        curve->seconds[curve->count++] = values[0]; /* the quickest: what others do only lengthens it */
+    }
+    return TERN_OK;
+}
+
+static tern_status keep_one(tern_prober *p, const char *level, const char *name, const char *unit,
+                            const char *method, double value)
+{
+    tern_figure f = {.name = name, .unit = unit, .method = method, .threads = 1};
+    snprintf(f.level, sizeof f.level, "%s", level);
+    return tern_probe_keep(p, f, &value, 1);
+}
+
+/* Finds the levels: from where the curve is flat, until it has left that by half. */
+static tern_status keep_levels(tern_prober *p, const tern_curve *c)
+{
+    static const char *const names[] = {"L1", "L2", "L3", "L4"};
+    int level = 0;
+    for (int i = 0; i < c->count && level < (int)TERN_COUNT(names);) {
+        double flat = c->seconds[i];
+        int last = i;
+        while (last + 1 < c->count && c->seconds[last + 1] < 1.5 * flat) last++;
+        bool ends = last + 1 < c->count;
+        const char *name = ends ? names[level] : "DRAM";
+        TERN_TRY(keep_one(p, name, "latency", "s", "of a random walk, where the curve is flat", flat));
+        if (ends)
+            TERN_TRY(keep_one(p, name, "capacity", "B",
+                              "the last size before a random walk takes 1.5 times as long", c->bytes[last]));
+        level++;
+        for (i = last + 1; i + 1 < c->count && c->seconds[i + 1] > 1.12 * c->seconds[i];)
+            i++; /* the slope between */
+        if (!ends) break;
+    }
+    return TERN_OK;
+}
+
+/* A second word of each place costs little while it is in the line of the first. */
+static tern_status measure_line(tern_prober *p, char *block)
+{
+    double base = 0, line = 0;
+    for (int extra = 8; extra <= 512 && line == 0; extra *= 2) {
+        double values[TERN_PROBE_RUNS];
+        tern_walk w = {(uint32_t *)(void *)block, 4096, 2048, extra};
+        TERN_TRY(walk(p, &w, values));
+        double least = values[0];
+        for (int i = 1; i < p->runs; i++) least = fmin(least, values[i]);
+        if (extra == 8) base = least;
+        if (least > 1.15 * base) line = extra;
+    }
+    return line > 0
+               ? keep_one(p, "", "line", "B",
+                          "the distance at which a second word of each of 2048 places costs 15 % more", line)
+               : TERN_OK;
+}
+
+/* Places that fall into one set of the first cache: as many as it has ways are quick. */
+static tern_status measure_ways(tern_prober *p, char *block)
+{
+    double base = 0;
+    int ways = 0;
+    for (int places = 2; places <= 32; places++) {
+        double values[TERN_PROBE_RUNS];
+        tern_walk w = {(uint32_t *)(void *)block, 4096, places, 0};
+        TERN_TRY(walk(p, &w, values));
+        double least = values[0];
+        for (int i = 1; i < p->runs; i++) least = fmin(least, values[i]);
+        if (places == 2) base = least;
+        if (least > 1.25 * base) break;
+        ways = places;
+    }
+    return keep_one(p, "L1", "ways", "lines", "places 4096 bytes apart that a walk finds in the first cache",
+                    ways);
+}
+
+static tern_status measure_blocks(tern_prober *p, char *block, int64_t most)
+{
+    tern_curve large, small;
+    bool huge = madvise(block, (size_t)most, MADV_HUGEPAGE) == 0;
+    memset(block, 0, (size_t)most);
+    TERN_TRY(measure_curve(p, block, most, huge ? "large" : "any", &large));
+    TERN_TRY(keep_levels(p, &large));
+    TERN_TRY(measure_line(p, block));
+    TERN_TRY(measure_ways(p, block));
+    if (!huge) return TERN_OK;
+    madvise(block, (size_t)most, MADV_DONTNEED);
+    if (madvise(block, (size_t)most, MADV_NOHUGEPAGE) != 0) return TERN_OK;
+    memset(block, 0, (size_t)most);
+    TERN_TRY(measure_curve(p, block, most, "4 KiB", &small));
+    int last = small.count - 1;
+    return keep_one(p, "", "TLB miss", "s",
+                    "what a walk through the largest block takes longer with pages of 4 KiB",
+                    fmax(1e-12, small.seconds[last] - large.seconds[last]));
+}
+
+tern_status tern_probe_caches(tern_prober *p)
+{
+    tern_probe *o = p->out;
+    double last = o->cache_count ? o->caches[o->cache_count - 1].bytes : 32e6, least = p->least_seconds;
+    int64_t most = (int64_t)fmin(fmin(fmax(8 * last, 64e6), p->quick ? 64e6 : 256e6), o->memory / 8) /
+                   HUGE_PAGE * HUGE_PAGE;
+    size_t bytes = (size_t)most + HUGE_PAGE;
+    char *pages = tern_take_pages(bytes);
+    if (!pages) return tern_no_memory(bytes, "the probe");
+    char *block = pages + (HUGE_PAGE - (uintptr_t)pages % HUGE_PAGE) % HUGE_PAGE;
+    p->least_seconds = least / 4; /* there are many sizes */
+    tern_status status = measure_blocks(p, block, most);
+    p->least_seconds = least;
+    tern_release_pages(pages, bytes);
+    return status;
+}

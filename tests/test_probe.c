@@ -1,0 +1,208 @@
+/* The probe, and times by kernels as measured, against laws that are known. */
+#include "test.h"
+
+#include "machine/machine.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MACHINE                                                                                              \
+    "name: x\nsource: s\nlaunch: 5 us\nunits:\n  - {name: u, clock: 1 GHz, mac: {f32: 2 mac/cycle}, "        \
+    "source: s}\n"                                                                                           \
+    "memories:\n  - {name: t, size: 1 MiB, bandwidth: 1 GB/s, source: s}\n"
+
+static void near_to(double a, double b)
+{
+    assert_true(fabs(a - b) <= 1e-9 * fabs(b));
+}
+
+/* ---- kernels, as measured -------------------------------------------------------------------------------------- */
+
+static tern_task_work conv_task(int64_t pixels, int64_t in, int64_t out, int kernel)
+{
+    return (tern_task_work){
+        .label = "conv",
+        .operator_name = "conv2d",
+        .product = {1, pixels, out, in * kernel * kernel, 1, kernel, kernel, 1, pixels, 1},
+        .work = {.macs = (double)(pixels * in * out * kernel * kernel)},
+    };
+}
+
+/* Seconds of a kernel that starts for a microsecond and then does so many multiply-accumulates a second. */
+static double law(double macs)
+{
+    return 1e-6 + macs / 2e10;
+}
+
+/* Points of that law at sizes a factor of four apart, and of one that moves 10 GB/s. */
+static tern_machine *machine_of_laws(void)
+{
+    tern_text t = {0};
+    tern_machine *m;
+    tern_text_put(&t, MACHINE "kernels:\n");
+    for (int a = 4; a <= 1024; a *= 4)
+        for (int b = 8; b <= 512; b *= 4)
+            for (int c = 8; c <= 512; c *= 4)
+                tern_text_format(
+                    &t,
+                    "  - {name: %d %d %d, kernel: conv2d 1x1, m: %d, n: %d, k: %d, count: 1, median: "
+                    "%.9g s, source: s}\n",
+                    a, b, c, a, b, c, law((double)a * b * c));
+    for (int64_t bytes = 1 << 10; bytes <= 1 << 22; bytes *= 16)
+        tern_text_format(
+            &t,
+            "  - {name: r%lld, kernel: relu, bytes: %lld, written: %lld, operations: %lld, median: %.9g s, "
+            "source: s}\n",
+            (long long)bytes, (long long)bytes, (long long)bytes / 2, (long long)bytes / 8,
+            (double)bytes / 1e10);
+    assert_ok(tern_machine_parse(&m, t.data, t.size, "f.yaml"));
+    tern_text_free(&t);
+    return m;
+}
+
+static void test_kernel_classes(void **state)
+{
+    (void)state;
+    char class[64];
+    tern_task_work t = conv_task(100, 32, 64, 1);
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d 1x1");
+    t = conv_task(100, 32, 64, 3);
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d 3x3");
+    t.product.stride = 2;
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d window");
+    t.product.count = 32;
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d grouped");
+    t.product.n = 1;
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d depthwise strided");
+    t = (tern_task_work){.operator_name = "linear", .weights = TERN_Q4_K, .bits = true};
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "linear q4_K spikes");
+    t.operator_name = NULL;
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "");
+}
+
+static void test_kernel_seconds(void **state)
+{
+    (void)state;
+    tern_machine *m = machine_of_laws();
+    double seconds, worst = 0;
+    for (uint64_t i = 0; i < 200; i++) { /* sizes between the points */
+        tern_rng rng = {5, i};
+        int64_t a = 4 + (int64_t)tern_rng_below(rng, 0, 1000), b = 8 + (int64_t)tern_rng_below(rng, 1, 500),
+                c = 8 + (int64_t)tern_rng_below(rng, 2, 500);
+        tern_task_work t = conv_task(a, c, b, 1);
+        assert_true(tern_kernel_seconds(m, &t, &seconds));
+        worst = fmax(worst, fabs(log(seconds / law(t.work.macs))));
+    }
+    assert_true(worst < 0.25);
+    tern_task_work t = conv_task(4096, 2048, 512, 1); /* beyond them: the rate of the largest */
+    assert_true(tern_kernel_seconds(m, &t, &seconds));
+    assert_true(fabs(seconds / law(t.work.macs) - 1) < 0.1);
+    t = conv_task(1, 1, 1, 1); /* below them: no quicker than the least */
+    assert_true(tern_kernel_seconds(m, &t, &seconds));
+    near_to(seconds, law(4 * 8 * 8));
+    tern_task_work r = {
+        .operator_name = "relu", .read_bytes = 3e4, .written_bytes = 3e4, .work = {.elementwise = 7500}};
+    assert_true(tern_kernel_seconds(m, &r, &seconds));
+    assert_true(fabs(seconds / 6e-6 - 1) < 0.05);
+    r.operator_name = "silu";
+    assert_false(tern_kernel_seconds(m, &r, &seconds));
+    tern_cost
+        cost; /* what was measured counts, its start with it; weights that come slowly take their time */
+    tern_cost_query q = {.tasks = &t, .count = 1, .arena = 10};
+    t = conv_task(64, 32, 32, 1);
+    tern_machine_cost(m, &q, &cost, NULL);
+    assert_true(fabs(cost.seconds / law(65536) - 1) < 0.1);
+    t.weight_bytes = 5e5;
+    q.weights = 5e5;
+    tern_machine_cost(m, &q, &cost, NULL);
+    near_to(cost.seconds, 5e5 / m->tiers[0].bandwidth);
+    tern_machine_close(m);
+}
+
+/* ---- the probe ------------------------------------------------------------------------------------------------ */
+
+static tern_pool *pool;
+static tern_probe probe;
+
+static unsigned parts;
+static int thin;
+
+static tern_status run_probe(void)
+{
+    tern_probe_close(&probe);
+    tern_status status = tern_probe_run(
+        &probe, pool,
+        &(tern_probe_options){.quick = true, .quiet = true, .parts = parts, .thin = thin, .folder = "/tmp"});
+    if (status != TERN_OK) tern_probe_close(&probe);
+    return status;
+}
+
+static tern_status write_probe(void)
+{
+    tern_text text = {0};
+    tern_status status = tern_probe_write(&probe, &text);
+    tern_machine *m = NULL;
+    if (status == TERN_OK) status = tern_machine_parse(&m, text.data, text.size, "here");
+    if (status == TERN_OK &&
+        (m->warnings[0] || strcmp(m->name, "here") != 0 || m->units[0].rate[TERN_MAC][TERN_F32] < 1e8))
+        status = tern_fail(TERN_FAILED, "a strange machine file: %s", text.data);
+    tern_machine_close(m);
+    tern_text_free(&text);
+    return status;
+}
+
+static double figure(const char *name, const char *level, int threads)
+{
+    const tern_figure *f = tern_probe_find(&probe, name, level, threads);
+    if (!f) fail_msg("no figure %s %s of %d threads", level ? level : "", name, threads);
+    assert_true(f->lower > 0 && f->lower <= f->median && f->median <= f->upper && isfinite(f->upper));
+    return f->median;
+}
+
+static void test_probe(void **state)
+{
+    (void)state;
+    parts = TERN_PROBE_DISK | TERN_PROBE_LINKS;
+    assert_survives_out_of_memory(run_probe());
+    parts = TERN_PROBE_KERNELS;
+    thin = 97;
+    assert_ok(run_probe()); /* without a pool: one thread */
+    assert_true(probe.kernel_count >= 5 && probe.kernels[0].median > 0);
+    assert_error(write_probe(), TERN_USAGE, "needs rates and bandwidths");
+    assert_int_equal(probe.threads, 1);
+    assert_ok(tern_pool_open(&pool, 2));
+    parts = TERN_PROBE_ALL;
+    assert_ok(run_probe());
+    assert_survives_out_of_memory(write_probe());
+    assert_int_equal(probe.threads, 2);
+    assert_true(probe.memory > 1e8);
+    assert_true(figure("f32 mac", NULL, 1) > figure("clock", NULL, 1) / 4);
+    assert_true(figure("f32 gemm", NULL, 1) < 1.2 * figure("f32 mac", NULL, 1));
+    assert_true(figure("i8 gemm", NULL, 2) > 0);
+    assert_true(figure("launch", NULL, 2) > 0 && figure("disk write", NULL, 1) > 1e5);
+    assert_true(figure("latency", "DRAM", 1) > 3 * figure("latency", "L1", 1));
+    assert_true(figure("capacity", "L1", 1) >= 8192 && figure("ways", "L1", 1) >= 2);
+    assert_true(figure("read", "L1", 2) > figure("read", "DRAM", 1));
+    assert_true(figure("copy", "DRAM", 2) > 1e8);
+    assert_null(tern_probe_find(&probe, "read", "L9", 1));
+    tern_probe_close(&probe);
+    tern_pool_close(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kernel_classes),
+        cmocka_unit_test(test_kernel_seconds),
+        cmocka_unit_test(test_probe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
