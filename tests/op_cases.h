@@ -62,9 +62,9 @@ typedef struct spec {
     const tern_op *op;
     _Alignas(16) char args[sizeof(tern_fused_op)];
     int nin;
-    tern_type in[10];
-    values values[10];
-    bool absent[10], smooth[10]; /* smooth: finite differences hold for this input */
+    tern_type in[12];
+    values values[12];
+    bool absent[12], smooth[12]; /* smooth: finite differences hold for this input */
     double density, tolerance;
 } spec;
 
@@ -606,7 +606,7 @@ static const struct {
     {"cross_entropy", make_cross_entropy},
     {"cross_entropy_grad", make_cross_entropy_grad},
     {"sgd", make_sgd},
-    {"adam", make_adam},
+    INT8_LEARNING_CASES{"adam", make_adam},
 };
 
 #endif

@@ -134,6 +134,192 @@ static void make_lstm_int8(spec *s)
     s->tolerance = 0;
 }
 
+/* ---- nets of bytes that learn --------------------------------------------------------------------------------- */
+
+static void make_add_int8_mask(spec *s)
+{
+    tern_shape x = some_shape();
+    input(s, x, BYTES, false);
+    input(s, x, BYTES, false);
+    input(s, TERN_SHAPE(TERN_ADD_CONSTANTS), SUM_CONSTANTS, false);
+    s->tolerance = 0;
+}
+
+static void make_int8_grad_scale(spec *s)
+{
+    int pixels = between(1, 20);
+    int64_t images = between(1, 3), outputs = between(1, 9);
+    tern_shape g = TERN_SHAPE(images, outputs, 1, pixels);
+    ARGS(s, int, pixels);
+    input(s, g, NORMAL, false);
+    input(s, TERN_SHAPE(below(2) ? 1 : outputs), POSITIVE, false);
+    if (below(3)) input(s, g, SPIKES, false);
+    s->tolerance = 0;
+}
+
+static void make_int8_grad_bias(spec *s)
+{
+    int outputs = between(1, 9);
+    ARGS(s, int, outputs);
+    if (below(2))
+        input(s, TERN_SHAPE(between(1, 3), outputs, between(1, 5), between(1, 5)), NORMAL, false);
+    else
+        input(s, TERN_SHAPE(between(1, 6), outputs), NORMAL, false);
+}
+
+/* A product and the gradient of what comes out: shapes of x, W and that. */
+static void some_product(spec *s, tern_shape *x, tern_shape *w, tern_shape *a, bool of_weight)
+{
+    if (below(3) == 0) {
+        int64_t rows, in, out;
+        linear_sizes(&rows, &in, &out);
+        *x = TERN_SHAPE(rows, in), *w = TERN_SHAPE(out, in), *a = TERN_SHAPE(rows, out);
+        ARGS(s, tern_conv_op, .stride = 1, .dilation = 1, .groups = 1, .like = of_weight ? *w : *x);
+        return;
+    }
+    conv_case c = some_conv();
+    *x = TERN_SHAPE(c.n, c.c, c.h, c.w), *w = TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k);
+    ARGS(s, tern_conv_op, .stride = c.stride, .pad = c.pad, .dilation = c.dilation, .groups = c.groups,
+         .like = of_weight ? *w : *x);
+    tern_conv g = tern_conv_geometry(x, w, (const tern_conv_op *)(const void *)s->args);
+    *a = TERN_SHAPE(c.n, c.o, g.out_height, g.out_width);
+}
+
+static void make_int8_grad_weight(spec *s)
+{
+    tern_shape x, w, a;
+    some_product(s, &x, &w, &a, true);
+    input(s, x, BYTES, false);
+    input(s, a, NORMAL, false);
+    input(s, TERN_SHAPE(TERN_PRODUCT_CONSTANTS), ZEROS, false);
+}
+
+static void make_int8_grad_input(spec *s)
+{
+    tern_shape x, w, a;
+    some_product(s, &x, &w, &a, false);
+    input(s, w, BYTES, false);
+    input(s, a, NORMAL, false);
+}
+
+static void make_avg_pool2d_int8_grad(spec *s)
+{
+    int height = between(1, 4), width = between(1, 4), stride = between(1, 3);
+    int64_t n = between(1, 3), c = between(1, 4), h = between(height, 9), w = between(width, 9);
+    ARGS(s, tern_int8_pool_grad_op, {height, width, stride}, TERN_SHAPE(n, c, h, w));
+    input(s, TERN_SHAPE(n, c, (h - height) / stride + 1, (w - width) / stride + 1), NORMAL, false);
+}
+
+static void make_max_pool2d_grad_bytes(spec *s)
+{
+    make_max_pool2d_grad(s);
+    s->in[0].dtype = TERN_I8;
+    s->values[0] = BYTES;
+}
+
+static void make_take_channels(spec *s)
+{
+    int64_t c = between(2, 9);
+    if (below(2))
+        input(s, TERN_SHAPE(between(1, 3), c, between(1, 4), between(1, 4)), below(2) ? BYTES : NORMAL,
+              false);
+    else
+        input(s, TERN_SHAPE(between(1, 5), c), BYTES, false);
+    input(s, TERN_SHAPE(between(1, (int)c)), LABELS, false);
+    s->tolerance = 0;
+}
+
+/* Of the weight, the bias or both; all input channels, a few, or a few of a depthwise convolution. */
+static void make_int8_update(spec *s)
+{
+    int what = below(3), listed = below(3);
+    int64_t o = between(3, 9), c = listed == 2 ? 1 : between(3, 9), k = between(1, 2), taps = between(1, 9);
+    bool stochastic = below(2), weight = what != 1;
+    ARGS(s, tern_int8_update_op, .stochastic = stochastic, .depthwise = listed == 2, .stream = 5);
+    if (weight)
+        input(s, TERN_SHAPE(o, c, taps), BYTES, false);
+    else
+        absent(s);
+    input(s, TERN_SHAPE(o), BIASES, false);
+    if (weight)
+        input(s, TERN_SHAPE(TERN_PRODUCT_CONSTANTS), ZEROS, false);
+    else
+        absent(s);
+    input(s, TERN_SHAPE(1), POSITIVE, false);
+    if (stochastic)
+        input(s, TERN_SHAPE(1), LABELS, false);
+    else
+        absent(s);
+    for (int i = 0; i < 2; i++) {
+        bool there = i == 0 ? weight : what != 0;
+        tern_shape whole = TERN_SHAPE(o), part = TERN_SHAPE(listed == 2 ? k : o, listed == 1 ? k : c, taps);
+        if (there) input(s, i == 0 ? part : whole, NORMAL, false);
+        if (there) input(s, TERN_SHAPE(o), POSITIVE, false);
+        if (!there) absent(s), absent(s);
+    }
+    if (listed && weight)
+        input(s, TERN_SHAPE(k), LABELS, false);
+    else
+        absent(s);
+    absent(s);
+    s->tolerance = 0;
+}
+
+/* A product, and the update of its weight or of some channels of it. */
+static void make_int8_descend(spec *s)
+{
+    tern_shape x, w, a;
+    some_product(s, &x, &w, &a, true);
+    tern_int8_update_op args = {.stochastic = below(2), .stream = 3};
+    memcpy(&args.conv, s->args, sizeof args.conv);
+    int axis = x.rank == 4 ? 1 : x.rank - 1;
+    int64_t k = between(1, 2);
+    bool linear = w.rank == 2, dense = args.conv.groups == 1, listed = dense && w.dim[1] > 2 && below(2);
+    args.depthwise = !linear && !dense && w.dim[1] == 1 && w.dim[0] == args.conv.groups;
+    if (args.depthwise && w.dim[0] > 2 && below(2)) {
+        listed = true;
+        args.conv.groups = (int)k;
+        a.dim[1] = k;
+    }
+    if (listed) x.dim[axis] = k;
+    args.conv.like = (tern_shape){0};
+    memcpy(s->args, &args, sizeof args);
+    input(s, w, BYTES, false);
+    input(s, TERN_SHAPE(w.dim[0]), BIASES, false);
+    input(s, TERN_SHAPE(TERN_PRODUCT_CONSTANTS), ZEROS, false);
+    input(s, TERN_SHAPE(1), RATE, false);
+    if (args.stochastic)
+        input(s, TERN_SHAPE(1), LABELS, false);
+    else
+        absent(s);
+    input(s, a, NORMAL, false);
+    input(s, TERN_SHAPE(w.dim[0]), POSITIVE, false);
+    absent(s);
+    absent(s);
+    if (listed)
+        input(s, TERN_SHAPE(k), LABELS, false);
+    else
+        absent(s);
+    input(s, x, BYTES, false);
+    s->tolerance = 0;
+}
+
+static void make_softmax_error(spec *s)
+{
+    int64_t rows = between(1, 5);
+    input(s, TERN_SHAPE(rows, between(3, 12)), NORMAL, false);
+    input(s, TERN_SHAPE(rows), LABELS, false);
+}
+
+#define INT8_LEARNING_CASES                                                                                  \
+    {"linear_int8_mask", make_linear_int8}, {"conv2d_int8_mask", make_conv2d_int8},                          \
+        {"add_int8_mask", make_add_int8_mask}, {"int8_grad_scale", make_int8_grad_scale},                    \
+        {"int8_grad_bias", make_int8_grad_bias}, {"int8_grad_weight", make_int8_grad_weight},                \
+        {"int8_grad_input", make_int8_grad_input}, {"avg_pool2d_int8_grad", make_avg_pool2d_int8_grad},      \
+        {"max_pool2d_grad", make_max_pool2d_grad_bytes}, {"take_channels", make_take_channels},              \
+        {"int8_update", make_int8_update}, {"int8_descend", make_int8_descend},                              \
+        {"softmax_error", make_softmax_error},
+
 #define INT8_CASES                                                                                           \
     {"linear_int8", make_linear_int8}, {"conv2d_int8", make_conv2d_int8},                                    \
         {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \

@@ -62,7 +62,7 @@ static void fill(const tern_tensor *t, values v, double density)
 /* Outputs of a spec, as tensors of their own. */
 static int infer(const spec *s, tern_type *out)
 {
-    const tern_type *in[10] = {0};
+    const tern_type *in[12] = {0};
     for (int i = 0; i < s->nin; i++) in[i] = s->absent[i] ? NULL : &s->in[i];
     tern_infer types = {.op = s->op, .args = s->args, .nin = s->nin, .in = in, .out = out};
     assert_ok(s->op->infer(&types));
@@ -70,7 +70,7 @@ static int infer(const spec *s, tern_type *out)
 }
 
 typedef struct memory {
-    tern_tensor in[10], out[8];
+    tern_tensor in[12], out[8];
     int nin, nout;
 } memory;
 

@@ -188,7 +188,8 @@ static tern_status emit_subject(subject *s, int target, const char *path)
         .program = s->program, .session = s->session, .name = "small", .about = "a test"};
     static const int32_t labels[] = {1};
     return tern_emit_folder(&source, &tern_emit_targets[target], &(tern_emit_limits){1 << 16, 1 << 16, 1024},
-                            &(tern_emit_samples){image, labels, 1, 3}, path);
+                            &(tern_emit_samples){.images = image, .labels = labels, .count = 1, .steps = 3},
+                            path);
 }
 
 static tern_status cycle(int target, const char *path)

@@ -100,6 +100,44 @@ def emitted(net):
         check(f"arena on {target}", 0 <= result.get("arena", -1) - result.get("arena_used", 0) < 8, result)
 
 
+def learns(net):
+    """Training steps on boards and here: the same whole numbers, within the planned bytes; learning on with other labels."""
+    update = ["--update", "bias=3,conv3=0.5,linear6,stochastic"]
+    plan = document("plan", net, "--train", *update)
+    rows = {(r["update"] == "all", r["reordered"]): r["arena_bytes"] for r in plan["plans"]}
+    check("plans", rows[False, True] < rows[True, True] < rows[True, False], plan)
+    check("plan: the formula", plan["formula_bytes"] == 8 * 36 / 8 + 32 + 36 * 2 + 8 * 2 * 9 + 16 / 8 + 64 + 16, plan)
+    emit = ["emit", net, "--train", *update, "--steps", "12", "--samples", "6", "--rate", "0.02"]
+    folder = work / "learn"
+    document(*emit, "-o", folder)
+    r = run("make", "-C", folder, "-s", "check", "CFLAGS=-O1 -Wconversion -Werror -fsanitize=address,undefined -fno-sanitize-recover=all")
+    check("learning, bits here", r.returncode == 0 and "24 of 24 steps" in r.stdout, r.stdout + r.stderr)
+    for target in ("cortex-m", "rv32imac"):
+        if not all(shutil.which(n) for n in BOARDS[target]):
+            continue
+        folder = work / f"learn-{target}"
+        d = document(*emit, "--target", target, "--ram", "16K", "-o", folder)
+        r = run("make", "-C", folder, "-s", "run")
+        check(f"learning, bits on {target}", r.returncode == 0 and not r.stderr, r.stdout + r.stderr)
+        j = json.loads(r.stdout) if r.returncode == 0 else {}
+        check(f"steps on {target}", j.get("equal") == 24 and j["steps"] == 12 and j["arena"] == rows[False, True] == d["arena_bytes"], (j, d))
+        r = run("make", "-C", folder, "-s", "check", f"ARENA={d['arena_bytes'] - 1}")
+        check(f"less arena on {target}", r.returncode != 0 and "larger than ARENA" in r.stderr, r.stderr)
+    expected = bytearray((work / "learn" / "expected.bin").read_bytes())
+    expected[-1] ^= 1
+    (work / "learn" / "expected.bin").write_bytes(expected)
+    r = run("make", "-C", work / "learn", "-s", "check")
+    check("another bit that was learned", r.returncode != 0 and "23 of 24" in r.stdout, r.stdout)
+    bad(3, "does not fit", *emit[:3], "--update", "all", "--target", "cortex-m", "--ram", "8K", "-o", work / "never")
+    bad(2, "there are conv1, conv3, linear5, linear6", *emit[:3], "--update", "conv2", "-o", work / "never")
+    bad(2, "computes in floats", "emit", work / "floats", "--train", "-o", work / "never")
+    bad(2, "--steps has no effect without --train", "emit", net, "--steps", "3", "-o", work / "never")
+    bad(2, "--momentum has no effect with --update", "train", net, "--update", "last=1", "--momentum", "0.5")
+    d = document("train", net, "--update", "last=2,stochastic", "--epochs", "2", "--rate", "0.01", "-q", "-o", work / "learned")
+    check("learned", d and d["steps"] == 800 and d["test_loss"] <= d["loss_before"] and d["test_accuracy"] >= 0.9, d)
+    check("what has learned is a run", document("eval", work / "learned")["accuracy"] == d["test_accuracy"])
+
+
 def fits(floats, net):
     """What fits, what would, and that made: in bytes, with fewer channels, with fewer pixels."""
     whole = document("fit", floats)
@@ -185,6 +223,7 @@ try:
     accounts(floats, net)
     emitted(net)
     bytes_in(net)
+    learns(net)
     fits(floats, net)
     trained_for_bytes()
     wrong_use(floats, net)

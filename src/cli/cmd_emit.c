@@ -1,9 +1,9 @@
 /* tern emit: a net as C that runs without this program. */
-#include "cli/cli.h"
+#include "cli/learning.h"
+#include "emit/emit.h"
 #include "emit/rtl.h"
 #include "kernel/int8.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static const tern_cli_option options[] = {
@@ -20,6 +20,14 @@ static const tern_cli_option options[] = {
     {"bytes-in", 0, TERN_FLAG, NULL, NULL,
      "of a net of bytes: its input is bytes, too, a quarter of the memory; else it makes them of floats",
      NULL},
+    {"train", 0, TERN_FLAG, NULL, NULL,
+     "of a run in bytes: a training step (--update), checked over --steps of them between two looks at "
+     "--samples of the "
+     "test split",
+     NULL},
+    TERN_UPDATE_OPTION,
+    {"steps", 0, TERN_WHOLE, "N", "20", "--train: steps of learning, of a sample each", "1..100000"},
+    {"rate", 0, TERN_NUMBER, "R", "0.01", "--train: learning rate of those", "0.."},
     {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..10000"},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
@@ -64,20 +72,6 @@ static void close_emission(tern_emission *e)
     tern_release(e->images);
     tern_release(e->labels);
     tern_text_free(&e->about);
-}
-
-static tern_status choose_name(tern_emission *e)
-{
-    const char *given = tern_cli_text(e->cli, "name"), *name = given ? given : e->subject.net->name;
-    size_t length = strlen(name);
-    bool good = length > 0 && length < 40 && !isdigit((unsigned char)*name);
-    for (size_t i = 0; i <= length && i < sizeof e->name; i++) {
-        e->name[i] = !given && name[i] == '-' ? '_' : name[i];
-        good = good && (i == length || isalnum((unsigned char)e->name[i]) || e->name[i] == '_');
-    }
-    return good ? TERN_OK
-                : tern_fail(TERN_USAGE, "--name %s is no name in C: letters, digits and _, fewer than 40",
-                            name);
 }
 
 /* The data of the samples: named on the command line, or that of the run. */
@@ -199,6 +193,10 @@ static tern_status report(const tern_emission *e, const char *folder)
 static tern_status check_target(const tern_cli *cli, const tern_emit_target *target)
 {
     static const char *const limits[] = {"ram", "flash", "stack"};
+    static const char *const of_training[] = {"update", "steps", "rate"};
+    for (size_t i = 0; i < TERN_COUNT(of_training); i++)
+        if (tern_cli_has(cli, of_training[i]))
+            return tern_fail(TERN_USAGE, "--%s has no effect without --train", of_training[i]);
     for (size_t i = 0; i < TERN_COUNT(limits) && !target->board; i++)
         if (tern_cli_has(cli, limits[i]))
             return tern_fail(TERN_USAGE,
@@ -281,7 +279,7 @@ static tern_status emit(tern_emission *e)
     const char *folder = tern_cli_text(e->cli, "out");
     TERN_TRY(tern_subject_open(&e->subject, e->cli, e->cli->arguments[0]));
     TERN_TRY(tern_subject_weights(&e->subject));
-    TERN_TRY(choose_name(e));
+    TERN_TRY(tern_emit_name(e->name, tern_cli_text(e->cli, "name"), e->subject.net->name));
     TERN_TRY(open_data(e));
     TERN_TRY(plan(e));
     TERN_TRY(take_samples(e, &samples));
@@ -317,10 +315,17 @@ static tern_status emit(tern_emission *e)
 static tern_status run_emit(tern_cli *cli)
 {
     tern_emission e = {.cli = cli};
+    if (tern_cli_has(cli, "train")) return tern_emit_learning(cli);
     tern_status status = emit(&e);
     close_emission(&e);
     return status;
 }
+
+static const tern_exclusion exclusions[] = {
+    {"train", "stepping", "nets in bytes have no time steps"},
+    {"train", "bytes-in", "samples to learn from are floats"},
+    {0},
+};
 
 const tern_command tern_command_emit = {
     .name = "emit",
@@ -331,6 +336,9 @@ const tern_command tern_command_emit = {
         "tern emit spiking-mlp --stepping                     # one time step a call\n"
         "tern emit run/cnn-int8 --target cortex-m4 --bytes-in\n"
         "tern emit run/lenet --target cortex-m --ram 64K -o build/m7 && make -C build/m7 check   # in QEMU\n"
+        "tern emit run/cnn-int8 --train --update bias=3,linear1=0.25,linear2 --target cortex-m --ram 256K   "
+        "# "
+        "learns on the board\n"
         "tern emit run/lenet-qfx-fixed --target verilog --cycles 20000 --samples 1000 -o build/rtl   # then "
         "make check\n"
         "\n"
@@ -358,6 +366,7 @@ const tern_command tern_command_emit = {
         "(yosys).\n"
         "Estimates follow FINN's formulas and are no results of synthesis.  Simulators: scripts/setup --rtl.",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .net_options = true,

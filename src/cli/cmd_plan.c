@@ -1,5 +1,5 @@
 /* tern plan: where every byte of a net goes, and whether it fits. */
-#include "cli/cli.h"
+#include "cli/learning.h"
 #include "cli/plan_moves.h"
 
 #include <math.h>
@@ -26,6 +26,7 @@ static const tern_cli_option options[] = {
     {"reference", 0, TERN_FLAG, NULL, NULL,
      "the operators' definitions instead of fast kernels, as tern emit writes them", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
+    TERN_UPDATE_OPTION,
     {"stepping", 0, TERN_FLAG, NULL, NULL, "plan one time step, membranes being kept in memory between steps",
      NULL},
     {"rule", 0, TERN_PICK, "NAME", "bptt", "with --train: learning rule, as tern train has it",
@@ -157,7 +158,12 @@ static tern_status run_plan(tern_cli *cli)
     int batch = tern_cli_whole(cli, "batch");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_recipe recipe;
+    bool learning = tern_cli_has(cli, "train") && s.net->int8;
+    if (learning) tern_subject_close(&s);
+    if (learning) return tern_plan_learning(cli);
     tern_status status = recipe_of(cli, &recipe);
+    if (status == TERN_OK && tern_cli_has(cli, "update"))
+        status = tern_fail(TERN_USAGE, "plan: --update is for nets in bytes, with --train");
     if (status == TERN_OK) status = take_sample(cli, &s);
     if (status == TERN_OK) status = graph_of(cli, &s, batch, &recipe, &g);
     bool moves = tern_cli_has(cli, "method");
@@ -188,6 +194,7 @@ const tern_command tern_command_plan = {
         "tern plan spiking-cnn --train --batch 64 --memory 200M\n"
         "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T\n"
         "tern plan vgg --timesteps 1 --stepping                        # no membranes: nothing is carried\n"
+        "tern plan mobilenet-int8 --train --update bias=6,conv24=0.5,linear1   # learning on a device\n"
         "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return\n"
         "tern plan lenet --method belady --memory 20KiB --execute      # run it: the same bits in less "
         "memory",

@@ -1,6 +1,8 @@
 /* tern train: from a net and data to a run folder. */
 #include "cli/cli.h"
+#include "cli/cosines.h"
 #include "cli/learner.h"
+#include "cli/learning.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,6 +58,7 @@ static const tern_cli_option options[] = {
      "DIR/T5, ..",
      NULL},
     {"epochs-per-stage", 0, TERN_WHOLE, "N", NULL, "epochs of a stage (default: --epochs)", "1.."},
+    TERN_UPDATE_OPTION,
     {"resume", 0, TERN_FLAG, NULL, NULL,
      "go on where the run folder stands, with the options that it began with", NULL},
     {0},
@@ -399,39 +402,6 @@ static tern_status measure_cosines(tern_train_run *run, const tern_training *t, 
     return tern_gradient_cosines(&run->cosines[when], t, &run->store, run->cli->pool);
 }
 
-static json_t *real_or_null(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
-static json_t *cosines_json(const tern_train_run *run)
-{
-    static const char *const when[] = {"before", "after"};
-    if (!run->cosines[1].count) return NULL;
-    json_t *all = json_object();
-    for (int w = 0; w < 2; w++) {
-        json_t *one = json_object();
-        const tern_cosines *c = &run->cosines[w];
-        for (int i = 0; i < c->count; i++)
-            json_object_set_new(one, c->items[i].weight, real_or_null(c->items[i].cosine));
-        json_object_set_new(one, "mean", real_or_null(c->mean));
-        json_object_set_new(all, when[w], one);
-    }
-    return all;
-}
-
-static tern_status print_cosines(const tern_train_run *run)
-{
-    const tern_cosines *c = run->cosines;
-    tern_grid t = {0};
-    if (!c[1].count) return TERN_OK;
-    tern_grid_row(&t, "cosine of sltt to bptt|before|after training");
-    for (int i = 0; i < c[1].count; i++)
-        tern_grid_row(&t, "%s|%.4f|%.4f", c[1].items[i].weight, c[0].items[i].cosine, c[1].items[i].cosine);
-    tern_grid_row(&t, "mean|%.4f|%.4f", c[0].mean, c[1].mean);
-    return tern_grid_print(&t, stdout);
-}
-
 static tern_status finish(tern_train_run *run, const tern_subject *s, const tern_samples *test,
                           const tern_dataset *d, int batch)
 {
@@ -444,7 +414,7 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
     json_t *result = json_pack("{s:s,s:f,s:f,s:f,s:f,s:i,s:o?,s:o*}", "run", run->folder, "test_accuracy",
                                e.accuracy, "test_loss", e.loss, "spikes_per_neuron", e.spikes_per_neuron,
                                "train_seconds", run->state.seconds, "epochs", run->state.epoch, "last_epoch",
-                               json_incref(run->last), "grad_cos", cosines_json(run));
+                               json_incref(run->last), "grad_cos", tern_cosines_json(run->cosines));
     if (run->stages)
         json_array_append(run->stages, result);
     else if (status == TERN_OK && run->cli->json)
@@ -453,7 +423,7 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
     if (status == TERN_OK && !run->cli->json)
         printf("%s: test accuracy %.4f after %d epochs, %.0f s; spikes per neuron %.3f\n", run->folder,
                e.accuracy, run->state.epoch, run->state.seconds, e.spikes_per_neuron);
-    if (status == TERN_OK && !run->cli->json) status = print_cosines(run);
+    if (status == TERN_OK && !run->cli->json) status = tern_print_cosines(run->cosines);
     tern_evaluation_free(&e);
     return status;
 }
@@ -491,8 +461,11 @@ static tern_status check_net(const tern_cli *cli, const tern_subject *s, const t
 {
     bool changes = strcmp(tern_cli_text(cli, "delta-penalty"), "changes") == 0;
     if (s->net->int8)
-        return tern_fail(TERN_USAGE, "net %s is not trained: train the net of floats, then tern convert it",
-                         s->net->name);
+        return tern_fail(
+            TERN_USAGE,
+            "net %s is not trained: train the net of floats, then tern convert it; a run in bytes "
+            "learns on with --update",
+            s->net->name);
     if (tern_cli_number(cli, "delta-rate") == 0 || !changes || tern_model_frames(s->net, &d->sample) > 1)
         return TERN_OK;
     char text[96];
@@ -556,6 +529,7 @@ static tern_status run_train(tern_cli *cli)
     tern_train_run run = {.cli = cli};
     int timesteps[STAGES], stages = 0;
     if (cli->net && cli->net->classic) return tern_train_learner(cli);
+    if (tern_cli_has(cli, "update")) return tern_train_learning(cli);
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
     if (status == TERN_OK) status = stages_of(cli, timesteps, &stages);
     if (status == TERN_OK) status = open_run(&run, &subject);
@@ -586,6 +560,7 @@ const tern_command tern_command_train = {
         "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
         "tern train run/vgg9 --resume --epochs 20\n"
         "tern train cnn-qat --weight-bits 2 -o run/two            # then: tern convert run/two --to int8\n"
+        "tern train run/cnn-int8 --update last=2,stochastic --data mnist --rate 0.01   # as a device would\n"
         "tern train forest --data table.csv --trees 16 --depth 8  # classic learners are fitted\n"
         "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
         "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "

@@ -16,6 +16,19 @@ char *tern_emit_capitals(char out[64], const char *name)
     return out;
 }
 
+tern_status tern_emit_name(char out[64], const char *given, const char *net)
+{
+    const char *name = given ? given : net;
+    size_t length = strlen(name);
+    bool good = length > 0 && length < 40 && !isdigit((unsigned char)*name);
+    for (size_t i = 0; i <= length && i < 64; i++) {
+        out[i] = !given && name[i] == '-' ? '_' : name[i];
+        good = good && (i == length || isalnum((unsigned char)out[i]) || out[i] == '_');
+    }
+    if (good) return TERN_OK;
+    return tern_fail(TERN_USAGE, "--name %s is no name in C: letters, digits and _, fewer than 40", name);
+}
+
 const char *tern_emit_type(tern_dtype dtype)
 {
     switch (dtype) {
@@ -37,10 +50,16 @@ const char *tern_emit_type(tern_dtype dtype)
 
 /* ---- what is stored ------------------------------------------------------------------------------------------ */
 
+/* A parameter that the program changes. */
+static bool is_learned(const tern_program *p, int value)
+{
+    return p->graph->values[value].kind == TERN_VALUE_PARAM && p->graph->values[value].next.id;
+}
+
 bool tern_emit_is_state(const tern_program *p, int value)
 {
     const tern_value_info *v = &p->graph->values[value];
-    return v->kind == TERN_VALUE_STATE && (!v->kept || v->next.id);
+    return is_learned(p, value) || (v->kind == TERN_VALUE_STATE && (!v->kept || v->next.id));
 }
 
 bool tern_emit_is_constant(const tern_program *p, int value)
@@ -81,7 +100,7 @@ static int64_t elements_of(const tern_program *p, int value)
 }
 
 /* States stand one behind the other, each aligned to 8 bytes. */
-static size_t state_offset(const tern_program *p, int value)
+size_t tern_emit_state_offset(const tern_program *p, int value)
 {
     size_t at = 0;
     for (int i = 1; i < value; i++)
@@ -91,18 +110,20 @@ static size_t state_offset(const tern_program *p, int value)
 
 void tern_emit_sizes_of(const tern_program *p, tern_emit_sizes *sizes)
 {
-    *sizes = (tern_emit_sizes){.arena = p->arena_bytes, .state = state_offset(p, p->graph->value_count)};
+    *sizes =
+        (tern_emit_sizes){.arena = p->arena_bytes, .state = tern_emit_state_offset(p, p->graph->value_count)};
     for (int i = 1; i < p->graph->value_count; i++)
-        if (is_stored(p, i)) sizes->weights += p->places[i].bytes;
+        if (is_stored(p, i) || is_learned(p, i)) sizes->weights += p->places[i].bytes;
 }
 
-/* "conv1_weight", or where a folded constant is read: "conv1_operand1". */
+/* "conv1_weight", or where a folded constant is read: "conv1_operand1"; of what is learned, what it begins with. */
 static void constant_name(const tern_program *p, int root, char out[128])
 {
     const tern_value_info *v = &p->graph->values[root];
-    int operand, reader = reader_of(p, root, &operand);
+    int operand = 0, reader = reader_of(p, root, &operand);
     if (v->name) /* names of files may begin with a digit */
-        snprintf(out, 128, "%s%.100s", isdigit((unsigned char)*v->name) ? "w" : "", v->name);
+        snprintf(out, 128, "%s%.100s%s", isdigit((unsigned char)*v->name) ? "w" : "", v->name,
+                 is_learned(p, root) ? "_start" : "");
     else
         snprintf(out, 128, "%.80s_operand%d_%d", p->steps[reader].node->layer, operand, root);
     for (char *c = out; *c; c++)
@@ -232,7 +253,7 @@ static void write_value(const tern_program *p, int value, tern_text *t)
     else if (tern_emit_is_constant(p, value))
         constant_name(p, place->root, name), tern_text_put(t, name);
     else if (place->space == TERN_SPACE_STORE)
-        tern_text_format(t, "(void *)(state + %zu)", state_offset(p, place->root));
+        tern_text_format(t, "(void *)(state + %zu)", tern_emit_state_offset(p, place->root));
     else
         tern_text_put(t, p->graph->values[place->root].name);
 }
@@ -261,7 +282,7 @@ void tern_emit_signature(const tern_emit_source *source, tern_text *t)
     char upper[64], value[64];
     const char *comma = "";
     tern_emit_capitals(upper, source->name);
-    tern_text_format(t, "void %s_run(", source->name);
+    tern_text_format(t, "void %s_%s(", source->name, source->learns ? "train_step" : "run");
     for (int i = 1; i < g->value_count; i++) {
         if (g->values[i].kind != TERN_VALUE_INPUT) continue;
         tern_text_format(t, "%sconst %s %s[%s_%s_LENGTH]", comma, tern_emit_type(g->values[i].type.dtype),
@@ -308,7 +329,14 @@ static tern_status write_init(const tern_emit_source *source, tern_text *t)
     tern_text_format(t, "void %s_init(void)\n{\n", source->name);
     for (int i = 1; i < p->graph->value_count; i++) {
         const tern_value_info *v = &p->graph->values[i];
+        char start[128];
         if (!tern_emit_is_state(p, i)) continue;
+        if (is_learned(p, i)) {
+            constant_name(p, i, start);
+            tern_text_format(t, "    memcpy(state + %zu, %s, sizeof %s);\n", tern_emit_state_offset(p, i),
+                             start, start);
+            continue;
+        }
         bool plain = v->init.kind == TERN_INIT_ZERO || v->init.kind == TERN_INIT_CONSTANT;
         const char *type = tern_emit_type(v->type.dtype);
         if (!plain || v->kept || !type || v->type.dtype == TERN_BIT)
@@ -316,11 +344,13 @@ static tern_status write_init(const tern_emit_source *source, tern_text *t)
                              "state \"%s\" does not begin with one number everywhere: not emitted", v->name);
         double start = v->init.kind == TERN_INIT_ZERO ? 0 : v->init.scale;
         tern_text_format(t, "    for (int i = 0; i < %lld; i++) ((%s *)(void *)(state + %zu))[i] = ",
-                         (long long)elements_of(p, i), type, state_offset(p, i));
+                         (long long)elements_of(p, i), type, tern_emit_state_offset(p, i));
         tern_text_format(t, v->type.dtype == TERN_F32 ? "%af; /* %s */\n" : "%.0f; /* %s */\n",
                          (double)(float)start, v->name);
     }
     tern_text_put(t, "}\n\n");
+    if (source->learns)
+        tern_text_format(t, "const uint8_t *%s_learned(void)\n{\n    return state;\n}\n\n", source->name);
     return TERN_OK;
 }
 
@@ -365,7 +395,7 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
                          to.math ? "#include <math.h>\n" : "");
         write_memory(source, &sizes, code);
         for (int i = 1; status == TERN_OK && i < p->graph->value_count; i++)
-            if (is_stored(p, i)) status = write_constant(source, i, code);
+            if (is_stored(p, i) || is_learned(p, i)) status = write_constant(source, i, code);
         tern_emit_prelude(&steps, code);
         tern_text_add(code, steps.data, steps.size);
         if (status == TERN_OK) status = write_init(source, code);

@@ -17,6 +17,8 @@ typedef struct tern_emit_source {
     int channels;
     double scale; /* of images of bytes: scale (q - zero) is a pixel as it is normalised; else 0 */
     int zero;
+    bool
+        learns; /* a training step (tern_pass_int8_learn): the session has not run yet, parameters begin as they are there */
 } tern_emit_source;
 
 /* Samples to check the C by: images as the net takes them, one behind the other, each shown `steps` times after init. */
@@ -24,6 +26,8 @@ typedef struct tern_emit_samples {
     const void *images;    /* [count, ..] in the format of the net's input */
     const int32_t *labels; /* [count] classes, or NULL */
     int count, steps;
+    const float *rates; /* [count], of a training step: each sample is one, with a label and a rate */
+    int held;           /* of those: the first and the last so many have rate 0; their mean losses are told */
 } tern_emit_samples;
 
 /* A board that is emulated: how it is compiled for, and where its memory is. */
@@ -68,11 +72,22 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code); /* 
  * the bodies of such functions call. */
 tern_status tern_emit_function(const tern_call *call, const char *name, tern_emit *to);
 void tern_emit_prelude(const tern_text *functions, tern_text *code);
-void tern_emit_signature(const tern_emit_source *source, tern_text *text); /* of <name>_run, without ; */
-char *tern_emit_capitals(char out[64], const char *name);                  /* prefix of macros */
+void tern_emit_signature(const tern_emit_source *source,
+                         tern_text *text);                /* of <name>_run or _train_step, without ; */
+char *tern_emit_capitals(char out[64], const char *name); /* prefix of macros */
 tern_status tern_emit_main(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_samples *samples, tern_text *code); /* main.c */
+/* Of what learns, here or on a board: main.c, and what it reads: calls.bin (image, label, rate, number of each step) and
+ * expected.bin (loss, logits, and a hash of all that has been learned). */
+tern_status tern_emit_train_main(const tern_emit_source *source, const tern_emit_target *target,
+                                 const tern_emit_samples *samples, tern_text *code);
+tern_status tern_emit_train_files(const tern_emit_source *source, const tern_emit_samples *samples,
+                                  tern_text *calls, tern_text *expected);
+bool tern_emit_is_state(const tern_program *program, int value);
+size_t tern_emit_state_offset(const tern_program *program, int value); /* its place among the states */
 
+/* A prefix: the one that is given (or NULL), else the net's with _ for -.  TERN_USAGE: it is no name in C. */
+tern_status tern_emit_name(char out[64], const char *given, const char *net);
 tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, tern_value *logits);
 tern_status tern_emit_compute(const tern_emit_source *source, const tern_emit_samples *samples, int s,
                               tern_tensor *out); /* valid until the next run */

@@ -64,11 +64,20 @@ static void write_header(const tern_emit_source *source, tern_text *t)
     write_normalisation(source, upper, t);
     tern_text_format(
         t, "\n/* %s */\nvoid %s_init(void);\n\n",
-        sizes.state
+        source->learns ? "Forget what has been learned.  To be called before the first step."
+        : sizes.state
             ? "Begin a sequence: states go back to where they begin.  To be called before the first run."
             : "To be called before the first run.  (The net keeps nothing from run to run.)",
         source->name);
-    tern_text_put(t, sizes.state ? "/* One time step. */\n" : "/* One inference. */\n");
+    if (source->learns)
+        tern_text_format(
+            t,
+            "/* What has been learned, %s_STATE_BYTES bytes: to be kept elsewhere, or compared. */\n"
+            "const uint8_t *%s_learned(void);\n\n",
+            upper, source->name);
+    tern_text_put(t, source->learns ? "/* One step of training; with rate 0 nothing is changed. */\n"
+                     : sizes.state  ? "/* One time step. */\n"
+                                    : "/* One inference. */\n");
     tern_emit_signature(source, t);
     tern_text_put(t, ";\n\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
@@ -136,11 +145,22 @@ static tern_text *begin_file(tern_emit_file *files, int *count, const char *name
     return &files[(*count)++].text;
 }
 
+/* Of what learns: the samples are files. */
+static tern_status train_files(const tern_emit_source *source, const tern_emit_target *target,
+                               const tern_emit_samples *samples, tern_emit_file *files, int *count)
+{
+    tern_text *calls = begin_file(files, count, "calls.bin", ""),
+              *expected = begin_file(files, count, "expected.bin", "");
+    TERN_TRY(tern_emit_train_main(source, target, samples, begin_file(files, count, "main.c", "")));
+    return tern_emit_train_files(source, samples, calls, expected);
+}
+
 /* What runs here: main.c has the samples in it. */
 static tern_status hosted_files(const tern_emit_source *source, const tern_emit_target *target,
                                 const tern_emit_samples *samples, tern_emit_file *files, int *count)
 {
     write_makefile(source, begin_file(files, count, "Makefile", ""));
+    if (source->learns) return train_files(source, target, samples, files, count);
     return tern_emit_main(source, target, samples, begin_file(files, count, "main.c", ""));
 }
 
@@ -155,6 +175,7 @@ static tern_status board_files(const tern_emit_source *source, const tern_emit_t
               *make = begin_file(files, count, "Makefile", "");
     tern_emit_board_files(board_h, board_c);
     tern_emit_board_build(source, target, limits, script, make);
+    if (source->learns) return train_files(source, target, samples, files, count);
     TERN_TRY(tern_emit_bench(source, target, samples, begin_file(files, count, "main.c", "")));
     tern_text *images = begin_file(files, count, "images.bin", ""),
               *expected = begin_file(files, count, "expected.bin", ""), none = {0};

@@ -149,6 +149,66 @@ static const char patch_functions[] =
     "    sums[2] = aw;\n"
     "    sums[3] = bw;\n}\n\n";
 
+/* The same as in kernel/portable.h. */
+static const char exp_function[] = "/* exp(x) of x <= 0, with the same bits everywhere. */\n"
+                                   "static inline float exp_negative(float x)\n{\n"
+                                   "    if (!(x > -80)) return 0;\n"
+                                   "    int32_t n = (int32_t)(x * 1.44269504f - 0.5f);\n"
+                                   "    float whole = (float)n, r = x - whole * 0.693359375f, power, y;\n"
+                                   "    uint32_t bits = (uint32_t)(n + 127) << 23;\n"
+                                   "    r = r - whole * -2.12194440e-4f;\n"
+                                   "    y = 1.9875691500e-4f;\n"
+                                   "    y = y * r + 1.3981999507e-3f;\n"
+                                   "    y = y * r + 8.3334519073e-3f;\n"
+                                   "    y = y * r + 4.1665795894e-2f;\n"
+                                   "    y = y * r + 1.6666665459e-1f;\n"
+                                   "    y = y * r + 5.0000001201e-1f;\n"
+                                   "    memcpy(&power, &bits, sizeof power);\n"
+                                   "    return (y * (r * r) + r + 1) * power;\n}\n\n";
+static const char log_function[] = "/* log(x) of a normal x > 0. */\n"
+                                   "static inline float log_positive(float x)\n{\n"
+                                   "    uint32_t bits;\n"
+                                   "    memcpy(&bits, &x, sizeof bits);\n"
+                                   "    int32_t n = (int32_t)(bits >> 23) - 126;\n"
+                                   "    bits = (bits & 0x7fffffu) | 126u << 23;\n"
+                                   "    memcpy(&x, &bits, sizeof x);\n"
+                                   "    if (x < 0.707106781f) {\n"
+                                   "        n--;\n"
+                                   "        x = x + x;\n"
+                                   "    }\n"
+                                   "    float r = x - 1, z = r * r, y = 7.0376836292e-2f;\n"
+                                   "    y = y * r - 1.1514610310e-1f;\n"
+                                   "    y = y * r + 1.1676998740e-1f;\n"
+                                   "    y = y * r - 1.2420140846e-1f;\n"
+                                   "    y = y * r + 1.4249322787e-1f;\n"
+                                   "    y = y * r - 1.6668057665e-1f;\n"
+                                   "    y = y * r + 2.0000714765e-1f;\n"
+                                   "    y = y * r - 2.4999993993e-1f;\n"
+                                   "    y = y * r + 3.3333331174e-1f;\n"
+                                   "    return r + (y * r * z - 0.5f * z) + (float)n * 0.693147181f;\n}\n\n";
+static const char round_function[] =
+    "/* A whole number of less than 2^30: the nearest, or up with the probability of the fraction. */\n"
+    "static inline int32_t round_by(float x, int stochastic, float chance)\n{\n"
+    "    if (!(x == x)) return 0;\n"
+    "    x = x > -1073741824.0f ? x : -1073741824.0f;\n"
+    "    x = x < 1073741824.0f ? x : 1073741824.0f;\n"
+    "    int32_t whole = (int32_t)x;\n"
+    "    float rest = x - (float)whole;\n"
+    "    if (!stochastic) return whole + (rest >= 0.5f) - (rest <= -0.5f);\n"
+    "    if (rest < 0) {\n"
+    "        whole--;\n"
+    "        rest = rest + 1;\n"
+    "    }\n"
+    "    return whole + (rest > chance);\n}\n\n";
+static const char chance_function[] =
+    "/* 0 <= u < 1 of element i of a step: MurmurHash3's last steps. */\n"
+    "static inline float chance(uint32_t stream, uint32_t step, uint32_t i)\n{\n"
+    "    uint32_t h = stream * 0xc2b2ae35u + step * 0x9e3779b9u + i * 0x85ebca6bu;\n"
+    "    h = (h ^ h >> 16) * 0x85ebca6bu;\n"
+    "    h = (h ^ h >> 13) * 0xc2b2ae35u;\n"
+    "    h ^= h >> 16;\n"
+    "    return (float)(h >> 8) * (1.0f / 16777216);\n}\n\n";
+
 /* Inlined into the run, steps would share its registers; copied for constant operands (gcc), they would be no smaller. */
 static const char apart_macro[] = "#if defined(__clang__)\n"
                                   "#define APART __attribute__((noinline))\n"
@@ -173,7 +233,11 @@ static const struct {
                  {"dot_bytes(", simd_functions},
                  {"dot_patches(", simd_functions},
                  {"dot_bytes(", dot_function},
-                 {"dot_patches(", patch_functions}};
+                 {"dot_patches(", patch_functions},
+                 {"exp_negative(", exp_function},
+                 {"log_positive(", log_function},
+                 {"round_by(", round_function},
+                 {" chance(", chance_function}};
 
 void tern_emit_prelude(const tern_text *bodies, tern_text *code)
 {

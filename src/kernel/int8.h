@@ -50,13 +50,16 @@ void tern_int8_conv(tern_pool *pool, const tern_conv *conv, const int8_t *x, con
 /* Sum of two tensors with scales of their own: each is shifted left by 20, then
  *   y = clamp(requantise(a' + b', multiplier, shift) + zero),  a' = requantise((a - a_zero) << 20, a_multiplier, a_shift). */
 enum { TERN_ADD_A, TERN_ADD_B = 3, TERN_ADD_Y = 6, TERN_ADD_LOW = 9, TERN_ADD_HIGH, TERN_ADD_CONSTANTS };
-/* q[TERN_ADD_CONSTANTS]: zero, multiplier and shift of a, of b, of y, then the limits. */
-static inline int8_t tern_int8_sum(int8_t a, int8_t b, const int32_t *q)
+/* q[TERN_ADD_CONSTANTS]: zero, multiplier and shift of a, of b, of y, then the limits.  Before and behind those: */
+static inline int32_t tern_int8_whole_sum(int8_t a, int8_t b, const int32_t *q)
 {
     int32_t left = tern_requantise((a - q[TERN_ADD_A]) * (1 << 20), q[TERN_ADD_A + 1], q[TERN_ADD_A + 2]);
     int32_t right = tern_requantise((b - q[TERN_ADD_B]) * (1 << 20), q[TERN_ADD_B + 1], q[TERN_ADD_B + 2]);
-    int32_t sum = tern_requantise(left + right, q[TERN_ADD_Y + 1], q[TERN_ADD_Y + 2]) + q[TERN_ADD_Y];
-    return tern_clamp_byte(sum, q[TERN_ADD_LOW], q[TERN_ADD_HIGH]);
+    return tern_requantise(left + right, q[TERN_ADD_Y + 1], q[TERN_ADD_Y + 2]) + q[TERN_ADD_Y];
+}
+static inline int8_t tern_int8_sum(int8_t a, int8_t b, const int32_t *q)
+{
+    return tern_clamp_byte(tern_int8_whole_sum(a, b, q), q[TERN_ADD_LOW], q[TERN_ADD_HIGH]);
 }
 /* Product: y = clamp(requantise((a - a_zero)(b - b_zero), multiplier, shift) + zero), with zeros of a, b and y, multiplier,
  * shift and the limits in q[TERN_MULTIPLY_CONSTANTS].  Means of axes (mean_int8) have zero, multiplier, shift, zero of y. */

@@ -10,12 +10,12 @@ static void integer_work(const tern_call *call, tern_work *work)
 
 /* ---- what casts are in C -------------------------------------------------------------------------------------------- */
 
-/* Whether the rest, 0 .. 1 in units of `half`s, rounds the floor up. */
+/* Whether the rest, 0 .. 1 in units of `half`s, rounds the floor up.  Each names both, so that none is left unused. */
 static const char *round_up(tern_round_mode mode)
 {
     static const char *const conditions[] = {
-        [TERN_ROUND_DOWN] = "0",
-        [TERN_ROUND_ZERO] = "floor_ < 0 && rest != 0",
+        [TERN_ROUND_DOWN] = "rest < 0 * half",
+        [TERN_ROUND_ZERO] = "floor_ < 0 && rest > 0 * half",
         [TERN_ROUND_UP] = "rest >= half",
         [TERN_ROUND_HALF_ZERO] = "rest > half || (rest == half && floor_ < 0)",
         [TERN_ROUND_HALF_DOWN] = "rest > half",

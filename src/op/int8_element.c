@@ -253,6 +253,54 @@ const tern_op tern_op_add_int8 = {
     .fast = add_kernels,
 };
 
+/* ---- add_int8_mask: the same of equal shapes, and a bit where nothing was clamped ---------------------------------- */
+
+static tern_status add_mask_infer(tern_infer *types)
+{
+    TERN_TRY(add_infer(types));
+    TERN_TRY(tern_infer_like(types, 1, 1, types->in[0]->shape));
+    tern_infer_out(types, TERN_BIT, types->in[0]->shape);
+    return TERN_OK;
+}
+
+static void add_mask_run(const tern_call *call)
+{
+    const int8_t *a = call->in[0].data, *b = call->in[1].data;
+    const int32_t *q = call->in[2].data;
+    for (int64_t i = 0; i < count_of(call); i++) {
+        int32_t sum = tern_int8_whole_sum(a[i], b[i], q);
+        ((int8_t *)call->out[0].data)[i] = tern_clamp_byte(sum, q[TERN_ADD_LOW], q[TERN_ADD_HIGH]);
+        if (call->out[1].data) tern_set(&call->out[1], i, sum >= q[TERN_ADD_LOW] && sum <= q[TERN_ADD_HIGH]);
+    }
+    count(call);
+}
+
+static tern_status add_mask_emit(const tern_call *call, tern_emit *to)
+{
+    bool mask = call->out[1].data;
+    if (mask) tern_write_clear(to, call, 1);
+    tern_text_format(to->text,
+                     "    for (int i = 0; i < %lld; i++) {\n"
+                     "        int32_t a = requantise((in0[i] - in2[0]) * (1 << 20), in2[1], in2[2]);\n"
+                     "        int32_t b = requantise((in1[i] - in2[3]) * (1 << 20), in2[4], in2[5]);\n"
+                     "        int32_t y = requantise(a + b, in2[7], in2[8]) + in2[6];\n"
+                     "        out0[i] = clamp_byte(y, in2[9], in2[10]);\n%s"
+                     "    }\n",
+                     (long long)count_of(call),
+                     mask ? "        if (y >= in2[9] && y <= in2[10]) set_bit(out1, i);\n" : "");
+    return TERN_OK;
+}
+
+const tern_op tern_op_add_int8_mask = {
+    .name = "add_int8_mask",
+    .doc = "add_int8 of equal shapes, and where nothing was clamped",
+    .inplace = {1},
+    .infer = add_mask_infer,
+    .work = one_each,
+    .run = add_mask_run,
+    .emit = add_mask_emit,
+};
+
 static tern_status multiply_infer(tern_infer *types)
 {
     return pair_infer(types, TERN_MULTIPLY_CONSTANTS);

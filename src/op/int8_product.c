@@ -1,7 +1,8 @@
 /* Products of nets of bytes: linear layers and convolutions, whose sums of 32 bits become bytes again.
  *
  * y = clamp(requantise(bias[o] + sum of W x, multiplier[o], shift[o]) + zero of y, low, high); see int8.h of kernel for the
- * rounding.  Around an image x is its zero. */
+ * rounding.  Around an image x is its zero.  The forms _mask, for training, say too where nothing was clamped: a bit an
+ * element. */
 #include "op/int8.h"
 
 #include <stdio.h>
@@ -44,28 +45,53 @@ tern_int8_scale tern_int8_scale_of(const tern_call *call)
                              .high = constants[TERN_Y_HIGH]};
 }
 
-/* The definition of one output. */
-static int8_t output_of(const tern_int8_scale *s, int64_t o, uint32_t sum)
+static bool has_mask(const tern_call *call)
+{
+    return call->nout > 1 && call->out[1].data;
+}
+
+/* The definition of element i, one of output o. */
+static void put_output(const tern_call *call, const tern_int8_scale *s, int64_t i, int64_t o, uint32_t sum)
 {
     int32_t y = tern_requantise((int32_t)(sum + (uint32_t)s->bias[o]), s->multiplier[o * s->each],
-                                s->shift[o * s->each]);
-    return tern_clamp_byte(y + s->zero, s->low, s->high);
+                                s->shift[o * s->each]) +
+                s->zero;
+    ((int8_t *)call->out[0].data)[i] = tern_clamp_byte(y, s->low, s->high);
+    if (has_mask(call)) tern_set(&call->out[1], i, y >= s->low && y <= s->high);
 }
 
 /* The constants of outputs as variables: what is stored through out0 could change in5. */
-static void write_constants(tern_emit *to)
+static void write_constants(const tern_call *call, tern_emit *to)
 {
     tern_text_format(to->text, "    const int32_t zero = in5[%d], low = in5[%d], high = in5[%d];\n",
                      TERN_Y_ZERO, TERN_Y_LOW, TERN_Y_HIGH);
+    if (has_mask(call)) tern_write_clear(to, call, 1);
 }
 
-/* "<out> = clamp_byte(requantise(<sum>, ..) + zero, low, high);" of output `o`. */
-static void write_output(const tern_call *call, tern_emit *to, const char *out, const char *sum,
-                         const char *o)
+/* "out0[<i>] = clamp_byte(requantise(<sum>, ..) + zero, low, high);" of output `o`. */
+static void write_output(const tern_call *call, tern_emit *to, const char *indent, const char *i,
+                         const char *sum, const char *o)
 {
     const char *at = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1 ? o : "0";
-    tern_text_format(to->text, "%s = clamp_byte(requantise(%s, in3[%s], in4[%s]) + zero, low, high);\n", out,
-                     sum, at, at);
+    if (!has_mask(call)) {
+        tern_text_format(to->text,
+                         "%sout0[%s] = clamp_byte(requantise(%s, in3[%s], in4[%s]) + zero, low, high);\n",
+                         indent, i, sum, at, at);
+        return;
+    }
+    tern_text_format(to->text,
+                     "%s{\n%s    int32_t y = requantise(%s, in3[%s], in4[%s]) + zero;\n"
+                     "%s    out0[%s] = clamp_byte(y, low, high);\n"
+                     "%s    if (y >= low && y <= high) set_bit(out1, %s);\n%s}\n",
+                     indent, indent, sum, at, at, indent, i, indent, i, indent);
+}
+
+/* The same with where nothing was clamped as a second result. */
+static tern_status mask_infer(tern_infer *types, tern_status (*plain)(tern_infer *))
+{
+    TERN_TRY(plain(types));
+    tern_infer_out(types, TERN_BIT, types->out[0].shape);
+    return TERN_OK;
 }
 
 /* ---- linear_int8: x [..,K], W [O,K] -> [..,O] -------------------------------------------------------------------- */
@@ -95,12 +121,11 @@ static void linear_run(const tern_call *call)
     int64_t outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
     tern_int8_scale scale = tern_int8_scale_of(call);
     const int8_t *x = call->in[0].data, *w = call->in[1].data;
-    int8_t *y = call->out[0].data;
     for (int64_t i = 0; i < rows_of(call) * outputs; i++) {
         int64_t row = i / outputs, o = i % outputs;
         uint32_t sum = 0;
         for (int64_t k = 0; k < inputs; k++) sum += (uint32_t)(x[row * inputs + k] * w[o * inputs + k]);
-        y[i] = output_of(&scale, o, sum);
+        put_output(call, &scale, i, o, sum);
         if (!call->counter) continue;
         call->counter->macs += (double)inputs;
         call->counter->elementwise++;
@@ -123,16 +148,15 @@ static tern_product_shape linear_shape(const tern_call *call)
 static tern_status linear_emit(const tern_call *call, tern_emit *to)
 {
     long long outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
-    write_constants(to);
+    write_constants(call, to);
     tern_text_format(to->text,
                      "    for (int row = 0; row < %lld; row++)\n"
                      "    for (int o = 0; o < %lld; o++) {\n"
-                     "        int32_t sum = dot_bytes(%lld, in0 + row * %lld, in1 + o * %lld, in2[o]);\n"
-                     "        ",
+                     "        int32_t sum = dot_bytes(%lld, in0 + row * %lld, in1 + o * %lld, in2[o]);\n",
                      (long long)rows_of(call), outputs, inputs, inputs, inputs);
-    char out[64];
-    snprintf(out, sizeof out, "out0[row * %lld + o]", outputs);
-    write_output(call, to, out, "sum", "o");
+    char at[64];
+    snprintf(at, sizeof at, "row * %lld + o", outputs);
+    write_output(call, to, "        ", at, "sum", "o");
     tern_text_put(to->text, "    }\n");
     return TERN_OK;
 }
@@ -166,6 +190,21 @@ const tern_op tern_op_linear_int8 = {
     .run = linear_run,
     .emit = linear_emit,
     .fast = linear_kernels,
+};
+
+static tern_status linear_mask_infer(tern_infer *types)
+{
+    return mask_infer(types, linear_infer);
+}
+
+const tern_op tern_op_linear_int8_mask = {
+    .name = "linear_int8_mask",
+    .doc = "linear_int8, and where nothing was clamped",
+    .infer = linear_mask_infer,
+    .work = linear_work,
+    .product = linear_shape,
+    .run = linear_run,
+    .emit = linear_emit,
 };
 
 /* ---- conv2d_int8: x [..,C,H,W], W [O,C/groups,KH,KW] -> [..,O,OH,OW] --------------------------------------------- */
@@ -204,25 +243,22 @@ static tern_status conv_infer(tern_infer *types)
     return TERN_OK;
 }
 
-/* The sum at one output; adds the multiplications to *macs. */
-static uint32_t conv_sum(const tern_conv *c, const int8_t *x, const int8_t *w, int32_t zero, int64_t out,
-                         double *macs)
+/* The sum of output o at pixel (oy, ox) of image n. */
+static uint32_t conv_sum(const tern_conv *c, const int8_t *x, const int8_t *w, int32_t zero, int64_t n,
+                         int64_t o, int64_t oy, int64_t ox)
 {
-    int64_t pixels = c->out_height * c->out_width, o = out / pixels % c->out_channels,
-            n = out / pixels / c->out_channels, in_group = c->in_channels / c->groups;
-    int64_t first = o / (c->out_channels / c->groups) * in_group, taps = taps_of(c);
+    int64_t in_group = c->in_channels / c->groups, first = o / (c->out_channels / c->groups) * in_group;
     uint32_t sum = 0;
-    for (int64_t k = 0; k < taps; k++) {
-        int64_t kx = k % c->kernel_width, ky = k / c->kernel_width % c->kernel_height;
-        int64_t channel = first + k / (c->kernel_width * c->kernel_height);
-        int64_t row = out % pixels / c->out_width * c->stride_y + ky * c->dilation_y - c->pad_y;
-        int64_t column = out % c->out_width * c->stride_x + kx * c->dilation_x - c->pad_x;
-        bool inside = row >= 0 && row < c->height && column >= 0 && column < c->width;
-        int32_t value =
-            inside ? x[((n * c->in_channels + channel) * c->height + row) * c->width + column] : zero;
-        sum += (uint32_t)(value * w[o * taps + k]);
-        *macs += 1;
-    }
+    for (int64_t k = 0; k < in_group; k++)
+        for (int64_t ky = 0; ky < c->kernel_height; ky++)
+            for (int64_t kx = 0; kx < c->kernel_width; kx++) {
+                int64_t row = oy * c->stride_y + ky * c->dilation_y - c->pad_y;
+                int64_t column = ox * c->stride_x + kx * c->dilation_x - c->pad_x;
+                bool inside = row >= 0 && row < c->height && column >= 0 && column < c->width;
+                int64_t at = ((n * c->in_channels + first + k) * c->height + row) * c->width + column;
+                int64_t tap = ((o * in_group + k) * c->kernel_height + ky) * c->kernel_width + kx;
+                sum += (uint32_t)((inside ? x[at] : zero) * w[tap]);
+            }
     return sum;
 }
 
@@ -230,15 +266,16 @@ static void conv_run(const tern_call *call)
 {
     tern_conv c = geometry(call);
     tern_int8_scale scale = tern_int8_scale_of(call);
-    int8_t *y = call->out[0].data;
-    double macs = 0;
-    int64_t outputs = tern_elements(&call->out[0].shape);
-    for (int64_t i = 0; i < outputs; i++)
-        y[i] = output_of(&scale, i / (c.out_height * c.out_width) % c.out_channels,
-                         conv_sum(&c, call->in[0].data, call->in[1].data, scale.in_zero, i, &macs));
+    int64_t i = 0;
+    for (int64_t n = 0; n < c.images; n++)
+        for (int64_t o = 0; o < c.out_channels; o++)
+            for (int64_t oy = 0; oy < c.out_height; oy++)
+                for (int64_t ox = 0; ox < c.out_width; ox++, i++)
+                    put_output(call, &scale, i, o,
+                               conv_sum(&c, call->in[0].data, call->in[1].data, scale.in_zero, n, o, oy, ox));
     if (!call->counter) return;
-    call->counter->macs += macs;
-    call->counter->elementwise += (double)outputs;
+    call->counter->macs += (double)i * (double)taps_of(&c);
+    call->counter->elementwise += (double)i;
 }
 
 static void conv_work(const tern_call *call, tern_work *work)
@@ -311,7 +348,7 @@ static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit 
     snprintf(pixels, sizeof pixels, "%lld", (long long)(c->out_height * c->out_width));
     snprintf(inside, sizeof inside, "sum += in0[row + kx * %lld] * *w++", (long long)c->dilation_x);
     snprintf(plane, sizeof plane, "(n * %lld + o)", (long long)c->in_channels);
-    write_constants(to);
+    write_constants(call, to);
     tern_text_format(t,
                      "    int out = 0;\n"
                      "    for (int n = 0; n < %lld; n++)\n"
@@ -324,9 +361,8 @@ static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit 
                      (long long)c->stride_y, (long long)c->pad_y, (long long)c->out_width,
                      (long long)c->stride_x, (long long)c->pad_x, (long long)taps_of(c));
     write_window(c, t, "        ", plane, inside, "sum += in5[0] * *w++");
-    tern_text_put(t, "        ");
-    write_output(call, to, "out0[out++]", "sum", "o");
-    tern_text_put(t, "    }\n");
+    write_output(call, to, "        ", "out", "sum", "o");
+    tern_text_put(t, "        out++;\n    }\n");
 }
 
 /* The patches of pixels p and q of group g. */
@@ -363,7 +399,7 @@ static tern_status conv_emit(const tern_call *call, tern_emit *to)
         emit_depthwise(call, &c, to);
         return TERN_OK;
     }
-    write_constants(to);
+    write_constants(call, to);
     tern_text_format(t,
                      "    int16_t *patches = scratch; /* what the windows of two pixels see */\n"
                      "    int8_t *bytes = (int8_t *)(patches + %lld);\n"
@@ -373,21 +409,19 @@ static tern_status conv_emit(const tern_call *call, tern_emit *to)
                      "        int q = p + 1 < %lld ? p + 1 : p;\n",
                      2 * room, (long long)c.images, (long long)c.groups, pixels, pixels);
     write_patches(&c, t, room);
-    tern_text_format(
-        t,
-        "        for (int o = g * %lld; o < (g + 1) * %lld; o += 2) {\n"
-        "            int r = o + 1 < (g + 1) * %lld ? o + 1 : o;\n"
-        "            int8_t *y = out0 + (n * %lld + o) * %lld, *z = out0 + (n * %lld + r) * %lld;\n"
-        "            int32_t sums[] = {in2[o], in2[o], in2[r], in2[r]};\n"
-        "            dot_patches(%lld, patches, patches + %lld, in1 + o * %lld, in1 + r * %lld, "
-        "sums);\n",
-        out_group, out_group, out_group, (long long)c.out_channels, pixels, (long long)c.out_channels, pixels,
-        taps, room, taps, taps);
+    tern_text_format(t,
+                     "        for (int o = g * %lld; o < (g + 1) * %lld; o += 2) {\n"
+                     "            int r = o + 1 < (g + 1) * %lld ? o + 1 : o;\n"
+                     "            int first = (n * %lld + o) * %lld, second = (n * %lld + r) * %lld;\n"
+                     "            int32_t sums[] = {in2[o], in2[o], in2[r], in2[r]};\n"
+                     "            dot_patches(%lld, patches, patches + %lld, in1 + o * %lld, in1 + r * %lld, "
+                     "sums);\n",
+                     out_group, out_group, out_group, (long long)c.out_channels, pixels,
+                     (long long)c.out_channels, pixels, taps, room, taps, taps);
     for (int i = 0; i < 4; i++) {
-        static const char *const outs[] = {"            y[p]", "            y[q]", "            z[p]",
-                                           "            z[q]"},
+        static const char *const outs[] = {"first + p", "first + q", "second + p", "second + q"},
                                  *const sums[] = {"sums[0]", "sums[1]", "sums[2]", "sums[3]"};
-        write_output(call, to, outs[i], sums[i], i < 2 ? "o" : "r");
+        write_output(call, to, "            ", outs[i], sums[i], i < 2 ? "o" : "r");
     }
     tern_text_put(t, "        }\n    }\n");
     return TERN_OK;
@@ -422,4 +456,22 @@ const tern_op tern_op_conv2d_int8 = {
     .scratch = patch_bytes,
     .emit = conv_emit,
     .fast = conv_kernels,
+};
+
+static tern_status conv_mask_infer(tern_infer *types)
+{
+    return mask_infer(types, conv_infer);
+}
+
+const tern_op tern_op_conv2d_int8_mask = {
+    .name = "conv2d_int8_mask",
+    .doc = "conv2d_int8, and where nothing was clamped",
+    .args = conv_args,
+    .args_size = sizeof(tern_conv_op),
+    .infer = conv_mask_infer,
+    .work = conv_work,
+    .product = conv_shape,
+    .run = conv_run,
+    .scratch = patch_bytes,
+    .emit = conv_emit,
 };

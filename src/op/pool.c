@@ -356,6 +356,26 @@ static void max_grad_fast(const tern_call *call)
 
 static const tern_fast max_grad_kernels[] = {{"planes", max_grad_matches, NULL, max_grad_fast}, {0}};
 
+static tern_status max_grad_emit(const tern_call *call, tern_emit *to)
+{
+    tern_conv c = geometry(&call->in[0].shape, call->args);
+    tern_window_text w = window_text(&c);
+    tern_text_format(to->text, "    for (int e = 0; e < %lld; e++) out0[e] = 0;\n",
+                     (long long)tern_elements(&call->out[0].shape));
+    write_windows(&c, to);
+    tern_text_format(to->text,
+                     "        int best = at;\n"
+                     "        for (int k = 1; k < %s; k++) {\n"
+                     "            int i = at + k / %s * %lld + k %% %s;\n"
+                     "            if (%s > %s) best = i;\n"
+                     "        }\n"
+                     "        out0[best] += in1[out];\n"
+                     "    }\n",
+                     w.taps, w.row, (long long)c.width, w.row, tern_write_read(call, 0, "i").text,
+                     tern_write_read(call, 0, "best").text);
+    return TERN_OK;
+}
+
 const tern_op tern_op_max_pool2d_grad = {
     .name = "max_pool2d_grad",
     .doc = "gradient of max_pool2d: to the first maximum",
@@ -364,6 +384,7 @@ const tern_op tern_op_max_pool2d_grad = {
     .infer = like_infer,
     .work = grad_work,
     .run = max_grad_run,
+    .emit = max_grad_emit,
     .fast = max_grad_kernels,
 };
 

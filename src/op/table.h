@@ -27,6 +27,10 @@
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(linear_int8) X(conv2d_int8)                                /* int8_product.c: nets of bytes */                  \
+    X(linear_int8_mask) X(conv2d_int8_mask) X(add_int8_mask)     /* the same with what their gradients need */          \
+    X(int8_grad_scale) X(int8_grad_bias) X(int8_grad_weight) X(int8_grad_input) /* int8_grad.c: their gradients */       \
+    X(avg_pool2d_int8_grad) X(take_channels)                                                                           \
+    X(int8_update) X(int8_descend) X(softmax_error)              /* int8_update.c: bytes that learn */                  \
     X(fake_quantise)                                             /* fake_quantise.c: for training towards that */       \
     X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(multiply_int8) /* int8_element.c */ \
     X(avg_pool2d_int8) X(mean_int8) X(softmax_int8)              /* int8_rows.c: of windows, of axes, of rows */         \

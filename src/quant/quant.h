@@ -77,6 +77,46 @@ typedef struct tern_int8_target {
 tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8_format *formats,
                            const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to);
 
+/* ---- nets of bytes that learn on the device (Lin et al., NeurIPS 2022, arXiv 2206.15472) -------------------------- */
+
+/* What a training step changes. */
+enum { TERN_UPDATE_LAYERS = 64 };
+typedef struct tern_int8_layer {
+    char name[48]; /* label of a product */
+    double
+        share; /* of its input channels (depthwise: of its channels), those with the largest weights; 0 .. 1 */
+} tern_int8_layer;
+typedef struct tern_int8_update_plan {
+    int biases;                                 /* of the last so many products, or -1: of all */
+    bool all_weights;                           /* .. and of those the whole weights, too */
+    tern_int8_layer layers[TERN_UPDATE_LAYERS]; /* whose weights are updated, too */
+    int count;
+    bool unscaled;   /* no quantisation-aware scaling: gradients as they are */
+    bool stochastic; /* round up with the probability of the fraction; else to the nearest */
+    bool late;       /* updates behind all gradients, as without reordering */
+} tern_int8_update_plan;
+
+/* From parts with commas between: all, bias=K, last=K (biases and weights of the last K products), LAYER or LAYER=SHARE,
+ * stochastic, unscaled.  TERN_USAGE says which part is wrong. */
+tern_status tern_int8_update_parse(const char *text, tern_int8_update_plan *plan);
+/* The same as text again. */
+void tern_int8_update_print(const tern_int8_update_plan *plan, tern_text *text);
+
+/* An inference graph of bytes (tern_pass_int8) with one output as a training step: inputs "labels" i32 [B], "rate" f32 [1] and
+ * (stochastic) "step" i32 [1] come to it, the output "loss" f32 [1] too, and chosen weights and biases have a next value.  Its
+ * new parameters are filled by tern_int8_learn_fill.  Fails where a layer is named that is no product, or where a gradient
+ * must pass an operator without one. */
+tern_status tern_pass_int8_learn(const tern_graph *from, const tern_int8_update_plan *plan, tern_graph **to);
+
+/* Parameters of a training step that follow from those of the net: factors of gradients, scales of updates, channels.  `get`
+ * is asked for both, and for "<layer>.scales" f32 [2], those of input and output, which a conversion keeps beside them. */
+tern_status tern_int8_learn_fill(const tern_graph *graph, bool unscaled, const tern_int8_target *parameters);
+
+/* Bytes that learning takes by the paper's formula: over the products whose bias is updated a mask of a bit an output and 4
+ * bytes an output channel; over those whose weights are, the saved channels and a byte a weight that is updated; and the
+ * input of the last product. */
+tern_status tern_int8_update_bytes(const tern_graph *from, const tern_int8_update_plan *plan, double *bytes);
+
 /* ---- calibration: which range an activation should have ------------------------------------------------------------ */
 
 typedef enum tern_calibrator {

@@ -152,6 +152,19 @@ static tern_tensor *parameter_of(void *context, const char *name)
     return NULL;
 }
 
+/* Scales of input and output of a product, which only learning asks for (tern_int8_learn_fill). */
+static tern_status keep_scales(conversion *v, const tern_int8_site *site)
+{
+    tern_type type = {.dtype = TERN_F32, .shape = TERN_SHAPE(2)};
+    char name[160];
+    int index;
+    snprintf(name, sizeof name, "%.140s.scales", site->name);
+    TERN_TRY(tern_store_need(v->to, name, &type, (tern_init){0}, 0, &index));
+    tern_set(&v->to->tensors[index], 0, v->formats[site->in[0]].scale);
+    tern_set(&v->to->tensors[index], 1, v->formats[site->out].scale);
+    return TERN_OK;
+}
+
 static tern_status fill(conversion *v)
 {
     const tern_int8_parameters *p = (const void *)((const char *)v->c->int8_parameters + v->c->int8->int8);
@@ -165,6 +178,7 @@ static tern_status fill(conversion *v)
         if (biased) TERN_TRY(content_of(v, s->node->in[2].id, &bias));
         TERN_TRY(
             tern_int8_fill(s, p->bits, v->formats, product ? &weight : NULL, biased ? &bias : NULL, &target));
+        if (product) TERN_TRY(keep_scales(v, s));
     }
     v->to->version++;
     return TERN_OK;

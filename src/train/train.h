@@ -217,6 +217,51 @@ typedef struct tern_int8_conversion {
 tern_status tern_convert_int8(const tern_int8_conversion *conversion, tern_store *from, tern_store *to,
                               tern_pool *pool);
 
+/* ---- learning in bytes -------------------------------------------------------------------------------------------------- */
+
+/* One training step of a net in bytes (tern_pass_int8_learn), planned as a board runs it, by the operators' definitions.  The
+ * store must outlive it; weights in it change by whole numbers. */
+typedef struct tern_int8_stepper {
+    tern_graph *graph;
+    tern_program *program;
+    tern_session *session;
+    tern_store *store;
+    float rate;
+    int32_t step;
+} tern_int8_stepper;
+tern_status tern_int8_stepper_open(tern_int8_stepper *stepper, const tern_net *net, const void *parameters,
+                                   const tern_shape *sample, int batch, const tern_int8_update_plan *update,
+                                   tern_store *store, tern_pool *pool);
+/* images [batch,..] f32, labels [batch]; outputs "logits" and "loss" of the session are valid until the next step.  With rate
+ * 0 nothing changes. */
+tern_status tern_int8_step(tern_int8_stepper *stepper, const float *images, const int32_t *labels,
+                           double rate);
+void tern_int8_stepper_close(tern_int8_stepper *stepper);
+/* The same graph and program without a store: for plans. */
+tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, const tern_net *net,
+                                   const void *parameters, const tern_shape *sample, int batch,
+                                   const tern_int8_update_plan *update);
+
+/* Steps of gradient descent over epochs, with a cosine rate behind a tenth of linear growth; then the test split, if there is
+ * one.  Bits depend on the seed, not on threads. */
+typedef struct tern_int8_learning {
+    const tern_net *net; /* in bytes */
+    const void *parameters;
+    tern_int8_update_plan update;
+    const tern_samples *train, *test;
+    double rate;
+    int epochs, batch;
+    uint64_t seed;
+    bool quiet;
+} tern_int8_learning;
+typedef struct tern_int8_learned {
+    double first_loss, last_loss; /* means over the first and the last epoch */
+    double test_loss, test_accuracy;
+    uint64_t steps;
+} tern_int8_learned;
+tern_status tern_int8_learn(const tern_int8_learning *learning, tern_store *store, tern_pool *pool,
+                            tern_int8_learned *learned);
+
 /* ---- training -------------------------------------------------------------------------------------------------------- */
 
 /* What is known after an epoch. */

@@ -1,0 +1,23 @@
+/* Nets in bytes that learn, on the command line: what commands share. */
+#ifndef TERN_CLI_LEARNING_H
+#define TERN_CLI_LEARNING_H
+
+#include "cli/cli.h"
+
+#define TERN_UPDATE_OPTION                                                                                   \
+    {                                                                                                        \
+        "update", 0, TERN_TEXT, "PART,..", NULL,                                                             \
+            "of a net in bytes, what learns: all, last=K (the last K layers with weights), bias=K (their "   \
+            "biases), LAYER or LAYER=SHARE (weights, of a share of the input channels); stochastic rounds "  \
+            "at random, unscaled leaves quantisation-aware scaling out",                                     \
+            NULL                                                                                             \
+    }
+
+/* What --update says, or `standard`. */
+tern_status tern_update_of(const tern_cli *cli, const char *standard, tern_int8_update_plan *plan);
+
+tern_status tern_emit_learning(tern_cli *cli);  /* tern emit RUN-int8 --train */
+tern_status tern_plan_learning(tern_cli *cli);  /* tern plan NET-int8 --train */
+tern_status tern_train_learning(tern_cli *cli); /* tern train RUN-int8 --update */
+
+#endif

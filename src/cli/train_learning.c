@@ -1,0 +1,105 @@
+/* tern train RUN-int8 --update: a net in bytes learns on, by the steps that a device would make. */
+#include "cli/learning.h"
+
+#include <string.h>
+
+/* Options of training in floats. */
+static tern_status check_options(const tern_cli *cli)
+{
+    static const char *const used[] = {"data", "out", "epochs", "batch", "rate", "limit", "update"};
+    for (int i = 0; i < cli->given_count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < TERN_COUNT(used); k++) known |= strcmp(cli->given[i].name, used[k]) == 0;
+        for (const tern_cli_option *o = tern_common_options; o->name; o++)
+            known |= strcmp(cli->given[i].name, o->name) == 0;
+        if (!known)
+            return tern_fail(TERN_USAGE,
+                             "--%s has no effect with --update: learning in bytes is plain gradient descent",
+                             cli->given[i].name);
+    }
+    return TERN_OK;
+}
+
+static tern_status keep(const tern_cli *cli, tern_subject *s, const tern_dataset *d, const char *folder,
+                        const char *data, const tern_evaluation *e)
+{
+    char path[4096];
+    TERN_TRY(tern_make_folder(folder));
+    TERN_TRY(tern_run_path(path, folder, "config.json"));
+    json_t *config = json_deep_copy(s->config);
+    json_object_set_new(config, "data", json_string(data));
+    json_object_set_new(config, "learned", json_string(tern_cli_text(cli, "update")));
+    TERN_TRY(tern_write_json(path, config));
+    TERN_TRY(tern_run_save(folder, &s->store, &s->state));
+    TERN_TRY(tern_run_path(path, folder, "eval.json"));
+    return tern_write_json(path, tern_evaluation_json(e, d));
+}
+
+static tern_status evaluate(tern_evaluation *e, const tern_subject *s, const tern_samples *test,
+                            tern_store *store, tern_pool *pool)
+{
+    return tern_evaluate(e, s->net, s->parameters, test, 100, 0, store, pool);
+}
+
+static tern_status train(tern_cli *cli, tern_subject *s, tern_dataset *d, const char *data)
+{
+    tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
+    tern_samples_normalise_as(&train, s->config);
+    tern_samples_normalise_as(&test, s->config);
+    tern_int8_learning l = {.net = s->net,
+                            .parameters = s->parameters,
+                            .train = &train,
+                            .rate = tern_cli_has(cli, "rate") ? tern_cli_number(cli, "rate") : 0.01,
+                            .epochs = tern_cli_whole(cli, "epochs"),
+                            .batch = tern_cli_has(cli, "batch") ? tern_cli_whole(cli, "batch") : 1,
+                            .seed = cli->seed,
+                            .quiet = cli->quiet};
+    tern_int8_learned learned;
+    tern_evaluation before, after;
+    TERN_TRY(tern_update_of(cli, NULL, &l.update));
+    TERN_TRY(evaluate(&before, s, &test, &s->store, cli->pool));
+    double loss = before.loss, accuracy = before.accuracy;
+    tern_evaluation_free(&before);
+    tern_catch_interrupts();
+    TERN_TRY(tern_int8_learn(&l, &s->store, cli->pool, &learned));
+    TERN_TRY(evaluate(&after, s, &test, &s->store, cli->pool));
+    const char *folder = tern_cli_text(cli, "out");
+    char path[4096];
+    snprintf(path, sizeof path, "%.4000s-learned", s->folder);
+    if (!folder) folder = path;
+    tern_status status = keep(cli, s, d, folder, data, &after);
+    if (status == TERN_OK && cli->json)
+        status = tern_print_json(
+            json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "run", folder, "steps", (json_int_t)learned.steps,
+                      "first_loss", learned.first_loss, "last_loss", learned.last_loss, "loss_before", loss,
+                      "accuracy_before", accuracy, "test_loss", after.loss, "test_accuracy", after.accuracy));
+    else if (status == TERN_OK)
+        printf("%s: %llu steps; test loss %.4f before, %.4f after, accuracy %.4f before, %.4f after\n",
+               folder, (unsigned long long)learned.steps, loss, after.loss, accuracy, after.accuracy);
+    tern_evaluation_free(&after);
+    return status;
+}
+
+tern_status tern_train_learning(tern_cli *cli)
+{
+    tern_subject s;
+    tern_dataset d = {0};
+    TERN_TRY(check_options(cli));
+    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
+    tern_status status = TERN_OK;
+    const char *data = json_string_value(json_object_get(s.config, "data"));
+    if (!s.config || !s.net->int8)
+        status = tern_fail(TERN_USAGE,
+                           "--update: learning begins with a run in bytes, of tern convert RUN --to int8");
+    if (tern_cli_has(cli, "data")) data = tern_cli_text(cli, "data");
+    tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit")};
+    if (status == TERN_OK) status = tern_open_data(&d, data ? data : "", limits, cli, &s);
+    char a[96], b[96];
+    if (status == TERN_OK && !tern_shape_equal(&s.sample, &d.sample))
+        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
+                           tern_shape_text(a, &d.sample), tern_shape_text(b, &s.sample));
+    if (status == TERN_OK) status = train(cli, &s, &d, data);
+    tern_dataset_close(&d);
+    tern_subject_close(&s);
+    return status;
+}
