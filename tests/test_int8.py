@@ -135,6 +135,13 @@ def learns(net):
     bad(2, "--momentum has no effect with --update", "train", net, "--update", "last=1", "--momentum", "0.5")
     d = document("train", net, "--update", "last=2,stochastic", "--epochs", "2", "--rate", "0.01", "-q", "-o", work / "learned")
     check("learned", d and d["steps"] == 800 and d["test_loss"] <= d["loss_before"] and d["test_accuracy"] >= 0.9, d)
+    c = document("search", net, "--pass", "sparse-update", "--budget", "700B", "--limit", "40", "-q")
+    check("contribution", c and len(c["layers"]) == 3 and c["exact"]["formula_bytes"] <= 700, c)
+    check("exact against evolved", c["exact"]["predicted_accuracy"] >= c["evolved"]["predicted_accuracy"] - 1e-12, c)
+    check("the head is chosen", "linear6=1" in c["exact"]["update"] and "stochastic" in c["exact"]["update"], c)
+    bad(3, "the head alone takes 16 bytes", "search", net, "--pass", "sparse-update", "--budget", "10B", "--limit", "8", "-q")
+    bad(2, "--width has no effect with --pass sparse-update", "search", net, "--pass", "sparse-update", "--width", "1")
+    bad(2, "learning begins with a run in bytes", "search", work / "floats", "--pass", "sparse-update")
     check("what has learned is a run", document("eval", work / "learned")["accuracy"] == d["test_accuracy"])
 
 

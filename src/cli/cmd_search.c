@@ -1,5 +1,5 @@
 /* tern search: nets compared by several objectives on a machine and on data; what no other beats in all of them is kept. */
-#include "cli/cli.h"
+#include "cli/learning.h"
 #include "search/search.h"
 
 #include <math.h>
@@ -8,7 +8,12 @@
 
 static const tern_cli_option options[] = {
     {"pass", 0, TERN_PICK, "PASS", "regroup",
-     "what is searched: regroup makes group convolutions of depthwise ones (DRACO)", "regroup"},
+     "what is searched: regroup makes group convolutions of depthwise ones (DRACO); sparse-update: what of a "
+     "run in bytes "
+     "should learn on a device, by what training each layer is worth on --data",
+     "regroup|sparse-update"},
+    {"budget", 0, TERN_BYTES, "BYTES", "100KiB",
+     "sparse-update: bytes that learning may take, by the paper's formula", NULL},
     {"machine", 'm', TERN_TEXT, "M", "systolic-64x64-rs", "machine with a systolic array: a name or a path",
      NULL},
     TERN_ARRAY_OPTIONS,
@@ -441,6 +446,9 @@ static tern_status print(const tern_search_job *job)
 static tern_status run_search(tern_cli *cli)
 {
     tern_search_job job = {.cli = cli};
+    if (tern_cli_pick(cli, "pass") == 1) return tern_search_update(cli);
+    if (tern_cli_has(cli, "budget"))
+        return tern_fail(TERN_USAGE, "search: --budget has no effect without --pass sparse-update");
     TERN_TRY(tern_subject_open(&job.subject, cli, cli->arguments[0]));
     tern_catch_interrupts();
     tern_status status = prepare(&job);
@@ -467,10 +475,12 @@ static const tern_exclusion exclusions[] = {
 const tern_command tern_command_search = {
     .name = "search",
     .about = "compare forms of a net on a machine and on data; keep what nothing beats",
-    .usage = "NET",
+    .usage = "NET|RUN",
     .more = "tern search mobilenet --width 1 --input 3x224x224 --objectives util,cycles\n"
             "tern search mobilenet --pass regroup --machine systolic-64x64-rs --group 1,2,4,8,16 --width "
             "0.75..1.0 --data fashion-mnist --objectives util,latency,accuracy\n"
+            "tern search run/cnn-int8 --pass sparse-update --budget 8KiB --data mnist   # then: tern train "
+            "--update\n"
             "tern search mobilenet --width 0.5..1 --match cycles --group 1,4,auto --objectives util,macs",
     .options = options,
     .exclusions = exclusions,

@@ -18,6 +18,7 @@ tern_status tern_update_of(const tern_cli *cli, const char *standard, tern_int8_
 
 tern_status tern_emit_learning(tern_cli *cli);  /* tern emit RUN-int8 --train */
 tern_status tern_plan_learning(tern_cli *cli);  /* tern plan NET-int8 --train */
+tern_status tern_search_update(tern_cli *cli);  /* tern search RUN-int8 --pass sparse-update */
 tern_status tern_train_learning(tern_cli *cli); /* tern train RUN-int8 --update */
 
 #endif

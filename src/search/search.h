@@ -67,4 +67,43 @@ tern_status tern_regroup_match(const tern_regroup_search *search, bool cycles, d
 tern_status tern_regroup_train(const tern_regroup_search *search, const tern_training *training, int seeds,
                                double share, tern_pool *pool, tern_regroup_point *point);
 
+/* ---- what of a net in bytes learns on a device (Lin et al., NeurIPS 2022, arXiv 2206.15472) --------------------------- */
+
+enum { TERN_UPDATE_SHARES = 4 }; /* 1/8, 1/4, 1/2 and all of the input channels */
+
+/* What training a layer with weights is worth, accuracy on the test split of the learning. */
+typedef struct tern_update_layer {
+    char name[48];
+    double bias;                       /* with the biases from this layer on, and the head, .. */
+    double weight[TERN_UPDATE_SHARES]; /* .. and how much more with a share of its weights, too */
+    double bias_bytes, weight_bytes[TERN_UPDATE_SHARES]; /* by the paper's formula */
+} tern_update_layer;
+
+typedef struct tern_update_analysis {
+    tern_update_layer layers
+        [TERN_UPDATE_LAYERS]; /* in the order of the net; the last one is the head, which always learns */
+    int count;
+    double head;       /* accuracy where the head alone learns */
+    double head_bytes; /* of it, by the formula */
+} tern_update_analysis;
+
+/* A choice: gain over the head alone, as the analysis predicts it by adding up, and its bytes. */
+typedef struct tern_update_choice {
+    tern_int8_update_plan plan;
+    double gain, bytes;
+} tern_update_choice;
+
+/* Contribution analysis: trains a copy of the store for the head alone, for the biases from each layer on, and for each share of
+ * each layer's weights.  `done` is called after each training (or NULL); learning->update says how to round. */
+tern_status tern_update_analyse(const tern_int8_learning *learning, const tern_store *store, tern_pool *pool,
+                                tern_update_analysis *analysis,
+                                void (*done)(void *context, int trained, int all), void *context);
+
+/* The choice with the largest gain within a budget of bytes: exactly, a knapsack with one choice a layer, or by evolution as in
+ * the paper.  TERN_NO_FIT where the head alone is too large. */
+tern_status tern_update_choose(const tern_update_analysis *analysis, double budget,
+                               tern_update_choice *choice);
+tern_status tern_update_evolve(const tern_update_analysis *analysis, double budget, uint64_t seed,
+                               tern_update_choice *choice);
+
 #endif

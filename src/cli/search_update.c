@@ -1,0 +1,164 @@
+/* tern search RUN-int8 --pass sparse-update: what training each layer is worth on a data set, and the best within a budget. */
+#include "cli/learning.h"
+#include "search/search.h"
+
+#include <string.h>
+
+static const char *const share_names[TERN_UPDATE_SHARES] = {"1/8", "1/4", "1/2", "1"};
+
+static void tell_progress(void *context, int trained, int all)
+{
+    const tern_cli *cli = context;
+    if (!cli->quiet) fprintf(stderr, "%d of %d trainings\n", trained, all);
+}
+
+static tern_status print_analysis(const tern_update_analysis *a)
+{
+    tern_grid t = {0};
+    tern_text head = {0};
+    tern_text_put(&head, "layer|biases from here|bytes");
+    for (int s = 0; s < TERN_UPDATE_SHARES; s++) tern_text_format(&head, "|weights %s|bytes", share_names[s]);
+    tern_grid_row(&t, "%s", head.data ? head.data : "");
+    tern_text_free(&head);
+    for (int i = 0; i < a->count; i++) {
+        const tern_update_layer *l = &a->layers[i];
+        tern_text row = {0};
+        if (i == a->count - 1)
+            tern_text_format(&row, "%s (head)||%.0f||||||||", l->name, a->head_bytes);
+        else
+            tern_text_format(&row, "%s|%+.4f|%.0f", l->name, l->bias, l->bias_bytes);
+        for (int s = 0; s < TERN_UPDATE_SHARES && i < a->count - 1; s++)
+            tern_text_format(&row, "|%+.4f|%.0f", l->weight[s], l->weight_bytes[s]);
+        tern_grid_row(&t, "%s", row.data ? row.data : "");
+        tern_text_free(&row);
+    }
+    return tern_grid_print(&t, stdout);
+}
+
+static json_t *choice_json(const tern_update_choice *c, double head)
+{
+    tern_text text = {0};
+    tern_int8_update_print(&c->plan, &text);
+    json_t *o = json_pack("{s:s,s:f,s:f}", "update", text.data ? text.data : "", "predicted_accuracy",
+                          head + c->gain, "formula_bytes", c->bytes);
+    tern_text_free(&text);
+    return o;
+}
+
+static json_t *analysis_json(const tern_update_analysis *a)
+{
+    json_t *layers = json_array();
+    for (int i = 0; i < a->count - 1; i++) {
+        const tern_update_layer *l = &a->layers[i];
+        json_t *weights = json_array(), *bytes = json_array();
+        for (int s = 0; s < TERN_UPDATE_SHARES; s++) {
+            json_array_append_new(weights, json_real(l->weight[s]));
+            json_array_append_new(bytes, json_real(l->weight_bytes[s]));
+        }
+        json_array_append_new(layers, json_pack("{s:s,s:f,s:f,s:o,s:o}", "layer", l->name, "bias", l->bias,
+                                                "bias_bytes", l->bias_bytes, "weights", weights,
+                                                "weight_bytes", bytes));
+    }
+    return layers;
+}
+
+static void print_choice(const char *how, const tern_update_choice *c, double head)
+{
+    tern_text text = {0};
+    tern_int8_update_print(&c->plan, &text);
+    printf("%s: --update %s: %.0f bytes by the formula, accuracy %.4f predicted\n", how,
+           text.data ? text.data : "", c->bytes, head + c->gain);
+    tern_text_free(&text);
+}
+
+/* The choice, trained as it is: what adding up promises is held against what comes. */
+static tern_status measure(const tern_int8_learning *l, const tern_update_choice *c, const tern_store *store,
+                           tern_pool *pool, double *accuracy)
+{
+    tern_int8_learning own = *l;
+    tern_store copy = {0};
+    tern_int8_learned learned;
+    own.update = c->plan;
+    TERN_TRY(tern_hand_over(store, &copy));
+    tern_status status = tern_int8_learn(&own, &copy, pool, &learned);
+    tern_store_close(&copy);
+    *accuracy = learned.test_accuracy;
+    return status;
+}
+
+static tern_status search(tern_cli *cli, tern_subject *s, const tern_dataset *d)
+{
+    tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
+    tern_samples_normalise_as(&train, s->config);
+    tern_samples_normalise_as(&test, s->config);
+    tern_int8_learning l = {.net = s->net,
+                            .parameters = s->parameters,
+                            .update = {.stochastic = true},
+                            .train = &train,
+                            .test = &test,
+                            .rate = tern_cli_has(cli, "rate") ? tern_cli_number(cli, "rate") : 0.01,
+                            .epochs = tern_cli_has(cli, "epochs") ? tern_cli_whole(cli, "epochs") : 1,
+                            .batch = tern_cli_has(cli, "batch") ? tern_cli_whole(cli, "batch") : 1,
+                            .seed = cli->seed,
+                            .quiet = true};
+    tern_update_analysis a;
+    tern_update_choice exact, evolved;
+    double budget = tern_cli_number(cli, "budget"), accuracy;
+    TERN_TRY(tern_update_analyse(&l, &s->store, cli->pool, &a, tell_progress, cli));
+    TERN_TRY(tern_update_choose(&a, budget, &exact));
+    TERN_TRY(tern_update_evolve(&a, budget, cli->seed, &evolved));
+    exact.plan.stochastic = evolved.plan.stochastic = true;
+    TERN_TRY(measure(&l, &exact, &s->store, cli->pool, &accuracy));
+    if (cli->json)
+        return tern_print_json(json_pack("{s:f,s:f,s:o,s:o,s:o,s:f}", "head_accuracy", a.head, "budget",
+                                         budget, "layers", analysis_json(&a), "exact",
+                                         choice_json(&exact, a.head), "evolved",
+                                         choice_json(&evolved, a.head), "accuracy", accuracy));
+    printf("the head alone: accuracy %.4f; more by\n", a.head);
+    TERN_TRY(print_analysis(&a));
+    print_choice("exactly", &exact, a.head);
+    print_choice("by evolution", &evolved, a.head);
+    printf("trained so: accuracy %.4f\n", accuracy);
+    return TERN_OK;
+}
+
+/* Options of the other search. */
+static tern_status check_options(const tern_cli *cli)
+{
+    static const char *const used[] = {"pass", "budget", "data", "epochs", "batch", "rate", "limit"};
+    for (int i = 0; i < cli->given_count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < TERN_COUNT(used); k++) known |= strcmp(cli->given[i].name, used[k]) == 0;
+        for (const tern_cli_option *o = tern_common_options; o->name; o++)
+            known |= strcmp(cli->given[i].name, o->name) == 0;
+        if (!known)
+            return tern_fail(TERN_USAGE, "--%s has no effect with --pass sparse-update", cli->given[i].name);
+    }
+    return TERN_OK;
+}
+
+tern_status tern_search_update(tern_cli *cli)
+{
+    tern_subject s;
+    tern_dataset d = {0};
+    TERN_TRY(check_options(cli));
+    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
+    tern_status status = TERN_OK;
+    const char *data = json_string_value(json_object_get(s.config, "data"));
+    if (!s.config || !s.net->int8)
+        status = tern_fail(
+            TERN_USAGE,
+            "--pass sparse-update: learning begins with a run in bytes, of tern convert RUN --to int8");
+    if (tern_cli_has(cli, "data")) data = tern_cli_text(cli, "data");
+    int limit = tern_cli_has(cli, "limit") ? tern_cli_whole(cli, "limit") : 1000;
+    tern_dataset_options limits = {.train_limit = limit, .test_limit = limit};
+    if (status == TERN_OK) status = tern_open_data(&d, data ? data : "", limits, cli, &s);
+    char a[96], b[96];
+    if (status == TERN_OK && !tern_shape_equal(&s.sample, &d.sample))
+        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
+                           tern_shape_text(a, &d.sample), tern_shape_text(b, &s.sample));
+    if (status == TERN_OK) status = search(cli, &s, &d);
+    tern_dataset_close(&d);
+    tern_subject_close(&s);
+    return status;
+}
