@@ -85,7 +85,7 @@
          TERN_WHOLE,                                                                                           \
          "N",                                                                                                  \
          "0",                                                                                                  \
-         "guess N tokens at once from the text so far (15 is good): the same text, sooner where it repeats",    \
+         "guess N tokens at once from the text so far (15 is good): the same text, sooner where it repeats",   \
          "0..32"},                                                                                             \
         {"draft", 0,    TERN_TEXT,                                                                             \
          "MODEL", NULL, "a smaller model of the same vocabulary guesses: the same text",                       \

@@ -329,7 +329,7 @@ static tern_status write_init(const tern_emit_source *source, tern_text *t)
     tern_text_format(t, "void %s_init(void)\n{\n", source->name);
     for (int i = 1; i < p->graph->value_count; i++) {
         const tern_value_info *v = &p->graph->values[i];
-        char start[128];
+        char start[128]; /* name of the constant that it begins as */
         if (!tern_emit_is_state(p, i)) continue;
         if (is_learned(p, i)) {
             constant_name(p, i, start);
@@ -342,11 +342,11 @@ static tern_status write_init(const tern_emit_source *source, tern_text *t)
         if (!plain || v->kept || !type || v->type.dtype == TERN_BIT)
             return tern_fail(TERN_USAGE,
                              "state \"%s\" does not begin with one number everywhere: not emitted", v->name);
-        double start = v->init.kind == TERN_INIT_ZERO ? 0 : v->init.scale;
+        double first = v->init.kind == TERN_INIT_ZERO ? 0 : v->init.scale;
         tern_text_format(t, "    for (int i = 0; i < %lld; i++) ((%s *)(void *)(state + %zu))[i] = ",
                          (long long)elements_of(p, i), type, tern_emit_state_offset(p, i));
         tern_text_format(t, v->type.dtype == TERN_F32 ? "%af; /* %s */\n" : "%.0f; /* %s */\n",
-                         (double)(float)start, v->name);
+                         (double)(float)first, v->name);
     }
     tern_text_put(t, "}\n\n");
     if (source->learns)

@@ -42,7 +42,7 @@ static tern_int8_update_plan plan_of(const analysis_run *r, int from, double sha
 static tern_status train(analysis_run *r, int from, double share, double *accuracy, double *bytes)
 {
     tern_int8_learning l = *r->learning;
-    tern_int8_learned learned;
+    tern_int8_learned learned = {0};
     tern_store own = {0};
     l.update = plan_of(r, from, share);
     TERN_TRY(tern_int8_update_bytes(r->graph, &l.update, bytes));
