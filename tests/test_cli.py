@@ -422,7 +422,7 @@ def documents():
     for name, read in (("first", 1e9), ("second", 1.2e9)):
         (work / f"{name}.yaml").write_text(
             "name: here\nsource: s\nunits:\n  - {name: u, mac: {f32: 1 Gmac/s}, source: s}\nmemories:\n"
-            "  - {name: t, size: 1 MB, bandwidth: 1 GB/s, source: s}\nmeasured:\n"
+            "  - {name: t, size: 1 GB, bandwidth: 1 GB/s, source: s}\nmeasured:\n"
             f"  - {{name: \"read, 1 thread\", unit: B/s, median: {read}, source: s}}\n"
             "  - {name: clock, unit: Hz, median: 2e9, source: s}\nkernels:\n"
             "  - {name: relu 0, kernel: relu, bytes: 8192, written: 4096, operations: 1024, median: 1 us, source: s}\n")
