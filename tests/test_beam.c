@@ -173,8 +173,8 @@ static void run_case(json_t *c)
         json_t *t = json_array_get(texts, (size_t)i), *told = json_object_get(t, "score");
         int count = ids_of(json_object_get(t, "tokens"), want);
         const tern_beam *b = &beams.list[i];
-        bool same =
-            (int)b->tokens.count == count && memcmp(b->tokens.ids, want, (size_t)count * sizeof *want) == 0;
+        bool same = (int)b->tokens.count == count &&
+                    (count == 0 || memcmp(b->tokens.ids, want, (size_t)count * sizeof *want) == 0);
         if (!same || b->ended != json_is_true(json_object_get(t, "ended")) ||
             (json_is_real(told) && fabs(b->score - json_real_value(told)) > 2e-4 * fmax(1, fabs(b->score)))) {
             char *text = json_dumps(c, JSON_COMPACT);

@@ -77,7 +77,7 @@ tern_status tern_tflite_kind_of(const tern_tflite_call *call, bool *bytes)
 static int32_t quantised(const tern_tflite_tensor *t, float f)
 {
     float q = roundf(f / (float)t->scale);
-    q = q > 1e6f ? 1e6f : q;
+    q = q > 1e6f ? 1e6f : q < -1e6f ? -1e6f : q;
     return t->zero + (int32_t)q;
 }
 

@@ -142,9 +142,16 @@ static curve curve_of(const tern_tflite_call *call, double factor)
     return c;
 }
 
+/* q from its zero on, as far as 32 bits go: scales of a damaged file take q to their end. */
+static int32_t from_zero(const curve *c, int32_t q)
+{
+    int64_t y = (int64_t)q + c->y->zero;
+    return y < INT32_MIN ? INT32_MIN : y > INT32_MAX ? INT32_MAX : (int32_t)y;
+}
+
 static int32_t rescaled(const curve *c, int32_t x)
 {
-    int32_t y = tern_requantise(x - c->x->zero, c->multiplier, c->shift) + c->y->zero;
+    int32_t y = from_zero(c, tern_requantise(x - c->x->zero, c->multiplier, c->shift));
     return y < c->least ? c->least : y > c->most ? c->most : y;
 }
 
@@ -156,8 +163,8 @@ static int32_t limited(const curve *c, int32_t x)
 static int32_t leaked(const curve *c, int32_t x)
 {
     int32_t d = x - c->x->zero;
-    return c->y->zero + (d >= 0 ? tern_requantise(d, c->multiplier, c->shift)
-                                : tern_requantise(d, c->other, c->other_shift));
+    return from_zero(c, d >= 0 ? tern_requantise(d, c->multiplier, c->shift)
+                               : tern_requantise(d, c->other, c->other_shift));
 }
 
 /* Beyond so many bytes on either side of its zero, x in units of 2^-27 would leave 16. */

@@ -69,9 +69,11 @@ static tern_status read_scales(const tern_tflite *m, const tern_flat_table *tabl
     if (t->scales.count) t->scale = tern_flat_real_at(&t->scales, 0);
     if (t->zeros.count) {
         int64_t zero = tern_flat_int_at(&t->zeros, 0);
-        if (zero < -32768 || zero > 65535)
-            return tern_fail(TERN_FAILED, "%s: tensor \"%.100s\" has zero %lld", m->flat.file, t->name,
-                             (long long)zero);
+        int least = t->type == TERN_TFLITE_I8 ? INT8_MIN : -32768,
+            most = t->type == TERN_TFLITE_I8 ? INT8_MAX : 65535;
+        if (zero < least || zero > most)
+            return tern_fail(TERN_FAILED, "%s: tensor \"%.100s\" has zero %lld, expected %d to %d",
+                             m->flat.file, t->name, (long long)zero, least, most);
         t->zero = (int)zero;
     }
     return TERN_OK;
