@@ -155,8 +155,8 @@ static void check_gradient(size_t c)
     make(c, &s);
     tern_graph *g;
     assert_ok(tern_graph_open(&g, &(tern_graph_options){.training = true}));
-    tern_value in[10] = {{0}}, out[8] = {{0}}, wrt[10], grads[10];
-    int which[10], count = 0;
+    tern_value in[TERN_COUNT(s.in)] = {{0}}, out[8] = {{0}}, wrt[TERN_COUNT(s.in)], grads[TERN_COUNT(s.in)];
+    int which[TERN_COUNT(s.in)], count = 0;
     for (int i = 0; i < s.nin; i++) {
         char name[8];
         snprintf(name, sizeof name, "x%d", i);

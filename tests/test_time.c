@@ -22,7 +22,7 @@ typedef struct trial {
     tern_graph *g;
     tern_program *p;
     tern_session *s;
-    tern_store store;
+    tern_store *store; /* the session keeps its address */
 } trial;
 
 static tern_graph *open_graph(bool stepping)
@@ -34,10 +34,11 @@ static tern_graph *open_graph(bool stepping)
 
 static trial open_trial(tern_graph *g)
 {
-    trial t = {.g = g};
+    trial t = {.g = g, .store = tern_take(sizeof *t.store)};
+    assert_non_null(t.store);
     assert_ok(tern_graph_status(g));
     assert_ok(tern_plan(&t.p, g, NULL));
-    assert_ok(tern_session_open(&t.s, t.p, &t.store, NULL));
+    assert_ok(tern_session_open(&t.s, t.p, t.store, NULL));
     return t;
 }
 
@@ -46,7 +47,8 @@ static void close_trial(trial *t)
     tern_session_close(t->s);
     tern_program_close(t->p);
     tern_graph_close(t->g);
-    tern_store_close(&t->store);
+    tern_store_close(t->store);
+    tern_release(t->store);
 }
 
 static tern_tensor run(trial *t, const float *x, uint64_t number, const char *output)
@@ -275,7 +277,7 @@ static void test_poisson(void **state)
     tern_pool *pool;
     tern_session *wide;
     assert_ok(tern_pool_open(&pool, 3));
-    assert_ok(tern_session_open(&wide, t.p, &t.store, pool));
+    assert_ok(tern_session_open(&wide, t.p, t.store, pool));
     assert_ok(tern_session_bind(wide, "x", x));
     assert_ok(tern_session_run(wide, 7));
     assert_ok(tern_session_output(wide, "s", &s));
