@@ -1,7 +1,7 @@
 /* Tiles (AMX) and dots of bf16, for the probe; memory is read and written as AVX-512 does it. */
 #include "kernel/isa/peak.h"
 
-#if defined(__AMX_INT8__)
+#if defined(TERN_AMX)
 
 uint32_t tern_peak_read_avx512(const void *memory, int64_t bytes, int64_t times);
 void tern_peak_write_avx512(void *memory, int64_t bytes, int64_t times);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#if defined(__AMX_INT8__)
+#if defined(TERN_AMX)
 
 /* What the registers of tiles hold: `bytes` of the first factor's rows; the second one has as many rows of 64 / 4. */
 static void shape_tiles(int bytes)
