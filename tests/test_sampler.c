@@ -305,8 +305,8 @@ static void test_plain_greedy(void **state)
             logits[tern_rng_below(rng, drawn++, N)] = i == 0 ? NAN : i == 1 ? INFINITY : -INFINITY;
         memcpy(biased, logits, sizeof biased);
         for (int i = 0; i < s.bias_count; i++) {
-            bias[i] = (tern_logit_bias){(int32_t)tern_rng_below(rng, drawn++, N),
-                                        i % 3 == 2 ? -INFINITY : (float)tern_rng_below(rng, drawn++, 9) - 4};
+            bias[i].id = (int32_t)tern_rng_below(rng, drawn++, N);
+            bias[i].bias = i % 3 == 2 ? -INFINITY : (float)tern_rng_below(rng, drawn++, 9) - 4;
             biased[bias[i].id] += bias[i].bias;
         }
         if (round % 2) allowed = (uint64_t)tern_rng_u32(rng, drawn++) * 0x10001;

@@ -226,8 +226,8 @@ static void test_gguf_spaces(void **state)
                                           "\xE2\x96\x81",
                                           "a",
                                           "b",
-                                          "\xE2\x96\x81"
-                                          "a",
+                                          ("\xE2\x96\x81"
+                                           "a"),
                                           "  ",
                                           "   ",
                                           "\n\n"};

@@ -132,7 +132,7 @@ tern_value tern_param(tern_graph *graph, const char *name, tern_shape shape, ter
 
 tern_value tern_weight(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape)
 {
-    tern_value_info info = {.kind = TERN_VALUE_PARAM, .type = {dtype, shape}, .kept = true};
+    tern_value_info info = {.kind = TERN_VALUE_PARAM, .type = {.dtype = dtype, .shape = shape}, .kept = true};
     return add_source(graph, info, name);
 }
 
