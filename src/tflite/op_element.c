@@ -310,6 +310,24 @@ static tern_status hard_swish(tern_tflite_call *call)
 
 /* ---- bytes and floats ------------------------------------------------------------------------------------------------ */
 
+/* Input 0 through `op`, between floats and the bytes of t; names of the parameters that hold its scale and its zero. */
+static tern_status by_scale(tern_tflite_call *call, const tern_op *op, const tern_tflite_tensor *t,
+                            const char *scale_name, const char *zero_name)
+{
+    bool image = tern_tflite_is_image(call, 0);
+    tern_tflite_parameter scale = {.dtype = TERN_F32,
+                                   .shape = TERN_SHAPE(1),
+                                   .kind = TERN_TFLITE_NUMBER,
+                                   .number = t->scale},
+                          zero = scale;
+    zero.dtype = TERN_I32;
+    zero.number = t->zero;
+    tern_value in[] = {image ? tern_tflite_image(call, 0) : tern_tflite_plain(call, 0),
+                       tern_tflite_parameter_of(call, scale_name, scale),
+                       tern_tflite_parameter_of(call, zero_name, zero)};
+    return give_pair(call, image, tern_apply(call->graph, op, NULL, in, 3, NULL));
+}
+
 static tern_status quantise(tern_tflite_call *call)
 {
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
@@ -323,19 +341,9 @@ static tern_status quantise(tern_tflite_call *call)
     }
     if (x->type != TERN_TFLITE_F32)
         return tern_tflite_fail(call, "its input is of type %d, expected floats (0) or bytes (9)", x->type);
-    bool image = tern_tflite_is_image(call, 0);
     bool first = call->op->inputs[0] == call->model->input; /* what emit may leave to the caller */
-    tern_tflite_parameter scale = {.dtype = TERN_F32,
-                                   .shape = TERN_SHAPE(1),
-                                   .kind = TERN_TFLITE_NUMBER,
-                                   .number = y->scale},
-                          zero = scale;
-    zero.dtype = TERN_I32;
-    zero.number = y->zero;
-    tern_value in[] = {image ? tern_tflite_image(call, 0) : tern_tflite_plain(call, 0),
-                       tern_tflite_parameter_of(call, first ? "image.scale" : "scale", scale),
-                       tern_tflite_parameter_of(call, first ? "image.zero" : "zero", zero)};
-    return give_pair(call, image, tern_apply(call->graph, &tern_op_quantise_int8, NULL, in, 3, NULL));
+    return by_scale(call, &tern_op_quantise_int8, y, first ? "image.scale" : "scale",
+                    first ? "image.zero" : "zero");
 }
 
 static tern_status dequantise(tern_tflite_call *call)
@@ -344,18 +352,7 @@ static tern_status dequantise(tern_tflite_call *call)
     if (x->type != TERN_TFLITE_I8 || x->scale <= 0 || y->type != TERN_TFLITE_F32)
         return tern_tflite_fail(call, "types %d and %d, expected bytes (9) with a scale and floats (0)",
                                 x->type, y->type);
-    bool image = tern_tflite_is_image(call, 0);
-    tern_tflite_parameter scale = {.dtype = TERN_F32,
-                                   .shape = TERN_SHAPE(1),
-                                   .kind = TERN_TFLITE_NUMBER,
-                                   .number = x->scale},
-                          zero = scale;
-    zero.dtype = TERN_I32;
-    zero.number = x->zero;
-    tern_value in[] = {image ? tern_tflite_image(call, 0) : tern_tflite_plain(call, 0),
-                       tern_tflite_parameter_of(call, "scale", scale),
-                       tern_tflite_parameter_of(call, "zero", zero)};
-    return give_pair(call, image, tern_apply(call->graph, &tern_op_dequantise_int8, NULL, in, 3, NULL));
+    return by_scale(call, &tern_op_dequantise_int8, x, "scale", "zero");
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------ */
