@@ -10,6 +10,7 @@
 #include "kernel/isa/groups.h"
 #include "kernel/isa/math.h"
 
+#include <math.h>
 #include <string.h>
 
 /* AVX-512 takes sixteen rows at a time: sixteen.c. */
@@ -31,6 +32,7 @@ TERN_INLINE float sum_of_eight(__m256 v)
 
 /* ---- a row ------------------------------------------------------------------------------------------------------ */
 
+/* Fused by name: a compiler that chose for itself would fuse four rows in another way than one. */
 TERN_INLINE void add_group(const group *w, const tern_bytes_row *x, int64_t g, __m256 *sum, float *offsets)
 {
     __m256i q = _mm256_loadu_si256((const __m256i *)(x->q + g * 32));
@@ -41,9 +43,9 @@ TERN_INLINE void add_group(const group *w, const tern_bytes_row *x, int64_t g, _
     if (w->by_sixteen) scale = _mm256_insertf128_ps(scale, _mm_set1_ps(w->scale2 * d), 1);
     *sum = _mm256_fmadd_ps(dot, scale, *sum);
     if (w->by_sixteen)
-        *offsets += w->offset * x->sum16[2 * g] + w->offset2 * x->sum16[2 * g + 1];
+        *offsets = fmaf(w->offset, x->sum16[2 * g], fmaf(w->offset2, x->sum16[2 * g + 1], *offsets));
     else if (!w->turned)
-        *offsets += w->offset * x->sum32[g];
+        *offsets = fmaf(w->offset, x->sum32[g], *offsets);
 }
 
 /* groups: of 32 in a block */
@@ -166,7 +168,7 @@ TERN_INLINE void halves_of(int64_t k, const uint16_t *w, const float *x, int64_t
         vf all = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
         float total = 0;
         TERN_UNROLL for (int l = 0; l < TERN_LANES; l++) total += all[l];
-        for (int64_t t = i; t < k; t++) total += last[t - i] * x[r * x_step + t];
+        for (int64_t t = i; t < k; t++) total = fmaf(last[t - i], x[r * x_step + t], total);
         y[r] = total;
     }
 }
