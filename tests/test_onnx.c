@@ -10,45 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-static const char *path_of(const char *name, const char *ending)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/golden/onnx/%s%s", TERN_TESTS, name, ending);
-    return path;
-}
-
-/* A net from a file, planned for a batch, with weights. */
-typedef struct net {
-    tern_onnx *onnx;
-    void *parameters;
-    tern_store store;
-    tern_model model;
-} net;
-
-static void close_net(net *n)
-{
-    tern_model_close(&n->model);
-    tern_store_close(&n->store);
-    tern_net_free(n->parameters);
-    tern_onnx_close(n->onnx);
-}
-
-static tern_status fill_net(net *n, int batch)
-{
-    const tern_net *record = tern_onnx_net(n->onnx);
-    TERN_TRY(tern_onnx_parameters(n->onnx, &n->parameters));
-    TERN_TRY(tern_onnx_weights(n->onnx, &n->store));
-    return tern_model_open(&n->model, record, n->parameters, &record->sample, batch, NULL, &n->store, NULL);
-}
-
-static tern_status open_net(net *n, const char *name, int batch)
-{
-    *n = (net){0};
-    tern_status status = tern_onnx_open(&n->onnx, path_of(name, ".onnx"));
-    if (status == TERN_OK) status = fill_net(n, batch);
-    if (status != TERN_OK) close_net(n);
-    return status;
-}
+#define NET_FILE onnx
+#include "net_file.h"
 
 /* ---- what ONNX Runtime says ----------------------------------------------------------------------------------------- */
 
@@ -77,14 +40,14 @@ static void check_file(const char *name)
     assert_ok(open_net(&n, name, (int)x->shape.dim[0]));
     assert_ok(tern_session_bind(n.model.session, "image", x->data));
     assert_ok(tern_session_run(n.model.session, 0));
-    tern_onnx_about about = tern_onnx_about_of(n.onnx);
+    tern_onnx_about about = tern_onnx_about_of(n.file);
     assert_int_equal(about.outputs, golden.count - 1);
     for (int i = 0; i < about.outputs; i++) {
         char key[16];
         tern_tensor got;
         snprintf(key, sizeof key, "y%d", i);
         assert_ok(
-            tern_session_output(n.model.session, i ? tern_onnx_output_name(n.onnx, i) : "logits", &got));
+            tern_session_output(n.model.session, i ? tern_onnx_output_name(n.file, i) : "logits", &got));
         compare(name, i, &got, tern_bundle_find(&golden, key));
     }
     tern_bundle_free(&golden);
@@ -166,7 +129,7 @@ static void test_bad_files(void **state)
 static tern_status read_bytes(const void *bytes, size_t count)
 {
     net n = {0};
-    tern_status status = tern_onnx_parse(&n.onnx, bytes, count, "damaged.onnx");
+    tern_status status = tern_onnx_parse(&n.file, bytes, count, "damaged.onnx");
     if (status == TERN_OK) status = fill_net(&n, 2);
     close_net(&n);
     return status;

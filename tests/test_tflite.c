@@ -11,45 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-static const char *path_of(const char *name, const char *ending)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/golden/tflite/%s%s", TERN_TESTS, name, ending);
-    return path;
-}
-
-/* A net from a file, planned for a batch, with weights. */
-typedef struct net {
-    tern_tflite *tflite;
-    void *parameters;
-    tern_store store;
-    tern_model model;
-} net;
-
-static void close_net(net *n)
-{
-    tern_model_close(&n->model);
-    tern_store_close(&n->store);
-    tern_net_free(n->parameters);
-    tern_tflite_close(n->tflite);
-}
-
-static tern_status fill_net(net *n, int batch)
-{
-    const tern_net *record = tern_tflite_net(n->tflite);
-    TERN_TRY(tern_tflite_parameters(n->tflite, &n->parameters));
-    TERN_TRY(tern_tflite_weights(n->tflite, &n->store));
-    return tern_model_open(&n->model, record, n->parameters, &record->sample, batch, NULL, &n->store, NULL);
-}
-
-static tern_status open_net(net *n, const char *name, int batch)
-{
-    *n = (net){0};
-    tern_status status = tern_tflite_open(&n->tflite, path_of(name, ".tflite"));
-    if (status == TERN_OK) status = fill_net(n, batch);
-    if (status != TERN_OK) close_net(n);
-    return status;
-}
+#define NET_FILE tflite
+#include "net_file.h"
 
 /* ---- what TensorFlow Lite Micro says --------------------------------------------------------------------------------- */
 
@@ -93,7 +56,7 @@ static void check_file(const char *name, int batch, int at)
     assert_ok(tern_safetensors_read(path_of(name, ".safetensors"), &golden));
     const tern_tensor *x = tern_bundle_find(&golden, "x");
     assert_ok(open_net(&n, name, batch));
-    tern_tflite_about about = tern_tflite_about_of(n.tflite);
+    tern_tflite_about about = tern_tflite_about_of(n.file);
     float *images = batch_of(x, batch, at, &about);
     assert_ok(tern_session_bind(n.model.session, "image", images));
     assert_ok(tern_session_run(n.model.session, 0));
@@ -103,7 +66,7 @@ static void check_file(const char *name, int batch, int at)
         tern_tensor got;
         snprintf(key, sizeof key, "y%d", i);
         const tern_tensor *want = tern_bundle_find(&golden, key);
-        assert_ok(tern_session_output(n.model.session, tern_tflite_output_of(n.tflite, i), &got));
+        assert_ok(tern_session_output(n.model.session, tern_tflite_output_of(n.file, i), &got));
         assert_int_equal(tern_elements(&got.shape), batch * tern_elements(&want->shape));
         compare(name, i, &got, at * tern_elements(&want->shape), want, &n);
     }
@@ -164,7 +127,7 @@ static const char *message_with(const char *name, size_t at, const void *bytes, 
     assert_ok(tern_read_file(path_of(name, ".tflite"), &content, &size));
     assert_true(at + count <= size);
     memcpy(content + at, bytes, count);
-    tern_status status = tern_tflite_parse(&n.tflite, content, size, "changed.tflite");
+    tern_status status = tern_tflite_parse(&n.file, content, size, "changed.tflite");
     if (status == TERN_OK) status = fill_net(&n, 1);
     close_net(&n);
     tern_release(content);
@@ -185,7 +148,7 @@ static void test_bad_files(void **state)
     expect(message_with("rows-bytes", 4, "TFL2", 4), "another identifier");
     expect(message_with("rows-bytes", 0, "\xff\xff\xff\x7f", 4), "behind the end");
     assert_error(open_net(&n, "make", 1), TERN_FAILED, "make.tflite");
-    assert_error(tern_tflite_parse(&n.tflite, "TFL3", 4, "short.tflite"), TERN_FAILED,
+    assert_error(tern_tflite_parse(&n.file, "TFL3", 4, "short.tflite"), TERN_FAILED,
                  "short.tflite: offset 0");
 }
 
@@ -220,7 +183,7 @@ static void test_tables(void **state)
 static tern_status read_bytes(const void *bytes, size_t count)
 {
     net n = {0};
-    tern_status status = tern_tflite_parse(&n.tflite, bytes, count, "damaged.tflite");
+    tern_status status = tern_tflite_parse(&n.file, bytes, count, "damaged.tflite");
     if (status == TERN_OK) status = fill_net(&n, 2);
     close_net(&n);
     return status;

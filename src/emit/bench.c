@@ -1,5 +1,6 @@
 /* main.c of a net on a board, and the files that it reads there. */
 #include "emit/emit.h"
+#include "emit/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,33 +25,7 @@ static const char *const bench[] = {
     "\n"
     "/* ---- words and numbers -------------------------------------------------------------------------------------- */\n"
     "\n"
-    "static void put(const char *text)\n"
-    "{\n"
-    "    size_t used = strlen(line), more = strlen(text);\n"
-    "    if (used + more < sizeof line) memcpy(line + used, text, more + 1);\n"
-    "}\n"
-    "\n"
-    "static void put_number(uint64_t number)\n"
-    "{\n"
-    "    char digits[24];\n"
-    "    int at = sizeof digits - 1;\n"
-    "    digits[at] = 0;\n"
-    "    do {\n"
-    "        digits[--at] = (char)('0' + number % 10);\n"
-    "        number /= 10;\n"
-    "    } while (number);\n"
-    "    put(digits + at);\n"
-    "}\n"
-    "\n"
-    "static void put_field(const char *name, uint64_t number)\n"
-    "{\n"
-    "    put(\"\\\"\");\n"
-    "    put(name);\n"
-    "    put(\"\\\": \");\n"
-    "    put_number(number);\n"
-    "    put(\", \");\n"
-    "}\n"
-    "\n"
+    "@words@@field@"
     "/* ---- the samples --------------------------------------------------------------------------------------------- */\n"
     "\n"
     "typedef struct {\n"
@@ -183,6 +158,8 @@ tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_targ
                                     {"LOGITS", tern_emit_capitals(logits_name, g->outputs[0].name)},
                                     {"in_type", tern_emit_type(g->values[image.id].type.dtype)},
                                     {"out_type", tern_emit_type(g->values[logits.id].type.dtype)},
+                                    {"words", tern_emit_words},
+                                    {"field", tern_emit_field},
                                     {"target", target->name},
                                     {"samples", numbers[0]},
                                     {"steps", numbers[1]},

@@ -1,6 +1,7 @@
 /* main.c of a net that learns, here or on a board: every step's loss, logits and all that has been learned are compared with
  * what tern computed, and the loss of samples that it does not learn from is told before and after. */
 #include "emit/emit.h"
+#include "emit/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -77,24 +78,7 @@ static const char *const body[] = {
     "static float rate[1], loss[1], logits[@NAME@_LOGITS_LENGTH], expected[@NAME@_LOGITS_LENGTH + 1];\n"
     "static char line[640];\n"
     "\n"
-    "static void put(const char *text)\n"
-    "{\n"
-    "    size_t used = strlen(line), more = strlen(text);\n"
-    "    if (used + more < sizeof line) memcpy(line + used, text, more + 1);\n"
-    "}\n"
-    "\n"
-    "static void put_number(uint64_t number)\n"
-    "{\n"
-    "    char digits[24];\n"
-    "    int at = sizeof digits - 1;\n"
-    "    digits[at] = 0;\n"
-    "    do {\n"
-    "        digits[--at] = (char)('0' + number % 10);\n"
-    "        number /= 10;\n"
-    "    } while (number);\n"
-    "    put(digits + at);\n"
-    "}\n"
-    "\n"
+    "@words@"
     "/* Four decimals. */\n"
     "static void put_real(float x)\n"
     "{\n"
@@ -155,15 +139,7 @@ static const char *const body[] = {
     NULL};
 
 static const char board_end[] =
-    "static void put_field(const char *name, uint64_t number)\n"
-    "{\n"
-    "    put(\"\\\"\");\n"
-    "    put(name);\n"
-    "    put(\"\\\": \");\n"
-    "    put_number(number);\n"
-    "    put(\", \");\n"
-    "}\n"
-    "\n"
+    "@field@"
     "/* Memory, as it was used, and result.json. */\n"
     "static void tell_memory(const result *r, int status)\n"
     "{\n"
@@ -250,6 +226,8 @@ tern_status tern_emit_train_main(const tern_emit_source *source, const tern_emit
     const char *const pairs[][2] = {{"name", source->name},
                                     {"NAME", tern_emit_capitals(upper, source->name)},
                                     {"in_type", tern_emit_type(image->dtype)},
+                                    {"words", tern_emit_words},
+                                    {"field", tern_emit_field},
                                     {"target", target->name},
                                     {"calls", numbers[0]},
                                     {"held", numbers[1]},
