@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """tern emit: nets as C, compiled by each compiler that is here, against what tern computes, bit by bit, inside exactly the
 planned bytes; a trained net on real images; wrong use."""
-import json, os, pathlib, shutil, struct, subprocess, sys, tempfile
+import json, os, pathlib, re, shutil, struct, subprocess, sys, tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
@@ -143,6 +143,8 @@ def board(net, options, target):
     r = run("make", "-C", folder, "-s", "check")
     check(f"{what}: another bit is seen", r.returncode != 0 and "2 of 3" in r.stdout, r.stdout + r.stderr)
     if shutil.which("cppcheck"):
+        for source in folder.glob("*.c"):  # without the weights: it takes minutes to read them, and their values are no one's fault
+            source.write_text(re.sub(r"= {[^{}]{400,}};", "= {0};", source.read_text()))
         r = run("cppcheck", "-q", "--enable=warning,portability", "--error-exitcode=1", "--suppress=missingInclude", folder)
         check(f"{what}: cppcheck", r.returncode == 0, r.stdout + r.stderr)
 
