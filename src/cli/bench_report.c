@@ -39,11 +39,12 @@ static tern_status print_times(const tern_bench *b)
 
 static void print_memory(const tern_bench_result *r)
 {
-    const tern_llm_need *n = &r->account->need;
+    tern_llm_need n = r->account->need;
     char a[24], b[24], c[24], d[24], e[24], f[24];
+    if (!tern_cli_has(r->cli, "conversations")) n.tokenizer = 0; /* prompts of numbers do without */
     printf("memory: weights %s, cache %s, scratch %s, tokenizer %s; told before loading %s",
-           tern_human(a, n->weights, "B"), tern_human(b, n->cache, "B"), tern_human(c, n->scratch, "B"),
-           tern_human(d, n->tokenizer, "B"), tern_human(e, tern_llm_need_total(n), "B"));
+           tern_human(a, n.weights, "B"), tern_human(b, n.cache, "B"), tern_human(c, n.scratch, "B"),
+           tern_human(d, n.tokenizer, "B"), tern_human(e, tern_llm_need_total(&n), "B"));
     if (r->bench) {
         printf(", held %s", tern_human(e, r->bench->resident, "B"));
         printf("; the process at most %s", tern_human(f, r->bench->peak, "B"));
