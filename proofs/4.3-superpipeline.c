@@ -56,7 +56,7 @@ static double *layers_of(const char *path, int *count)
     double *bytes;
     PROOF_OK(tern_weights_open(&w, path));
     PROOF_OK(tern_transformer_read(&t, &w));
-    PROOF_OK(tern_llm_program_open(&p, &t, &(tern_llm_options){.context = 256}, 1, 1));
+    PROOF_OK(tern_llm_program_open(&p, &t, &(tern_llm_options){.context = 256}, 1, 1, false));
     PROOF_OK(tern_pager_plan(p.program, &bytes, count));
     tern_llm_program_close(&p);
     tern_weights_close(&w);

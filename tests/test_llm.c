@@ -296,17 +296,63 @@ static double two_halves(float x)
     return (double)high + (double)tern_bf16_to_f32(tern_f32_to_bf16(x - high));
 }
 
-static void check_product(tern_dtype dtype, tern_rng rng, uint64_t *drawn, tern_pool *pool)
+static float as_bf16(double x)
+{
+    return tern_bf16_to_f32(tern_f32_to_bf16((float)x));
+}
+
+/* Rows of a prompt, where there are tiles for them: both factors in bf16, the same bits of a row whatever stands beside it. */
+static void check_many(tern_packed_product p, const double *values, tern_tensor *y, tern_tensor *again,
+                       tern_pool *pool)
+{
+    int64_t rows = p.rows;
+    p.many = true;
+    void *scratch = tern_take(tern_packed_scratch(&p));
+    p.y = y->data;
+    tern_packed_run(NULL, &p, scratch);
+    p.y = again->data;
+    tern_packed_run(pool, &p, scratch);
+    assert_memory_equal(y->data, again->data, (size_t)(rows * p.n) * sizeof(float));
+    p.rows = 1;
+    tern_packed_run(NULL, &p, scratch);
+    assert_memory_equal(y->data, again->data, (size_t)p.n * sizeof(float));
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < p.n; j++) {
+            double sum = p.bias ? (double)p.bias[j] : 0, size = 1e-3 + fabs(sum);
+            for (int64_t i = 0; i < p.k; i++) {
+                double term =
+                    (double)as_bf16((double)p.x[r * p.k + i]) * (double)as_bf16(values[j * p.k + i]);
+                sum += term;
+                size += fabs(term);
+            }
+            double error = fabs((double)((float *)y->data)[r * p.n + j] - sum) / size;
+            if (error > 2e-6)
+                fail_msg("%s, many: %lld rows, n %lld, k %lld: error %g", tern_dtype_of(p.dtype)->name,
+                         (long long)rows, (long long)p.n, (long long)p.k, error);
+        }
+    tern_release(scratch);
+}
+
+typedef struct product_sizes {
+    int64_t rows, n, k;
+} product_sizes;
+
+static product_sizes draw_sizes(tern_dtype dtype, tern_rng rng, uint64_t *drawn)
 {
     bool flat = dtype == TERN_NF4 || dtype == TERN_NF4X2;
-    int block = 0, unit = flat || tern_dtype_of(dtype)->block < 32 ? 1 : tern_dtype_of(dtype)->block;
+    int unit = flat || tern_dtype_of(dtype)->block < 32 ? 1 : tern_dtype_of(dtype)->block;
     bool large = tern_rng_below(rng, (*drawn)++, 8) == 0; /* more rows and columns than are taken at once */
     int64_t rows = 1 + (int64_t)tern_rng_below(rng, (*drawn)++, large ? 50 : 9),
             n = 1 + (int64_t)tern_rng_below(rng, (*drawn)++, 70);
-    int64_t k = (large ? 2048 : 0) + unit * (1 + (int64_t)tern_rng_below(rng, (*drawn)++,
-                                                                         unit == 256 ? 5
-                                                                         : unit == 1 ? 300
-                                                                                     : 30));
+    int blocks = unit == 256 ? 5 : unit == 1 ? 300 : 30;
+    int64_t k = (large ? 2048 : 0) + unit * (1 + (int64_t)tern_rng_below(rng, (*drawn)++, blocks));
+    return (product_sizes){rows, n, k};
+}
+
+static void check_product(tern_dtype dtype, product_sizes s, tern_rng rng, uint64_t *drawn, tern_pool *pool)
+{
+    int block = 0;
+    int64_t rows = s.rows, n = s.n, k = s.k;
     tern_tensor x, w, bias, y, again;
     assert_ok(tern_tensor_new(&x, TERN_F32, &TERN_SHAPE(rows, k)));
     assert_ok(tern_tensor_new(&w, dtype, &TERN_SHAPE(n, k)));
@@ -355,6 +401,8 @@ static void check_product(tern_dtype dtype, tern_rng rng, uint64_t *drawn, tern_
                          tern_isa_name(), (long long)rows, (long long)n, (long long)k, error);
         }
     }
+    p.rows = rows;
+    if (tern_packed_many(dtype)) check_many(p, values, &y, &again, pool);
     free(values);
     free(rounded);
     free(sums);
@@ -378,8 +426,13 @@ static void test_packed_products(void **state)
         uint64_t drawn = 0;
         if (!usable) continue;
         assert_ok(tern_isa_select(name));
-        for (int round = 0; round < 225; round++)
-            check_product(formats[round % (int)TERN_COUNT(formats)], rng, &drawn, pool);
+        for (int round = 0; round < 225; round++) {
+            tern_dtype dtype = formats[round % (int)TERN_COUNT(formats)];
+            check_product(dtype, draw_sizes(dtype, rng, &drawn), rng, &drawn, pool);
+        }
+        /* more than the rows of x and of W that are taken at once */
+        check_product(TERN_Q8_0, (product_sizes){515, 70, 288}, rng, &drawn, pool);
+        check_product(TERN_Q4_K, (product_sizes){35, 1060, 256}, rng, &drawn, pool);
     }
     assert_ok(tern_isa_select(NULL));
     tern_pool_close(pool);

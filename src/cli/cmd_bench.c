@@ -30,7 +30,7 @@ static const tern_cli_option options[] = {
     {"log", 0, TERN_TEXT, "FILE", NULL, "instead: times by operator from a log of llama.cpp", NULL},
     {"context", 'c', TERN_WHOLE, "N", "0",
      "tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
-    {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},
+    {"chunk", 0, TERN_WHOLE, "N", "256", "tokens of the prompt that are computed at once", "1..4096"},
     {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},
     {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},
     {"as", 0, TERN_TEXT, "NAME", NULL, "of a net of shapes: of its weights, as tern convert --format", NULL},

@@ -20,7 +20,7 @@ static const tern_cli_option options[] = {
     {"context", 'c', TERN_WHOLE, "N", "0",
      "of a language model: tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
     {"prompt", 'p', TERN_WHOLE, "N", "512", "of a language model: tokens of the prompt", "1..1000000"},
-    {"chunk", 0, TERN_WHOLE, "N", "64", "of a language model: tokens of the prompt computed at once",
+    {"chunk", 0, TERN_WHOLE, "N", "256", "of a language model: tokens of the prompt computed at once",
      "1..4096"},
     {"cache", 0, TERN_PICK, "FORMAT", "f32", "of a language model: format of keys and values", "f32|f16"},
     {"as", 0, TERN_TEXT, "NAME", NULL,

@@ -33,7 +33,7 @@ static const tern_cli_option options[] = {
     {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16|q8_0"},
     {"cache-tokens", 0, TERN_WHOLE, "N", "0",
      "tokens that the cache has room for, of all requests; 0: twice the context", "0..100000000"},
-    {"chunk", 0, TERN_WHOLE, "N", "64", "tokens that are computed at once", "1..4096"},
+    {"chunk", 0, TERN_WHOLE, "N", "256", "tokens that are computed at once", "1..4096"},
     {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times", NULL},
     {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},
     {"reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL},

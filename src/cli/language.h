@@ -16,7 +16,7 @@
     {"context",   'c', TERN_WHOLE,                                                                           \
      "N",         "0", "tokens that fit the cache; 0: 2048, or what the model can, if less",                 \
      "0..1000000"},                                                                                          \
-        {"chunk", 0, TERN_WHOLE, "N", "64", "tokens of the prompt that are computed at once", "1..4096"},    \
+        {"chunk", 0, TERN_WHOLE, "N", "256", "tokens of the prompt that are computed at once", "1..4096"},   \
         {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},                    \
         {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times",  \
          NULL},                                                                                              \

@@ -138,6 +138,7 @@ struct tern_call {
     const double
         *density;       /* share of ones in each input of format bit, for work without data; NULL: all ones */
     int levels;         /* of in[0]: see tern_type */
+    bool many;          /* while a kernel is chosen: rows come in large numbers (tern_plan_options) */
     tern_work *counter; /* when not NULL, reference kernels count here each operation that they execute */
     void *body[TERN_BODIES]; /* planned bodies of operators that have them (scan) */
     tern_run_body

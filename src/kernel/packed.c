@@ -27,6 +27,12 @@ static tern_packed_block *block_of(const tern_packed_product *p)
     return p->rows >= from ? kernels->packed_block[p->dtype] : NULL;
 }
 
+bool tern_packed_many(tern_dtype dtype)
+{
+    const tern_kernels *kernels = tern_kernels_get();
+    return kernels->many_block && kernels->many_block[dtype];
+}
+
 static tern_packed_few *few_of(tern_dtype dtype)
 {
     return tern_kernels_get()->packed_few[dtype];
@@ -65,6 +71,7 @@ size_t tern_packed_scratch(const tern_packed_product *product)
 {
     int block;
     size_t row = row_bytes(product->k), panels = (size_t)panels_of(product);
+    if (product->many) return panels * tern_many_bytes(product->k);
     if (!tern_packed_rounds(product->dtype, &block))
         return block_of(product) ? panels * tern_split_bytes(product->k) : 0;
     if (!block_of(product)) return (size_t)product->rows * row;
@@ -88,7 +95,9 @@ typedef struct tern_packed_job {
     tern_packed_dot *dot;
     tern_packed_few *few;
     tern_half_dot *half;
+    tern_packed_split *split;
     tern_packed_block *block;
+    tern_packed_many_block *many;
 } tern_packed_job;
 
 static void round_task(void *context, int64_t task, int thread)
@@ -125,7 +134,7 @@ static void split_task(void *context, int64_t task, int thread)
 {
     const tern_packed_job *j = context;
     (void)thread;
-    tern_kernels_get()->packed_split(j->p, task, j->panels);
+    j->split(j->p, task, j->panels);
 }
 
 static void block_task(void *context, int64_t task, int thread)
@@ -260,8 +269,36 @@ static void run_rows(tern_pool *pool, tern_packed_job *j)
                   j);
 }
 
+static void many_task(void *context, int64_t task, int thread)
+{
+    const tern_packed_job *j = context;
+    int64_t first = task * j->rows_per_task, left = j->p->n - first;
+    (void)thread;
+    j->many(j->p, j->panels, first, left < j->rows_per_task ? left : j->rows_per_task);
+}
+
+static void run_many(tern_pool *pool, const tern_packed_product *p, void *scratch)
+{
+    enum {
+        LEAST_TASKS = 4,
+        WHOLE = 32
+    }; /* where there are few rows of W, of which tasks have multiples of 32 */
+    const tern_kernels *kernels = tern_kernels_get();
+    tern_packed_job j = {.p = p, .panels = scratch, .rows_per_task = TERN_MANY_ROWS};
+    j.split = kernels->many_split;
+    j.many = kernels->many_block[p->dtype];
+    if (p->n < LEAST_TASKS * TERN_MANY_ROWS)
+        j.rows_per_task = (p->n + LEAST_TASKS * WHOLE - 1) / (LEAST_TASKS * WHOLE) * WHOLE;
+    tern_pool_run(pool, panels_of(p), split_task, &j);
+    tern_pool_run(pool, (p->n + j.rows_per_task - 1) / j.rows_per_task, many_task, &j);
+}
+
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch)
 {
+    if (product->many) {
+        run_many(pool, product, scratch);
+        return;
+    }
     int64_t panels = panels_of(product);
     tern_dtype dtype = product->dtype;
     bool sums = dtype == TERN_Q4_1 || dtype == TERN_Q5_1, wide = tern_dtype_of(dtype)->block == 256;
@@ -269,6 +306,7 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
     j.few = few_of(dtype);
     j.half = dtype == TERN_F16 || dtype == TERN_BF16 ? tern_kernels_get()->half_dot : NULL;
     j.block = block_of(product);
+    j.split = tern_kernels_get()->packed_split;
     j.rounding = wide ? TERN_ROUND_256 : sums ? TERN_ROUND_32_SUMS : TERN_ROUND_32;
     if (!j.block) {
         run_rows(pool, &j);

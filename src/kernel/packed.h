@@ -12,7 +12,10 @@
  * llama.cpp does it: blocks of 32 with scales in half precision, or of 256 for the formats with two levels of scales; a sum of
  * 16 or 32 products is then exact, and a row of y has the same bits whatever rows stand beside it.  Otherwise rows of W are unpacked
  * to f32 and x stays as it is; or, for many rows, f16 and bf16 are multiplied by x in 16 significant bits, where an instruction
- * set multiplies bf16. */
+ * set multiplies bf16.
+ *
+ * For `many` rows tiles multiply packed weights, unpacked and rounded to bf16, by x in bf16: a row of y has the same bits
+ * whatever rows stand beside it, but others than without `many`. */
 typedef struct tern_packed_product {
     int64_t rows, n, k;
     tern_dtype dtype;
@@ -20,9 +23,12 @@ typedef struct tern_packed_product {
     const void *w;
     const float *bias; /* [n] or NULL */
     float *y;
+    bool many; /* rows of a prompt, where tern_packed_many */
 } tern_packed_product;
 size_t tern_packed_scratch(const tern_packed_product *product);
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch);
+/* Whether this processor has tiles for products of many rows with such weights. */
+bool tern_packed_many(tern_dtype dtype);
 /* Whether x is rounded to 8 bits here, in blocks of *block. */
 bool tern_packed_rounds(tern_dtype dtype, int *block);
 /* The format in which products with such weights are computed where a processor has it: i8 for bytes and for formats that
@@ -80,6 +86,14 @@ typedef void tern_packed_block(const tern_packed_product *product, void *panels,
  * bits, as two parts in bf16, [2][k/2][16][2]. */
 enum { TERN_HALF_ROWS = 64 };
 typedef void tern_packed_split(const tern_packed_product *product, int64_t panel, void *panels);
+/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  A panel of x is [k/32][16][32], in bf16. */
+enum { TERN_MANY_ROWS = 256 };
+typedef void tern_packed_many_block(const tern_packed_product *product, const void *panels, int64_t first,
+                                    int64_t count);
+static inline size_t tern_many_bytes(int64_t k)
+{
+    return (size_t)k * TERN_PANEL * sizeof(uint16_t);
+}
 static inline size_t tern_split_bytes(int64_t k)
 {
     return (size_t)((k + 31) / 32 * 32) * 2 * TERN_PANEL * sizeof(uint16_t);

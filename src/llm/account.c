@@ -33,7 +33,7 @@ static void count_metadata(tern_llm_account *a)
     a->need.metadata = held > weights ? held - weights : 0;
 }
 
-/* The states of both programs are the same ones. */
+/* The states of all programs are the same ones. */
 static tern_status plan(tern_llm_account *a, const tern_llm_options *o)
 {
     size_t before = tern_allocated();
@@ -42,13 +42,19 @@ static tern_status plan(tern_llm_account *a, const tern_llm_options *o)
         return tern_fail(TERN_USAGE, "%s is an encoder: it makes embeddings, not next tokens",
                          a->about.architecture->name);
     a->rows = tern_llm_context(&a->about, o);
-    TERN_TRY(tern_llm_program_open(&a->chunk, &a->about, o, tern_llm_chunk(&a->about, o), 1));
-    TERN_TRY(tern_llm_program_open(&a->one, &a->about, o, 1, 1));
+    int chunk = tern_llm_chunk(&a->about, o), part = tern_llm_part(chunk);
+    TERN_TRY(tern_llm_program_open(&a->chunk, &a->about, o, chunk, 1, true));
+    if (part) TERN_TRY(tern_llm_program_open(&a->part, &a->about, o, part, 1, true));
+    TERN_TRY(tern_llm_program_open(&a->one, &a->about, o, 1, 1, false));
     a->need.plans = (double)(tern_allocated() - before);
     TERN_TRY(tern_program_memory(a->one.program, &need));
     a->need.cache = need.state;
-    a->need.scratch = (double)a->chunk.program->arena_bytes + (double)a->one.program->arena_bytes;
-    a->need.prepared = (double)a->chunk.program->prepared_bytes + (double)a->one.program->prepared_bytes;
+    const tern_program *all[] = {a->chunk.program, a->part.program, a->one.program};
+    for (size_t i = 0; i < TERN_COUNT(all); i++) {
+        if (!all[i]) continue;
+        a->need.scratch += (double)all[i]->arena_bytes;
+        a->need.prepared += (double)all[i]->prepared_bytes;
+    }
     a->need.weights = weight_bytes(a);
     return TERN_OK;
 }
@@ -134,6 +140,7 @@ void tern_llm_account_close(tern_llm_account *account)
 {
     if (!account) return;
     tern_llm_program_close(&account->chunk);
+    tern_llm_program_close(&account->part);
     tern_llm_program_close(&account->one);
     tern_weights_close(&account->weights);
     tern_release(account);
@@ -292,8 +299,10 @@ tern_status tern_llm_account_cost(const tern_llm_account *a, tern_machine *const
     if (shares) memset(shares, 0, TERN_LLM_SHARES * sizeof *shares);
     tern_status status = open_pass(&p);
     for (int done = 0; status == TERN_OK && done < count;) {
-        const tern_llm_program *by =
-            tern_llm_takes_chunk(count - done, a->chunk.tokens) ? &a->chunk : &a->one;
+        tern_llm_way way = tern_llm_way_of(count - done, a->chunk.tokens);
+        const tern_llm_program *by = way == TERN_LLM_ONE    ? &a->one
+                                     : way == TERN_LLM_PART ? &a->part
+                                                            : &a->chunk;
         int part = count - done < by->tokens ? count - done : by->tokens;
         status = cost_pass(&p, by, position + done, part);
         done += part;

@@ -22,7 +22,7 @@ double tern_llm_need_total(const tern_llm_need *need);
 typedef struct tern_llm_account {
     tern_weights weights;
     tern_transformer about;
-    tern_llm_program chunk, one;
+    tern_llm_program chunk, part, one; /* part: perhaps none */
     tern_llm_need need;
     int rows; /* of the cache */
 } tern_llm_account;

@@ -201,16 +201,34 @@ static void put_rows(tern_batch *b, tern_sequence *s, int most, bool force)
     }
 }
 
-/* The next token of each reply first, then prompts.  A prompt does not take pages from replies, unless nothing else goes on. */
-static void compose(tern_batch *b)
+/* Tokens of its prompt that are not in the cache yet. */
+static int prompt_left(const tern_sequence *s)
+{
+    size_t prompt = (size_t)s->saying.reply->prompt;
+    return s->held < prompt ? (int)(prompt - s->held) : 0;
+}
+
+static int less(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* The next token of each reply first, then what else replies need that had to begin again, and prompts: together where that makes
+ * no difference, else those of one kind (`prompts`).  None of these takes pages from replies, unless nothing else goes on. */
+static void compose(tern_batch *b, bool apart, bool prompts, bool alone)
 {
     b->count = b->wanted_count = 0;
     for (tern_sequence *s = b->first; s; s = s->next) s->wanted = -1;
-    for (tern_sequence *s = b->first; s; s = s->next)
-        if (s->place >= 0 && s->held + 1 == s->tokens.count && b->count < b->chunk) put_rows(b, s, 1, true);
-    for (tern_sequence *s = b->first; s; s = s->next)
-        if (s->place >= 0 && s->held + 1 < s->tokens.count)
-            put_rows(b, s, b->chunk - b->count, b->count == 0);
+    for (tern_sequence *s = b->first; s && !(apart && prompts); s = s->next)
+        if (s->place >= 0 && s->held + 1 == s->tokens.count && !(apart && prompt_left(s)) &&
+            b->count < b->chunk)
+            put_rows(b, s, 1, true);
+    for (tern_sequence *s = b->first; s; s = s->next) {
+        int left = s->place >= 0 ? (int)(s->tokens.count - s->held) : 0, own = apart ? prompt_left(s) : 0;
+        if (apart && prompts != (own > 0)) continue;
+        if (left > 1 || own)
+            put_rows(b, s, less(b->chunk - b->count, own ? own : left), alone && b->count == 0);
+    }
 }
 
 /* Its tokens of the step are in the cache. */
@@ -253,15 +271,15 @@ static void go_on(tern_batch *b, tern_sequence *s, const float *logits)
     if (status != TERN_OK || over) end(b, s, status);
 }
 
-tern_status tern_batch_step(tern_batch *b)
+/* What has been composed, through the model. */
+static tern_status run_rows(tern_batch *b, bool prompt)
 {
     const float *logits = NULL;
     int vocabulary = tern_llm_about(b->llm)->vocabulary;
-    admit(b);
-    compose(b);
     if (!b->count) return TERN_OK;
     TERN_TRY(tern_llm_step(b->llm,
-                           &(tern_llm_packed){.count = b->count,
+                           &(tern_llm_packed){.prompt = prompt,
+                                              .count = b->count,
                                               .tokens = b->ids,
                                               .positions = b->positions,
                                               .slots = b->slots,
@@ -275,6 +293,18 @@ tern_status tern_batch_step(tern_batch *b)
     for (tern_sequence *s = b->first; s; s = s->next)
         if (s->wanted >= 0) go_on(b, s, logits + (size_t)s->wanted * (size_t)vocabulary);
     return TERN_OK;
+}
+
+tern_status tern_batch_step(tern_batch *b)
+{
+    bool apart = tern_llm_apart(b->llm);
+    admit(b);
+    compose(b, apart, false, true);
+    bool none = b->count == 0;
+    TERN_TRY(run_rows(b, false));
+    if (!apart) return TERN_OK;
+    compose(b, true, true, none);
+    return run_rows(b, true);
 }
 
 /* ---- sequences ----------------------------------------------------------------------------------------------------- */

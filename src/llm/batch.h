@@ -10,7 +10,7 @@
 typedef struct tern_batch_options {
     int sequences;            /* replies at once; 0: 8 */
     int context;              /* tokens of each, prompt and all; 0: 2048, or what the model can, if less */
-    int chunk;                /* tokens of a step at most; 0: 64 */
+    int chunk;                /* tokens of a step at most; 0: 256 */
     int64_t cache_tokens;     /* that all share; 0: as many as two of the whole context need */
     tern_dtype cache;         /* TERN_F32, TERN_F16 or TERN_Q8_0 */
     const char *const *loras; /* adapters, as in tern_llm_options */

@@ -149,10 +149,11 @@ static tern_status put_row(tern_search *s, int i, int owner, int32_t id, int pos
     return TERN_OK;
 }
 
-static tern_status run_step(const tern_search *s, int count, int wanted, const float **logits)
+static tern_status run_step(const tern_search *s, bool prompt, int count, int wanted, const float **logits)
 {
     return tern_llm_step(s->llm,
-                         &(tern_llm_packed){.count = count,
+                         &(tern_llm_packed){.prompt = prompt,
+                                            .count = count,
                                             .tokens = s->ids,
                                             .positions = s->positions,
                                             .slots = s->slots,
@@ -171,7 +172,7 @@ static tern_status feed_prompt(tern_search *s, const tern_tokens *prompt, const 
         if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted");
         for (int i = 0; i < part; i++) TERN_TRY(put_row(s, i, 0, prompt->ids[s->held + i], s->held + i));
         s->wanted[0] = part - 1;
-        TERN_TRY(run_step(s, part, 1, logits));
+        TERN_TRY(run_step(s, true, part, 1, logits));
         s->held += part;
     }
     return TERN_OK;
@@ -186,7 +187,7 @@ static tern_status feed_branches(tern_search *s, const float **logits)
         TERN_TRY(put_row(s, i, i, made->ids[made->count - 1], s->held));
         s->wanted[i] = i;
     }
-    TERN_TRY(run_step(s, s->now_count, s->now_count, logits));
+    TERN_TRY(run_step(s, false, s->now_count, s->now_count, logits));
     s->held++;
     return TERN_OK;
 }

@@ -29,7 +29,7 @@ struct tern_speaker {
 static tern_status open_speaker(tern_speaker *s, const char *path, const tern_llm_options *options)
 {
     tern_llm_options o = *options;
-    s->chunk = o.chunk ? o.chunk : 64;
+    s->chunk = o.chunk ? o.chunk : 256;
     if (s->guess) o.each = s->guess + 1;
     TERN_TRY(tern_llm_open(&s->llm, path, &o));
     return tern_words_open(&s->words, path, tern_llm_weights(s->llm));

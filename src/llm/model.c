@@ -1,12 +1,13 @@
 /* A transformer read from its file, planned for a chunk of tokens and for a single one, and run over what it is fed. */
 #include "llm/model.h"
 
+#include "kernel/packed.h"
 #include "llm/adapter.h"
 #include "llm/hugging_face.h"
 
 #include <string.h>
 
-enum { MOST_STEPS = 16 };
+enum { MOST_STEPS = 16, LEAST_PROMPT = 16 };
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
@@ -25,10 +26,10 @@ struct tern_llm {
     tern_store store;
     void *copy; /* of the weights, or NULL */
     size_t copy_bytes;
-    tern_stage chunk, one, each;
-    tern_pager *pager;            /* or NULL */
-    tern_stage steps[MOST_STEPS]; /* in pages, for more and more tokens */
-    int step_count;
+    tern_stage chunk, part, one, each;
+    tern_pager *pager;                                 /* or NULL */
+    tern_stage steps[MOST_STEPS], prompts[MOST_STEPS]; /* in pages, for more and more tokens */
+    int step_count, prompt_count;
     int32_t *table; /* [sequences, sequence_pages] */
     int sequences, sequence_pages;
     int rows, position; /* rows of a sequence */
@@ -43,7 +44,7 @@ int tern_llm_context(const tern_transformer *t, const tern_llm_options *o)
 
 int tern_llm_chunk(const tern_transformer *t, const tern_llm_options *o)
 {
-    int rows = tern_llm_context(t, o), chunk = o->chunk ? o->chunk : 64;
+    int rows = tern_llm_context(t, o), chunk = o->chunk ? o->chunk : 256;
     return chunk < rows ? chunk : rows;
 }
 
@@ -75,7 +76,7 @@ static void feed_pages(tern_graph *g, const tern_transformer *t, const tern_llm_
 }
 
 tern_status tern_llm_program_open(tern_llm_program *p, const tern_transformer *t, const tern_llm_options *o,
-                                  int tokens, int asked)
+                                  int tokens, int asked, bool prompt)
 {
     *p = (tern_llm_program){.tokens = tokens, .asked = asked};
     TERN_TRY(tern_graph_open(&p->graph, &(tern_graph_options){0}));
@@ -88,7 +89,8 @@ tern_status tern_llm_program_open(tern_llm_program *p, const tern_transformer *t
     tern_output(p->graph, "logits", t->architecture->build(p->graph, t, &feed));
     tern_status status = tern_graph_status(p->graph);
     if (status == TERN_OK)
-        status = tern_plan(&p->program, p->graph, &(tern_plan_options){.reference = o->reference});
+        status =
+            tern_plan(&p->program, p->graph, &(tern_plan_options){.reference = o->reference, .many = prompt});
     if (status != TERN_OK) tern_llm_program_close(p);
     return status;
 }
@@ -110,14 +112,15 @@ static tern_status bind_pages(const tern_llm *m, tern_stage *p)
     return tern_session_bind(p->session, "table", m->table);
 }
 
-static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked, const tern_llm_options *o)
+static tern_status open_phase(tern_llm *m, tern_stage *p, int tokens, int asked, bool prompt,
+                              const tern_llm_options *o)
 {
     p->ids = tern_take_array((size_t)tokens, sizeof *p->ids);
     p->positions = tern_take_array((size_t)tokens, sizeof *p->positions);
     p->wanted = tern_take_array((size_t)asked, sizeof *p->wanted);
     if (!p->ids || !p->positions || !p->wanted)
         return tern_no_memory((size_t)tokens * sizeof *p->ids, "tokens");
-    TERN_TRY(tern_llm_program_open(&p->plan, &m->about, o, tokens, asked));
+    TERN_TRY(tern_llm_program_open(&p->plan, &m->about, o, tokens, asked, prompt));
     TERN_TRY(tern_session_open(&p->session, p->plan.program, &m->store, o->pool));
     TERN_TRY(tern_session_bind(p->session, "tokens", p->ids));
     TERN_TRY(tern_session_bind(p->session, "positions", p->positions));
@@ -140,10 +143,12 @@ void tern_llm_close(tern_llm *llm)
 {
     if (!llm) return;
     close_phase(&llm->chunk);
+    close_phase(&llm->part);
     close_phase(&llm->one);
     close_phase(&llm->each);
     tern_pager_close(llm->pager);
     for (int i = 0; i < llm->step_count; i++) close_phase(&llm->steps[i]);
+    for (int i = 0; i < llm->prompt_count; i++) close_phase(&llm->prompts[i]);
     tern_release(llm->table);
     tern_store_close(&llm->store);
     tern_adapters_close(&llm->about);
@@ -222,10 +227,31 @@ static tern_status page(tern_llm *m, const tern_llm_options *o)
     TERN_TRY(tern_pager_open(&m->pager, m->one.plan.program, &m->store, &options));
     TERN_TRY(tern_session_page(m->one.session, m->pager));
     TERN_TRY(tern_session_page(m->chunk.session, m->pager));
+    if (m->part.session) TERN_TRY(tern_session_page(m->part.session, m->pager));
     return o->each ? tern_session_page(m->each.session, m->pager) : TERN_OK;
 }
 
-/* Programs for 1, 2, 4 .. tokens up to a chunk: what is not filled is paid for too. */
+/* Whether there are other kernels for prompts. */
+static bool is_apart(const tern_llm *m, const tern_llm_options *o)
+{
+    bool apart = false;
+    for (int i = 0; i < m->weights.count; i++) apart |= tern_packed_many(m->weights.tensors[i].dtype);
+    return apart && !o->reference;
+}
+
+/* Programs for `first`, `factor` times as many .. tokens up to `most`: what is not filled is paid for too. */
+static tern_status open_sizes(tern_llm *m, tern_stage *stages, int *count, int first, int factor, int most,
+                              bool prompt, const tern_llm_options *o)
+{
+    for (int tokens = first, last = 0; !last; tokens *= factor) {
+        last = tokens >= most || *count + 1 == MOST_STEPS;
+        int size = last ? most : tokens;
+        TERN_TRY(
+            open_phase(m, &stages[(*count)++], size, size < m->sequences ? size : m->sequences, prompt, o));
+    }
+    return TERN_OK;
+}
+
 static tern_status open_steps(tern_llm *m, const tern_llm_options *o)
 {
     int chunk = tern_llm_chunk(&m->about, o);
@@ -238,13 +264,9 @@ static tern_status open_steps(tern_llm *m, const tern_llm_options *o)
         return tern_fail(TERN_USAGE,
                          "a cache of %d tokens does not hold one sequence of %d: expected that or more",
                          m->cache_rows, m->rows);
-    for (int tokens = 1, last = 0; !last; tokens *= 2) {
-        last = tokens >= chunk || m->step_count + 1 == MOST_STEPS;
-        int size = last ? chunk : tokens;
-        TERN_TRY(
-            open_phase(m, &m->steps[m->step_count++], size, size < m->sequences ? size : m->sequences, o));
-    }
-    return TERN_OK;
+    TERN_TRY(open_sizes(m, m->steps, &m->step_count, 1, 2, chunk, false, o));
+    return is_apart(m, o) ? open_sizes(m, m->prompts, &m->prompt_count, LEAST_PROMPT, 4, chunk, true, o)
+                          : TERN_OK;
 }
 
 static tern_status open_model(tern_llm *m, const char *path, const tern_llm_options *o)
@@ -269,9 +291,11 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
         TERN_TRY(open_steps(m, o));
         return tern_adapters_check(&m->about, m->steps[0].plan.graph);
     }
-    TERN_TRY(open_phase(m, &m->chunk, tern_llm_chunk(&m->about, o), 1, o));
-    if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, o));
-    TERN_TRY(open_phase(m, &m->one, 1, 1, o));
+    int chunk = tern_llm_chunk(&m->about, o), part = tern_llm_part(chunk);
+    TERN_TRY(open_phase(m, &m->chunk, chunk, 1, true, o));
+    if (part) TERN_TRY(open_phase(m, &m->part, part, 1, true, o));
+    if (o->each) TERN_TRY(open_phase(m, &m->each, o->each, o->each, false, o));
+    TERN_TRY(open_phase(m, &m->one, 1, 1, false, o));
     TERN_TRY(tern_adapters_check(&m->about, m->one.plan.graph));
     return o->window ? page(m, o) : TERN_OK;
 }
@@ -346,7 +370,8 @@ tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const
     tern_stage *p = NULL;
     TERN_TRY(check(llm, tokens, count));
     for (int done = 0; done < count;) {
-        p = tern_llm_takes_chunk(count - done, llm->chunk.plan.tokens) ? &llm->chunk : &llm->one;
+        tern_llm_way way = tern_llm_way_of(count - done, llm->chunk.plan.tokens);
+        p = way == TERN_LLM_ONE ? &llm->one : way == TERN_LLM_PART ? &llm->part : &llm->chunk;
         int part = count - done < p->plan.tokens ? count - done : p->plan.tokens;
         TERN_TRY(run_phase(llm, p, tokens + done, part));
         done += part;
@@ -387,6 +412,11 @@ int tern_llm_step_tokens(const tern_llm *llm)
     return llm->step_count ? llm->steps[llm->step_count - 1].plan.tokens : 0;
 }
 
+bool tern_llm_apart(const tern_llm *llm)
+{
+    return llm->prompt_count > 0;
+}
+
 void tern_llm_paged(const tern_llm *llm, int *sequences, int *pages, int *sequence_pages)
 {
     *sequences = llm->sequences;
@@ -413,7 +443,7 @@ tern_status tern_llm_copy_page(tern_llm *llm, int from, int to)
 tern_status tern_llm_step(tern_llm *llm, const tern_llm_packed *packed, const float **logits)
 {
     tern_tensor out = {0};
-    const tern_stage *p = llm->steps;
+    const tern_stage *p = packed->prompt && llm->prompt_count ? llm->prompts : llm->steps;
     int most = tern_llm_step_tokens(llm), count = packed->count, wanted = packed->wanted_count;
     if (count < 1 || count > most || wanted > count || wanted > llm->sequences)
         return tern_fail(TERN_USAGE, "%d tokens in a step, %d of them wanted: expected 1 to %d, %d", count,
@@ -442,8 +472,8 @@ void tern_llm_memory(const tern_llm *llm, double *weights, double *cache, double
              (double)tern_bytes_of(llm->cache, (int64_t)llm->about.groups * llm->about.head_width);
     *arena = 0;
     for (int i = 0; i < llm->step_count; i++) *arena += (double)llm->steps[i].plan.program->arena_bytes;
-    const tern_program *each = llm->each.plan.program;
-    if (llm->step_count) return;
-    *arena = (double)llm->chunk.plan.program->arena_bytes + (double)llm->one.plan.program->arena_bytes +
-             (each ? (double)each->arena_bytes : 0);
+    for (int i = 0; i < llm->prompt_count; i++) *arena += (double)llm->prompts[i].plan.program->arena_bytes;
+    const tern_stage *own[] = {&llm->chunk, &llm->part, &llm->one, &llm->each};
+    for (size_t i = 0; i < TERN_COUNT(own); i++)
+        if (own[i]->plan.program) *arena += (double)own[i]->plan.program->arena_bytes;
 }

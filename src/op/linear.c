@@ -162,7 +162,27 @@ static void packed_fast(const tern_call *call)
     tern_packed_run(call->pool, &p, call->scratch);
 }
 
+static bool many_matches(const tern_call *call)
+{
+    return call->many && packed_matches(call) && tern_packed_many(call->in[1].dtype);
+}
+
+static size_t many_scratch(const tern_call *call)
+{
+    tern_packed_product p = packed_product(call);
+    p.many = true;
+    return tern_packed_scratch(&p);
+}
+
+static void many_fast(const tern_call *call)
+{
+    tern_packed_product p = packed_product(call);
+    p.many = true;
+    tern_packed_run(call->pool, &p, call->scratch);
+}
+
 static const tern_fast linear_kernels[] = {{"gemm", linear_matches, linear_scratch, linear_fast},
+                                           {"tiles", many_matches, many_scratch, many_fast},
                                            {"packed", packed_matches, packed_scratch, packed_fast},
                                            {0}};
 

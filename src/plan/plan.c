@@ -167,6 +167,7 @@ static const tern_fast *choose_kernel(const tern_call *call, const tern_plan_opt
 static tern_status plan_bodies(tern_step *step, const tern_plan_options *options)
 {
     tern_plan_options inner = {.reference = options->reference,
+                               .many = options->many,
                                .compact = options->compact,
                                .keep_order = options->keep_order,
                                .every_run = true};
@@ -193,6 +194,7 @@ static tern_status plan_step(tern_program *p, const tern_node *node, const tern_
     tern_tensor *tensors = tern_take_array((size_t)(node->nin + node->nout), sizeof *tensors);
     if (!tensors) return tern_no_memory((size_t)(node->nin + node->nout) * sizeof *tensors, "a plan");
     tern_call call = tern_call_of(p->graph, node, tensors, tensors + node->nin);
+    call.many = options->many;
     tern_step step = {.node = node, .fast = choose_kernel(&call, options)};
     size_t (*scratch)(const tern_call *) = step.fast ? step.fast->scratch : node->op->scratch;
     step.scratch_bytes = scratch ? scratch(&call) : 0;

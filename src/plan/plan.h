@@ -64,7 +64,9 @@ typedef struct tern_fixed_places {
 #define TERN_FIXED_HOST SIZE_MAX
 
 typedef struct tern_plan_options {
-    bool reference;  /* reference kernels only */
+    bool reference; /* reference kernels only */
+    bool
+        many; /* rows come in large numbers: kernels may be taken that round otherwise than those for a few */
     bool keep_order; /* steps in the order of the graph */
     bool every_run;  /* all steps run each time: a body, whose parameters are what its operator is given */
     bool compact;  /* offsets in multiples of 8 bytes, and an arena that ends with its last byte: for machines

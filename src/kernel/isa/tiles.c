@@ -3,31 +3,12 @@
  *
  * Formats with a scale for each 32 elements: a tile holds the sums of 32 products.  Formats with scales inside blocks of
  * 256: levels times those scales fit 14 bits; they are multiplied in two parts of 7, and a tile holds the sums of 256. */
+#include "kernel/isa/tiles.h"
 #include "kernel/isa/blocks.h"
 
 #include <string.h>
 
 #if defined(TERN_AMX)
-
-/* What the registers of tiles hold: `bytes` of the first factor's rows; the second one has as many rows of 64 / 4. */
-static void shape_tiles(int bytes)
-{
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } shape = {.palette = 1};
-    for (int i = 0; i < 4; i++) shape.row_bytes[i] = 64, shape.rows[i] = 16; /* sums */
-    for (int i = 4; i < 6; i++) {
-        shape.row_bytes[i] = (uint16_t)bytes;
-        shape.rows[i] = 16;
-        shape.row_bytes[i + 2] = 64;
-        shape.rows[i + 2] = (uint8_t)(bytes / 4);
-    }
-    /* Some compilers believe that only the first eight bytes are read, and leave the rest out. */
-    __asm__ volatile("" : : "r"(&shape) : "memory");
-    _tile_loadconfig(&shape);
-}
 
 /* Sums of 16 rows of W (register, element of a vector: 16 rows of x), kept in c while columns come in parts. */
 TERN_INLINE void load_sums(const float *c, __m512 sum[TERN_PANEL])
