@@ -160,10 +160,14 @@ tern_status tern_gradients(tern_graph *graph, tern_value loss, const tern_value 
 #endif
 
 /* y = x W^T + b.  x [..,K] -> [..,out]; parameters <name>.weight [out,K], <name>.bias [out], both uniform in
- * +-1/sqrt(K) (the default of PyTorch). */
+ * +-1/sqrt(K) (the default of PyTorch); deviation > 0: weights normal with that standard deviation, biases 0.
+ * of_out, of_in > 0: parameters are those of a layer [of_out,of_in] that nets of a family share, of which this one reads the
+ * leading rows and columns; parts: the leading rows of each of so many equal parts (queries, keys and values, say). */
 typedef struct tern_linear_args {
     int out;
     bool bias;
+    double deviation;
+    int of_out, of_in, parts;
     const char *name;
 } tern_linear_args;
 tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args);
@@ -175,9 +179,9 @@ tern_value tern_multiply_weight(tern_graph *graph, tern_value x, tern_value weig
 
 /* y = W * x + b over images.  x [..,C,H,W] -> [..,out,OH,OW]; parameters <name>.weight [out,C/groups,K,K] (K along H is 1
  * where H is 1), <name>.bias [out], uniform in +-1/sqrt(fan-in); deviation > 0: weights normal with that standard
- * deviation. */
+ * deviation.  of_out > 0: parameters have so many outputs, of which the leading ones are read. */
 typedef struct tern_conv2d_args {
-    int out, kernel, stride, pad, dilation, groups;
+    int out, kernel, stride, pad, dilation, groups, of_out;
     bool bias;
     double deviation;
     const char *name;
@@ -307,6 +311,7 @@ tern_value tern_dropout_with(tern_graph *graph, tern_value x, tern_dropout_args 
 typedef struct tern_row_norm_args {
     double epsilon;
     int groups; /* group norm only */
+    int of;     /* layer and RMS norm: parameters are [of], of which the leading ones are read; 0: as x */
     const char *name;
 } tern_row_norm_args;
 tern_value tern_layer_norm_with(tern_graph *graph, tern_value x, tern_row_norm_args args);

@@ -54,6 +54,9 @@ typedef enum values {
     MEAN_CONSTANTS,
     LSTM_CONSTANTS,
     LOGISTIC_STEPS,
+    NORM_CONSTANTS, /* of layer_norm_int8 */
+    ATTENTION_CONSTANTS,
+    EXPONENTIAL_STEPS,
     TREE_FEATURE, /* i32: a feature, or -1 */
     TREE_CHILD    /* i32: a node somewhat behind */
 } values;
@@ -70,9 +73,10 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32,
-                                        TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32, TERN_I32, TERN_I32,
-                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32};
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32,
+                                        TERN_F32, TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32,
+                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32,
+                                        TERN_I32, TERN_I32, TERN_I16, TERN_I32, TERN_I32};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;
@@ -266,6 +270,7 @@ static void make_attend(spec *s)
 #include "op_cases_delta.h"
 #include "op_cases_fixed.h"
 #include "op_cases_int8.h"
+#include "op_cases_token.h"
 
 typedef struct norm_args {
     double epsilon, momentum;
@@ -556,7 +561,7 @@ static const struct {
     {"min", make_extreme},
     {"extreme_grad", make_extreme_grad},
     {"linear_i8", make_linear_i8},
-    INT8_CASES{"linear_outlier", make_linear_outlier},
+    INT8_CASES TOKEN_CASES{"linear_outlier", make_linear_outlier},
     CLASSIC_CASES{"top", make_top},
     {"linear_experts", make_linear_experts},
     {"embedding", make_embedding},

@@ -31,6 +31,14 @@ static double integer(values v, int64_t i)
         if (i >= 22) return last[i - 22];
         v = i % 2 ? SHIFTS : MULTIPLIERS;
     }
+    if (v == EXPONENTIAL_STEPS) return i < 256 ? nearbyint(32767 * exp(-(double)i / 24)) : 0;
+    if (v == NORM_CONSTANTS)
+        return i == 0 ? between(1, 1 << 20) : i == 1 ? between(0, 20) : between(-128, 127);
+    if (v == ATTENTION_CONSTANTS) {
+        if (i == 3 || i == 6) return i == 3 ? between(-8, 0) : between(-18, -12);
+        if (i == 4) return 65500;
+        v = i == 2 || i == 5 ? MULTIPLIERS : ZEROS;
+    }
     if (v == BIASES) return between(-(1 << 17), 1 << 17);
     if (v == MULTIPLIERS) return (double)(1 << 30) + between(0, (1 << 30) - 1);
     if (v == SHIFTS) return rare ? between(-31, 6) : between(-12, -4);

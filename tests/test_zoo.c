@@ -13,8 +13,8 @@ static void shrink(const tern_net *net, void *parameters)
     static const struct {
         const char *name;
         double value;
-    } small[] = {{"width", 4},  {"hidden", 24}, {"timesteps", 3}, {"alpha", 0.1},
-                 {"growth", 2}, {"layers", 2},  {"cells", 1}};
+    } small[] = {{"width", 4},  {"hidden", 24}, {"timesteps", 3}, {"alpha", 0.1}, {"growth", 2},
+                 {"layers", 2}, {"cells", 1},   {"D", 16},        {"heads", 1}};
     for (size_t i = 0; i < TERN_COUNT(small); i++) {
         for (const tern_option *o = net->options; o->name; o++)
             if (strcmp(o->name, small[i].name) == 0)

@@ -23,6 +23,7 @@
     X(densenet)                                                                                              \
     X(efficientnet)                                                                                          \
     X(vit)                                                                                                   \
+    X(mcuformer)                                                                                             \
     X(unet)                                                                                                  \
     X(nasnet)                                                                                                \
     X(cqmlp)

@@ -149,6 +149,65 @@ static const char patch_functions[] =
     "    sums[2] = aw;\n"
     "    sums[3] = bw;\n}\n\n";
 
+/* The same as in kernel/int8_rows.c. */
+static const char norm_function[] =
+    "static inline uint32_t whole_root(uint64_t x)\n{\n"
+    "    uint64_t root = 0;\n"
+    "    for (uint64_t bit = 1ull << 54; bit; bit >>= 2) {\n"
+    "        int in = x >= root + bit;\n"
+    "        if (in) x -= root + bit;\n"
+    "        root = (root >> 1) + (in ? bit : 0);\n"
+    "    }\n"
+    "    return (uint32_t)root;\n}\n\n"
+    "/* Layer norm of a row: h is in units of 2^-16. */\n"
+    "static inline void norm_row(int n, const int8_t *x, const int32_t *weight, const int32_t *bias, const "
+    "int32_t *q, int8_t *y)\n{\n"
+    "    int32_t sum = 0, squares = 0;\n"
+    "    for (int i = 0; i < n; i++) {\n"
+    "        sum += x[i];\n"
+    "        squares += x[i] * x[i];\n"
+    "    }\n"
+    "    int64_t variance = 16 * ((int64_t)n * squares - (int64_t)sum * sum) + q[0];\n"
+    "    const int shift = 16 + q[1], zero = q[2];\n"
+    "    int down = 22;\n"
+    "    for (; variance < 1ll << 40; down--) variance *= 4;\n"
+    "    int64_t inverse = (1ll << 46) / whole_root((uint64_t)variance << 12);\n"
+    "    for (int i = 0; i < n; i++) {\n"
+    "        int64_t h = ((int64_t)(n * x[i] - sum) * inverse + (1ll << (down - 1))) >> down;\n"
+    "        int64_t whole = h * weight[i] + bias[i] * (1ll << (shift - 8));\n"
+    "        y[i] = clamp_byte((int32_t)((whole + (1ll << (shift - 1))) >> shift) + zero, -128, 127);\n"
+    "    }\n}\n\n";
+static const char attend_function[] =
+    "/* One query over keys and values: exponentials come from a table, between whose steps is interpolated. "
+    "*/\n"
+    "static inline void attend_row(int keys, int width, int out, const int8_t *query, const int8_t *k, int "
+    "k_stride, const int8_t *v, int v_stride, const int32_t *q, const int16_t *table, void *scratch, int8_t "
+    "*y)\n{\n"
+    "    int32_t *scores = scratch, *sums = scores + keys, highest = INT32_MIN, total = 0;\n"
+    "    for (int j = 0; j < keys; j++) {\n"
+    "        const int8_t *key = k + j * k_stride;\n"
+    "        const int32_t zero = q[0];\n"
+    "        int32_t sum = 0;\n"
+    "        for (int i = 0; i < width; i++) sum += (query[i] - zero) * key[i];\n"
+    "        scores[j] = sum;\n"
+    "        highest = sum > highest ? sum : highest;\n"
+    "    }\n"
+    "    for (int i = 0; i < out; i++) sums[i] = 0;\n"
+    "    for (int j = 0; j < keys; j++) {\n"
+    "        const int8_t *value = v + j * v_stride;\n"
+    "        int32_t below = highest - scores[j];\n"
+    "        if (below > q[4]) continue;\n"
+    "        int32_t p = requantise(below, q[2], q[3]), at = p >> 8, rest = p & 255;\n"
+    "        int32_t e = (table[at] * (256 - rest) + table[at + 1] * rest + 128) >> 8;\n"
+    "        total += e;\n"
+    "        for (int i = 0; i < out; i++) sums[i] += e * value[i];\n"
+    "    }\n"
+    "    int64_t inverse = (1ll << 40) / total;\n"
+    "    for (int i = 0; i < out; i++) {\n"
+    "        int64_t mean = ((sums[i] - (int64_t)q[1] * total) * inverse + (1 << 23)) >> 24;\n"
+    "        y[i] = clamp_byte(requantise((int32_t)mean, q[5], q[6]) + q[7], -128, 127);\n"
+    "    }\n}\n\n";
+
 /* The same as in kernel/portable.h. */
 static const char exp_function[] = "/* exp(x) of x <= 0, with the same bits everywhere. */\n"
                                    "static inline float exp_negative(float x)\n{\n"
@@ -226,7 +285,12 @@ static const struct {
                  {"logistic(", logistic_function},
                  {"clamp_byte(", clamp_function},
                  {"byte_of_float(", clamp_function},
+                 {"norm_row(", clamp_function},
+                 {"attend_row(", clamp_function},
                  {"requantise(", requantise_function},
+                 {"attend_row(", requantise_function},
+                 {"norm_row(", norm_function},
+                 {"attend_row(", attend_function},
                  {"byte_of_float(", float_function},
                  {"reciprocal_of(", share_functions},
                  {"short_tanh(", short_functions},

@@ -538,10 +538,12 @@ tern_value tern_conv2d_with(tern_graph *graph, tern_value x, tern_conv2d_args ar
     tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)(in * height * args.kernel))};
     tern_conv_op op = {
         .stride = args.stride, .pad = args.pad, .dilation = args.dilation, .groups = args.groups};
-    tern_shape w = TERN_SHAPE(args.out, in, height, args.kernel);
+    int outputs = args.of_out > args.out ? args.of_out : args.out;
+    tern_shape w = TERN_SHAPE(outputs, in, height, args.kernel);
     tern_init normal = {TERN_INIT_NORMAL, args.deviation};
     tern_value ins[3] = {
         x, tern_param(graph, tern_layer_name(graph, "weight"), w, args.deviation > 0 ? normal : init)};
-    if (args.bias) ins[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
+    if (args.bias) ins[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(outputs), init);
+    for (int i = 1; i < 2 + args.bias; i++) ins[i] = tern_leading(graph, ins[i], 0, args.out);
     return tern_apply(graph, &tern_op_conv2d, &op, ins, args.bias ? 3 : 2, NULL);
 }

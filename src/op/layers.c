@@ -4,6 +4,25 @@
 
 #include <math.h>
 
+tern_value tern_leading(tern_graph *graph, tern_value x, int axis, int64_t count)
+{
+    if (graph->status != TERN_OK || tern_shape_of(graph, x).dim[axis] == count) return x;
+    return tern_slice(graph, x, axis, 0, (int)count);
+}
+
+/* The leading rows of each part of a parameter [of_out,..]: [out,..]. */
+static tern_value leading_rows(tern_graph *g, tern_value w, const tern_linear_args *a, int parts)
+{
+    tern_shape s = tern_shape_of(g, w), split = s, whole = s;
+    if (g->status != TERN_OK || s.dim[0] == a->out) return w;
+    split.rank = s.rank + 1;
+    split.dim[0] = parts;
+    split.dim[1] = s.dim[0] / parts;
+    for (int d = 1; d < s.rank; d++) split.dim[d + 1] = s.dim[d];
+    whole.dim[0] = a->out;
+    return tern_reshape(g, tern_leading(g, tern_reshape(g, w, split), 1, a->out / parts), whole);
+}
+
 tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args)
 {
     tern_shape s = tern_shape_of(graph, x);
@@ -11,10 +30,23 @@ tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args ar
     if (graph->status == TERN_OK && (s.rank < 1 || args.out < 1))
         return tern_graph_fail(graph, "layer %s: .out is %d, expected at least 1", graph->layer, args.out);
     int64_t inputs = graph->status == TERN_OK ? s.dim[s.rank - 1] : 1;
-    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)inputs)};
-    tern_value in[3] = {
-        x, tern_param(graph, tern_layer_name(graph, "weight"), TERN_SHAPE(args.out, inputs), init)};
-    if (args.bias) in[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
+    int64_t rows = args.of_out > 0 ? args.of_out : args.out, columns = args.of_in > 0 ? args.of_in : inputs;
+    int parts = args.parts > 0 ? args.parts : 1;
+    if (graph->status == TERN_OK && (rows < args.out || columns < inputs || rows % parts || args.out % parts))
+        return tern_graph_fail(
+            graph, "layer %s: a weight [%d,%lld] is no leading part of [%lld,%lld] in %d parts", graph->layer,
+            args.out, (long long)inputs, (long long)rows, (long long)columns, parts);
+    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)inputs)}, zero = {TERN_INIT_ZERO, 0},
+              normal = {TERN_INIT_NORMAL, args.deviation};
+    bool drawn = args.deviation > 0;
+    tern_value w =
+        tern_param(graph, tern_layer_name(graph, "weight"), TERN_SHAPE(rows, columns), drawn ? normal : init);
+    tern_value in[3] = {x, leading_rows(graph, tern_leading(graph, w, 1, inputs), &args, parts)};
+    if (args.bias) {
+        tern_value b =
+            tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(rows), drawn ? zero : init);
+        in[2] = leading_rows(graph, b, &args, parts);
+    }
     return tern_apply(graph, &tern_op_linear, NULL, in, args.bias ? 3 : 2, NULL);
 }
 

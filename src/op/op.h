@@ -70,6 +70,9 @@ typedef struct tern_reduce_view {
 tern_status tern_reduced_shape(tern_infer *types, tern_shape *shape);
 tern_reduce_view tern_reduce_view_of(const tern_shape *x, const tern_reduce_args *args);
 
+/* The first `count` elements of an axis: x itself where those are all. */
+tern_value tern_leading(tern_graph *graph, tern_value x, int axis, int64_t count);
+
 /* One-input, one-output node without arguments. */
 tern_value tern_apply1(tern_graph *graph, const tern_op *op, tern_value x);
 tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_value b);

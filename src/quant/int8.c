@@ -1,7 +1,9 @@
 /* A graph of floats as a graph of bytes.  What calibration will know are parameters of the new graph, so that its
  * structure follows from the net alone. */
 #include "op/int8.h"
+#include "kernel/int8_rows.h"
 #include "op/element.h"
+#include "op/norm.h"
 #include "quant/quant.h"
 
 #include <math.h>
@@ -34,15 +36,22 @@ static tern_value parameter(former *f, const char *site, const char *what, tern_
     return name ? tern_weight(f->to, name, dtype, shape) : tern_graph_no_memory(f->to);
 }
 
+static bool keep_site(former *f, tern_int8_site site)
+{
+    site.name = tern_arena_string(&f->plan->arena, site.name ? site.name : "");
+    if (site.name)
+        f->plan->sites[f->plan->count++] = site;
+    else
+        tern_graph_no_memory(f->to);
+    return site.name != NULL;
+}
+
 /* The new node of a site with operands[count]; activations of the old graph in[2] and out. */
 static tern_value apply(former *f, tern_int8_site site, const void *args, const tern_value *operands,
                         int count)
 {
     tern_value y = tern_apply(f->to, site.op, args, operands, count, NULL);
-    site.name = tern_arena_string(&f->plan->arena, site.name ? site.name : "");
-    if (!site.name) return tern_graph_no_memory(f->to);
-    f->plan->sites[f->plan->count++] = site;
-    return y;
+    return keep_site(f, site) ? y : (tern_value){0};
 }
 
 static int root_of(const former *f, int id)
@@ -75,17 +84,46 @@ static const char *numbered(former *f, const tern_node *node, const char *what)
 
 /* ---- what is merged ------------------------------------------------------------------------------------------------ */
 
-/* The only reader of `id` that limits it: ReLU, or clip with the limits of its arguments; NULL. */
-static const tern_node *limiter_of(const former *f, int id, int *at)
+/* The only reader of `id`, which has it as its first operand; NULL. */
+static const tern_node *only_reader(const former *f, int id, int *at)
 {
     if (f->readers[id] != 1) return NULL;
     for (int n = 0; n < f->from->node_count; n++) {
         const tern_node *node = f->from->nodes[n];
         if (node->nin < 1 || node->in[0].id != id) continue;
         *at = n;
-        return node->op == &tern_op_relu || node->op == &tern_op_clip ? node : NULL;
+        return node;
     }
     return NULL;
+}
+
+/* The only reader of `id` that limits it: ReLU, or clip with the limits of its arguments; NULL. */
+static const tern_node *limiter_of(const former *f, int id, int *at)
+{
+    const tern_node *node = only_reader(f, id, at);
+    return node && (node->op == &tern_op_relu || node->op == &tern_op_clip) ? node : NULL;
+}
+
+/* The only reader of *id, if it applies `op` to it and something that follows from parameters: it becomes part of the site. */
+static int take_factor(former *f, const tern_op *op, int *id)
+{
+    int at = 0;
+    const tern_node *node = only_reader(f, *id, &at);
+    if (!node || node->op != op || node->nin != 2 || !f->fixed[node->in[1].id]) return 0;
+    f->done[at] = true;
+    *id = node->out[0].id;
+    return node->in[1].id;
+}
+
+/* The same where it applies an operator to it alone, or with other activations behind it. */
+static const tern_node *take_reader(former *f, const tern_op *op, int *id)
+{
+    int at = 0;
+    const tern_node *node = only_reader(f, *id, &at);
+    if (!node || node->op != op) return NULL;
+    f->done[at] = true;
+    *id = node->out[0].id;
+    return node;
 }
 
 /* A limit behind the node becomes part of the site: its result is then the site's. */
@@ -107,11 +145,28 @@ static int take_limits(former *f, int id, tern_int8_site *site)
 
 static tern_status cannot(const tern_node *node, const char *why)
 {
-    return tern_fail(
-        TERN_USAGE,
-        "layer %s: %s has no form in bytes%s; convolutions, linear layers, sums, pooling, softmax, "
-        "functions of one operand and moves have one",
-        node->layer, node->op->name, why);
+    return tern_fail(TERN_USAGE,
+                     "layer %s: %s has no form in bytes%s; convolutions, linear layers, sums, layer norms, "
+                     "attention, means, "
+                     "pooling, softmax, functions of one operand and moves have one",
+                     node->layer, node->op->name, why);
+}
+
+/* What follows from parameters alone, as bytes; broadcasts stay what they are, so that it is the same at any batch. */
+static void form_constant(former *f, const tern_node *reader, int id)
+{
+    const tern_value_info *v = &f->from->values[id];
+    const tern_node *node = v->kind == TERN_VALUE_NODE ? f->from->nodes[v->node] : NULL;
+    if (f->map[id].id) return;
+    if (node && node->op == &tern_op_expand) {
+        int from = node->in[0].id;
+        form_constant(f, reader, from);
+        define(f, id, tern_apply(f->to, node->op, node->args, &f->map[from], 1, NULL), from);
+        return;
+    }
+    tern_int8_site site = {.name = numbered(f, reader, "operand"), .in = {id}, .out = id, .weight = id};
+    define(f, id, parameter(f, site.name, "bytes", TERN_I8, v->type.shape), 0);
+    keep_site(f, site);
 }
 
 static tern_status form_product(former *f, const tern_node *node)
@@ -123,7 +178,9 @@ static tern_status form_product(former *f, const tern_node *node)
     tern_int8_site site = {.op = conv ? &tern_op_conv2d_int8 : &tern_op_linear_int8,
                            .node = node,
                            .name = node->layer,
-                           .in = {node->in[0].id}};
+                           .in = {node->in[0].id},
+                           .weight = node->in[1].id,
+                           .bias = node->nin > 2 ? node->in[2].id : 0};
     site.out = take_limits(f, node->out[0].id, &site);
     tern_value operands[TERN_PRODUCT_OPERANDS] = {
         f->map[node->in[0].id],
@@ -140,9 +197,6 @@ static tern_status form_product(former *f, const tern_node *node)
 static tern_status form_sum(former *f, const tern_node *node)
 {
     int a = node->in[0].id, b = node->in[1].id;
-    tern_shape left = tern_shape_of(f->from, node->in[0]), right = tern_shape_of(f->from, node->in[1]);
-    if (f->fixed[a] || f->fixed[b] || !tern_shape_equal(&left, &right))
-        return cannot(node, " of shapes that differ, or with parameters");
     tern_int8_site site = {
         .op = &tern_op_add_int8, .node = node, .name = numbered(f, node, "sum"), .in = {a, b}};
     site.out = take_limits(f, node->out[0].id, &site);
@@ -165,11 +219,91 @@ static void form_table(former *f, const tern_node *node)
     define(f, site.out, apply(f, site, NULL, operands, 2), 0);
 }
 
-static void form_mean(former *f, const tern_node *node, tern_int8_pool_op args)
+/* Means of whole images keep their format, those of other axes get one of their own. */
+static void form_axes_mean(former *f, const tern_node *node)
+{
+    tern_shape x = tern_shape_of(f->from, node->in[0]);
+    int64_t length = tern_reduce_view_of(&x, node->args).length;
+    tern_int8_site site = {.op = &tern_op_mean_int8,
+                           .node = node,
+                           .name = numbered(f, node, "mean"),
+                           .in = {node->in[0].id},
+                           .out = node->out[0].id,
+                           .factor = 1 / (double)length};
+    tern_value operands[] = {f->map[node->in[0].id],
+                             parameter(f, site.name, "constants", TERN_I32, TERN_SHAPE(TERN_MEAN_CONSTANTS))};
+    define(f, site.out, apply(f, site, node->args, operands, 2), 0);
+}
+
+static void form_image_mean(former *f, const tern_node *node, tern_int8_pool_op args)
 {
     tern_value y = tern_apply(f->to, &tern_op_avg_pool2d_int8, &args, &f->map[node->in[0].id], 1, NULL);
     y = tern_reshape(f->to, y, tern_shape_of(f->from, node->out[0]));
     define(f, node->out[0].id, y, node->in[0].id);
+}
+
+/* A layer norm with what scales and shifts its rows. */
+static tern_status form_norm(former *f, const tern_node *node)
+{
+    const tern_normalise_op *a = node->args;
+    tern_shape x = tern_shape_of(f->from, node->in[0]), row = TERN_SHAPE(x.dim[x.rank - 1]);
+    if (!a->centre) return cannot(node, " without the mean");
+    tern_int8_site site = {.op = &tern_op_layer_norm_int8,
+                           .node = node,
+                           .name = node->layer,
+                           .in = {node->in[0].id},
+                           .out = node->out[0].id,
+                           .factor = a->epsilon};
+    site.weight = take_factor(f, &tern_op_multiply, &site.out);
+    site.bias = take_factor(f, &tern_op_add, &site.out);
+    const int factors[] = {site.weight, site.bias};
+    for (int i = 0; i < 2; i++)
+        if (factors[i] && tern_elements(&f->from->values[factors[i]].type.shape) != row.dim[0])
+            return cannot(node, " of groups of channels");
+    tern_value operands[] = {
+        f->map[site.in[0]],
+        parameter(f, site.name, "weight", TERN_I32, row),
+        parameter(f, site.name, "bias", TERN_I32, row),
+        parameter(f, site.name, "constants", TERN_I32, TERN_SHAPE(TERN_NORM_CONSTANTS)),
+    };
+    define(f, site.out, apply(f, site, NULL, operands, 4), 0);
+    return TERN_OK;
+}
+
+/* softmax(q k^T factor) v, whose products and softmax stand one behind the other; reshapes between them change no order. */
+static tern_status form_attention(former *f, const tern_node *node)
+{
+    static const char why[] = " but in attention without a mask";
+    const tern_matmul_args *scores = node->args, *values;
+    tern_int8_site site = {.op = &tern_op_attention_int8,
+                           .node = node,
+                           .name = numbered(f, node, "attention"),
+                           .in = {node->in[0].id, node->in[1].id},
+                           .out = node->out[0].id,
+                           .factor = 1};
+    int scale = take_factor(f, &tern_op_multiply, &site.out);
+    take_reader(f, &tern_op_reshape, &site.out);
+    if (scale) {
+        const tern_value_info *v = &f->from->values[scale];
+        if (v->kind != TERN_VALUE_CONSTANT || tern_elements(&v->type.shape) != 1) return cannot(node, why);
+        site.factor = (double)*(const float *)v->content;
+    }
+    bool found = scores->transpose_b && !scores->transpose_a && take_reader(f, &tern_op_softmax, &site.out);
+    take_reader(f, &tern_op_reshape, &site.out);
+    const tern_node *last = found ? take_reader(f, &tern_op_matmul, &site.out) : NULL;
+    values = last ? last->args : NULL;
+    if (!last || values->transpose_a || values->transpose_b || !f->map[last->in[1].id].id)
+        return cannot(node, why);
+    site.in[2] = last->in[1].id;
+    tern_value operands[] = {
+        f->map[site.in[0]],
+        f->map[site.in[1]],
+        f->map[site.in[2]],
+        parameter(f, site.name, "constants", TERN_I32, TERN_SHAPE(TERN_ATTEND_CONSTANTS)),
+        parameter(f, site.name, "table", TERN_I16, TERN_SHAPE(TERN_ATTEND_TABLE)),
+    };
+    define(f, site.out, apply(f, site, NULL, operands, 5), 0);
+    return TERN_OK;
 }
 
 /* The same operator on bytes; all its operands get the format of the first. */
@@ -189,15 +323,25 @@ static bool is_move(const tern_op *op)
            op == &tern_op_concat || op == &tern_op_max_pool2d;
 }
 
+/* Where parameters may stand beside activations: what is added, and what moves. */
+static bool takes_parameters(const tern_op *op)
+{
+    return op == &tern_op_add || op == &tern_op_concat;
+}
+
 static tern_status form_node(former *f, const tern_node *node)
 {
     TERN_TRY(tern_graph_status(f->to));
     tern_shape x = tern_shape_of(f->from, node->in[0]);
+    enter(f, node);
     for (int i = 0; i < node->nin; i++) {
         bool weights = i > 0 && (node->op == &tern_op_conv2d || node->op == &tern_op_linear);
-        if (!weights && node->in[i].id && !f->map[node->in[i].id].id) return cannot(node, " with parameters");
+        if (weights || !node->in[i].id || f->map[node->in[i].id].id) continue;
+        if (!takes_parameters(node->op) || !f->fixed[node->in[i].id]) return cannot(node, " with parameters");
+        form_constant(f, node, node->in[i].id);
     }
-    enter(f, node);
+    if (node->op == &tern_op_normalise) return form_norm(f, node);
+    if (node->op == &tern_op_matmul) return form_attention(f, node);
     if (node->op == &tern_op_conv2d || node->op == &tern_op_linear) return form_product(f, node);
     if (node->op == &tern_op_add) return form_sum(f, node);
     if (is_move(node->op)) {
@@ -205,12 +349,13 @@ static tern_status form_node(former *f, const tern_node *node)
     } else if (node->op == &tern_op_avg_pool2d) {
         int kernel = tern_int_argument(node, "kernel"), stride = tern_int_argument(node, "stride");
         if (tern_int_argument(node, "pad")) return cannot(node, " with windows over the edge");
-        form_mean(f, node, (tern_int8_pool_op){x.dim[x.rank - 2] == 1 ? 1 : kernel, kernel, stride});
+        form_image_mean(f, node, (tern_int8_pool_op){x.dim[x.rank - 2] == 1 ? 1 : kernel, kernel, stride});
     } else if (node->op == &tern_op_mean) {
         const tern_reduce_args *a = node->args;
         if (x.rank < 3 || a->axis != x.rank - 2 || a->axes != 2)
-            return cannot(node, " but over whole images");
-        form_mean(f, node, (tern_int8_pool_op){(int)x.dim[x.rank - 2], (int)x.dim[x.rank - 1], 1});
+            form_axes_mean(f, node);
+        else
+            form_image_mean(f, node, (tern_int8_pool_op){(int)x.dim[x.rank - 2], (int)x.dim[x.rank - 1], 1});
     } else if (node->op == &tern_op_softmax || ((node->op->flags & TERN_OP_ELEMENTWISE) && node->nin == 1)) {
         form_table(f, node);
     } else {

@@ -1,5 +1,6 @@
 /* Parameters of nets of bytes from formats of activations and from weights. */
 #include "kernel/exponent.h"
+#include "kernel/int8_rows.h"
 #include "op/int8.h"
 #include "quant/quant.h"
 
@@ -37,8 +38,8 @@ void tern_int8_exponentials(double scale, int32_t table[256])
 /* One site that is being filled. */
 typedef struct filling {
     const tern_int8_site *site;
-    double most;                  /* of weights as whole numbers */
-    tern_int8_format x, other, y; /* of its operands and its result */
+    double most;                         /* of weights as whole numbers */
+    tern_int8_format x, other, third, y; /* of its operands and its result */
     const tern_int8_target *to;
 } filling;
 
@@ -158,6 +159,80 @@ static tern_status fill_exponentials(const filling *f)
     return TERN_OK;
 }
 
+/* ---- what transformers need --------------------------------------------------------------------------------------------- */
+
+/* Element i of a parameter of floats; where there is none, what leaves rows as they are. */
+static double real_of(const tern_tensor *t, int64_t i, double otherwise)
+{
+    return t ? tern_get(t, i) : otherwise;
+}
+
+/* Weights over the scale of the result have 15 bits, biases are in units of 1/256 of a byte. */
+static tern_status fill_norm(const filling *f, const tern_tensor *weight, const tern_tensor *bias)
+{
+    tern_tensor *w = parameter(f, "weight"), *b = parameter(f, "bias"), *q = parameter(f, "constants");
+    if (!w || !b || !q) return TERN_FAILED;
+    int64_t n = tern_elements(&w->shape);
+    double most = 0, size = (double)n;
+    int exponent;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(real_of(weight, i, 1)));
+    frexp(most / f->y.scale, &exponent);
+    int shift = (int)fmin(fmax(15 - exponent, 0), 30);
+    for (int64_t i = 0; i < n; i++) {
+        tern_set(w, i, whole(ldexp(real_of(weight, i, 1) / f->y.scale, shift), -2147483647.0, 2147483647.0));
+        tern_set(b, i, whole(256 * real_of(bias, i, 0) / f->y.scale, -2147483647.0, 2147483647.0));
+    }
+    tern_set(q, TERN_NORM_EPSILON,
+             whole(16 * f->site->factor * size * size / (f->x.scale * f->x.scale), 1, 2147483647.0));
+    tern_set(q, TERN_NORM_SHIFT, shift);
+    tern_set(q, TERN_NORM_ZERO, f->y.zero);
+    return TERN_OK;
+}
+
+static void fill_multiplier(tern_tensor *constants, int at, double factor)
+{
+    int32_t multiplier;
+    int shift;
+    tern_int8_multiplier(factor, &multiplier, &shift);
+    tern_set(constants, at, multiplier);
+    tern_set(constants, at + 1, shift);
+}
+
+static tern_status fill_attention(const filling *f)
+{
+    tern_tensor *q = parameter(f, "constants"), *table = parameter(f, "table");
+    if (!q || !table) return TERN_FAILED;
+    double position = f->x.scale * f->other.scale * f->site->factor * TERN_ATTEND_STEPS * 256;
+    tern_set(q, TERN_ATTEND_QUERY, f->x.zero);
+    tern_set(q, TERN_ATTEND_VALUE, f->third.zero);
+    fill_multiplier(q, TERN_ATTEND_MULTIPLIER, position);
+    tern_set(q, TERN_ATTEND_MOST, whole(floor(65500 / position), 0, 2147483647.0));
+    fill_multiplier(q, TERN_ATTEND_Y_MULTIPLIER, f->third.scale / (65536 * f->y.scale));
+    tern_set(q, TERN_ATTEND_Y_ZERO, f->y.zero);
+    for (int i = 0; i < TERN_ATTEND_TABLE; i++)
+        tern_set(table, i, i < 256 ? whole(32767 * exp(-(double)i / TERN_ATTEND_STEPS), 0, 32767) : 0);
+    return TERN_OK;
+}
+
+static tern_status fill_mean(const filling *f)
+{
+    tern_tensor *q = parameter(f, "constants");
+    if (!q) return TERN_FAILED;
+    tern_set(q, 0, f->x.zero);
+    fill_multiplier(q, 1, f->site->factor * f->x.scale / f->y.scale);
+    tern_set(q, 3, f->y.zero);
+    return TERN_OK;
+}
+
+static tern_status fill_bytes(const filling *f, const tern_tensor *content)
+{
+    tern_tensor *bytes = parameter(f, "bytes");
+    if (!bytes) return TERN_FAILED;
+    for (int64_t i = 0; i < tern_elements(&bytes->shape); i++)
+        tern_set(bytes, i, byte_of(tern_get(content, i), &f->y));
+    return TERN_OK;
+}
+
 static tern_status fill_end(const filling *f)
 {
     tern_tensor *scale = parameter(f, "scale"), *zero = parameter(f, "zero");
@@ -176,6 +251,11 @@ tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8
                  .y = formats[site->out],
                  .to = to};
     if (site->in[1]) f.other = formats[site->in[1]];
+    if (site->in[2]) f.third = formats[site->in[2]];
+    if (!site->op) return fill_bytes(&f, weight);
+    if (site->op == &tern_op_layer_norm_int8) return fill_norm(&f, weight, bias);
+    if (site->op == &tern_op_attention_int8) return fill_attention(&f);
+    if (site->op == &tern_op_mean_int8) return fill_mean(&f);
     if (site->op == &tern_op_conv2d_int8 || site->op == &tern_op_linear_int8)
         return fill_product(&f, weight, bias);
     if (site->op == &tern_op_add_int8) return fill_sum(&f);

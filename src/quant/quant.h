@@ -33,11 +33,13 @@ typedef struct tern_int8_format {
 /* A node of bytes whose operands follow from calibration, and where they come from: values of the graph of floats.  Its
  * parameters are called "<name>.weight" and so on. */
 typedef struct tern_int8_site {
-    const tern_op *op;
+    const tern_op *op; /* NULL: no node, but the parameter "<name>.bytes", which has the content of `weight` */
     const tern_node *node; /* of floats; NULL where numbers become bytes or bytes numbers */
     const char *name;
-    int in[2], out;   /* activations */
+    int in[3], out;   /* activations */
+    int weight, bias; /* values that follow from parameters; 0: none */
     double low, high; /* limits of the result: those of a ReLU behind it, say */
+    double factor;    /* of scores before softmax, of sums where the result is a mean; epsilon of a norm */
 } tern_int8_site;
 
 /* How a graph of floats becomes one of bytes: what its structure alone decides. */
@@ -67,8 +69,8 @@ void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);
 /* What softmax_int8 reads: e^(-scale d) in units of 2^-31 for differences d of 0 .. 255. */
 void tern_int8_exponentials(double scale, int32_t table[256]);
 
-/* Contents of the parameters of a site, from formats by value and, of products, weights [O,..] of so many bits and bias [O]
- * (or NULL).
+/* Contents of the parameters of a site, from formats by value and, where it has some, weights [O,..] (of products, so many bits)
+ * and bias [O] (or NULL).
  * What they are called is asked of `get`: the tensor to be written. */
 typedef struct tern_int8_target {
     tern_tensor *(*get)(void *context, const char *name); /* NULL: there is none, which has been said */

@@ -71,10 +71,8 @@ static tern_status open_observed(conversion *v, tern_store *from, tern_pool *poo
     g->output_count = 0;
     for (int i = 0; i < v->plan.count; i++) {
         const tern_int8_site *s = &v->plan.sites[i];
-        for (int k = 0; k < 2; k++) observe(v, s->in[k]);
-        observe(v, s->out);
-        for (int k = 1; s->node && k < s->node->nin && k < 3; k++)
-            if (s->op == &tern_op_conv2d_int8 || s->op == &tern_op_linear_int8) observe(v, s->node->in[k].id);
+        const int seen[] = {s->in[0], s->in[1], s->in[2], s->out, s->weight, s->bias};
+        for (size_t k = 0; k < TERN_COUNT(seen); k++) observe(v, seen[k]);
     }
     TERN_TRY(tern_graph_status(g));
     TERN_TRY(tern_plan(&v->program, g, NULL));
@@ -104,7 +102,7 @@ static tern_status look(conversion *v, bool counted)
             if (!v->seen[id] || !v->plan.root[id]) continue;
             TERN_TRY(content_of(v, id, &x));
             int64_t n = tern_elements(&x.shape);
-            if (left < BATCH) n = n / BATCH * left; /* axis 0 is the batch */
+            if (left < BATCH && x.shape.dim[0] == BATCH) n = n / BATCH * left; /* axis 0 is the batch */
             if (counted)
                 tern_range_count(&v->ranges[v->plan.root[id]], x.data, n);
             else
@@ -172,12 +170,11 @@ static tern_status fill(conversion *v)
     for (int i = 0; i < v->plan.count; i++) {
         const tern_int8_site *s = &v->plan.sites[i];
         bool product = s->op == &tern_op_conv2d_int8 || s->op == &tern_op_linear_int8;
-        bool biased = product && s->node->nin > 2 && s->node->in[2].id;
         tern_tensor weight, bias;
-        if (product) TERN_TRY(content_of(v, s->node->in[1].id, &weight));
-        if (biased) TERN_TRY(content_of(v, s->node->in[2].id, &bias));
-        TERN_TRY(
-            tern_int8_fill(s, p->bits, v->formats, product ? &weight : NULL, biased ? &bias : NULL, &target));
+        if (s->weight) TERN_TRY(content_of(v, s->weight, &weight));
+        if (s->bias) TERN_TRY(content_of(v, s->bias, &bias));
+        TERN_TRY(tern_int8_fill(s, p->bits, v->formats, s->weight ? &weight : NULL, s->bias ? &bias : NULL,
+                                &target));
         if (product) TERN_TRY(keep_scales(v, s));
     }
     v->to->version++;
