@@ -159,15 +159,13 @@ tern_status tern_gradients(tern_graph *graph, tern_value loss, const tern_value 
 #pragma GCC diagnostic ignored "-Woverride-init"
 #endif
 
-/* y = x W^T + b.  x [..,K] -> [..,out]; parameters <name>.weight [out,K], <name>.bias [out], both uniform in
- * +-1/sqrt(K) (the default of PyTorch); deviation > 0: weights normal with that standard deviation, biases 0.
- * of_out, of_in > 0: parameters are those of a layer [of_out,of_in] that nets of a family share, of which this one reads the
- * leading rows and columns; parts: the leading rows of each of so many equal parts (queries, keys and values, say). */
+/* y = x W^T + b.  x [..,K] -> [..,out]; parameters <name>.weight [out,K], <name>.bias [out], both uniform in +-1/sqrt(K) (the default
+ * of PyTorch); deviation > 0: weights normal with that standard deviation, biases 0.  of_out, of_in > 0: parameters of a layer
+ * [of_out,of_in] that nets of a family share, of which this one reads leading rows (of each of `parts` equal parts) and columns. */
 typedef struct tern_linear_args {
-    int out;
+    int out, of_out, of_in, parts;
     bool bias;
     double deviation;
-    int of_out, of_in, parts;
     const char *name;
 } tern_linear_args;
 tern_value tern_linear_with(tern_graph *graph, tern_value x, tern_linear_args args);

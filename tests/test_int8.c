@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "emit/fit.h"
-#include "op/int8.h"
+#include "op/int8_block.h"
 #include "quant/quant.h"
 #include "train/train.h"
 
@@ -279,6 +279,37 @@ static void test_nets_of_the_zoo(void **state)
     check_net("resnet", "width", 4, 0.1);
 }
 
+/* Blocks that take some tokens at a time have the bits of the operators one by one; returns how many blocks there are. */
+static int compare_blocks(pair *p, tern_int8_blocks how)
+{
+    tern_graph *blocks;
+    tern_program *program;
+    tern_session *session;
+    tern_tensor expected, found;
+    int count = 0;
+    assert_ok(tern_pass_int8_blocks(p->bytes, &how, &blocks));
+    for (int n = 0; n < blocks->node_count; n++) {
+        const tern_op *op = blocks->nodes[n]->op;
+        count +=
+            op == &tern_op_mlp_int8 || op == &tern_op_attention_block_int8 || op == &tern_op_patches_int8;
+        if (tern_int8_streams(op, blocks->nodes[n]->args)) count += 100;
+    }
+    tern_value image = tern_find_value(blocks, "image");
+    assert_int_equal(tern_int8_is_streamed(blocks, image), count >= 100);
+    assert_ok(tern_plan(&program, blocks, &(tern_plan_options){.reference = true, .compact = true}));
+    assert_ok(tern_session_open(&session, program, &p->store[1], NULL));
+    assert_ok(tern_session_bind(session, "image", p->image));
+    assert_ok(tern_session_run(session, 0));
+    run(p, 1);
+    assert_ok(tern_session_output(p->session[1], "logits", &expected));
+    assert_ok(tern_session_output(session, "logits", &found));
+    assert_memory_equal(expected.data, found.data, (size_t)tern_elements(&found.shape) * sizeof(float));
+    tern_session_close(session);
+    tern_program_close(program);
+    tern_graph_close(blocks);
+    return count;
+}
+
 /* Low rank, heads that are not as wide as a token, an image in a frame of zeros; and what ViT is without all that. */
 static void test_transformers(void **state)
 {
@@ -288,19 +319,26 @@ static void test_transformers(void **state)
         tern_named_number options[6];
     } nets[] = {{"mcuformer", {{"D", 24}, {"depth", 2}, {"heads", 2}, {"m", 2}, {"patch", 8}, {"image", 32}}},
                 {"vit", {{"width", 64}, {"layers", 2}, {"patch", 10}}}};
-    for (size_t i = 0; i < TERN_COUNT(nets); i++) {
-        const tern_net *net = tern_net_find(nets[i].net);
+    for (size_t i = 0; i < 2 * TERN_COUNT(nets); i++) {
+        const tern_net *net = tern_net_find(nets[i / 2].net);
+        int batch = 1 + i % 2, streamed = batch == 1 ? 100 : 0;
         void *parameters;
         tern_graph *g;
         pair p;
         assert_ok(tern_net_parameters(net, &parameters));
-        for (int k = 0; k < 6 && nets[i].options[k].name; k++)
-            assert_ok(tern_net_set(net, parameters, nets[i].options[k].name, nets[i].options[k].value));
-        assert_ok(tern_model_plain_graph(&g, net, parameters, &TERN_SHAPE(3, 30, 30), 2, 1));
+        for (int k = 0; k < 6 && nets[i / 2].options[k].name; k++)
+            assert_ok(
+                tern_net_set(net, parameters, nets[i / 2].options[k].name, nets[i / 2].options[k].value));
+        assert_ok(tern_model_plain_graph(&g, net, parameters, &TERN_SHAPE(3, 30, 30), batch, 1));
         tern_net_free(parameters);
         open_pair(&p, g, false);
         double e = compare(&p);
-        if (e > 0.1) fail_msg("%s: bytes are %.3f from floats", nets[i].net, e);
+        if (e > 0.1) fail_msg("%s: bytes are %.3f from floats", nets[i / 2].net, e);
+        assert_int_equal(compare_blocks(&p, (tern_int8_blocks){.fuse = true, .tokens = 1}), 5);
+        assert_int_equal(compare_blocks(&p, (tern_int8_blocks){true, true, 3}), 5 + streamed);
+        assert_int_equal(compare_blocks(&p, (tern_int8_blocks){true, true, 100}), 5 + streamed);
+        assert_int_equal(compare_blocks(&p, (tern_int8_blocks){.stream = true}), 1 + streamed);
+        assert_int_equal(compare_blocks(&p, (tern_int8_blocks){0}), 0);
         close_pair(&p);
     }
 }

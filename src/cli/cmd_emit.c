@@ -1,4 +1,5 @@
 /* tern emit: a net as C that runs without this program. */
+#include "cli/blocks.h"
 #include "cli/learning.h"
 #include "emit/emit.h"
 #include "emit/rtl.h"
@@ -20,6 +21,7 @@ static const tern_cli_option options[] = {
     {"bytes-in", 0, TERN_FLAG, NULL, NULL,
      "of a net of bytes: its input is bytes, too, a quarter of the memory; else it makes them of floats",
      NULL},
+    TERN_BLOCK_OPTIONS,
     {"train", 0, TERN_FLAG, NULL, NULL,
      "of a run in bytes: a training step (--update), checked over --steps of them between two looks at "
      "--samples of the "
@@ -98,6 +100,17 @@ static tern_status open_data(tern_emission *e)
     return TERN_OK;
 }
 
+/* Transformers in blocks; boards ask for the rows of their image. */
+static tern_status take_blocks(tern_emission *e, const tern_emit_target *target)
+{
+    tern_int8_blocks blocks;
+    bool automatic;
+    TERN_TRY(tern_blocks_of(e->cli, target->board != NULL, &blocks, &automatic));
+    if (automatic)
+        return tern_fail(TERN_USAGE, "--tile tokens=auto: tern plan finds how many; give that number");
+    return tern_take_blocks(&e->graph, &blocks);
+}
+
 /* The program of one sample, or of one frame of it. */
 static tern_status plan(tern_emission *e)
 {
@@ -115,9 +128,12 @@ static tern_status plan(tern_emission *e)
     TERN_TRY((step ? tern_model_step_graph : tern_model_graph)(&e->graph, s->net, s->parameters, &sample, 1,
                                                                e->cli->seed));
     if (tern_cli_has(e->cli, "bytes-in")) TERN_TRY(tern_int8_take_bytes(&e->graph));
-    bool logic = tern_emit_targets[tern_cli_pick(e->cli, "target")].logic;
+    const tern_emit_target *target = &tern_emit_targets[tern_cli_pick(e->cli, "target")];
+    bool logic = target->logic;
+    if (s->net->int8 && !logic) TERN_TRY(take_blocks(e, target));
     if (logic) TERN_TRY(tern_rtl_mark(e->graph));
-    tern_plan_options how = {.reference = !logic, .compact = !logic};
+    tern_plan_options how = {
+        .reference = !logic, .compact = !logic, .apart = tern_cli_has(e->cli, "no-overwrite")};
     TERN_TRY(tern_plan(&e->program, e->graph, &how));
     return tern_session_open(&e->session, e->program, &s->store, e->cli->pool);
 }

@@ -1,6 +1,6 @@
 /* tern fit: whether a net fits a board, what would have to change, and that change made. */
 #define _POSIX_C_SOURCE 200809L
-#include "cli/cli.h"
+#include "cli/blocks.h"
 #include "emit/fit.h"
 
 #include <fcntl.h>
@@ -42,21 +42,14 @@ typedef struct tern_fitting {
 
 /* ---- limits ---------------------------------------------------------------------------------------------------- */
 
-/* The largest memory that forgets without power, or that does not. */
-static double memory_of(const tern_machine *m, bool persistent)
-{
-    double most = 0;
-    for (int i = 0; i < m->tier_count; i++)
-        if (m->tiers[i].persistent == persistent && m->tiers[i].size > most) most = m->tiers[i].size;
-    return most;
-}
-
 static tern_status take_limits(tern_fitting *f)
 {
     const tern_cli *cli = f->cli;
     TERN_TRY(tern_machine_open(&f->machine, tern_cli_text(cli, "machine")));
-    double ram = tern_cli_has(cli, "ram") ? tern_cli_number(cli, "ram") : memory_of(f->machine, false);
-    double flash = tern_cli_has(cli, "flash") ? tern_cli_number(cli, "flash") : memory_of(f->machine, true);
+    double ram =
+        tern_cli_has(cli, "ram") ? tern_cli_number(cli, "ram") : tern_largest_memory(f->machine, false);
+    double flash =
+        tern_cli_has(cli, "flash") ? tern_cli_number(cli, "flash") : tern_largest_memory(f->machine, true);
     if (ram <= 0 || flash <= 0)
         return tern_fail(TERN_USAGE, "machine %s has no %s of its own; give --%s",
                          tern_cli_text(cli, "machine"), ram <= 0 ? "RAM" : "flash",

@@ -1,4 +1,5 @@
 /* tern plan: where every byte of a net goes, and whether it fits. */
+#include "cli/blocks.h"
 #include "cli/learning.h"
 #include "cli/plan_moves.h"
 
@@ -34,6 +35,10 @@ static const tern_cli_option options[] = {
     {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set whose samples the net takes (default: the net's own)",
      NULL},
+    {"machine", 0, TERN_TEXT, "M", NULL,
+     "of a net in bytes: plan as tern emit --bytes-in writes it for a board, within the RAM of this machine",
+     NULL},
+    TERN_BLOCK_OPTIONS,
     TERN_INPUT_OPTION,
     {0},
 };
@@ -164,6 +169,9 @@ static tern_status run_plan(tern_cli *cli)
     tern_status status = recipe_of(cli, &recipe);
     if (status == TERN_OK && tern_cli_has(cli, "update"))
         status = tern_fail(TERN_USAGE, "plan: --update is for nets in bytes, with --train");
+    bool board = status == TERN_OK && tern_plans_board(cli);
+    if (board) tern_subject_close(&s);
+    if (board) return tern_plan_board(cli);
     if (status == TERN_OK) status = take_sample(cli, &s);
     if (status == TERN_OK) status = graph_of(cli, &s, batch, &recipe, &g);
     bool moves = tern_cli_has(cli, "method");
@@ -195,6 +203,8 @@ const tern_command tern_command_plan = {
         "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T\n"
         "tern plan vgg --timesteps 1 --stepping                        # no membranes: nothing is carried\n"
         "tern plan mobilenet-int8 --train --update bias=6,conv24=0.5,linear1   # learning on a device\n"
+        "tern plan mcuformer-int8 --depth 1 --machine stm32f746 --tile tokens=auto   # which step overwrites "
+        "what\n"
         "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return\n"
         "tern plan lenet --method belady --memory 20KiB --execute      # run it: the same bits in less "
         "memory",

@@ -1,6 +1,7 @@
 /* main.c of a net on a board, and the files that it reads there. */
 #include "emit/emit.h"
 #include "emit/words.h"
+#include "op/int8_block.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static const char *const bench[] = {
     "/* In a section of its own, so that the linker holds it to its size. */\n"
     "extern uint8_t bench_arena[@NAME@_ARENA_BYTES];\n"
     "__attribute__((section(\".arena\"), aligned(8))) uint8_t bench_arena[@NAME@_ARENA_BYTES];\n"
-    "static @in_type@ image[@NAME@_@IMAGE@_LENGTH];\n"
+    "@image_memory@"
     "static @out_type@ logits[@NAME@_@LOGITS@_LENGTH], expected[@NAME@_@LOGITS@_LENGTH];\n"
     "static char line[640];\n"
     "\n"
@@ -41,17 +42,19 @@ static const char *const bench[] = {
     "    return used;\n"
     "}\n"
     "\n"
+    "@image_source@"
     "static int run_sample(int sample, int images, int answers, int labels, result *r)\n"
     "{\n"
     "    const uint8_t paint = sample % 2 ? 0x5a : 0xa5;\n"
     "    uint8_t label;\n"
     "    int best = 0;\n"
-    "    if (board_read(images, image, sizeof image) != sizeof image) return 0;\n"
+    "@image_read@"
     "    if (board_read(answers, expected, sizeof expected) != sizeof expected) return 0;\n"
     "    if (sample < 2) memset(bench_arena, paint, sizeof bench_arena);\n"
     "    uint64_t begun = board_instructions();\n"
     "    @name@_init();\n"
-    "    for (int k = 0; k < STEPS; k++) @name@_run(image, logits);\n"
+    "    for (int k = 0; k < STEPS; k++) @name@_run(@image_there@, logits);\n"
+    "@image_check@"
     "    r->instructions += board_instructions() - begun;\n"
     "    if (sample < 2 && used_of(paint) > r->arena) r->arena = used_of(paint);\n"
     "    r->equal += memcmp(logits, expected, sizeof logits) == 0;\n"
@@ -140,26 +143,60 @@ static const char *const bench[] = {
     NULL};
 /* clang-format on */
 
+/* How the image comes: whole, or by rows as the net asks for them. */
+typedef struct bench_parts {
+    char memory[160], source[640], read[200];
+} bench_parts;
+
+static void make_parts(const tern_emit_source *source, tern_value image, bench_parts *p)
+{
+    const tern_type *type = &source->program->graph->values[image.id].type;
+    const char *name = source->name, *element = tern_emit_type(type->dtype);
+    *p = (bench_parts){{0}, {0}, {0}};
+    if (!tern_emit_streamer(source)) {
+        snprintf(p->memory, sizeof p->memory, "static %s image[%lld];\n", element,
+                 (long long)tern_elements(&type->shape));
+        snprintf(p->read, sizeof p->read,
+                 "    if (board_read(images, image, sizeof image) != sizeof image) return 0;\n");
+        return;
+    }
+    snprintf(p->memory, sizeof p->memory, "static int cut_short; /* the file ended before the image */\n");
+    snprintf(p->source, sizeof p->source,
+             "/* Rows as the net asks for them: the file has them in that order. */\n"
+             "static void read_rows(void *context, int first, int count, %s *rows)\n{\n"
+             "    uint32_t bytes = (uint32_t)count * %lld * (uint32_t)sizeof *rows;\n"
+             "    (void)first;\n"
+             "    cut_short |= board_read(*(const int *)context, rows, bytes) != bytes;\n}\n\n",
+             element, (long long)(type->shape.dim[1] * type->shape.dim[3]));
+    snprintf(p->read, sizeof p->read, "    const %.64s_rows image = {read_rows, &images};\n", name);
+}
+
 tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_target *target,
                             const tern_emit_samples *samples, tern_text *t)
 {
     tern_value image = {0}, logits = {0};
     tern_emit_sizes s;
-    char upper[64], image_name[64], logits_name[64], numbers[6][24];
+    char upper[64], logits_name[64], numbers[6][24];
     TERN_TRY(tern_emit_ends(source, &image, &logits));
     const tern_graph *g = source->program->graph;
     tern_emit_sizes_of(source->program, &s);
     const size_t values[] = {
         (size_t)samples->count, (size_t)samples->steps, samples->labels != NULL, s.arena, s.state, s.weights};
+    bool streamed = tern_emit_streamer(source) != NULL;
+    bench_parts parts;
+    make_parts(source, image, &parts);
     for (size_t i = 0; i < TERN_COUNT(values); i++) snprintf(numbers[i], sizeof numbers[i], "%zu", values[i]);
     const char *const pairs[][2] = {{"name", source->name},
                                     {"NAME", tern_emit_capitals(upper, source->name)},
-                                    {"IMAGE", tern_emit_capitals(image_name, g->values[image.id].name)},
                                     {"LOGITS", tern_emit_capitals(logits_name, g->outputs[0].name)},
-                                    {"in_type", tern_emit_type(g->values[image.id].type.dtype)},
                                     {"out_type", tern_emit_type(g->values[logits.id].type.dtype)},
                                     {"words", tern_emit_words},
                                     {"field", tern_emit_field},
+                                    {"image_memory", parts.memory},
+                                    {"image_source", parts.source},
+                                    {"image_read", parts.read},
+                                    {"image_there", streamed ? "&image" : "image"},
+                                    {"image_check", streamed ? "    if (cut_short) return 0;\n" : ""},
                                     {"target", target->name},
                                     {"samples", numbers[0]},
                                     {"steps", numbers[1]},
@@ -172,6 +209,21 @@ tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_targ
     return tern_text_status(t);
 }
 
+/* An image in the order in which its rows are asked for. */
+static void add_bands(const tern_graph *g, const tern_node *streamer, const char *image, tern_text *to)
+{
+    const tern_type *type = &tern_value_of(g, streamer->in[0])->type;
+    int patch = (int)tern_shape_of(g, streamer->in[TERN_PATCHES_LAYER]).dim[2],
+        pad = ((const tern_int8_patches_op *)streamer->args)->pad;
+    size_t row = tern_bytes_of(type->dtype, type->shape.dim[3]), channel = row * (size_t)type->shape.dim[2];
+    for (int b = 0; b < tern_int8_bands(&type->shape, patch, pad); b++) {
+        tern_int8_band band = tern_int8_band_of(&type->shape, patch, pad, b);
+        for (int64_t c = 0; c < type->shape.dim[1]; c++)
+            tern_text_add(to, image + (size_t)c * channel + (size_t)band.first * row,
+                          row * (size_t)band.count);
+    }
+}
+
 /* Samples, what tern computes from them, and their classes. */
 tern_status tern_emit_bench_files(const tern_emit_source *source, const tern_emit_samples *samples,
                                   tern_text *images, tern_text *expected, tern_text *labels)
@@ -180,7 +232,14 @@ tern_status tern_emit_bench_files(const tern_emit_source *source, const tern_emi
     TERN_TRY(tern_emit_ends(source, &image, &logits));
     const tern_type *type = &source->program->graph->values[image.id].type;
     size_t bytes = tern_bytes_of(type->dtype, tern_elements(&type->shape));
-    tern_text_add(images, samples->images, bytes * (size_t)samples->count);
+    const tern_node *streamer = tern_emit_streamer(source);
+    for (int s = 0; s < samples->count; s++) {
+        const char *sample = (const char *)samples->images + bytes * (size_t)s;
+        if (streamer)
+            add_bands(source->program->graph, streamer, sample, images);
+        else
+            tern_text_add(images, sample, bytes);
+    }
     for (int s = 0; s < samples->count; s++) {
         tern_tensor out;
         TERN_TRY(tern_emit_compute(source, samples, s, &out));

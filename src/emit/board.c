@@ -1,5 +1,6 @@
 /* Boards: how a net is compiled for each, linked inside its memory, and run in an emulator. */
 #include "emit/emit.h"
+#include "quant/quant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,8 @@ size_t tern_emit_bench_bytes(const tern_emit_source *source)
     const tern_graph *g = source->program->graph;
     size_t bytes = 0;
     for (int i = 1; i < g->value_count; i++)
-        if (g->values[i].kind == TERN_VALUE_INPUT) bytes += source->program->places[i].bytes;
+        if (g->values[i].kind == TERN_VALUE_INPUT && !tern_int8_is_streamed(g, (tern_value){i}))
+            bytes += source->program->places[i].bytes;
     for (int i = 0; i < g->output_count; i++) { /* what comes out, and what should */
         const tern_type *type = &g->values[g->outputs[i].value.id].type;
         bytes += 2 * tern_bytes_of(type->dtype, tern_elements(&type->shape));

@@ -1,5 +1,6 @@
 /* <name>.c: weights, memory, a function for each step, and the run. */
 #include "emit/emit.h"
+#include "quant/quant.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -205,8 +206,10 @@ tern_status tern_emit_function(const tern_call *call, const char *name, tern_emi
         bool in = i < call->nin;
         const tern_tensor *operand = in ? &call->in[i] : &call->out[i - call->nin];
         if (!operand->data) continue;
-        tern_text_format(t, "%s%s%s *%s%d", comma, in ? "const " : "", tern_emit_type(operand->dtype),
-                         in ? "in" : "out", in ? i : i - call->nin);
+        const char *type = tern_emit_type(operand->dtype);
+        if (i == 0 && tern_int8_streams(call->op, call->args)) type = "rows_source";
+        tern_text_format(t, "%s%s%s *%s%d", comma, in ? "const " : "", type, in ? "in" : "out",
+                         in ? i : i - call->nin);
         comma = ", ";
     }
     if (call->op->scratch && call->op->scratch(call)) tern_text_format(t, "%svoid *scratch", comma);
@@ -276,6 +279,14 @@ static void write_call(const tern_program *p, int s, tern_text *t)
     tern_text_format(t, "); /* %s */\n", node->layer);
 }
 
+const tern_node *tern_emit_streamer(const tern_emit_source *source)
+{
+    const tern_graph *g = source->program->graph;
+    for (int n = 0; n < g->node_count; n++)
+        if (tern_int8_streams(g->nodes[n]->op, g->nodes[n]->args)) return g->nodes[n];
+    return NULL;
+}
+
 void tern_emit_signature(const tern_emit_source *source, tern_text *t)
 {
     const tern_graph *g = source->program->graph;
@@ -285,8 +296,11 @@ void tern_emit_signature(const tern_emit_source *source, tern_text *t)
     tern_text_format(t, "void %s_%s(", source->name, source->learns ? "train_step" : "run");
     for (int i = 1; i < g->value_count; i++) {
         if (g->values[i].kind != TERN_VALUE_INPUT) continue;
-        tern_text_format(t, "%sconst %s %s[%s_%s_LENGTH]", comma, tern_emit_type(g->values[i].type.dtype),
-                         g->values[i].name, upper, tern_emit_capitals(value, g->values[i].name));
+        if (tern_int8_is_streamed(g, (tern_value){i}))
+            tern_text_format(t, "%sconst %s_rows *%s", comma, source->name, g->values[i].name);
+        else
+            tern_text_format(t, "%sconst %s %s[%s_%s_LENGTH]", comma, tern_emit_type(g->values[i].type.dtype),
+                             g->values[i].name, upper, tern_emit_capitals(value, g->values[i].name));
         comma = ", ";
     }
     for (int i = 0; i < g->output_count; i++) {
@@ -393,6 +407,8 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
             source->name, source->about);
         tern_text_format(code, "#include \"%s.h\"\n\n%s#include <string.h>\n\n", source->name,
                          to.math ? "#include <math.h>\n" : "");
+        if (tern_emit_streamer(source))
+            tern_text_format(code, "typedef %s_rows rows_source;\n\n", source->name);
         write_memory(source, &sizes, code);
         for (int i = 1; status == TERN_OK && i < p->graph->value_count; i++)
             if (is_stored(p, i) || is_learned(p, i)) status = write_constant(source, i, code);

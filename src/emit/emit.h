@@ -72,6 +72,8 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code); /* 
  * the bodies of such functions call. */
 tern_status tern_emit_function(const tern_call *call, const char *name, tern_emit *to);
 void tern_emit_prelude(const tern_text *functions, tern_text *code);
+/* The node that asks for rows of the image instead of being given all of it; NULL: there is none. */
+const tern_node *tern_emit_streamer(const tern_emit_source *source);
 void tern_emit_signature(const tern_emit_source *source,
                          tern_text *text);                /* of <name>_run or _train_step, without ; */
 char *tern_emit_capitals(char out[64], const char *name); /* prefix of macros */

@@ -44,6 +44,23 @@ static void write_normalisation(const tern_emit_source *source, const char *uppe
                          upper, source->scale, upper, source->zero);
 }
 
+/* Where rows of an image come from that is never whole in memory. */
+static void write_rows(const tern_emit_source *source, tern_text *t)
+{
+    const tern_node *node = tern_emit_streamer(source);
+    if (!node) return;
+    tern_type image = tern_value_of(source->program->graph, node->in[0])->type;
+    tern_text_format(t,
+                     "\n/* Where the image comes from: `read` puts `count` rows of each channel, from row "
+                     "`first` on, into rows "
+                     "[%lld][count][%lld].  They are asked for once, from above to below. */\n"
+                     "typedef struct %s_rows {\n"
+                     "    void (*read)(void *context, int first, int count, %s *rows);\n"
+                     "    void *context;\n} %s_rows;\n",
+                     (long long)image.shape.dim[1], (long long)image.shape.dim[3], source->name,
+                     tern_emit_type(image.dtype), source->name);
+}
+
 static void write_header(const tern_emit_source *source, tern_text *t)
 {
     char upper[64];
@@ -62,6 +79,7 @@ static void write_header(const tern_emit_source *source, tern_text *t)
     tern_text_format(t, "#define %s_WEIGHT_BYTES %zu /* const */\n\n", upper, sizes.weights);
     write_lengths(source, upper, t);
     write_normalisation(source, upper, t);
+    write_rows(source, t);
     tern_text_format(
         t, "\n/* %s */\nvoid %s_init(void);\n\n",
         source->learns ? "Forget what has been learned.  To be called before the first step."

@@ -208,6 +208,27 @@ static const char attend_function[] =
     "        y[i] = clamp_byte(requantise((int32_t)mean, q[5], q[6]) + q[7], -128, 127);\n"
     "    }\n}\n\n";
 
+static const char linear_function[] =
+    "/* Some rows through a linear layer, output by output: weights are read once. */\n"
+    "static inline void linear_rows(int rows, int inputs, int outputs, const int8_t *x, const int8_t *w, "
+    "const "
+    "int32_t *bias, const int32_t *multiplier, const int8_t *shift, int each, const int32_t *q, int8_t "
+    "*y)\n{\n"
+    "    const int32_t zero = q[1], low = q[2], high = q[3];\n"
+    "    for (int o = 0; o < outputs; o++)\n"
+    "        for (int r = 0; r < rows; r++) {\n"
+    "            int32_t sum = dot_bytes(inputs, x + r * inputs, w + o * inputs, bias[o]);\n"
+    "            y[r * outputs + o] = clamp_byte(requantise(sum, multiplier[o * each], shift[o * each]) + "
+    "zero, "
+    "low, high);\n"
+    "        }\n}\n\n";
+static const char add_function[] =
+    "static inline void add_rows(int n, const int8_t *a, const int8_t *b, const int32_t *q, int8_t *y)\n{\n"
+    "    for (int i = 0; i < n; i++)\n"
+    "        y[i] = clamp_byte(requantise(requantise((a[i] - q[0]) * (1 << 20), q[1], q[2]) + "
+    "requantise((b[i] - "
+    "q[3]) * (1 << 20), q[4], q[5]), q[7], q[8]) + q[6], q[9], q[10]);\n}\n\n";
+
 /* The same as in kernel/portable.h. */
 static const char exp_function[] = "/* exp(x) of x <= 0, with the same bits everywhere. */\n"
                                    "static inline float exp_negative(float x)\n{\n"
@@ -287,8 +308,12 @@ static const struct {
                  {"byte_of_float(", clamp_function},
                  {"norm_row(", clamp_function},
                  {"attend_row(", clamp_function},
+                 {"linear_rows(", clamp_function},
+                 {"add_rows(", clamp_function},
                  {"requantise(", requantise_function},
                  {"attend_row(", requantise_function},
+                 {"linear_rows(", requantise_function},
+                 {"add_rows(", requantise_function},
                  {"norm_row(", norm_function},
                  {"attend_row(", attend_function},
                  {"byte_of_float(", float_function},
@@ -296,8 +321,12 @@ static const struct {
                  {"short_tanh(", short_functions},
                  {"dot_bytes(", simd_functions},
                  {"dot_patches(", simd_functions},
+                 {"linear_rows(", simd_functions},
                  {"dot_bytes(", dot_function},
+                 {"linear_rows(", dot_function},
                  {"dot_patches(", patch_functions},
+                 {"linear_rows(", linear_function},
+                 {"add_rows(", add_function},
                  {"exp_negative(", exp_function},
                  {"log_positive(", log_function},
                  {"round_by(", round_function},

@@ -70,3 +70,15 @@ void tern_int8_attend_row(const tern_int8_attention *a, const int8_t *query, int
             INT8_MIN, INT8_MAX);
     }
 }
+
+void tern_int8_linear_rows(int64_t rows, int64_t inputs, int64_t outputs, const int8_t *x, const int8_t *w,
+                           const tern_int8_scale *s, int8_t *y)
+{
+    for (int64_t o = 0; o < outputs; o++)
+        for (int64_t r = 0; r < rows; r++) {
+            uint32_t sum = (uint32_t)s->bias[o];
+            for (int64_t i = 0; i < inputs; i++) sum += (uint32_t)(x[r * inputs + i] * w[o * inputs + i]);
+            int32_t whole = tern_requantise((int32_t)sum, s->multiplier[o * s->each], s->shift[o * s->each]);
+            y[r * outputs + o] = tern_clamp_byte(whole + s->zero, s->low, s->high);
+        }
+}

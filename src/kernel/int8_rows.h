@@ -40,4 +40,8 @@ typedef struct tern_int8_attention {
 /* y[out] for query[width]; scratch i32 [keys + out]. */
 void tern_int8_attend_row(const tern_int8_attention *a, const int8_t *query, int32_t *scratch, int8_t *y);
 
+/* y[rows,outputs] of x[rows,inputs] and w[outputs,inputs], as linear_int8 has them, so many rows at a time. */
+void tern_int8_linear_rows(int64_t rows, int64_t inputs, int64_t outputs, const int8_t *x, const int8_t *w,
+                           const tern_int8_scale *scale, int8_t *y);
+
 #endif

@@ -36,6 +36,8 @@
     X(avg_pool2d_int8) X(mean_int8) X(softmax_int8)              /* int8_rows.c: of windows, of axes, of rows */         \
     X(lstm_int8)                                                 /* lstm_int8.c: over bytes, with cells of 16 bits */     \
     X(layer_norm_int8) X(attention_int8)                         /* int8_token.c: what transformers of bytes need */      \
+    X(mlp_int8) X(attention_block_int8)                          /* int8_block.c: some tokens through a whole block */    \
+    X(patches_int8)                                              /* int8_patches.c: an image by bands of rows */          \
     X(linear_outlier)                                            /* outlier.c: in bytes, outliers apart */             \
     X(top) X(linear_experts)                                     /* experts.c: mixtures of experts */                  \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \

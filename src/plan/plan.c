@@ -95,8 +95,9 @@ static bool may_share(const tern_program *p, int s, int slot, int operand, const
 }
 
 /* Walk the steps: views and in-place results share memory, everything else gets a block of its own. */
-static void place_results(tern_program *p, const tern_fixed_places *fixed, const int *last, int *root_last)
+static void place_results(tern_program *p, const tern_plan_options *options, const int *last, int *root_last)
 {
+    const tern_fixed_places *fixed = options->fixed;
     const tern_graph *g = p->graph;
     for (int i = 0; i < g->value_count; i++) root_last[i] = last[i];
     for (int s = p->step_count - 1; s >= 0; s--) { /* a view keeps the memory of its input alive */
@@ -113,8 +114,8 @@ static void place_results(tern_program *p, const tern_fixed_places *fixed, const
             bool view = i == 0 && (node->op->flags & TERN_OP_VIEW);
             int operand = i < (int)TERN_COUNT(node->op->inplace) ? node->op->inplace[i] - 1 : -1;
             if (!view && root_last[out] < 0) continue; /* nobody reads it */
-            if (view ||
-                (!fixed && operand >= 0 && operand < node->nin && may_share(p, s, i, operand, root_last))) {
+            if (view || (!fixed && !options->apart && operand >= 0 && operand < node->nin &&
+                         may_share(p, s, i, operand, root_last))) {
                 const tern_place *shared = &p->places[node->in[view ? 0 : operand].id];
                 *place = *shared;
                 if (root_last[out] > root_last[shared->root]) root_last[shared->root] = root_last[out];
@@ -346,7 +347,7 @@ static tern_status plan_in_order(tern_program **program, const tern_graph *graph
     TERN_GOTO(done, plan_steps(p, order, last, fixed, options));
     last_uses(p, last);
     place_sources(p);
-    place_results(p, options->fixed, last, last + values);
+    place_results(p, options, last, last + values);
     TERN_GOTO(done, place_copies(p));
     size_t alignment = options->compact ? 8 : TERN_LINE;
     TERN_GOTO(done, allocate(p, TERN_SPACE_PREPARED, 0, p->prepare_count, alignment, &p->prepared_bytes));

@@ -68,6 +68,7 @@ typedef struct tern_plan_options {
     bool
         many; /* rows come in large numbers: kernels may be taken that round otherwise than those for a few */
     bool keep_order; /* steps in the order of the graph */
+    bool apart;      /* results never take the memory of what they are made of (but views) */
     bool every_run;  /* all steps run each time: a body, whose parameters are what its operator is given */
     bool compact;  /* offsets in multiples of 8 bytes, and an arena that ends with its last byte: for machines
                         without cache lines; reference kernels only */

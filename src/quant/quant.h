@@ -33,7 +33,8 @@ typedef struct tern_int8_format {
 /* A node of bytes whose operands follow from calibration, and where they come from: values of the graph of floats.  Its
  * parameters are called "<name>.weight" and so on. */
 typedef struct tern_int8_site {
-    const tern_op *op; /* NULL: no node, but the parameter "<name>.bytes", which has the content of `weight` */
+    const tern_op
+        *op; /* NULL: no node, but the parameter "<name>.bytes", which has the content of `weight` */
     const tern_node *node; /* of floats; NULL where numbers become bytes or bytes numbers */
     const char *name;
     int in[3], out;   /* activations */
@@ -62,6 +63,19 @@ tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph *
 
 /* The same graph whose input are the bytes that it made of numbers: the caller makes them. */
 tern_status tern_int8_take_bytes(tern_graph **graph);
+
+/* Blocks of transformers of bytes (a norm, linear layers, a table or attention, a sum with what went in) as one operator each, which
+ * takes some tokens at a time through all of it; and patches of the image as one that takes it by bands of rows.  The same bits
+ * (op/int8_block.h).  What is no such block stays. */
+typedef struct tern_int8_blocks {
+    bool fuse;   /* blocks and patches become one operator each */
+    bool stream; /* in C, the image is asked for by rows, and is never whole in memory */
+    int tokens;  /* at a time */
+} tern_int8_blocks;
+tern_status tern_pass_int8_blocks(const tern_graph *from, const tern_int8_blocks *how, tern_graph **to);
+/* Whether a node asks for its image by rows, and whether an input is asked for that way only. */
+bool tern_int8_streams(const tern_op *op, const void *args);
+bool tern_int8_is_streamed(const tern_graph *graph, tern_value input);
 
 /* multiplier and shift of tern_requantise for a factor: multiplier 2^(shift - 31), multiplier from 2^30 to 2^31 - 1. */
 void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);

@@ -1,0 +1,51 @@
+/* Transformers in bytes as boards run them, on the command line: what tern plan and tern emit share. */
+#ifndef TERN_CLI_BLOCKS_H
+#define TERN_CLI_BLOCKS_H
+
+#include "cli/cli.h"
+#include "quant/quant.h"
+
+#define TERN_BLOCK_OPTIONS                                                                                   \
+    {"tile",                                                                                                 \
+     0,                                                                                                      \
+     TERN_TEXT,                                                                                              \
+     "tokens=N",                                                                                             \
+     NULL,                                                                                                   \
+     "of a transformer in bytes: tokens that go through a block at a time (default 1); tern plan also "      \
+     "takes tokens=auto, the most that fit",                                                                 \
+     NULL},                                                                                                  \
+        {"no-overwrite",                                                                                     \
+         0,                                                                                                  \
+         TERN_FLAG,                                                                                          \
+         NULL,                                                                                               \
+         NULL,                                                                                               \
+         "of a net in bytes: results never take the place of what they are made of",                         \
+         NULL},                                                                                              \
+        {"no-stream",                                                                                        \
+         0,                                                                                                  \
+         TERN_FLAG,                                                                                          \
+         NULL,                                                                                               \
+         NULL,                                                                                               \
+         "of a transformer in bytes on a board: the whole image is in memory, instead of rows as they are "  \
+         "needed",                                                                                           \
+         NULL},                                                                                              \
+    {                                                                                                        \
+        "no-fuse", 0, TERN_FLAG, NULL, NULL,                                                                 \
+            "of a transformer in bytes: operators one by one, each over all tokens, instead of whole "       \
+            "blocks",                                                                                        \
+            NULL                                                                                             \
+    }
+
+/* What --tile and --no-fuse say; *automatic: tokens=auto.  stream: whether rows may be asked for at all. */
+tern_status tern_blocks_of(const tern_cli *cli, bool stream, tern_int8_blocks *blocks, bool *automatic);
+/* Replaces a graph of bytes by the same in blocks. */
+tern_status tern_take_blocks(tern_graph **graph, const tern_int8_blocks *blocks);
+
+/* Bytes of the largest memory that forgets without power, or (persistent) that does not. */
+double tern_largest_memory(const tern_machine *machine, bool persistent);
+
+/* tern plan of a net in bytes for a board: definitions, bytes that come in, blocks. */
+tern_status tern_plan_board(tern_cli *cli);
+bool tern_plans_board(const tern_cli *cli);
+
+#endif

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""MCUFormer by the command: trained, in bytes, planned for a board with and without what keeps it small, and emitted in blocks that
+take some tokens at a time, for this computer and for a board that asks for rows of the image, bit by bit."""
+import json, os, pathlib, random, shutil, struct, subprocess, tempfile, zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+BOARD = ("arm-none-eabi-gcc", "qemu-system-arm")
+passed = failed = 0
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-mcuformer-"))
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print(f"FAILED {what}: {detail}")
+
+
+def run(*command):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
+                          env=dict(os.environ, TERN_THREADS="2"))
+
+
+def document(*args, status=0):
+    r = run(TERN, *args, "--json")
+    check("tern " + " ".join(map(str, args)), r.returncode == status, f"status {r.returncode}, {r.stderr}")
+    return json.loads(r.stdout) if r.stdout else {}
+
+
+def bad(status, text, *args):
+    r = run(TERN, *args)
+    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr, f"status {r.returncode}, {r.stderr}")
+
+
+def make_data(path, side=13):
+    """Noise with a bright stripe across or along: the class."""
+    draw = random.Random(4)
+
+    def npy(kind, shape, data):
+        head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data
+
+    with zipfile.ZipFile(path, "w") as z:
+        for split, count in (("train", 400), ("test", 100)):
+            pixels, labels = bytearray(), []
+            for i in range(count):
+                at, image = draw.randrange(side), bytearray(draw.randrange(80) for _ in range(side * side))
+                for k in range(side):
+                    image[at * side + k if i % 2 else k * side + at] = 255
+                pixels += image
+                labels.append(i % 2)
+            z.writestr(f"x_{split}.npy", npy("|u1", (count, 1, side, side), bytes(pixels)))
+            z.writestr(f"y_{split}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *labels)))
+
+
+def plans():
+    """Of one block as wide as the paper's net: each means alone takes more memory away, all of them make it fit 320 KiB."""
+    paper = ("plan", "mcuformer-int8", "--depth", "1", "--super-D", "256", "--machine", "stm32f746")
+    best = document(*paper)
+    check("peak", best["ram_bytes"] <= 140 * 1024 and best["input_bytes"] == 0, best)
+    flags = ("--no-overwrite", "--no-stream", "--no-fuse")
+    for flag in flags:
+        d = document(*paper, flag)
+        check(f"{flag} costs memory", d["ram_bytes"] > best["ram_bytes"] + 40000, d)
+    d = document(*paper, *flags, status=3)
+    check("without all of them", d["ram_bytes"] > 327680, d)
+    d = document(*paper, "--tile", "tokens=auto")
+    check("tokens=auto", d["tokens"] > 1 and d["ram_bytes"] <= 327680, d)
+    shown = run(TERN, *paper).stdout
+    check("what overwrites what", "attention_block_int8" in shown and "result of patches" in shown, shown)
+    bad(3, "does not fit", "plan", "mcuformer-int8", "--depth", "1", "--memory", "100KiB", "--tile", "tokens=1")
+    bad(2, "no effect with --no-fuse", *paper, "--no-fuse", "--tile", "tokens=4")
+    bad(2, "expected tokens=N", *paper, "--tile", "4")
+    bad(2, "computes in floats", "plan", "mcuformer", "--no-stream")
+
+
+def on_a_board(net, *flags):
+    folder = work / ("board" + "".join(flags))
+    said = document("emit", net, "--target", "cortex-m", "--bytes-in", "--samples", "4", *flags, "-o", folder)
+    if not all(map(shutil.which, BOARD)):
+        print(f"skipped: {' and '.join(BOARD)} are not here")
+        return 0
+    r = run("make", "-C", folder, "-s", "run")
+    check("bits on a board " + " ".join(flags), r.returncode == 0, r.stdout + r.stderr)
+    d = json.loads(r.stdout) if r.returncode == 0 else {}
+    check("as planned", d and d["equal"] == 4 and d["arena_used"] == d["arena"] == said["arena_bytes"], d)
+    return d.get("ram", 0)
+
+
+def main():
+    make_data(work / "data.npz")
+    floats, net = work / "floats", work / "bytes"
+    d = document("train", "mcuformer", "--data", work / "data.npz", "--D", "24", "--heads", "1", "--depth", "2", "--m", "2",
+                 "--patch", "4", "--image", "16", "--epochs", "6", "--crop", "0", "--flip", "no", "--rate", "0.003", "-o", floats)
+    check("it learns", d and d["test_accuracy"] > 0.7, d)
+    d = document("convert", floats, "--to", "int8", "--calib", "200", "-o", net)
+    check("in bytes", d and d["test_accuracy"] >= d["accuracy_f32"] - 0.04, d)
+    bad(2, "tern plan finds how many", "emit", net, "--tile", "tokens=auto", "-o", work / "none")
+    for tile in ("tokens=1", "tokens=5"):
+        folder = work / tile
+        document("emit", net, "--target", "host", "--samples", "20", "--tile", tile, "-o", folder)
+        r = run("make", "-C", folder, "-s", "check",
+                "CFLAGS=-O1 -Wconversion -Werror -fsanitize=address,undefined -fno-sanitize-recover=all")
+        check("bits on this computer", r.returncode == 0 and "20 of 20" in r.stdout, r.stdout + r.stderr)
+    best = on_a_board(net)
+    on_a_board(net, "--tile", "tokens=7")
+    for flag in ("--no-overwrite", "--no-stream", "--no-fuse"):
+        more = on_a_board(net, flag)
+        check(f"{flag} costs memory on the board", more > best or more == best == 0, (best, more))
+    plans()
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+try:
+    status = main()
+finally:
+    shutil.rmtree(work)
+raise SystemExit(status)
