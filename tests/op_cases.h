@@ -575,6 +575,7 @@ static const struct {
     {"linear_grad_weight", make_linear_grad_weight},
     {"conv2d", make_conv2d},
     {"conv2d_grad_input", make_conv2d_grad_input},
+    {"conv2d_transposed", make_conv2d_transposed},
     {"conv2d_grad_weight", make_conv2d_grad_weight},
     {"max_pool2d", make_max_pool2d},
     {"max_pool2d_grad", make_max_pool2d_grad},

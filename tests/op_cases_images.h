@@ -48,6 +48,15 @@ static void make_conv2d_grad_input(spec *s)
     input(s, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), NORMAL, true);
 }
 
+static void make_conv2d_transposed(spec *s)
+{
+    conv_case c = some_conv();
+    ARGS(s, conv_args, c.stride, c.pad, c.dilation, c.groups, TERN_SHAPE(c.n, c.c, c.h, c.w));
+    input(s, TERN_SHAPE(c.n, c.o, c.oh, c.ow), NORMAL, true);
+    input(s, TERN_SHAPE(c.o, c.c / c.groups, c.k, c.k), NORMAL, true);
+    if (below(2)) input(s, TERN_SHAPE(c.c), NORMAL, true);
+}
+
 static void make_conv2d_grad_weight(spec *s)
 {
     conv_case c = some_conv();

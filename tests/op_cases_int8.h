@@ -38,6 +38,27 @@ static void make_conv2d_int8(spec *s)
     some_scale(s, c.o);
 }
 
+static void make_conv2d_transposed_int8(spec *s)
+{
+    conv_case c = some_conv();
+    int flat = below(2), stride = between(1, 3);
+    c.o = between(1, 5);
+    c.c = between(1, 4);
+    c.k = between(stride, 4);
+    c.oh = flat ? 1 : between(1, 4);
+    c.ow = between(1, 7);
+    c.pad = below((int)c.k / 2 + 1);
+    c.h = flat ? 1 : (c.oh - 1) * stride - 2 * c.pad + c.k;
+    c.w = (c.ow - 1) * stride - 2 * c.pad + c.k;
+    if (c.h < 1) c.h += 2 * c.pad, c.w += 2 * c.pad, c.pad = 0;
+    if (c.w < 1) c.h += flat ? 0 : 2 * c.pad, c.w += 2 * c.pad, c.pad = 0;
+    ARGS(s, conv_args, stride, c.pad, 1, 1, TERN_SHAPE(c.n, c.o, c.h, c.w));
+    input(s, TERN_SHAPE(c.n, c.c, c.oh, c.ow), BYTES, false);
+    input(s, TERN_SHAPE(c.o, c.c, flat ? 1 : c.k, c.k), BYTES, false);
+    some_scale(s, c.o);
+    s->in[TERN_IN_BIAS].shape = TERN_SHAPE((flat ? 1 : stride) * stride, c.o);
+}
+
 static void make_quantise_int8(spec *s)
 {
     input(s, some_shape(), NORMAL, false);
@@ -321,7 +342,8 @@ static void make_softmax_error(spec *s)
         {"softmax_error", make_softmax_error},
 
 #define INT8_CASES                                                                                           \
-    {"linear_int8", make_linear_int8}, {"conv2d_int8", make_conv2d_int8},                                    \
+    {"linear_int8", make_linear_int8}, {"linear_int16", make_linear_int8},                                   \
+        {"conv2d_transposed_int8", make_conv2d_transposed_int8}, {"conv2d_int8", make_conv2d_int8},          \
         {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \
         {"quantise_int8", make_quantise_int8}, {"dequantise_int8", make_dequantise_int8},                    \
         {"table_int8", make_table_int8}, {"add_int8", make_add_int8},                                        \

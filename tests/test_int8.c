@@ -100,7 +100,10 @@ static void test_floats_to_bytes(void **state)
 /* ---- nets ----------------------------------------------------------------------------------------------------- */
 
 /* A graph of floats, its form in bytes, and both run on the same inputs. */
+static const tern_int8_parameters plain = {.bits = 8, .out = 8, .multiplier = 32};
+
 typedef struct pair {
+    tern_int8_parameters how;
     tern_graph *floats, *bytes;
     tern_int8_plan plan;
     tern_program *program[3]; /* floats; bytes with fast kernels, and by definition */
@@ -153,8 +156,8 @@ static void calibrate(pair *p)
         if (s->weight) weight = content(p, s->weight);
         if (s->bias) bias = content(p, s->bias);
         if (s->op == &tern_op_softmax_int8) p->formats[s->out] = (tern_int8_format){1.0 / 256, -128};
-        assert_ok(
-            tern_int8_fill(s, 8, p->formats, s->weight ? &weight : NULL, s->bias ? &bias : NULL, &target));
+        assert_ok(tern_int8_fill(s, &p->how, p->formats, s->weight ? &weight : NULL, s->bias ? &bias : NULL,
+                                 &target));
     }
     p->store[1].version++;
     tern_release(ranges);
@@ -163,8 +166,8 @@ static void calibrate(pair *p)
 /* Takes the graph over. */
 static void open_pair(pair *p, tern_graph *floats, bool together)
 {
-    *p = (pair){.floats = floats};
-    assert_ok(tern_pass_int8(floats, together, &p->bytes, &p->plan));
+    *p = (pair){.floats = floats, .how = {.per = together, .bits = 8, .out = 8, .multiplier = 32}};
+    assert_ok(tern_pass_int8(floats, &p->how, &p->bytes, &p->plan));
     for (int i = 1; i < floats->value_count; i++) {
         char *name = tern_arena_format(&floats->arena, "v%d", i);
         tern_output(floats, name, (tern_value){i});
@@ -462,12 +465,12 @@ static void test_what_has_no_form(void **state)
     g = begin(TERN_SHAPE(2, 3), &x);
     tern_layer(g, "middle", NULL);
     tern_output(g, "logits", tern_matmul(g, x, tern_permute(g, x, TERN_SHAPE(1, 0))));
-    assert_error(tern_pass_int8(g, false, &bytes, NULL), TERN_USAGE,
+    assert_error(tern_pass_int8(g, &plain, &bytes, NULL), TERN_USAGE,
                  "layer middle1: matmul has no form in bytes");
     tern_graph_close(g);
     g = begin(TERN_SHAPE(1, 70000), &x);
     tern_output(g, "logits", tern_linear(g, x, .out = 1));
-    assert_error(tern_pass_int8(g, false, &bytes, NULL), TERN_FAILED, "may not fit 32 bits");
+    assert_error(tern_pass_int8(g, &plain, &bytes, NULL), TERN_FAILED, "may not fit 32 bits");
     tern_graph_close(g);
     assert_null(tern_net_find("spiking-cnn-int8"));
 }
@@ -476,7 +479,7 @@ static tern_status form(const tern_graph *g)
 {
     tern_graph *bytes = NULL;
     tern_int8_plan plan = {0};
-    tern_status status = tern_pass_int8(g, false, &bytes, &plan);
+    tern_status status = tern_pass_int8(g, &plain, &bytes, &plan);
     if (status == TERN_OK) {
         tern_int8_plan_free(&plan);
         tern_graph_close(bytes);

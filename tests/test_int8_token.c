@@ -38,6 +38,7 @@ static void test_roots(void **state)
 }
 
 /* Parameters by name, for tern_int8_fill. */
+static const tern_int8_parameters bytes = {.bits = 8, .out = 8, .multiplier = 32};
 enum { MOST = 512 };
 typedef struct parameters {
     tern_tensor weight, bias, constants, table;
@@ -80,7 +81,7 @@ static void test_norms(void **state)
             sum += x[i];
         }
         for (int i = 0; i < n; i++) squares += (x[i] - sum / n) * (x[i] - sum / n);
-        assert_ok(tern_int8_fill(&site, 8, formats, &g, &b, &(tern_int8_target){find, &p}));
+        assert_ok(tern_int8_fill(&site, &bytes, formats, &g, &b, &(tern_int8_target){find, &p}));
         tern_int8_norm_row(n, x, weight, bias, q, y);
         double s = formats[1].scale, deviation = sqrt(squares / n * s * s + 1e-5);
         for (int i = 0; i < n; i++) {
@@ -117,7 +118,7 @@ static void test_attention(void **state)
             k[i] = (int8_t)between(-sharp, sharp);
             v[i] = (int8_t)between(-128, 127);
         }
-        assert_ok(tern_int8_fill(&site, 8, formats, NULL, NULL, &(tern_int8_target){find, &p}));
+        assert_ok(tern_int8_fill(&site, &bytes, formats, NULL, NULL, &(tern_int8_target){find, &p}));
         tern_int8_attention a = {keys, WIDTH, WIDTH, k, v, WIDTH, WIDTH, q, table};
         tern_int8_attend_row(&a, query, scratch, y);
         double scores[KEYS], highest = -INFINITY, total = 0, sums[WIDTH] = {0};

@@ -25,6 +25,7 @@
     X(vit)                                                                                                   \
     X(mcuformer)                                                                                             \
     X(unet)                                                                                                  \
+    X(pulse_net)                                                                                             \
     X(nasnet)                                                                                                \
     X(cqmlp)
 
@@ -94,8 +95,12 @@
 #define INT8_OPTIONS(id)                                                                                     \
     {"int8-per", false, offsetof(struct id##_int8, int8.per), 0,                                             \
      "a scale of weights for each 0 output channel, 1 layer"},                                               \
+        {"weight-bits", false, offsetof(struct id##_int8, int8.bits), 8, "bits of a weight, 2 to 8"},        \
+        {"out-bits", false, offsetof(struct id##_int8, int8.out), 8,                                         \
+         "bits of the net's results, 8 or, of linear layers, 16"},                                           \
     {                                                                                                        \
-        "weight-bits", false, offsetof(struct id##_int8, int8.bits), 8, "bits of a weight, 2 to 8"           \
+        "multiplier-bits", false, offsetof(struct id##_int8, int8.multiplier), 32,                           \
+            "bits of the multipliers that bring sums to a scale, 32 or 16"                                   \
     }
 
 /* The parameter that NET-qat has besides those of NET. */

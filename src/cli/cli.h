@@ -185,6 +185,7 @@ tern_status tern_open_data(tern_dataset *dataset, const char *name, tern_dataset
 void tern_samples_normalise_as(tern_samples *samples, const json_t *config);
 
 json_t *tern_work_json(const tern_work *work);
+tern_status tern_print_targets(const tern_evaluation *evaluation); /* errors of regression as a table */
 json_t *tern_evaluation_json(const tern_evaluation *evaluation, const tern_dataset *dataset);
 
 #endif

@@ -55,6 +55,9 @@ static const tern_cli_option options[] = {
      "--to int8: bits of a weight, each in a byte (a run of NET-qat: those that it was trained for)", "2..8"},
     {"per", 0, TERN_PICK, "WHAT", "channel",
      "--to int8: a scale of weights for each output channel, or layer", "channel|layer"},
+    {"out-bits", 0, TERN_PICK, "N", "8", "--to int8: bits of the results of a last linear layer", "8|16"},
+    {"multiplier-bits", 0, TERN_PICK, "N", "32",
+     "--to int8: bits of the multipliers that bring sums to a scale; 16 are what logic takes", "32|16"},
     {0},
 };
 
@@ -108,6 +111,8 @@ static tern_status check_options(const tern_convert_job *job)
                  {"percentile", 1 << TO_INT8},
                  {"weight-bits", 1 << TO_INT8},
                  {"per", 1 << TO_INT8},
+                 {"out-bits", 1 << TO_INT8},
+                 {"multiplier-bits", 1 << TO_INT8},
                  {"word", 1 << TO_QFX},
                  {"word-act", 1 << TO_QFX},
                  {"word-norm", 1 << TO_QFX},
@@ -240,8 +245,10 @@ static tern_status report_int8(const tern_convert_job *job, const tern_evaluatio
         return tern_print_json(json_pack("{s:s,s:f,s:f,s:f,s:I,s:O}", "run", job->out, "accuracy_f32",
                                          job->accuracy, "test_accuracy", e->accuracy, "test_loss", e->loss,
                                          "bytes", (json_int_t)size, "formats", job->formats));
-    printf("%s: test accuracy %.4f in f32, %.4f in bytes (%+.2f points); parameters take %s\n", job->out,
-           job->accuracy, e->accuracy, 100 * (e->accuracy - job->accuracy),
+    if (e->targets) TERN_TRY(tern_print_targets(e));
+    printf(e->targets ? "%s: explained %.6f in f32, %.6f in bytes (%+.4f points); parameters take %s\n"
+                      : "%s: test accuracy %.4f in f32, %.4f in bytes (%+.2f points); parameters take %s\n",
+           job->out, job->accuracy, e->accuracy, 100 * (e->accuracy - job->accuracy),
            tern_human(bytes, (double)size, "B"));
     return TERN_OK;
 }
@@ -298,6 +305,10 @@ static tern_status to_int8(tern_convert_job *job, tern_samples *train, tern_samp
     tern_evaluation e;
     tern_subject *s = &job->from;
     TERN_TRY(tern_net_set(job->net, job->parameters, "int8-per", tern_cli_pick(job->cli, "per")));
+    TERN_TRY(
+        tern_net_set(job->net, job->parameters, "out-bits", tern_cli_pick(job->cli, "out-bits") ? 16 : 8));
+    TERN_TRY(tern_net_set(job->net, job->parameters, "multiplier-bits",
+                          tern_cli_pick(job->cli, "multiplier-bits") ? 16 : 32));
     if (tern_cli_has(job->cli, "weight-bits") || !s->net->qat)
         TERN_TRY(
             tern_net_set(job->net, job->parameters, "weight-bits", tern_cli_whole(job->cli, "weight-bits")));

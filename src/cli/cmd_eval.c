@@ -30,8 +30,11 @@ static const tern_cli_option options[] = {
 static tern_status print(const tern_evaluation *e)
 {
     char macs[24], adds[24];
-    printf("accuracy %.4f  loss %.4f  on %d samples, %.2f s (%.0f samples/s)\n", e->accuracy, e->loss,
-           e->samples, e->seconds, e->samples / e->seconds);
+    if (e->targets)
+        TERN_TRY(tern_print_targets(e));
+    else
+        printf("accuracy %.4f  loss %.4f  on %d samples, %.2f s (%.0f samples/s)\n", e->accuracy, e->loss,
+               e->samples, e->seconds, e->samples / e->seconds);
     tern_grid t = {0};
     tern_grid_row(&t, "layer|multiply-accumulates|accumulates|time here (us)");
     for (int i = 0; i < e->layer_count; i++) {

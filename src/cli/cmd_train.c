@@ -13,6 +13,8 @@
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", "fashion-mnist", "data set: a name of `tern data`, or a path", NULL},
     {"input", 0, TERN_TEXT, "CxHxW", NULL, "bring images to this size, such as 1x14x14", NULL},
+    {"from", 0, TERN_TEXT, "RUN", NULL,
+     "begin with what another run has learned, as far as parameters have the same names", NULL},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "run folder (default run/NET)", NULL},
     {"epochs", 'e', TERN_WHOLE, "N", "10", "epochs", "1.."},
     {"batch", 'b', TERN_WHOLE, "N", "64", "samples of a batch", "1..65536"},
@@ -119,9 +121,10 @@ static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
     r.nesterov = strcmp(tern_cli_text(cli, "nesterov"), "yes") == 0;
     r.decay = tern_cli_number(cli, "decay");
     r.smoothing = tern_cli_number(cli, "smoothing");
-    r.crop = tern_cli_whole(cli, "crop");
+    bool targets = d->train.targets.data != NULL; /* what is shifted or mirrored has others */
+    r.crop = targets && !tern_cli_has(cli, "crop") ? 0 : tern_cli_whole(cli, "crop");
     int flip = tern_cli_pick(cli, "flip");
-    r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4);
+    r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4 && !targets);
     r.delta_rate = tern_cli_number(cli, "delta-rate");
     r.delta_values = strcmp(tern_cli_text(cli, "delta-penalty"), "values") == 0;
     r.patience = tern_cli_whole(cli, "patience");
@@ -297,6 +300,19 @@ static tern_status begin_from(tern_train_run *run, const tern_subject *s)
     return tern_hand_over(&s->store, &run->store);
 }
 
+/* --from: what another net has learned; parameters that this one does not have are not looked at. */
+static tern_status adopt(tern_train_run *run)
+{
+    const char *from = tern_cli_text(run->cli, "from");
+    tern_store other = {0};
+    tern_progress_state state;
+    if (!from) return TERN_OK;
+    tern_status status = tern_run_load(from, &other, &state);
+    if (status == TERN_OK) status = tern_hand_over(&other, &run->store);
+    tern_store_close(&other);
+    return status;
+}
+
 /* What is trained, and the run folder: a fresh one, or where the one to resume stands. */
 static tern_status open_run(tern_train_run *run, tern_subject *s)
 {
@@ -316,7 +332,8 @@ static tern_status open_run(tern_train_run *run, tern_subject *s)
     if (exists && !again)
         return tern_fail(TERN_USAGE, "%s holds a run already; give --resume to go on, or another --out",
                          first);
-    return s->config ? begin_from(run, s) : TERN_OK;
+    TERN_TRY(s->config ? begin_from(run, s) : TERN_OK);
+    return adopt(run);
 }
 
 static tern_status write_config(const tern_train_run *run, const tern_subject *s, const tern_dataset *d,
@@ -420,7 +437,9 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
     else if (status == TERN_OK && run->cli->json)
         status = tern_print_json(json_incref(result));
     json_decref(result);
-    if (status == TERN_OK && !run->cli->json)
+    if (status == TERN_OK && !run->cli->json && e.targets)
+        status = tern_print_targets(&e);
+    else if (status == TERN_OK && !run->cli->json)
         printf("%s: test accuracy %.4f after %d epochs, %.0f s; spikes per neuron %.3f\n", run->folder,
                e.accuracy, run->state.epoch, run->state.seconds, e.spikes_per_neuron);
     if (status == TERN_OK && !run->cli->json) status = tern_print_cosines(run->cosines);

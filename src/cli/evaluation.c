@@ -80,8 +80,42 @@ static json_t *layers_json(const tern_evaluation *e)
     return list;
 }
 
+static json_t *targets_json(const tern_evaluation *e)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < e->classes; k++)
+        json_array_append_new(list, json_pack("{s:f,s:f,s:f}", "rms", e->targets[k].rms, "mean",
+                                              e->targets[k].mean, "unit", e->targets[k].unit));
+    return list;
+}
+
+tern_status tern_print_targets(const tern_evaluation *e)
+{
+    enum { SHOWN_TARGETS = 8 };
+    tern_grid t = {0};
+    tern_grid_row(&t, "target|rms error|mean error|unit|rms in units");
+    for (int k = 0; k < e->classes && k < SHOWN_TARGETS; k++)
+        tern_grid_row(&t, "%d|%.6g|%.6g|%.6g|%.4f", k, e->targets[k].rms, e->targets[k].mean,
+                      e->targets[k].unit, e->targets[k].rms / e->targets[k].unit);
+    TERN_TRY(tern_grid_print(&t, stdout));
+    printf("%d of %d targets, %d samples; %.4f rms in units over all, %.7f of the variance explained\n",
+           e->classes < SHOWN_TARGETS ? e->classes : SHOWN_TARGETS, e->classes, e->samples, sqrt(e->loss),
+           e->accuracy);
+    return TERN_OK;
+}
+
+/* Of regression errors take the place of what classes have. */
+static json_t *regression_json(const tern_evaluation *e)
+{
+    return json_pack("{s:f,s:f,s:i,s:f,s:f,s:o,s:o,s:o}", "accuracy", e->accuracy, "loss", e->loss,
+                     "sample_count", e->samples, "seconds", e->seconds, "spikes_per_neuron",
+                     e->spikes_per_neuron, "work", tern_work_json(&e->work), "targets", targets_json(e),
+                     "layers", layers_json(e));
+}
+
 json_t *tern_evaluation_json(const tern_evaluation *e, const tern_dataset *d)
 {
+    if (e->targets) return regression_json(e);
     json_t *confusion = json_array(), *classes = json_array();
     for (int r = 0; r < e->classes; r++) {
         json_t *row = json_array();

@@ -230,7 +230,11 @@ void tern_subject_close(tern_subject *subject)
 tern_samples tern_samples_of(const tern_dataset *dataset, bool train)
 {
     const tern_split *split = train ? &dataset->train : &dataset->test;
-    tern_samples s = {.images = split->images, .labels = split->labels, .classes = dataset->classes};
+    tern_samples s = {.images = split->images,
+                      .labels = split->labels,
+                      .targets = split->targets,
+                      .units = dataset->units,
+                      .classes = dataset->classes};
     memcpy(s.mean, dataset->mean, sizeof s.mean);
     memcpy(s.std, dataset->std, sizeof s.std);
     return s;

@@ -41,6 +41,8 @@ tern_element tern_dtype_element(tern_dtype dtype);
 /* Fills `out`, whose shape and dtype are set, from `bytes` (exactly its elements). */
 tern_status tern_elements_unpack(tern_tensor *out, tern_element element, const void *bytes,
                                  const char *where);
+/* The header of an NPY file of this tensor; its length, 0 where numpy has no such elements. */
+size_t tern_npy_header(const tern_tensor *tensor, char header[256]);
 /* Adds the elements of a tensor as files hold them, little-endian. */
 tern_status tern_elements_write(tern_writer *writer, const tern_tensor *tensor);
 

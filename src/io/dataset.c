@@ -11,12 +11,14 @@ void tern_split_free(tern_split *split)
 {
     tern_tensor_free(&split->images);
     tern_tensor_free(&split->labels);
+    tern_tensor_free(&split->targets);
 }
 
 void tern_dataset_close(tern_dataset *dataset)
 {
     tern_split_free(&dataset->train);
     tern_split_free(&dataset->test);
+    tern_tensor_free(&dataset->units);
     for (int i = 0; dataset->class_names && i < dataset->classes; i++) tern_release(dataset->class_names[i]);
     tern_release(dataset->class_names);
     tern_release(dataset->name);
@@ -97,6 +99,10 @@ tern_status tern_dataset_hold_out(tern_dataset *dataset)
     TERN_GOTO(done, gather(&dataset->train.labels, order, train, &a.labels));
     TERN_GOTO(done, gather(&dataset->train.images, order + train, count - train, &b.images));
     TERN_GOTO(done, gather(&dataset->train.labels, order + train, count - train, &b.labels));
+    if (dataset->train.targets.data) {
+        TERN_GOTO(done, gather(&dataset->train.targets, order, train, &a.targets));
+        TERN_GOTO(done, gather(&dataset->train.targets, order + train, count - train, &b.targets));
+    }
     tern_split_free(&dataset->train);
     dataset->train = a;
     dataset->test = b;
@@ -218,14 +224,18 @@ static void limit(tern_split *split, int most)
     int64_t count = split->labels.shape.dim[0];
     if (most <= 0 || count <= most) return;
     size_t row = tern_bytes_of(split->images.dtype, tern_elements_from(&split->images.shape, 1));
+    int64_t targets = split->targets.data ? split->targets.shape.dim[1] : 0;
     int32_t *labels = split->labels.data;
+    float *target = split->targets.data;
     char *images = split->images.data;
     for (int64_t i = 0; i < most; i++) {
         int64_t from = i * count / most;
         labels[i] = labels[from];
         memmove(images + (size_t)i * row, images + (size_t)from * row, row);
+        if (targets) memmove(target + i * targets, target + from * targets, (size_t)targets * sizeof *target);
     }
     split->labels.shape.dim[0] = most;
+    if (targets) split->targets.shape.dim[0] = most;
     split->images.shape.dim[0] = most;
 }
 

@@ -58,6 +58,8 @@ tern_status tern_checkpoint_read(const char *path, tern_bundle *out, char **docu
 /* NPZ: a zip of NPY files, stored or deflated; a tensor is named as its member without ".npy", others are passed over. */
 tern_status tern_npz_parse(const void *bytes, size_t count, const char *name, tern_bundle *out);
 tern_status tern_npz_read(const char *path, tern_bundle *out);
+/* The same bytes for the same tensors, stored; f32, f64 and whole numbers below 4 GB in all.  Replaces the file as a whole. */
+tern_status tern_npz_write(const char *path, const tern_tensor *tensors, const char *const *names, int count);
 
 /* ---- model files ------------------------------------------------------------------------------------------------ */
 
@@ -199,9 +201,10 @@ tern_status tern_video_next(tern_video *video, bool grey, tern_tensor *frame, bo
 
 /* ---- data sets ---------------------------------------------------------------------------------------------- */
 
-/* Samples [N,..] (u8 or f32; images are [N,C,H,W], clips and event frames [N,T,C,H,W]) and their labels i32 [N]. */
+/* Samples [N,..] (u8 or f32; images are [N,C,H,W], clips and event frames [N,T,C,H,W]) and their labels i32 [N], or for
+ * regression what is to be predicted of each, f32 [N,K]: then labels are 0, and of one class. */
 typedef struct tern_split {
-    tern_tensor images, labels;
+    tern_tensor images, labels, targets;
 } tern_split;
 
 typedef struct tern_dataset {
@@ -210,6 +213,7 @@ typedef struct tern_dataset {
     int classes;
     char **class_names; /* [classes], or NULL where unknown */
     tern_shape sample;  /* of one sample, without N */
+    tern_tensor units;  /* f32 [K], with targets: an error of each that counts as 1 */
     /* Statistics of the training pixels, u8 taken as x/255, by channel (axis C), repeated up to 8. */
     double mean[8], std[8];
 } tern_dataset;
@@ -233,7 +237,8 @@ typedef struct tern_dataset_options {
 /* A known name (tern_dataset_known) or a path:
  *   a folder of IDX files      {train,t10k|test}-{images,labels}-idx*-ubyte[.gz]
  *   a folder of image folders  <class>/<image>.png|jpg, or train/<class>/.. with test/<class>/.. (or val, valid)
- *   a file .npz                x_train, y_train and, optionally, x_test, y_test
+ *   a file .npz                x_train, y_train and, optionally, x_test, y_test; y of real numbers or [N,K] are targets, and
+ *                              units [K] says which error of each counts as 1 (default 1)
  *   a file .csv or .csv.gz     a row a sample, one column its label
  * Without a test split a fifth is held out, the same one always.  options may be NULL. */
 tern_status tern_dataset_open(tern_dataset *dataset, const char *name, const tern_dataset_options *options);

@@ -7,7 +7,7 @@
 typedef struct tern_known {
     tern_known_dataset about;
     const char *folder;   /* below a data folder */
-    const char *evidence; /* a file or folder that is there when the data are */
+    const char *evidence; /* a file or folder that is there when the data are; NULL: made of nothing */
     int classes;          /* 0: as found */
     const char *const *class_names;
     tern_dataset_loader *load;

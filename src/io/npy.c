@@ -240,28 +240,35 @@ tern_status tern_npy_read(const char *path, tern_tensor *out)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
-tern_status tern_npy_write(const char *path, const tern_tensor *tensor)
+size_t tern_npy_header(const tern_tensor *tensor, char header[256])
 {
+    enum { ROOM = 256 };
     tern_element e = tern_dtype_element(tensor->dtype);
-    if (e.kind == 'h' || !e.size)
-        return tern_fail(TERN_FAILED, "%s: numpy has no %s: cast the tensor to f32 first", path,
-                         tern_dtype_of(tensor->dtype)->name);
-    char header[256];
-    int at = 10 + snprintf(header + 10, sizeof header - 10,
-                           "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", e.size > 1 ? '<' : '|',
-                           e.kind, e.size);
+    if (e.kind == 'h' || !e.size) return 0;
+    int at = 10 + snprintf(header + 10, ROOM - 10, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (",
+                           e.size > 1 ? '<' : '|', e.kind, e.size);
     for (int i = 0; i < tensor->shape.rank; i++)
-        at += snprintf(header + at, sizeof header - (size_t)at, "%lld,%s", (long long)tensor->shape.dim[i],
+        at += snprintf(header + at, ROOM - (size_t)at, "%lld,%s", (long long)tensor->shape.dim[i],
                        i + 1 < tensor->shape.rank ? " " : "");
-    at += snprintf(header + at, sizeof header - (size_t)at, "), }");
+    at += snprintf(header + at, ROOM - (size_t)at, "), }");
     while (at % 64 != 63) header[at++] = ' ';
     header[at++] = '\n';
     memcpy(header, "\x93NUMPY\x01\x00", 8);
     header[8] = (char)((at - 10) & 255);
     header[9] = (char)((at - 10) >> 8);
+    return (size_t)at;
+}
+
+tern_status tern_npy_write(const char *path, const tern_tensor *tensor)
+{
+    char header[256];
+    size_t length = tern_npy_header(tensor, header);
     tern_writer writer;
+    if (!length)
+        return tern_fail(TERN_FAILED, "%s: numpy has no %s: cast the tensor to f32 first", path,
+                         tern_dtype_of(tensor->dtype)->name);
     TERN_TRY(tern_writer_open(&writer, path));
-    tern_status status = tern_writer_add(&writer, header, (size_t)at);
+    tern_status status = tern_writer_add(&writer, header, length);
     if (status == TERN_OK) status = tern_elements_write(&writer, tensor);
     return tern_writer_close(&writer, status);
 }

@@ -336,33 +336,11 @@ const tern_op tern_op_conv2d = {
 
 /* ---- dx: dy [lead..,Cout,OH,OW], W -> like x ------------------------------------------------------------------ */
 
-/* Whether a convolution of shape x with w gives y. */
-static tern_status check_fit(const tern_infer *types, const tern_shape *x, const tern_shape *w,
-                             const tern_shape *y)
-{
-    const tern_conv_op *a = types->args;
-    char tx[96], tw[96], ty[96];
-    bool fits = a->stride > 0 && a->dilation > 0 && a->groups > 0 && a->pad >= 0 && x->rank >= 4 &&
-                y->rank == x->rank && w->rank == 4;
-    if (fits) {
-        tern_conv c = tern_conv_geometry(x, w, a);
-        int r = x->rank;
-        fits = w->dim[1] * a->groups == c.in_channels && w->dim[0] % a->groups == 0 &&
-               tern_elements_upto(y, r - 3) == c.images && y->dim[r - 3] == c.out_channels &&
-               y->dim[r - 2] == c.out_height && y->dim[r - 1] == c.out_width;
-    }
-    if (fits) return TERN_OK;
-    return tern_infer_fail(
-        types, "no convolution of x %s with W %s, stride %d, pad %d, dilation %d and groups %d gives %s",
-        tern_shape_text(tx, x), tern_shape_text(tw, w), a->stride, a->pad, a->dilation, a->groups,
-        tern_shape_text(ty, y));
-}
-
 static tern_status like_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_conv_op *a = types->args;
-    TERN_TRY(check_fit(types, &a->like, &types->in[1]->shape, &types->in[0]->shape));
+    TERN_TRY(tern_conv_check_fit(types, &a->like, &types->in[1]->shape, &types->in[0]->shape));
     tern_infer_out(types, types->in[1]->dtype == TERN_F64 ? TERN_F64 : TERN_F32, a->like);
     return TERN_OK;
 }
@@ -451,7 +429,7 @@ static tern_status grad_weight_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
     const tern_conv_op *a = types->args;
-    TERN_TRY(check_fit(types, &types->in[0]->shape, &a->like, &types->in[1]->shape));
+    TERN_TRY(tern_conv_check_fit(types, &types->in[0]->shape, &a->like, &types->in[1]->shape));
     tern_infer_out(types, types->in[1]->dtype, a->like);
     return TERN_OK;
 }

@@ -64,3 +64,24 @@ tern_status tern_conv_shape(const tern_infer *types, tern_shape *out)
     *out = y;
     return TERN_OK;
 }
+
+tern_status tern_conv_check_fit(const tern_infer *types, const tern_shape *x, const tern_shape *w,
+                                const tern_shape *y)
+{
+    const tern_conv_op *a = types->args;
+    char tx[96], tw[96], ty[96];
+    bool fits = a->stride > 0 && a->dilation > 0 && a->groups > 0 && a->pad >= 0 && x->rank >= 4 &&
+                y->rank == x->rank && w->rank == 4;
+    if (fits) {
+        tern_conv c = tern_conv_geometry(x, w, a);
+        int r = x->rank;
+        fits = w->dim[1] * a->groups == c.in_channels && w->dim[0] % a->groups == 0 &&
+               tern_elements_upto(y, r - 3) == c.images && y->dim[r - 3] == c.out_channels &&
+               y->dim[r - 2] == c.out_height && y->dim[r - 1] == c.out_width;
+    }
+    if (fits) return TERN_OK;
+    return tern_infer_fail(
+        types, "no convolution of x %s with W %s, stride %d, pad %d, dilation %d and groups %d gives %s",
+        tern_shape_text(tx, x), tern_shape_text(tw, w), a->stride, a->pad, a->dilation, a->groups,
+        tern_shape_text(ty, y));
+}

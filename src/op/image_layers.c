@@ -77,7 +77,7 @@ tern_value tern_upsample2d_with(tern_graph *graph, tern_value x, tern_upsample_a
     return tern_reshape(graph, x, s);
 }
 
-/* ---- transposed convolution: what conv2d does to gradients, as a layer ------------------------------------------ */
+/* ---- transposed convolution ------------------------------------------ */
 
 tern_value tern_conv_transpose2d_with(tern_graph *graph, tern_value x, tern_conv_transpose2d_args args)
 {
@@ -97,16 +97,21 @@ tern_value tern_conv_transpose2d_with(tern_graph *graph, tern_value x, tern_conv
             graph->layer, tern_shape_text(text, &y), args.out, args.kernel, args.stride, args.groups,
             args.out_pad);
     int64_t out = args.out / args.groups, reach = (int64_t)args.dilation * (args.kernel - 1) + 1;
-    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)out * args.kernel * args.kernel)};
+    int64_t height = args.flat ? 1 : args.kernel;
+    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)out * (double)height * args.kernel)};
     y.dim[r - 3] = args.out;
-    for (int d = r - 2; d < r; d++)
+    for (int d = args.flat ? r - 1 : r - 2; d < r; d++)
         y.dim[d] = (y.dim[d] - 1) * args.stride + reach - 2 * (int64_t)args.pad + args.out_pad;
     tern_conv_op op = {
         .stride = args.stride, .pad = args.pad, .dilation = args.dilation, .groups = args.groups, .like = y};
-    tern_shape w = TERN_SHAPE(in, out, args.kernel, args.kernel);
-    tern_value ins[] = {x, tern_param(graph, tern_layer_name(graph, "weight"), w, init)};
-    tern_value result = tern_apply(graph, &tern_op_conv2d_grad_input, &op, ins, 2, NULL);
-    if (!args.bias) return result;
-    tern_value bias = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
-    return tern_add(graph, result, tern_reshape(graph, bias, TERN_SHAPE(args.out, 1, 1)));
+    tern_shape w = TERN_SHAPE(in, out, height, args.kernel);
+    tern_value ins[3] = {x, tern_param(graph, tern_layer_name(graph, "weight"), w, init)};
+    if (args.bias) ins[2] = tern_param(graph, tern_layer_name(graph, "bias"), TERN_SHAPE(args.out), init);
+    return tern_apply(graph, &tern_op_conv2d_transposed, &op, ins, args.bias ? 3 : 2, NULL);
+}
+
+tern_value tern_conv_transpose1d_with(tern_graph *graph, tern_value x, tern_conv_transpose2d_args args)
+{
+    args.flat = true;
+    return as_sequences(graph, tern_conv_transpose2d_with(graph, as_images(graph, x), args));
 }

@@ -18,7 +18,7 @@ enum {
     TERN_IN_CONSTANTS,
     TERN_PRODUCT_OPERANDS
 };
-tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t summed);
+tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t biases, int64_t summed);
 tern_int8_scale tern_int8_scale_of(const tern_call *call);
 
 /* Constants of lstm_int8: multiplier and shift of W x and of U h to units of 2^-12 for each gate (forget, input, cell,

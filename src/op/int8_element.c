@@ -26,7 +26,7 @@ static tern_status check_types(const tern_infer *types, const tern_dtype *expect
     return TERN_OK;
 }
 
-/* ---- quantise_int8: x f32, scale f32 [1], zero i32 [1] -> bytes; dequantise_int8: back --------------------------- */
+/* ---- quantise_int8: x f32, scale f32 [1], zero i32 [1] -> bytes; dequantise_int8: back, of 16 bits too --------------------------- */
 
 static tern_status scaled_infer(tern_infer *types, tern_dtype from, tern_dtype to)
 {
@@ -94,14 +94,15 @@ const tern_op tern_op_quantise_int8 = {
 
 static tern_status dequantise_infer(tern_infer *types)
 {
-    return scaled_infer(types, TERN_I8, TERN_F32);
+    bool wide = types->nin > 0 && types->in[0] && types->in[0]->dtype == TERN_I16;
+    return scaled_infer(types, wide ? TERN_I16 : TERN_I8, TERN_F32);
 }
 
 static void dequantise_run(const tern_call *call)
 {
-    const int8_t *x = call->in[0].data;
     float *y = call->out[0].data;
-    for (int64_t i = 0; i < count_of(call); i++) y[i] = scale_of(call) * (float)(x[i] - zero_of(call));
+    for (int64_t i = 0; i < count_of(call); i++)
+        y[i] = scale_of(call) * (float)((int32_t)tern_get(&call->in[0], i) - zero_of(call));
     count(call);
 }
 

@@ -11,7 +11,7 @@
 
 static const tern_dtype operand_types[] = {TERN_I8, TERN_I8, TERN_I32, TERN_I32, TERN_I8, TERN_I32};
 
-tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t summed)
+tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t biases, int64_t summed)
 {
     for (int i = 0; i < TERN_PRODUCT_OPERANDS; i++)
         if (types->in[i]->dtype != operand_types[i])
@@ -22,7 +22,7 @@ tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t
     if (scales != outputs && scales != 1)
         return tern_infer_fail(types, "there are %lld multipliers for %lld outputs, expected as many or one",
                                (long long)scales, (long long)outputs);
-    TERN_TRY(tern_infer_like(types, TERN_IN_BIAS, TERN_IN_BIAS, TERN_SHAPE(outputs)));
+    TERN_TRY(tern_infer_like(types, TERN_IN_BIAS, TERN_IN_BIAS, TERN_SHAPE(biases)));
     TERN_TRY(tern_infer_like(types, TERN_IN_SHIFT, TERN_IN_SHIFT, TERN_SHAPE(scales)));
     TERN_TRY(
         tern_infer_like(types, TERN_IN_CONSTANTS, TERN_IN_CONSTANTS, TERN_SHAPE(TERN_PRODUCT_CONSTANTS)));
@@ -104,7 +104,7 @@ static tern_status linear_infer(tern_infer *types)
     if (x->rank < 1 || w->rank != 2 || x->dim[x->rank - 1] != w->dim[1])
         return tern_infer_fail(types, "x %s and W %s do not match: expected x [..,K] and W [O,K]",
                                tern_shape_text(tx, x), tern_shape_text(tw, w));
-    TERN_TRY(tern_int8_operands(types, w->dim[0], w->dim[1]));
+    TERN_TRY(tern_int8_operands(types, w->dim[0], w->dim[0], w->dim[1]));
     tern_shape y = *x;
     y.dim[y.rank - 1] = w->dim[0];
     tern_infer_out(types, TERN_I8, y);
@@ -238,7 +238,7 @@ static tern_status conv_infer(tern_infer *types)
     TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_PRODUCT_OPERANDS));
     TERN_TRY(tern_conv_shape(types, &y));
     const tern_shape *w = &types->in[1]->shape;
-    TERN_TRY(tern_int8_operands(types, w->dim[0], tern_elements_from(w, 1)));
+    TERN_TRY(tern_int8_operands(types, w->dim[0], w->dim[0], tern_elements_from(w, 1)));
     tern_infer_out(types, TERN_I8, y);
     return TERN_OK;
 }

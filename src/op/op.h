@@ -62,6 +62,9 @@ typedef struct tern_conv_op {
 tern_conv tern_conv_geometry(const tern_shape *x, const tern_shape *w, const tern_conv_op *args);
 /* Shape of the result of in[0] and in[1]; fails when these, or a bias in[2], do not go with the arguments. */
 tern_status tern_conv_shape(const tern_infer *types, tern_shape *y);
+/* Fails unless a convolution of shape x with w gives y. */
+tern_status tern_conv_check_fit(const tern_infer *types, const tern_shape *x, const tern_shape *w,
+                                const tern_shape *y);
 
 /* Reductions over neighbouring axes: the shape that is left of in[0], and x as [outer, length, inner]. */
 typedef struct tern_reduce_view {

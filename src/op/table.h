@@ -27,6 +27,7 @@
     X(linear) X(linear_grad_input) X(linear_grad_weight)         /* linear.c: products with a weight matrix */         \
     X(linear_i8)                                                 /* integer.c: of signed bytes, exactly */             \
     X(linear_int8) X(conv2d_int8)                                /* int8_product.c: nets of bytes */                  \
+    X(conv2d_transposed_int8) X(linear_int16)                    /* int8_transposed.c */                               \
     X(linear_int8_mask) X(conv2d_int8_mask) X(add_int8_mask)     /* the same with what their gradients need */          \
     X(int8_grad_scale) X(int8_grad_bias) X(int8_grad_weight) X(int8_grad_input) /* int8_grad.c: their gradients */       \
     X(avg_pool2d_int8_grad) X(take_channels)                                                                           \
@@ -41,6 +42,7 @@
     X(linear_outlier)                                            /* outlier.c: in bytes, outliers apart */             \
     X(top) X(linear_experts)                                     /* experts.c: mixtures of experts */                  \
     X(conv2d) X(conv2d_grad_input) X(conv2d_grad_weight)         /* conv.c: convolution over images */                 \
+    X(conv2d_transposed)                                         /* conv_transposed.c: the other way */                 \
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
     X(avg_pool2d) X(avg_pool2d_grad)                                                                                   \
     X(resize) X(resize_grad)                                     /* resize.c: images of another size */                \

@@ -2,9 +2,10 @@
 #include "op/fake_quantise.h"
 #include "quant/quant.h"
 
-static tern_value rounded(tern_graph *g, tern_value x, int bits, bool weight)
+/* rows: a scale for each index of the first axis, which of transposed convolutions are inputs. */
+static tern_value rounded(tern_graph *g, tern_value x, int bits, bool weight, bool rows)
 {
-    tern_fake_quantise_op args = {.bits = bits, .rows = weight, .whole = !weight};
+    tern_fake_quantise_op args = {.bits = bits, .rows = rows, .whole = !weight};
     return tern_apply(g, &tern_op_fake_quantise, &args, &x, 1, NULL);
 }
 
@@ -17,7 +18,8 @@ tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph *
     if (!fake) tern_graph_no_memory(r.to);
     for (int n = 0; fake && n < from->node_count; n++) {
         const tern_node *node = from->nodes[n];
-        bool product = node->op == &tern_op_conv2d || node->op == &tern_op_linear;
+        bool product = node->op == &tern_op_conv2d || node->op == &tern_op_conv2d_transposed ||
+                       node->op == &tern_op_linear;
         tern_value kept[2] = {{0}};
         for (int i = 0; product && i < 2; i++) {
             int id = node->in[i].id;
@@ -26,7 +28,9 @@ tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph *
             if (tern_dtype_of_value(r.to, x) == TERN_BIT) continue; /* spikes have one bit */
             r.to->layer = layer ? layer : "";
             r.to->phase = node->phase;
-            if (!fake[id].id) fake[id] = rounded(r.to, x, i ? bits : 8, i == 1);
+            if (!fake[id].id)
+                fake[id] =
+                    rounded(r.to, x, i ? bits : 8, i == 1, i == 1 && node->op != &tern_op_conv2d_transposed);
             r.map[id] = fake[id];
         }
         tern_rewrite_node(&r, node);

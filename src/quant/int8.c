@@ -13,7 +13,7 @@ typedef struct former {
     const tern_graph *from;
     tern_graph *to;
     tern_int8_plan *plan;
-    bool together;
+    const tern_int8_parameters *how;
     tern_value *map; /* [old id]: bytes; the empty value where there are none */
     bool *fixed;     /* [old id]: follows from parameters alone */
     int *readers;    /* [old id]: how many, outputs among them */
@@ -141,6 +141,24 @@ static int take_limits(former *f, int id, tern_int8_site *site)
     return node->out[0].id;
 }
 
+bool tern_int8_has_weights(const tern_int8_site *site)
+{
+    return site->op == &tern_op_conv2d_int8 || site->op == &tern_op_conv2d_transposed_int8 ||
+           site->op == &tern_op_linear_int8 || site->op == &tern_op_linear_int16;
+}
+
+static bool is_product(const tern_op *op)
+{
+    return op == &tern_op_conv2d || op == &tern_op_linear || op == &tern_op_conv2d_transposed;
+}
+
+static bool is_output(const former *f, int id)
+{
+    bool found = false;
+    for (int i = 0; i < f->from->output_count; i++) found = found || f->from->outputs[i].value.id == id;
+    return found;
+}
+
 /* ---- the forms ------------------------------------------------------------------------------------------------------ */
 
 static tern_status cannot(const tern_node *node, const char *why)
@@ -171,17 +189,30 @@ static void form_constant(former *f, const tern_node *reader, int id)
 
 static tern_status form_product(former *f, const tern_node *node)
 {
-    bool conv = node->op == &tern_op_conv2d;
+    bool transposed = node->op == &tern_op_conv2d_transposed, linear = node->op == &tern_op_linear;
     tern_shape w = tern_shape_of(f->from, node->in[1]);
-    tern_shape outputs = TERN_SHAPE(w.dim[0]), scales = TERN_SHAPE(f->together ? 1 : w.dim[0]);
     if (!f->fixed[node->in[1].id]) return cannot(node, " with weights that are computed");
-    tern_int8_site site = {.op = conv ? &tern_op_conv2d_int8 : &tern_op_linear_int8,
+    if (transposed) {
+        const tern_conv_op *a = node->args;
+        if (a->groups != 1 || a->dilation != 1) return cannot(node, " with groups or dilation");
+        w = TERN_SHAPE(w.dim[1], w.dim[0], w.dim[2], w.dim[3]);
+    }
+    tern_shape outputs = TERN_SHAPE(w.dim[0]), scales = TERN_SHAPE(f->how->per ? 1 : w.dim[0]);
+    if (transposed) {
+        tern_conv c = tern_conv_geometry(&((const tern_conv_op *)node->args)->like, &w, node->args);
+        outputs = TERN_SHAPE(c.stride_y * c.stride_x, w.dim[0]);
+    }
+    tern_int8_site site = {.op = transposed ? &tern_op_conv2d_transposed_int8
+                                 : linear   ? &tern_op_linear_int8
+                                            : &tern_op_conv2d_int8,
                            .node = node,
                            .name = node->layer,
                            .in = {node->in[0].id},
                            .weight = node->in[1].id,
                            .bias = node->nin > 2 ? node->in[2].id : 0};
     site.out = take_limits(f, node->out[0].id, &site);
+    site.wide = linear && f->how->out == 16 && is_output(f, site.out) && f->readers[site.out] == 1;
+    if (site.wide) site.op = &tern_op_linear_int16;
     tern_value operands[TERN_PRODUCT_OPERANDS] = {
         f->map[node->in[0].id],
         parameter(f, node->layer, "weight", TERN_I8, w),
@@ -190,7 +221,7 @@ static tern_status form_product(former *f, const tern_node *node)
         parameter(f, node->layer, "shift", TERN_I8, scales),
         parameter(f, node->layer, "constants", TERN_I32, TERN_SHAPE(TERN_PRODUCT_CONSTANTS)),
     };
-    define(f, site.out, apply(f, site, conv ? node->args : NULL, operands, TERN_PRODUCT_OPERANDS), 0);
+    define(f, site.out, apply(f, site, linear ? NULL : node->args, operands, TERN_PRODUCT_OPERANDS), 0);
     return TERN_OK;
 }
 
@@ -335,14 +366,14 @@ static tern_status form_node(former *f, const tern_node *node)
     tern_shape x = tern_shape_of(f->from, node->in[0]);
     enter(f, node);
     for (int i = 0; i < node->nin; i++) {
-        bool weights = i > 0 && (node->op == &tern_op_conv2d || node->op == &tern_op_linear);
+        bool weights = i > 0 && is_product(node->op);
         if (weights || !node->in[i].id || f->map[node->in[i].id].id) continue;
         if (!takes_parameters(node->op) || !f->fixed[node->in[i].id]) return cannot(node, " with parameters");
         form_constant(f, node, node->in[i].id);
     }
     if (node->op == &tern_op_normalise) return form_norm(f, node);
     if (node->op == &tern_op_matmul) return form_attention(f, node);
-    if (node->op == &tern_op_conv2d || node->op == &tern_op_linear) return form_product(f, node);
+    if (is_product(node->op)) return form_product(f, node);
     if (node->op == &tern_op_add) return form_sum(f, node);
     if (is_move(node->op)) {
         form_move(f, node);
@@ -388,7 +419,11 @@ static tern_status form_output(former *f, const tern_named *output)
     f->to->layer = "output";
     tern_value operands[] = {f->map[id], parameter(f, output->name, "scale", TERN_F32, TERN_SHAPE(1)),
                              parameter(f, output->name, "zero", TERN_I32, TERN_SHAPE(1))};
-    tern_int8_site site = {.op = &tern_op_dequantise_int8, .name = output->name, .in = {id}, .out = id};
+    tern_int8_site site = {.op = &tern_op_dequantise_int8,
+                           .name = output->name,
+                           .in = {id},
+                           .out = id,
+                           .wide = tern_dtype_of_value(f->to, f->map[id]) == TERN_I16};
     tern_output(f->to, output->name, apply(f, site, NULL, operands, 3));
     return TERN_OK;
 }
@@ -426,11 +461,15 @@ static tern_status form(former *f)
     return tern_graph_status(f->to);
 }
 
-tern_status tern_pass_int8(const tern_graph *from, bool together, tern_graph **to, tern_int8_plan *plan)
+tern_status tern_pass_int8(const tern_graph *from, const tern_int8_parameters *how, tern_graph **to,
+                           tern_int8_plan *plan)
 {
     tern_int8_plan own = {0};
     size_t values = (size_t)from->value_count, nodes = (size_t)from->node_count;
-    former f = {.from = from, .plan = plan ? plan : &own, .together = together};
+    former f = {.from = from, .plan = plan ? plan : &own, .how = how};
+    if ((how->out != 8 && how->out != 16) || (how->multiplier != 16 && how->multiplier != 32))
+        return tern_fail(TERN_USAGE, "out-bits %d and multiplier-bits %d: expected 8 or 16, and 32 or 16",
+                         how->out, how->multiplier);
     TERN_TRY(tern_graph_status(from));
     TERN_TRY(tern_graph_open(&f.to, &from->options));
     *f.plan = (tern_int8_plan){.values = from->value_count};

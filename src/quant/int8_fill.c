@@ -38,6 +38,7 @@ void tern_int8_exponentials(double scale, int32_t table[256])
 /* One site that is being filled. */
 typedef struct filling {
     const tern_int8_site *site;
+    const tern_int8_parameters *how;
     double most;                         /* of weights as whole numbers */
     tern_int8_format x, other, third, y; /* of its operands and its result */
     const tern_int8_target *to;
@@ -50,10 +51,36 @@ static tern_tensor *parameter(const filling *f, const char *what)
     return f->to->get(f->to->context, name);
 }
 
+/* multiplier and shift of a factor, with as few bits as was asked for: then the lower 16 of 32 are 0. */
+static void factor_of(const filling *f, double factor, int32_t *multiplier, int *shift)
+{
+    tern_int8_multiplier(factor, multiplier, shift);
+    if (f->how->multiplier == 32) return;
+    int64_t short_one = ((int64_t)*multiplier + 32768) >> 16;
+    if (short_one == 32768) {
+        short_one /= 2;
+        ++*shift;
+    }
+    *multiplier = (int32_t)(short_one << 16);
+}
+
 static int32_t whole(double x, double low, double high)
 {
     x = x >= 0 ? floor(x + 0.5) : ceil(x - 0.5); /* halves away from 0 */
     return (int32_t)fmin(fmax(x, low), high);
+}
+
+/* The format of 16 bits that reaches as far as this one of bytes. */
+static tern_int8_format widened(const tern_int8_format *format)
+{
+    return (tern_int8_format){format->scale / 256, format->zero * 256};
+}
+
+/* Limits of a result in its format. */
+static int32_t limit_of(const filling *f, double real)
+{
+    double ends = f->site->wide ? 32768 : 128;
+    return whole(fmin(fmax(real / f->y.scale, -1e6), 1e6) + f->y.zero, -ends, ends - 1);
 }
 
 static int32_t byte_of(double real, const tern_int8_format *format)
@@ -76,6 +103,27 @@ static double weight_scale(const filling *f, const tern_tensor *weight, const te
     return scale > 0 ? scale : 1;
 }
 
+/* What a sum of output o begins with: its bias, less what the zero of x adds; of transposed convolutions in each phase, whose
+ * taps are those with k = phase (mod stride). */
+static void fill_bias(const filling *f, const tern_tensor *w, const tern_tensor *b, int64_t o, int32_t start)
+{
+    int64_t outputs = w->shape.dim[0], row = tern_elements_from(&w->shape, 1), phases = 1, across = 1;
+    if (f->site->op == &tern_op_conv2d_transposed_int8) {
+        across = ((const tern_conv_op *)f->site->node->args)->stride;
+        phases = tern_elements(&b->shape) / outputs;
+    }
+    for (int64_t p = 0; p < phases; p++) {
+        int64_t sum = 0, down = phases / across;
+        for (int64_t i = 0; i < row; i++) {
+            int64_t kx = phases > 1 ? i % w->shape.dim[3] : 0,
+                    ky = phases > 1 ? i / w->shape.dim[3] % w->shape.dim[2] : 0;
+            if (kx % across == p % across && ky % down == p / across)
+                sum += (int64_t)tern_get(w, o * row + i);
+        }
+        tern_set(b, p * outputs + o, (double)start - (double)(f->x.zero * sum));
+    }
+}
+
 static tern_status fill_product(const filling *f, const tern_tensor *weight, const tern_tensor *bias)
 {
     tern_tensor *w = parameter(f, "weight"), *b = parameter(f, "bias"), *m = parameter(f, "multiplier"),
@@ -86,35 +134,31 @@ static tern_status fill_product(const filling *f, const tern_tensor *weight, con
     for (int64_t o = 0; o < outputs; o++) {
         double scale =
             together ? weight_scale(f, weight, bias, 0, outputs) : weight_scale(f, weight, bias, o, o + 1);
-        int64_t sum = 0;
         int32_t multiplier;
         int shift;
-        for (int64_t i = o * row; i < (o + 1) * row; i++) {
-            int32_t q = whole(tern_get(weight, i) / scale, -f->most, f->most);
-            tern_set(w, i, q);
-            sum += q;
-        }
+        for (int64_t i = o * row; i < (o + 1) * row; i++)
+            tern_set(w, i, whole(tern_get(weight, i) / scale, -f->most, f->most));
         double start = bias ? tern_get(bias, o) / (f->x.scale * scale) : 0;
-        tern_set(b, o, (double)whole(start, -1073741824.0, 1073741824.0) - (double)(f->x.zero * sum));
-        tern_int8_multiplier(f->x.scale * scale / f->y.scale, &multiplier, &shift);
+        fill_bias(f, w, b, o, whole(start, -1073741824.0, 1073741824.0));
+        factor_of(f, f->x.scale * scale / f->y.scale, &multiplier, &shift);
         if (together && o > 0) continue;
         tern_set(m, o, multiplier);
         tern_set(s, o, shift);
     }
     tern_set(constants, TERN_X_ZERO, f->x.zero);
     tern_set(constants, TERN_Y_ZERO, f->y.zero);
-    tern_set(constants, TERN_Y_LOW, byte_of(f->site->low, &f->y));
-    tern_set(constants, TERN_Y_HIGH, byte_of(f->site->high, &f->y));
+    tern_set(constants, TERN_Y_LOW, limit_of(f, f->site->low));
+    tern_set(constants, TERN_Y_HIGH, limit_of(f, f->site->high));
     return TERN_OK;
 }
 
 /* ---- sums and tables -------------------------------------------------------------------------------------------------- */
 
-static void fill_factor(tern_tensor *constants, int at, int zero, double factor)
+static void fill_factor(const filling *f, tern_tensor *constants, int at, int zero, double factor)
 {
     int32_t multiplier;
     int shift;
-    tern_int8_multiplier(factor, &multiplier, &shift);
+    factor_of(f, factor, &multiplier, &shift);
     tern_set(constants, at, zero);
     tern_set(constants, at + 1, multiplier);
     tern_set(constants, at + 2, shift);
@@ -126,9 +170,9 @@ static tern_status fill_sum(const filling *f)
     tern_tensor *constants = parameter(f, "constants");
     double twice = 2 * fmax(f->x.scale, f->other.scale);
     if (!constants) return TERN_FAILED;
-    fill_factor(constants, TERN_ADD_A, f->x.zero, f->x.scale / twice);
-    fill_factor(constants, TERN_ADD_B, f->other.zero, f->other.scale / twice);
-    fill_factor(constants, TERN_ADD_Y, f->y.zero, twice / (1048576.0 * f->y.scale));
+    fill_factor(f, constants, TERN_ADD_A, f->x.zero, f->x.scale / twice);
+    fill_factor(f, constants, TERN_ADD_B, f->other.zero, f->other.scale / twice);
+    fill_factor(f, constants, TERN_ADD_Y, f->y.zero, twice / (1048576.0 * f->y.scale));
     tern_set(constants, TERN_ADD_LOW, byte_of(f->site->low, &f->y));
     tern_set(constants, TERN_ADD_HIGH, byte_of(f->site->high, &f->y));
     return TERN_OK;
@@ -242,11 +286,26 @@ static tern_status fill_end(const filling *f)
     return TERN_OK;
 }
 
-tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8_format *formats,
-                           const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to)
+/* [C,O,KH,KW] -> [O,C,KH,KW], as products of bytes have it. */
+static tern_status outputs_first(const tern_tensor *weight, tern_tensor *turned)
+{
+    const int64_t *d = weight->shape.dim;
+    int64_t taps = d[2] * d[3];
+    TERN_TRY(tern_tensor_new(turned, TERN_F32, &TERN_SHAPE(d[1], d[0], d[2], d[3])));
+    for (int64_t c = 0; c < d[0]; c++)
+        for (int64_t o = 0; o < d[1]; o++)
+            for (int64_t k = 0; k < taps; k++)
+                tern_set(turned, (o * d[0] + c) * taps + k, tern_get(weight, (c * d[1] + o) * taps + k));
+    return TERN_OK;
+}
+
+tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_parameters *how,
+                           const tern_int8_format *formats, const tern_tensor *weight,
+                           const tern_tensor *bias, const tern_int8_target *to)
 {
     filling f = {.site = site,
-                 .most = ldexp(1, bits - 1) - 1,
+                 .how = how,
+                 .most = ldexp(1, how->bits - 1) - 1,
                  .x = formats[site->in[0]],
                  .y = formats[site->out],
                  .to = to};
@@ -256,8 +315,15 @@ tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8
     if (site->op == &tern_op_layer_norm_int8) return fill_norm(&f, weight, bias);
     if (site->op == &tern_op_attention_int8) return fill_attention(&f);
     if (site->op == &tern_op_mean_int8) return fill_mean(&f);
-    if (site->op == &tern_op_conv2d_int8 || site->op == &tern_op_linear_int8)
-        return fill_product(&f, weight, bias);
+    if (site->wide) *(site->node ? &f.y : &f.x) = widened(site->node ? &f.y : &f.x);
+    if (site->op == &tern_op_conv2d_transposed_int8) {
+        tern_tensor turned = {0};
+        TERN_TRY(outputs_first(weight, &turned));
+        tern_status status = fill_product(&f, &turned, bias);
+        tern_tensor_free(&turned);
+        return status;
+    }
+    if (tern_int8_has_weights(site)) return fill_product(&f, weight, bias);
     if (site->op == &tern_op_add_int8) return fill_sum(&f);
     if (site->op == &tern_op_table_int8) return fill_table(&f);
     if (site->op == &tern_op_softmax_int8) return fill_exponentials(&f);

@@ -41,6 +41,7 @@ typedef struct tern_int8_site {
     int weight, bias; /* values that follow from parameters; 0: none */
     double low, high; /* limits of the result: those of a ReLU behind it, say */
     double factor;    /* of scores before softmax, of sums where the result is a mean; epsilon of a norm */
+    bool wide;        /* the result (where bytes become numbers: the operand) has 16 bits */
 } tern_int8_site;
 
 /* How a graph of floats becomes one of bytes: what its structure alone decides. */
@@ -54,9 +55,13 @@ typedef struct tern_int8_plan {
 void tern_int8_plan_free(tern_int8_plan *plan);
 
 /* An inference graph of floats, norms folded, as one that computes in bytes from its input to its outputs, which are
- * floats.  together: one scale of weights a layer.  Fails with the layer whose operator has no form in bytes.  plan may be
+ * floats.  Fails with the layer whose operator has no form in bytes.  plan may be
  * NULL; it holds nodes of `from`. */
-tern_status tern_pass_int8(const tern_graph *from, bool together, tern_graph **to, tern_int8_plan *plan);
+tern_status tern_pass_int8(const tern_graph *from, const tern_int8_parameters *how, tern_graph **to,
+                           tern_int8_plan *plan);
+/* Whether a site is a product, whose weights and bias tern_int8_fill takes; of transposed convolutions the weights are those of
+ * the graph of floats, [C,O,KH,KW]. */
+bool tern_int8_has_weights(const tern_int8_site *site);
 
 /* Weights of products rounded to `bits`, by output, and what they read to 8 bits (fake_quantise): for training. */
 tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph **to);
@@ -83,15 +88,15 @@ void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift);
 /* What softmax_int8 reads: e^(-scale d) in units of 2^-31 for differences d of 0 .. 255. */
 void tern_int8_exponentials(double scale, int32_t table[256]);
 
-/* Contents of the parameters of a site, from formats by value and, where it has some, weights [O,..] (of products, so many bits)
- * and bias [O] (or NULL).
+/* Contents of the parameters of a site, from formats by value and, where it has some, weights [O,..] and bias [O] (or NULL).
  * What they are called is asked of `get`: the tensor to be written. */
 typedef struct tern_int8_target {
     tern_tensor *(*get)(void *context, const char *name); /* NULL: there is none, which has been said */
     void *context;
 } tern_int8_target;
-tern_status tern_int8_fill(const tern_int8_site *site, int bits, const tern_int8_format *formats,
-                           const tern_tensor *weight, const tern_tensor *bias, const tern_int8_target *to);
+tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_parameters *how,
+                           const tern_int8_format *formats, const tern_tensor *weight,
+                           const tern_tensor *bias, const tern_int8_target *to);
 
 /* ---- nets of bytes that learn on the device (Lin et al., NeurIPS 2022, arXiv 2206.15472) -------------------------- */
 

@@ -6,6 +6,7 @@
 
 void tern_evaluation_free(tern_evaluation *e)
 {
+    tern_release(e->targets);
     tern_release(e->confusion);
     tern_release(e->predicted);
     tern_release(e->logits);
@@ -39,14 +40,45 @@ static double judge(const float *logits, int classes, int label, int *predicted)
     return log(sum) + logits[best] - logits[label];
 }
 
-static void take_batch(tern_evaluation *e, const tern_batch *b, const float *logits, int64_t *correct)
+/* Errors of regression are summed in order of samples, so that bits do not depend on batches. */
+static tern_status judge_targets(tern_evaluation *e, const tern_samples *s)
+{
+    const float *t = s->targets.data;
+    size_t k = (size_t)e->classes, n = (size_t)e->samples;
+    double explained = 0;
+    e->targets = tern_take_array(k, sizeof *e->targets);
+    if (!e->targets) return tern_no_memory(k * sizeof *e->targets, "an evaluation");
+    e->loss = 0;
+    for (size_t c = 0; c < k; c++) {
+        double error = 0, square = 0, mean = 0, spread = 0, unit = (double)((const float *)s->units.data)[c];
+        for (size_t i = 0; i < n; i++) {
+            double d = (double)e->logits[i * k + c] - (double)t[i * k + c];
+            error += d;
+            square += d * d;
+            mean += (double)t[i * k + c];
+        }
+        for (size_t i = 0; i < n; i++) {
+            double d = (double)t[i * k + c] - mean / (double)n;
+            spread += d * d;
+        }
+        e->targets[c] = (tern_target_error){sqrt(square / (double)n), error / (double)n, unit};
+        e->loss += square / (double)n / (unit * unit) / (double)k;
+        explained += spread > 0 ? (1 - square / spread) / (double)k : 0;
+    }
+    e->accuracy = explained;
+    return TERN_OK;
+}
+
+static void take_batch(tern_evaluation *e, const tern_batch *b, const float *logits, bool targets,
+                       int64_t *correct)
 {
     for (int i = 0; i < b->count; i++) {
         int predicted, label = b->labels[i];
         size_t at = b->index[i];
-        e->loss += judge(logits + (size_t)i * (size_t)e->classes, e->classes, label, &predicted);
         memcpy(e->logits + at * (size_t)e->classes, logits + (size_t)i * (size_t)e->classes,
                (size_t)e->classes * sizeof *logits);
+        if (targets) continue;
+        e->loss += judge(logits + (size_t)i * (size_t)e->classes, e->classes, label, &predicted);
         e->predicted[at] = predicted;
         e->confusion[label * e->classes + predicted]++;
         *correct += predicted == label;
@@ -96,8 +128,10 @@ static tern_status take_counters(tern_evaluation *e, const tern_model *m, double
     return TERN_OK;
 }
 
-static tern_status evaluate(tern_evaluation *e, tern_model *m, tern_loader *loader, int counted)
+static tern_status evaluate(tern_evaluation *e, tern_model *m, const tern_samples *samples,
+                            tern_loader *loader, int counted)
 {
+    bool targets = samples->targets.data != NULL;
     int64_t correct = 0, counted_samples = 0;
     double begun = tern_now();
     const tern_batch *b;
@@ -111,12 +145,13 @@ static tern_status evaluate(tern_evaluation *e, tern_model *m, tern_loader *load
         tern_session_reset(m->session);
         TERN_TRY(tern_session_run(m->session, 0));
         TERN_TRY(tern_session_output(m->session, "logits", &logits));
-        take_batch(e, b, logits.data, &correct);
+        take_batch(e, b, logits.data, targets, &correct);
         if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted");
     }
     e->seconds = tern_now() - begun;
     e->loss /= e->samples;
     e->accuracy = (double)correct / e->samples;
+    if (targets) TERN_TRY(judge_targets(e, samples));
     return counted_samples ? take_counters(e, m, (double)counted_samples) : TERN_OK;
 }
 
@@ -139,10 +174,13 @@ tern_status tern_evaluate(tern_evaluation *evaluation, const tern_net *net, cons
         tern_shape logits = tern_shape_of(model.graph, tern_find_output(model.graph, "logits"));
         status = open_results(evaluation, samples, (int)logits.dim[1]);
     }
+    if (status == TERN_OK && samples->targets.data && tern_target_count(samples) != evaluation->classes)
+        status = tern_fail(TERN_FAILED, "net %s has %d outputs, the data %d targets of a sample", net->name,
+                           evaluation->classes, tern_target_count(samples));
     if (status == TERN_OK && samples->classes > evaluation->classes)
         status = tern_fail(TERN_FAILED, "net %s has %d classes, the data %d; give --classes %d", net->name,
                            evaluation->classes, samples->classes, samples->classes);
-    if (status == TERN_OK) status = evaluate(evaluation, &model, loader, counted);
+    if (status == TERN_OK) status = evaluate(evaluation, &model, samples, loader, counted);
     tern_loader_close(loader);
     tern_model_close(&model);
     if (status != TERN_OK) tern_evaluation_free(evaluation);

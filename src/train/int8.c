@@ -169,12 +169,12 @@ static tern_status fill(conversion *v)
     tern_int8_target target = {parameter_of, v->to};
     for (int i = 0; i < v->plan.count; i++) {
         const tern_int8_site *s = &v->plan.sites[i];
-        bool product = s->op == &tern_op_conv2d_int8 || s->op == &tern_op_linear_int8;
+        bool product = tern_int8_has_weights(s);
         tern_tensor weight, bias;
         if (s->weight) TERN_TRY(content_of(v, s->weight, &weight));
         if (s->bias) TERN_TRY(content_of(v, s->bias, &bias));
-        TERN_TRY(tern_int8_fill(s, p->bits, v->formats, s->weight ? &weight : NULL, s->bias ? &bias : NULL,
-                                &target));
+        TERN_TRY(
+            tern_int8_fill(s, p, v->formats, s->weight ? &weight : NULL, s->bias ? &bias : NULL, &target));
         if (product) TERN_TRY(keep_scales(v, s));
     }
     v->to->version++;
@@ -202,7 +202,7 @@ static tern_status convert(conversion *v, tern_store *from, tern_pool *pool)
     TERN_TRY(open_samples(v));
     memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
     TERN_TRY(tern_model_plain_graph(&v->graph, &plain, c->parameters, &sample, BATCH, 0));
-    TERN_TRY(tern_pass_int8(v->graph, p->per != 0, &bytes, &v->plan));
+    TERN_TRY(tern_pass_int8(v->graph, p, &bytes, &v->plan));
     tern_status status = open_parameters(bytes, v->to);
     tern_graph_close(bytes);
     TERN_TRY(status);

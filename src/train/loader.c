@@ -79,15 +79,19 @@ static void fill(tern_loader *l, int number, tern_batch *b)
     int64_t first = (int64_t)number * l->options.batch;
     b->count = (int)(l->count - first < l->options.batch ? l->count - first : l->options.batch);
     const int32_t *labels = l->samples.labels.data;
+    const float *targets = l->samples.targets.data;
+    size_t each = (size_t)tern_target_count(&l->samples);
     for (int i = 0; i < l->options.batch; i++) {
         b->labels[i] = -1;
         if (i >= b->count) {
+            if (each) memset(b->targets + (size_t)i * each, 0, each * sizeof *targets);
             for (int64_t c = 0; c < l->channels; c++)
                 memset(plane_of(l, b->images, i, c), 0, (size_t)(l->height * l->width) * sizeof *b->images);
             continue;
         }
         b->index[i] = l->order[first + i];
         b->labels[i] = labels[b->index[i]];
+        if (each) memcpy(b->targets + (size_t)i * each, targets + b->index[i] * each, each * sizeof *targets);
         copy_sample(l, b->index[i], first + i, i, b->images);
     }
 }
@@ -122,7 +126,20 @@ static tern_status check(const tern_samples *s)
     if ((s->images.dtype != TERN_U8 && s->images.dtype != TERN_F32) || s->labels.dtype != TERN_I32)
         return tern_fail(TERN_FAILED, "data: images are %s and labels %s; expected u8 or f32, and i32",
                          tern_dtype_of(s->images.dtype)->name, tern_dtype_of(s->labels.dtype)->name);
+    const tern_tensor *t = &s->targets;
+    if (!t->data) return TERN_OK;
+    if (t->dtype != TERN_F32 || t->shape.rank != 2 || t->shape.dim[0] != x->dim[0] ||
+        s->units.dtype != TERN_F32 || tern_elements(&s->units.shape) != t->shape.dim[1])
+        return tern_fail(TERN_FAILED,
+                         "data: targets are %s of %s and units %s: expected f32 [N,K] and f32 [K]",
+                         tern_dtype_of(t->dtype)->name, tern_shape_text(a, &t->shape),
+                         tern_shape_text(b, &s->units.shape));
     return TERN_OK;
+}
+
+int tern_target_count(const tern_samples *samples)
+{
+    return samples->targets.data ? (int)samples->targets.shape.dim[1] : 0;
 }
 
 static tern_status open_buffers(tern_loader *l)
@@ -133,6 +150,9 @@ static tern_status open_buffers(tern_loader *l)
         l->buffers[i].images = tern_take_array(batch * size, sizeof(float));
         l->buffers[i].labels = tern_take_array(batch, sizeof(int32_t));
         l->buffers[i].index = tern_take_array(batch, sizeof(uint32_t));
+        size_t targets = batch * (size_t)tern_target_count(&l->samples);
+        if (targets) l->buffers[i].targets = tern_take_array(targets, sizeof(float));
+        if (targets && !l->buffers[i].targets) return tern_no_memory(targets * sizeof(float), "batches");
         if (!l->order || !l->buffers[i].images || !l->buffers[i].labels || !l->buffers[i].index)
             return tern_no_memory(batch * size * sizeof(float), "batches");
     }
@@ -187,6 +207,7 @@ void tern_loader_close(tern_loader *loader)
         tern_release(loader->buffers[i].images);
         tern_release(loader->buffers[i].labels);
         tern_release(loader->buffers[i].index);
+        tern_release(loader->buffers[i].targets);
     }
     tern_release(loader->order);
     tern_release(loader);

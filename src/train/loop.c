@@ -16,6 +16,7 @@ typedef struct tern_run_of_training {
     int classes;
     uint32_t *order; /* SLTT-K: the steps, and .. */
     float *mask;     /* .. 1 at those of this batch that learn; else NULL */
+    float *weights;  /* regression: 1 / unit of each target; else NULL */
     double begun, hooked;
 } tern_run_of_training;
 
@@ -52,6 +53,18 @@ static int count_correct(const float *logits, const tern_batch *b, int classes)
     return correct;
 }
 
+/* What a net of regression is told besides its samples. */
+static tern_status open_weights(tern_run_of_training *r)
+{
+    const tern_samples *s = r->t->train;
+    int count = tern_target_count(s);
+    if (!count) return TERN_OK;
+    r->weights = tern_take_array((size_t)count, sizeof *r->weights);
+    if (!r->weights) return tern_no_memory((size_t)count * sizeof *r->weights, "weights of targets");
+    for (int k = 0; k < count; k++) r->weights[k] = 1 / ((const float *)s->units.data)[k];
+    return tern_session_bind(r->model.session, "weights", r->weights);
+}
+
 /* One update. */
 static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rate)
 {
@@ -62,7 +75,10 @@ static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rat
     float count = (float)(s->steps + 1);
     *rate = (float)tern_recipe_rate(recipe, s->epoch + (s->batch + 1) / batches);
     TERN_TRY(tern_session_bind(session, "image", b->images));
-    TERN_TRY(tern_session_bind(session, "labels", b->labels));
+    if (b->targets)
+        TERN_TRY(tern_session_bind(session, "targets", b->targets));
+    else
+        TERN_TRY(tern_session_bind(session, "labels", b->labels));
     TERN_TRY(tern_session_bind(session, "rate", rate));
     if (recipe->optimiser != TERN_SGD) TERN_TRY(tern_session_bind(session, "step", &count));
     if (r->mask) choose_steps(r);
@@ -77,7 +93,7 @@ static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rat
                          "training diverged: the loss of epoch %d, batch %d is %g; lower --rate (now %g)",
                          s->epoch + 1, s->batch + 1, value, recipe->rate);
     s->loss_sum += value * b->count;
-    s->correct += count_correct(logits.data, b, r->classes);
+    if (!b->targets) s->correct += count_correct(logits.data, b, r->classes);
     s->seen += b->count;
     s->steps++;
     s->batch++;
@@ -97,12 +113,19 @@ static bool out_of_time(const tern_run_of_training *r)
     return r->t->max_seconds > 0 && tern_now() - r->begun >= r->t->max_seconds;
 }
 
+/* What regression has none of. */
+static const char *accuracy(const tern_run_of_training *r, char text[32], double value)
+{
+    snprintf(text, 32, r->weights ? "" : "  accuracy %.4f", value);
+    return text;
+}
+
 /* The batches of one epoch from state->batch on. */
 static tern_status batches(tern_run_of_training *r, double *seconds, float *rate)
 {
     tern_progress_state *s = r->state;
     int count = tern_loader_batches(r->loader), first = s->batch;
-    char title[32];
+    char title[32], text[32];
     tern_progress bar;
     snprintf(title, sizeof title, "epoch %d/%d", s->epoch + 1, r->t->recipe.epochs);
     tern_progress_open(&bar, title, r->t->quiet);
@@ -112,8 +135,9 @@ static tern_status batches(tern_run_of_training *r, double *seconds, float *rate
     while (!out_of_time(r) && (b = tern_loader_next(r->loader)) != NULL) {
         TERN_TRY(step(r, b, rate));
         double speed = (s->batch - first) * (double)r->t->recipe.batch / (tern_now() - begun);
-        tern_progress_show(&bar, (double)s->batch / count, "loss %.4f  accuracy %.4f  %.0f images/s",
-                           s->loss_sum / (double)s->seen, (double)s->correct / (double)s->seen, speed);
+        tern_progress_show(&bar, (double)s->batch / count, "loss %.4f%s  %.0f samples/s",
+                           s->loss_sum / (double)s->seen,
+                           accuracy(r, text, (double)s->correct / (double)s->seen), speed);
         if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted in epoch %d", s->epoch + 1);
         TERN_TRY(maybe_hook(r));
     }
@@ -145,11 +169,12 @@ static tern_status finish_epoch(tern_run_of_training *r, double seconds, double 
     }
     s->since_best = *better ? 0 : s->since_best + 1;
     tern_progress line;
+    char text[32];
     tern_progress_open(&line, "", r->t->quiet);
     tern_progress_close(
-        &line, "epoch %d/%d  loss %.4f  accuracy %.4f  test %.4f  %.0f images/s  spikes/neuron %.3f  %.1f s",
-        e.epoch, r->t->recipe.epochs, e.train_loss, e.train_accuracy, e.test_accuracy, e.images_per_second,
-        e.spikes_per_neuron, e.seconds);
+        &line, "epoch %d/%d  loss %.4f%s  test %.4f  %.0f samples/s  spikes/neuron %.3f  %.1f s", e.epoch,
+        r->t->recipe.epochs, e.train_loss, accuracy(r, text, e.train_accuracy),
+        r->weights ? e.test_loss : e.test_accuracy, e.images_per_second, e.spikes_per_neuron, e.seconds);
     s->epoch++;
     s->batch = 0;
     s->loss_sum = 0;
@@ -174,15 +199,28 @@ static tern_status epochs(tern_run_of_training *r)
     return TERN_OK;
 }
 
+static tern_status check_data(const tern_training *t)
+{
+    const tern_recipe *recipe = &t->recipe;
+    const tern_shape *s = &t->train->images.shape;
+    if (s->rank < 2 || recipe->batch < 1 || s->dim[0] < recipe->batch)
+        return tern_fail(TERN_USAGE, "data: %lld training samples are fewer than one batch of %d",
+                         (long long)s->dim[0], recipe->batch);
+    if (!recipe->targets || (recipe->rule == TERN_BPTT && !recipe->flip && !recipe->crop)) return TERN_OK;
+    return tern_fail(TERN_USAGE,
+                     "data with targets are learned without --rule, --flip and --crop: what is shifted or "
+                     "mirrored has other targets");
+}
+
 tern_status tern_train(const tern_training *training, tern_progress_state *state, tern_store *store,
                        tern_pool *pool)
 {
-    tern_run_of_training r = {.t = training, .state = state, .store = store, .pool = pool};
-    const tern_recipe *recipe = &training->recipe;
+    tern_training own = *training;
+    own.recipe.targets = tern_target_count(training->train); /* what is learned is the data's to say */
+    tern_run_of_training r = {.t = &own, .state = state, .store = store, .pool = pool};
+    const tern_recipe *recipe = &own.recipe;
     tern_shape sample = training->train->images.shape;
-    if (sample.rank < 2 || recipe->batch < 1 || sample.dim[0] < recipe->batch)
-        return tern_fail(TERN_USAGE, "data: %lld training samples are fewer than one batch of %d",
-                         (long long)sample.dim[0], recipe->batch);
+    TERN_TRY(check_data(&own));
     memmove(sample.dim, sample.dim + 1, (size_t)--sample.rank * sizeof *sample.dim);
     tern_loader_options options = {.batch = recipe->batch,
                                    .shuffle = true,
@@ -196,7 +234,8 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
                                          recipe->batch, recipe, store, pool);
     if (status == TERN_OK) {
         r.classes = (int)tern_shape_of(r.model.graph, tern_find_output(r.model.graph, "logits")).dim[1];
-        if (training->train->classes > r.classes)
+        status = open_weights(&r);
+        if (status == TERN_OK && training->train->classes > r.classes)
             status =
                 tern_fail(TERN_USAGE, "net %s has %d classes, the data %d; give --classes %d",
                           training->net->name, r.classes, training->train->classes, training->train->classes);
@@ -208,6 +247,7 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
     tern_loader_close(r.loader);
     tern_release(r.order);
     tern_release(r.mask);
+    tern_release(r.weights);
     tern_model_close(&r.model);
     return status;
 }

@@ -108,7 +108,7 @@ static tern_status in_bytes(tern_graph **graph, const tern_net *net, const void 
 {
     const tern_int8_parameters *p = (const void *)((const char *)parameters + net->int8);
     tern_graph *result = NULL;
-    tern_status status = tern_pass_int8(*graph, p->per != 0, &result, NULL);
+    tern_status status = tern_pass_int8(*graph, p, &result, NULL);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
     tern_graph_close(*graph);
     *graph = result;
@@ -128,6 +128,25 @@ static tern_status insert_fake(tern_graph **graph, const tern_net *net, const vo
     return TERN_OK;
 }
 
+/* Mean of the squared errors in units: the net's output and "targets" [B,K], "weights" [K]. */
+static tern_value squared_error(tern_graph *g, tern_value y, int batch, int targets)
+{
+    tern_value t = tern_input(g, "targets", TERN_F32, TERN_SHAPE(batch, targets));
+    tern_value w = tern_input(g, "weights", TERN_F32, TERN_SHAPE(targets));
+    tern_layer(g, "loss", "loss");
+    tern_value e = tern_square(g, tern_multiply(g, tern_subtract(g, y, t), w));
+    return tern_reshape(g, tern_mean(g, e, .axis = 0, .axes = 2), TERN_SHAPE(1));
+}
+
+static tern_status check_outputs(tern_graph *g, const tern_net *net, tern_value y, int targets)
+{
+    TERN_TRY(tern_graph_status(g));
+    tern_shape s = tern_shape_of(g, y);
+    if (s.rank == 2 && s.dim[1] == targets) return TERN_OK;
+    return tern_fail(TERN_USAGE, "net %s has %lld outputs, the data %d targets of a sample", net->name,
+                     (long long)tern_elements_from(&s, 1), targets);
+}
+
 /* Forward graph with output "logits" and, to train (a recipe), "loss". */
 static tern_status forward(tern_graph **graph, const tern_net *net, const void *parameters,
                            const tern_shape *sample, int batch, const tern_graph_options *options,
@@ -139,7 +158,10 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     tern_value image = tern_input(g, "image", TERN_F32, batched(sample, batch));
     tern_value logits = logits_of(g, net, parameters, image, frames);
     tern_output(g, "logits", logits);
-    if (options->training) {
+    if (options->training && recipe->targets) {
+        TERN_TRY(check_outputs(g, net, logits, recipe->targets));
+        tern_output(g, "loss", squared_error(g, logits, batch, recipe->targets));
+    } else if (options->training) {
         tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
         tern_layer(g, "loss", "loss");
         tern_output(g, "loss", tern_cross_entropy(g, logits, labels, .smoothing = recipe->smoothing));

@@ -14,7 +14,11 @@ typedef struct tern_samples {
     tern_tensor images, labels;
     int classes;
     double mean[8], std[8]; /* of channels; std 0 means 1 */
+    tern_tensor targets;    /* f32 [N,K]: regression, labels are not looked at; no data: classes */
+    tern_tensor units;      /* f32 [K]: an error of each that counts as 1 */
 } tern_samples;
+/* Targets of a sample; 0: classes. */
+int tern_target_count(const tern_samples *samples);
 
 /* Batches in a reproducible random order with augmentation, prepared by a thread of its own while the caller computes. */
 typedef struct tern_loader tern_loader;
@@ -29,6 +33,7 @@ typedef struct tern_loader_options {
 typedef struct tern_batch {
     float *images;   /* [batch,C,H,W]; time_first: [T,batch,C,H,W] */
     int32_t *labels; /* [batch]; -1 behind the last sample */
+    float *targets;  /* [batch,K], as they are; NULL: there are none */
     uint32_t *index; /* [batch]: which samples */
     int count;       /* samples that are real */
 } tern_batch;
@@ -74,7 +79,8 @@ typedef struct tern_recipe {
     int crop;
     double delta_rate; /* of the penalty on what delta layers let change over time */
     bool delta_values; /* .. on their values instead (L1): the baseline */
-    int patience;      /* stop after so many epochs without a better test accuracy; 0: never */
+    int targets;  /* K of regression, whose loss is the mean of ((y - target) / unit)^2; 0: cross-entropy */
+    int patience; /* stop after so many epochs without a better test accuracy; 0: never */
     uint64_t seed;
 } tern_recipe;
 
@@ -84,7 +90,7 @@ tern_recipe tern_recipe_default(void);
 double tern_recipe_rate(const tern_recipe *recipe, double epoch);
 
 /* A net planned for one batch size, to train or to infer.  Input "image" [B,..], output "logits" [B,K]; to train, also
- * input "labels" [B] and output "loss" [1].  To train with a rule of one step at a time, clips are laid out [T,B,..], and
+ * input "labels" [B] (regression: "targets" [B,K] and "weights" [K], 1 / unit) and output "loss" [1].  To train with a rule of one step at a time, clips are laid out [T,B,..], and
  * SLTT-K has the input "mask" [T].  The store must outlive the model. */
 typedef struct tern_model {
     const tern_net *net;
@@ -136,8 +142,15 @@ typedef struct tern_layer_work {
     double seconds; /* measured here */
 } tern_layer_work;
 
+/* Of one target: root of the mean squared error and mean error, in its own measure, and the unit that both are judged by. */
+typedef struct tern_target_error {
+    double rms, mean, unit;
+} tern_target_error;
+
+/* accuracy: of regression the share of the targets' variance that is explained. */
 typedef struct tern_evaluation {
     double accuracy, loss, seconds;
+    tern_target_error *targets; /* [classes] of regression; else NULL */
     int samples, classes;
     int64_t *confusion; /* [classes, classes]: row true, column predicted */
     int32_t *predicted; /* [samples] */
