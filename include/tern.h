@@ -263,27 +263,21 @@ tern_value tern_resize2d_with(tern_graph *graph, tern_value x, tern_resize2d_arg
     tern_resize2d_with(g, x, (tern_resize2d_args){.mode = TERN_RESIZE_LINEAR, .cubic = -0.75, __VA_ARGS__})
 
 /* Transposed convolution: x [..,C,H,W] -> [..,out,OH,OW], OH = (H - 1) stride - 2 pad + dilation (K - 1) + 1 + out_pad;
- * parameters <name>.weight [C,out/groups,K,K], <name>.bias [out], uniform in +-1/sqrt(out/groups K^2) (as PyTorch has it). */
+ * parameters <name>.weight [C,out/groups,K,K], <name>.bias [out], uniform in +-1/sqrt(out/groups K^2) (as PyTorch). 1d: x [..,C,L]. */
 typedef struct tern_conv_transpose2d_args {
     int out, kernel, stride, pad, out_pad, dilation, groups;
     bool bias, flat; /* flat: along W alone, of images of height 1; weight [C,out/groups,1,K] */
     const char *name;
 } tern_conv_transpose2d_args;
 tern_value tern_conv_transpose2d_with(tern_graph *graph, tern_value x, tern_conv_transpose2d_args args);
-#define tern_conv_transpose2d(...) TERN_CONV_TRANSPOSE2D_(__VA_ARGS__, )
-#define TERN_CONV_TRANSPOSE2D_(g, x, ...)                                                                    \
-    tern_conv_transpose2d_with(                                                                              \
-        g, x,                                                                                                \
-        (tern_conv_transpose2d_args){                                                                        \
-            .kernel = 2, .stride = 2, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
-/* The same over sequences [..,C,L]. */
+#define TERN_TRANSPOSED_(...)                                                                                \
+    ((tern_conv_transpose2d_args){                                                                           \
+        .kernel = 2, .stride = 2, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
+#define tern_conv_transpose2d(...)        TERN_CONV_TRANSPOSE2D_(__VA_ARGS__, )
+#define TERN_CONV_TRANSPOSE2D_(g, x, ...) tern_conv_transpose2d_with(g, x, TERN_TRANSPOSED_(__VA_ARGS__))
 tern_value tern_conv_transpose1d_with(tern_graph *graph, tern_value x, tern_conv_transpose2d_args args);
-#define tern_conv_transpose1d(...) TERN_CONV_TRANSPOSE1D_(__VA_ARGS__, )
-#define TERN_CONV_TRANSPOSE1D_(g, x, ...)                                                                    \
-    tern_conv_transpose1d_with(                                                                              \
-        g, x,                                                                                                \
-        (tern_conv_transpose2d_args){                                                                        \
-            .kernel = 2, .stride = 2, .dilation = 1, .groups = 1, .bias = true, __VA_ARGS__})
+#define tern_conv_transpose1d(...)        TERN_CONV_TRANSPOSE1D_(__VA_ARGS__, )
+#define TERN_CONV_TRANSPOSE1D_(g, x, ...) tern_conv_transpose1d_with(g, x, TERN_TRANSPOSED_(__VA_ARGS__))
 
 /* Channels (axis C of [..,C,H,W], or the last of fewer axes) to mean 0 and variance 1, scaled and shifted.  Parameters
  * <name>.weight, <name>.bias [C], kept states <name>.running_mean, <name>.running_var.  per_step: axis 0 is time, and each
@@ -554,10 +548,9 @@ typedef struct tern_regroup {
 
 /* Of nets of bytes: weights are whole numbers times a scale, from -127 to 127, or with fewer bits from 1 - 2^(bits-1) on. */
 typedef struct tern_int8_parameters {
-    int per;        /* a scale for each 0 output channel, 1 layer */
-    int bits;       /* of weights, 2 to 8; each takes a byte all the same */
-    int out;        /* of a result of the net that a linear layer makes: 8, or 16 */
-    int multiplier; /* bits of what brings sums to a scale: 32, or 16, which smaller multipliers of logic take */
+    int per;             /* a scale for each 0 output channel, 1 layer */
+    int bits;            /* of weights, 2 to 8; each takes a byte all the same */
+    int out, multiplier; /* bits of last results, 8 or 16, and of what scales sums, 32 or 16 */
 } tern_int8_parameters;
 
 /* Of nets that are trained for it. */

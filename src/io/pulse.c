@@ -145,7 +145,8 @@ tern_pulse tern_pulse_bound(const tern_pulse_model *m, tern_pulse p)
         aa += value * value;
     }
     double determinant = tt * aa - ta * ta;
-    return (tern_pulse){sigma * sqrt(aa / determinant), sigma * sqrt(tt / determinant)};
+    double time = sigma * sqrt(aa / determinant), height = sigma * sqrt(tt / determinant);
+    return (tern_pulse){time, height};
 }
 
 tern_pulse tern_pulse_mean_bound(const tern_pulse_model *m)
@@ -160,7 +161,9 @@ tern_pulse tern_pulse_mean_bound(const tern_pulse_model *m)
             time += bound.start * bound.start;
             height += bound.amplitude * bound.amplitude;
         }
-    return (tern_pulse){sqrt(time / (STARTS * HEIGHTS)), sqrt(height / (STARTS * HEIGHTS))};
+    time = sqrt(time / (STARTS * HEIGHTS));
+    height = sqrt(height / (STARTS * HEIGHTS));
+    return (tern_pulse){time, height};
 }
 
 tern_status tern_pulse_tensors(const tern_pulse_model *m, int split, int64_t count, bool clean,
