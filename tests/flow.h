@@ -111,11 +111,11 @@ static inline double flow_traffic(const tern_flow *flow, size_t memory, bool fre
     return flow_replay(flow, memory, &plan);
 }
 
-/* The same by a baseline (0 .. 2), or window by window (3). */
+/* The same by a baseline (0 .. 2), window by window (3), or with each window in its best order (4). */
 static inline double flow_otherwise(const tern_flow *flow, size_t memory, int way, int window)
 {
     tern_cosma_plan plan;
-    tern_cosma_options options = {.memory = memory, .seconds = 60, .window = window};
+    tern_cosma_options options = {.memory = memory, .free_order = way == 4, .seconds = 60, .window = window};
     tern_status status = way < 3 ? tern_evict(flow, memory, (tern_eviction)way, &plan)
                                  : tern_cosma_divided(flow, &options, &plan);
     return status == TERN_OK ? flow_replay(flow, memory, &plan) : -4;

@@ -13,13 +13,17 @@ static const tern_cli_option options[] = {
      NULL},
     {"method", 0, TERN_PICK, "METHOD", NULL,
      "tensors leave a small memory and return: addresses and evictions by an integer program, in the given "
-     "order (cosma-fs), in the best one (cosma), window by window (cosma-dc), or step by step",
-     "cosma-fs|cosma|cosma-dc|greedy|belady|greedy-mip"},
+     "order (cosma-fs), in the best one (cosma), window by window (cosma-dc), each in its best order "
+     "(cosma-dc-free), or step by step",
+     "cosma-fs|cosma|cosma-dc|cosma-dc-free|greedy|belady|greedy-mip"},
     {"schedule", 0, TERN_PICK, "ORDER", "mpmf",
      "--method: the order of the net (default), or of it and one that keeps little alive the better (mpmf)",
      "default|mpmf"},
     {"execute", 0, TERN_FLAG, NULL, NULL,
      "--method: run the plan, too, beside one without moves: both must give the same bits", NULL},
+    {"track", 0, TERN_PICK, "WHAT", "act",
+     "--method: what shares the memory: activations alone, or parameters, too, which come from host memory",
+     "act|act+param"},
     {"time", 0, TERN_NUMBER, "S", "60", "--method: seconds for the solver", "0.1.."},
     {"bytes", 0, TERN_PICK, "OF", "plan", "--method: bytes of an element: as in the plan, or 1 (int8)",
      "plan|int8"},
@@ -148,7 +152,7 @@ static tern_status graph_of(const tern_cli *cli, const tern_subject *s, int batc
 
 static tern_status check_method(const tern_cli *cli, bool moves)
 {
-    static const char *const of_method[] = {"time", "bytes", "lp", "schedule", "execute"};
+    static const char *const of_method[] = {"time", "bytes", "lp", "schedule", "execute", "track"};
     for (size_t i = 0; !moves && i < TERN_COUNT(of_method); i++)
         if (tern_cli_has(cli, of_method[i]))
             return tern_fail(TERN_USAGE, "plan: --%s has no effect without --method", of_method[i]);
@@ -207,7 +211,8 @@ const tern_command tern_command_plan = {
         "what\n"
         "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return\n"
         "tern plan lenet --method belady --memory 20KiB --execute      # run it: the same bits in less "
-        "memory",
+        "memory\n"
+        "tern plan lenet --method cosma-fs --track act+param --execute  # parameters come when they are used",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -11,6 +11,7 @@ enum method {
     COSMA_FIXED,
     COSMA_FREE,
     COSMA_DIVIDED,
+    COSMA_REORDERED,
     GREEDY,
     BELADY,
     GREEDY_MIP
@@ -19,6 +20,11 @@ enum method {
 static bool is_exact(const tern_cli *cli)
 {
     return tern_cli_pick(cli, "method") <= COSMA_FREE;
+}
+
+static bool chooses_order(const tern_cli *cli)
+{
+    return tern_cli_pick(cli, "method") == COSMA_FREE || tern_cli_pick(cli, "method") == COSMA_REORDERED;
 }
 
 static json_t *cosma_json(const tern_flow *f, const tern_cosma_plan *c)
@@ -47,34 +53,75 @@ typedef struct tern_execution {
         plain; /* bytes of the arena with scratch memory, of host memory; of the arena without moves */
 } tern_execution;
 
+/* The memories of the paper: M_R, in which any order runs; M_P, in which nothing moves, of this order or, with the method that
+ * chooses it, of the best; and M_H between them. */
+typedef struct tern_marks {
+    double least, still, half, peak, compulsory;
+    tern_mip_answer answer; /* of M_P */
+} tern_marks;
+
+static tern_status find_marks(const tern_cli *cli, const tern_flow *f, tern_marks *m)
+{
+    int step;
+    size_t still;
+    tern_cosma_options o = {.memory = tern_flow_peak(f),
+                            .free_order = tern_cli_pick(cli, "method") == COSMA_FREE,
+                            .seconds = tern_cli_number(cli, "time")};
+    *m = (tern_marks){.least = (double)tern_flow_least(f, &step),
+                      .peak = (double)tern_flow_peak(f),
+                      .compulsory = (double)tern_flow_compulsory(f)};
+    TERN_TRY(tern_cosma_without_moves(f, &o, &still, &m->answer));
+    m->still = (double)still;
+    m->half = (m->least + m->still) / 2;
+    return TERN_OK;
+}
+
+static tern_status print_cosma_json(const tern_cli *cli, const tern_flow *f, const tern_cosma_plan *c,
+                                    const tern_execution *e, const tern_marks *m, double memory, double gap)
+{
+    json_t *ran =
+        e->done ? json_pack("{s:b,s:f,s:f,s:I,s:I,s:I}", "same_bits", 1, "spilled", e->spilled, "retrieved",
+                            e->retrieved, "arena_bytes", (json_int_t)e->arena, "host_bytes",
+                            (json_int_t)e->host, "arena_bytes_without_moves", (json_int_t)e->plain)
+                : json_null();
+    return tern_print_json(json_pack(
+        "{s:s,s:s,s:f,s:f,s:f,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:o}", "method", tern_cli_text(cli, "method"),
+        "status", tern_mip_answers[c->answer], "memory", memory, "least_bytes", m->least,
+        "bytes_without_moves", m->still, "status_without_moves", tern_mip_answers[m->answer],
+        "half_way_bytes", m->half, "order_peak_bytes", m->peak, "spilled", c->spilled, "retrieved",
+        c->retrieved, "compulsory", m->compulsory, "gap", gap, "executed", ran, "times", cosma_json(f, c)));
+}
+
+static void print_marks(const tern_cli *cli, const tern_flow *f, const tern_marks *m)
+{
+    char a[24], b[24], c[24], d[24];
+    bool proven = m->answer == TERN_MIP_OPTIMAL;
+    printf(
+        "%d steps, %d tensors; M_R, the least memory of any order, %.0f bytes (%s); peak of this order %.0f "
+        "bytes (%s)\n",
+        f->steps, f->tensors, m->least, tern_human(a, m->least, "B"), m->peak, tern_human(b, m->peak, "B"));
+    printf("M_P, in which nothing moves in %s order, %s%.0f bytes (%s%s); M_H, half way, %.0f bytes (%s)\n",
+           tern_cli_pick(cli, "method") == COSMA_FREE ? "the best" : "this", proven ? "" : "at most ",
+           m->still, tern_human(c, m->still, "B"), proven ? "" : ", not proven", m->half,
+           tern_human(d, m->half, "B"));
+}
+
 static tern_status print_cosma(const tern_cli *cli, const tern_flow *f, const tern_cosma_plan *c,
                                const tern_execution *e, double memory)
 {
-    char a[24], b[24], d[24];
-    int step;
-    double least = (double)tern_flow_least(f, &step), peak = (double)tern_flow_peak(f);
-    double moved = c->spilled + c->retrieved, gap = moved > 0 ? fmax(0, moved - c->bound) / moved : 0;
-    if (cli->json) {
-        json_t *ran =
-            e->done ? json_pack("{s:b,s:f,s:f,s:I,s:I,s:I}", "same_bits", 1, "spilled", e->spilled,
-                                "retrieved", e->retrieved, "arena_bytes", (json_int_t)e->arena, "host_bytes",
-                                (json_int_t)e->host, "arena_bytes_without_moves", (json_int_t)e->plain)
-                    : json_null();
-        return tern_print_json(json_pack("{s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:o}", "method",
-                                         tern_cli_text(cli, "method"), "status", tern_mip_answers[c->answer],
-                                         "memory", memory, "least_bytes", least, "order_peak_bytes", peak,
-                                         "spilled", c->spilled, "retrieved", c->retrieved, "gap", gap,
-                                         "executed", ran, "times", cosma_json(f, c)));
-    }
-    printf("%d steps, %d tensors; least memory of any order %.0f bytes (%s), peak of this order %.0f bytes "
-           "(%s)\n",
-           f->steps, f->tensors, least, tern_human(a, least, "B"), peak, tern_human(b, peak, "B"));
+    char d[24];
+    tern_marks m;
+    TERN_TRY(find_marks(cli, f, &m));
+    double moved = c->spilled + c->retrieved - m.compulsory, bound = c->bound - m.compulsory;
+    double gap = moved > 0 ? fmax(0, moved - bound) / moved : 0;
+    if (cli->json) return print_cosma_json(cli, f, c, e, &m, memory, gap);
+    print_marks(cli, f, &m);
     printf("in %s: ", tern_human(d, memory, "B"));
-    if (is_exact(cli))
-        printf("%s, %.0f bytes spilled and %.0f retrieved, gap %.1f %%; replayed byte by byte\n",
-               tern_mip_answers[c->answer], c->spilled, c->retrieved, 100 * gap);
-    else
-        printf("%.0f bytes spilled and %.0f retrieved; replayed byte by byte\n", c->spilled, c->retrieved);
+    if (is_exact(cli)) printf("%s, ", tern_mip_answers[c->answer]);
+    printf("%.0f bytes spilled and %.0f retrieved", c->spilled, c->retrieved);
+    if (m.compulsory > 0) printf(", %.0f of them parameters for the first time", m.compulsory);
+    if (is_exact(cli)) printf(", gap %.1f %%", 100 * gap);
+    printf("; replayed byte by byte\n");
     if (e->done)
         printf("executed: the same bits as without moves; %.0f bytes spilled and %.0f retrieved; arena %zu "
                "bytes with scratch "
@@ -177,6 +224,7 @@ static tern_status plan_flow(const tern_cli *cli, const tern_flow *f, const tern
     case COSMA_FREE:
         return tern_cosma(f, o, c);
     case COSMA_DIVIDED:
+    case COSMA_REORDERED:
         return tern_cosma_divided(f, o, c);
     case GREEDY:
         return tern_evict(f, o->memory, TERN_EVICT_GREEDY, c);
@@ -196,7 +244,7 @@ static tern_status solve_cosma(const tern_cli *cli, const tern_flow *f, double m
     double all = 0; /* more than everything at once is never used */
     for (int a = 0; a < f->tensors; a++) all += (double)f->bytes[a];
     tern_cosma_options o = {.memory = (size_t)fmin(memory, all),
-                            .free_order = tern_cli_pick(cli, "method") == COSMA_FREE,
+                            .free_order = chooses_order(cli),
                             .seconds = tern_cli_number(cli, "time"),
                             .export = path ? &text : NULL};
     tern_status status = plan_flow(cli, f, &o, c);
@@ -213,7 +261,7 @@ static tern_status no_plan(const tern_cli *cli, const tern_cosma_plan *c, double
 {
     if (c->answer == TERN_MIP_INFEASIBLE)
         return tern_fail(TERN_NO_FIT, "does not fit: no plan exists in %.0f bytes", memory);
-    if (tern_cli_pick(cli, "method") <= COSMA_DIVIDED)
+    if (tern_cli_pick(cli, "method") <= COSMA_REORDERED)
         return tern_fail(TERN_FAILED,
                          "not proven: no plan was found in %g s; give more --time or more --memory",
                          tern_cli_number(cli, "time"));
@@ -248,7 +296,8 @@ tern_status tern_plan_moves(const tern_cli *cli, const tern_program *p, const te
         return tern_fail(TERN_USAGE, "plan: --execute runs the net as it is, not with --bytes int8");
     if (tern_cli_has(cli, "lp") && !is_exact(cli))
         return tern_fail(TERN_USAGE, "plan: --lp is of the methods cosma-fs and cosma");
-    TERN_TRY(tern_flow_of(p, int8, &flow));
+    tern_flow_options of = {.int8 = int8, .parameters = tern_cli_pick(cli, "track") == 1};
+    TERN_TRY(tern_flow_of(p, &of, &flow));
     if (memory <= 0) memory = (double)tern_flow_least(&flow, &(int){0});
     tern_status status = solve_cosma(cli, &flow, memory, &c);
     if (status == TERN_OK) {

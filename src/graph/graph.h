@@ -168,7 +168,7 @@ enum {
     TERN_OP_ROWWISE =
         2, /* rows along axis 0 of in[0] are independent: what repeats over time is computed once */
     TERN_OP_VIEW = 4,   /* out[0] is in[0] under another shape: no step is executed */
-    TERN_OP_RANDOM = 8, /* two applications differ: never merged or folded */
+    TERN_OP_RANDOM = 8, /* two applications differ: never merged, folded or prepared */
     TERN_OP_TAKES_STATIC =
         16,               /* in[0] may be [1,...] while args.timesteps says T: the same input at each step */
     TERN_OP_FIRES = 32,   /* out[0] are the spikes of neurons: [T,B,..] */

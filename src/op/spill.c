@@ -43,6 +43,7 @@ const tern_op tern_op_spill = {
 const tern_op tern_op_retrieve = {
     .name = "retrieve",
     .doc = "a copy that comes back from host memory",
+    .flags = TERN_OP_RANDOM, /* a parameter comes when the plan says, not once for all runs */
     .infer = same_infer,
     .grad = same_grad,
     .work = tern_no_work,

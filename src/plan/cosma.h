@@ -5,27 +5,40 @@
 #include "plan/mip.h"
 #include "plan/plan.h"
 
-/* A net as what its steps read and write; steps are in a valid order.  Tensors from outside (inputs, parameters) are left
- * out: they are traffic that no plan can save. */
+/* A net as what its steps read and write; steps are in a valid order.  Inputs of the net are left out: they are traffic that no
+ * plan can save; so are parameters, unless they are asked for. */
 typedef struct tern_flow {
     int steps, tensors;
     size_t *bytes; /* [tensors] */
-    int *producer; /* [tensors]: step that writes it; -1: it comes from before (tern_cosma_state) */
-    int *begin;    /* [steps + 1]: first of a step's inputs */
-    int *read;     /* tensors, each once a step */
-    int *node;     /* [steps]: of the program's graph; NULL: the flow is of no program */
-    int *value;    /* [tensors]: of the program's graph */
+    int *
+        producer; /* [tensors]: step that writes it; -1: it comes from before (tern_cosma_state), or is a parameter:
+                    * host memory has it from the start */
+    int *begin; /* [steps + 1]: first of a step's inputs */
+    int *read;  /* tensors, each once a step */
+    int *node;  /* [steps]: of the program's graph; NULL: the flow is of no program */
+    int *value; /* [tensors]: of the program's graph */
 } tern_flow;
 
+typedef struct tern_flow_options {
+    bool
+        int8; /* tensors take a byte an element, to compare with what others plan; else they begin at cache lines, as
+                      * kernels expect it */
+    bool
+        parameters; /* what steps read of parameters that the program does not change, and of what is prepared of them, are
+                      * tensors, too */
+} tern_flow_options;
+
 /* The values that the steps of a program pass on; views are what they show, and a result in place is a tensor of its own.
- * Tensors begin at cache lines, as kernels expect it; int8: a byte an element instead, to compare with what others plan. */
-tern_status tern_flow_of(const tern_program *program, bool int8, tern_flow *flow);
+ * options: NULL for none.  Free with tern_flow_free. */
+tern_status tern_flow_of(const tern_program *program, const tern_flow_options *options, tern_flow *flow);
 void tern_flow_free(tern_flow *flow);
 
-/* Bytes without which no order runs: the most that one step reads and writes; and the most that is alive at once in the order of
- * the flow. */
+/* Bytes without which no order runs (M_R of the paper): the most that one step reads and writes.  The most that is alive at once
+ * in the order of the flow, parameters from their first use to their last.  Bytes of the parameters, each of which has to be
+ * retrieved once by any plan. */
 size_t tern_flow_least(const tern_flow *flow, int *step);
 size_t tern_flow_peak(const tern_flow *flow);
+size_t tern_flow_compulsory(const tern_flow *flow);
 
 /* Where a tensor is during a time step. */
 typedef enum tern_residence {
@@ -50,8 +63,8 @@ typedef struct tern_cosma_options {
     double seconds;    /* for the solver */
     int window;        /* of tern_cosma_divided: steps of a window; 0: 20 */
     tern_text *export; /* not NULL: the integer program as LP text */
-    const tern_cosma_state
-        *state; /* [tensors]; NULL: nothing is there before, and nothing is needed behind */
+    const tern_cosma_state *
+        state; /* [tensors]; NULL: nothing is there before, parameters have copies, and nothing is needed behind */
 } tern_cosma_options;
 
 typedef struct tern_cosma_plan {
@@ -60,13 +73,20 @@ typedef struct tern_cosma_plan {
     int *order;                /* [steps]: step of the flow that runs at each time */
     unsigned char *residence;  /* [tensors * steps]: a tern_residence of each tensor at each time */
     size_t *address;           /* [tensors * steps]: while it is there */
-    double spilled, retrieved; /* bytes */
+    double spilled, retrieved; /* bytes, compulsory ones among them */
     double bound;              /* no plan moves fewer */
 } tern_cosma_plan;
 
-/* TERN_NO_FIT below tern_flow_least.  Free with tern_cosma_free. */
+/* First without addresses: that program is small, and its optimum a bound.  Where its tensors find places as they are, it is
+ * the optimum with addresses, too; else the whole program is solved with that bound.  TERN_NO_FIT below tern_flow_least.  Free
+ * with tern_cosma_free. */
 tern_status tern_cosma(const tern_flow *flow, const tern_cosma_options *options, tern_cosma_plan *plan);
 void tern_cosma_free(tern_cosma_plan *plan);
+
+/* M_P of the paper: bytes in which a plan moves nothing (but parameters, once), holes aside: of the given order, its peak; with
+ * options->free_order the least over all orders, *bytes being the least known where *answer is TERN_MIP_UNPROVEN. */
+tern_status tern_cosma_without_moves(const tern_flow *flow, const tern_cosma_options *options, size_t *bytes,
+                                     tern_mip_answer *answer);
 
 /* The same for nets that are too long for one program, in the given order: windows of steps, one behind the other (divide.c). */
 tern_status tern_cosma_divided(const tern_flow *flow, const tern_cosma_options *options,
@@ -84,6 +104,9 @@ tern_status tern_evict(const tern_flow *flow, size_t memory, tern_eviction polic
 /* TERN_NO_FIT below tern_flow_least; an empty plan with room for the flow's tensors at each time, in the given order. */
 tern_status tern_cosma_check(const tern_flow *flow, size_t memory);
 tern_status tern_cosma_begin(const tern_flow *flow, tern_cosma_plan *plan);
+
+/* Addresses for all stays of a plan that has none, none of which began before it; *bytes of memory that they take. */
+tern_status tern_cosma_place(const tern_flow *flow, tern_cosma_plan *plan, size_t memory, size_t *bytes);
 
 /* Replays a plan byte by byte: each tensor has its own content, what is freed is poisoned, and each step must read what was
  * written; counts the bytes that move.  TERN_FAILED says what is wrong. */

@@ -101,7 +101,7 @@ static tern_status decide(evictor *e, size_t memory)
     size_t tensors = (size_t)f->tensors;
     memset(e->plan->residence, TERN_AWAY, tensors * (size_t)f->steps);
     memset(e->there, 0, tensors * sizeof *e->there);
-    memset(e->hosted, 0, tensors * sizeof *e->hosted);
+    for (int a = 0; a < f->tensors; a++) e->hosted[a] = f->producer[a] < 0;
     for (int t = 0; t < f->steps; t++) {
         memset(e->needed, 0, tensors * sizeof *e->needed);
         for (int i = f->begin[t]; i < f->begin[t + 1]; i++) e->needed[f->read[i]] = true;
@@ -122,16 +122,15 @@ static tern_status decide(evictor *e, size_t memory)
     return TERN_OK;
 }
 
-/* Addresses of all stays; *bytes of memory that they take. */
-static tern_status place(const evictor *e, size_t memory, size_t *bytes)
+/* Each stay is a block for the allocator. */
+tern_status tern_cosma_place(const tern_flow *f, tern_cosma_plan *plan, size_t memory, size_t *bytes)
 {
-    const tern_flow *f = e->flow;
     size_t cells = (size_t)f->tensors * (size_t)f->steps;
     tern_block *blocks = tern_take_array(cells + 1, sizeof *blocks);
     if (!blocks) return tern_no_memory(cells * sizeof *blocks, "a plan");
     int count = 0;
     for (size_t i = 0; i < cells; i++) {
-        unsigned char r = e->plan->residence[i];
+        unsigned char r = plan->residence[i];
         int time = (int)(i % (size_t)f->steps);
         if (r == TERN_CREATED || r == TERN_RETRIEVED)
             blocks[count++] = (tern_block){f->bytes[i / (size_t)f->steps], 0, time, time};
@@ -142,10 +141,10 @@ static tern_status place(const evictor *e, size_t memory, size_t *bytes)
     if (status == TERN_OK && *bytes > memory) status = tern_allocate(blocks, count, 1, bytes);
     count = 0;
     for (size_t i = 0; i < cells; i++) {
-        unsigned char r = e->plan->residence[i];
+        unsigned char r = plan->residence[i];
         if (r == TERN_CREATED || r == TERN_RETRIEVED) count++;
         if (r == TERN_CREATED || r == TERN_RETRIEVED || r == TERN_PRESERVED)
-            e->plan->address[i] = blocks[count - 1].offset;
+            plan->address[i] = blocks[count - 1].offset;
     }
     tern_release(blocks);
     return status;
@@ -167,7 +166,7 @@ static tern_status evict(evictor *e, size_t memory)
     size_t least = tern_flow_least(e->flow, &step), taken = 0;
     for (size_t budget = memory;; budget -= (budget - least) / 16 + 1) {
         TERN_TRY(decide(e, budget));
-        TERN_TRY(place(e, memory, &taken));
+        TERN_TRY(tern_cosma_place(e->flow, e->plan, memory, &taken));
         e->plan->found = taken <= memory;
         if (e->plan->found || budget <= least) break;
     }

@@ -25,54 +25,70 @@ static int shown_by(const tern_graph *g, int id)
     return id;
 }
 
-static bool reads_already(const tern_flow *f, int step, int tensor)
+static bool reads(const tern_flow *f, int step, int tensor)
 {
     for (int i = f->begin[step]; i < f->begin[step + 1]; i++)
         if (f->read[i] == tensor) return true;
     return false;
 }
 
-static void add_step(tern_flow *f, const tern_program *p, const tern_node *node, int *tensor, bool int8)
+static void add_tensor(tern_flow *f, const tern_program *p, int id, int producer, int *tensor, bool int8)
+{
+    const tern_type *type = &p->graph->values[id].type;
+    int64_t count = tern_elements(&type->shape);
+    size_t bytes = (tern_bytes_of(type->dtype, count) + TERN_LINE - 1) / TERN_LINE * TERN_LINE;
+    f->bytes[f->tensors] = int8 ? (size_t)count : bytes;
+    f->producer[f->tensors] = producer;
+    f->value[f->tensors] = id;
+    tensor[id] = ++f->tensors;
+}
+
+/* What host memory has from the start: a parameter that stays as it is, or what is prepared of such. */
+static bool is_parameter(const tern_program *p, int id)
+{
+    const tern_value_info *v = &p->graph->values[id];
+    return p->places[id].space == TERN_SPACE_PREPARED || (v->kind == TERN_VALUE_PARAM && !v->next.id);
+}
+
+static void add_step(tern_flow *f, const tern_program *p, const tern_node *node, int *tensor,
+                     tern_flow_options o)
 {
     const tern_graph *g = p->graph;
     int step = f->steps;
     f->begin[step + 1] = f->begin[step];
     for (int i = 0; i < node->nin; i++) {
-        int id = shown_by(g, node->in[i].id), t = id ? tensor[id] - 1 : -1;
-        if (t < 0 || reads_already(f, step, t)) continue;
+        int id = shown_by(g, node->in[i].id);
+        if (o.parameters && id && !tensor[id] && is_parameter(p, id))
+            add_tensor(f, p, id, -1, tensor, o.int8);
+        int t = id ? tensor[id] - 1 : -1;
+        if (t < 0 || reads(f, step, t)) continue;
         f->read[f->begin[step + 1]++] = t;
     }
-    for (int i = 0; i < node->nout; i++) {
-        const tern_type *type = &g->values[node->out[i].id].type;
-        int64_t count = tern_elements(&type->shape);
-        if (p->places[node->out[i].id].space == TERN_SPACE_NONE) continue;
-        size_t bytes = (tern_bytes_of(type->dtype, count) + TERN_LINE - 1) / TERN_LINE * TERN_LINE;
-        f->bytes[f->tensors] = int8 ? (size_t)count : bytes;
-        f->producer[f->tensors] = step;
-        f->value[f->tensors] = node->out[i].id;
-        tensor[node->out[i].id] = ++f->tensors;
-    }
+    for (int i = 0; i < node->nout; i++)
+        if (p->places[node->out[i].id].space != TERN_SPACE_NONE)
+            add_tensor(f, p, node->out[i].id, step, tensor, o.int8);
     f->node[f->steps++] = g->values[node->out[0].id].node;
 }
 
-tern_status tern_flow_of(const tern_program *program, bool int8, tern_flow *flow)
+tern_status tern_flow_of(const tern_program *program, const tern_flow_options *options, tern_flow *flow)
 {
-    size_t values = (size_t)program->graph->value_count, reads = 1;
-    for (int s = 0; s < program->step_count; s++) reads += (size_t)program->steps[s].node->nin;
+    size_t values = (size_t)program->graph->value_count, operands = 1;
+    tern_flow_options o = options ? *options : (tern_flow_options){0};
+    for (int s = 0; s < program->step_count; s++) operands += (size_t)program->steps[s].node->nin;
     *flow = (tern_flow){0};
     int *tensor =
         tern_take_array(values, sizeof *tensor); /* number of each value's tensor, from 1; 0: none */
     flow->bytes = tern_take_array(values, sizeof *flow->bytes);
     flow->producer = tern_take_array(values, sizeof *flow->producer);
     flow->begin = tern_take_array((size_t)program->step_count + 2, sizeof *flow->begin);
-    flow->read = tern_take_array(reads, sizeof *flow->read);
+    flow->read = tern_take_array(operands, sizeof *flow->read);
     flow->node = tern_take_array((size_t)program->step_count + 1, sizeof *flow->node);
     flow->value = tern_take_array(values, sizeof *flow->value);
     bool all =
         tensor && flow->bytes && flow->producer && flow->begin && flow->read && flow->node && flow->value;
     for (int s = program->prepare_count; all && s < program->step_count; s++) {
         const tern_node *node = program->steps[s].node;
-        if (!(node->op->flags & TERN_OP_VIEW)) add_step(flow, program, node, tensor, int8);
+        if (!(node->op->flags & TERN_OP_VIEW)) add_step(flow, program, node, tensor, o);
     }
     tern_release(tensor);
     if (all) return TERN_OK;
@@ -96,20 +112,38 @@ size_t tern_flow_least(const tern_flow *flow, int *step)
     return most;
 }
 
+/* The step that writes a tensor, or the first that reads it, and the last that reads it. */
+static void life_of(const tern_flow *flow, int tensor, int *first, int *last)
+{
+    *first = *last = flow->producer[tensor];
+    for (int s = *first < 0 ? 0 : *first; s < flow->steps; s++) {
+        if (!reads(flow, s, tensor)) continue;
+        if (*first < 0) *first = s;
+        *last = s;
+    }
+}
+
 size_t tern_flow_peak(const tern_flow *flow)
 {
     size_t most = 0;
     for (int s = 0; s < flow->steps; s++) {
         size_t bytes = 0;
         for (int a = 0; a < flow->tensors; a++) {
-            int last = flow->producer[a];
-            for (int k = last; k < flow->steps; k++)
-                if (reads_already(flow, k, a)) last = k;
-            if (flow->producer[a] <= s && s <= last) bytes += flow->bytes[a];
+            int first, last;
+            life_of(flow, a, &first, &last);
+            if (first <= s && s <= last) bytes += flow->bytes[a];
         }
         if (bytes > most) most = bytes;
     }
     return most;
+}
+
+size_t tern_flow_compulsory(const tern_flow *flow)
+{
+    size_t bytes = 0;
+    for (int a = 0; a < flow->tensors; a++)
+        if (flow->producer[a] < 0) bytes += flow->bytes[a];
+    return bytes;
 }
 
 /* ---- the oracle ---------------------------------------------------------------------------------------------------- */
@@ -214,6 +248,7 @@ tern_status tern_cosma_replay(const tern_flow *flow, const tern_cosma_plan *plan
     r.owner = tern_take_array(memory + 1, sizeof *r.owner);
     r.hosted = tern_take_array((size_t)flow->tensors + 1, sizeof *r.hosted);
     tern_status status = r.owner && r.hosted ? TERN_OK : tern_no_memory(memory * sizeof *r.owner, "a replay");
+    for (int a = 0; status == TERN_OK && a < flow->tensors; a++) r.hosted[a] = flow->producer[a] < 0;
     for (int t = 0; status == TERN_OK && t < flow->steps; t++)
         status = replay_time(&r, t, spilled, retrieved);
     tern_release(r.owner);

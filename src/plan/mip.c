@@ -154,6 +154,7 @@ tern_status tern_mip_solve(const tern_mip *mip, double seconds, tern_mip_answer 
     Cbc_setLogLevel(model, 0);
     tern_status status = load(mip, model);
     if (status == TERN_OK) {
+        Cbc_setParameter(model, "timeMode", "elapsed");
         Cbc_setMaximumSeconds(model, seconds);
         Cbc_solve(model);
         /* CBC says infeasible, too, where only the time was up */
@@ -164,7 +165,7 @@ tern_status tern_mip_solve(const tern_mip *mip, double seconds, tern_mip_answer 
         *answer = infeasible                                         ? TERN_MIP_INFEASIBLE
                   : finished && Cbc_isProvenOptimal(model) && *found ? TERN_MIP_OPTIMAL
                                                                      : TERN_MIP_UNPROVEN;
-        *bound = Cbc_getBestPossibleObjValue(model);
+        *bound = *answer == TERN_MIP_OPTIMAL ? Cbc_getObjValue(model) : Cbc_getBestPossibleObjValue(model);
         if (*found) memcpy(x, best, (size_t)mip->columns * sizeof *x);
     }
     Cbc_deleteModel(model);

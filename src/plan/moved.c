@@ -50,8 +50,8 @@ static tern_status spill(mover *m, int a)
 static tern_value now(mover *m, int id)
 {
     const tern_graph *g = m->program->graph;
-    if (!id || g->values[id].kind != TERN_VALUE_NODE) return m->rewrite.map[id];
     if (m->tensor[id]) return m->there[m->tensor[id] - 1];
+    if (!id || g->values[id].kind != TERN_VALUE_NODE) return m->rewrite.map[id];
     const tern_node *node = g->nodes[g->values[id].node];
     if (!(node->op->flags & TERN_OP_VIEW)) return m->rewrite.map[id];
     m->rewrite.map[node->in[0].id] = now(m, node->in[0].id);
@@ -112,6 +112,8 @@ static tern_status write_graph(mover *m)
     const tern_program *p = m->program;
     const tern_graph *g = p->graph;
     for (int s = 0; s < p->prepare_count; s++) tern_rewrite_node(&m->rewrite, p->steps[s].node);
+    for (int a = 0; a < m->flow->tensors; a++) /* parameters begin in host memory */
+        if (m->flow->producer[a] < 0) m->hosted[a] = m->rewrite.map[m->flow->value[a]];
     for (int t = 0; t < m->flow->steps; t++) TERN_TRY(take_step(m, t));
     for (int a = 0; a < m->flow->tensors; a++)
         if (m->hosted[a].id) m->there[a] = m->hosted[a];
