@@ -2,6 +2,7 @@
 #include "cli/cost_all.h"
 #include "cli/cost_model.h"
 #include "cli/cost_serving.h"
+#include "cli/measured.h"
 #include "machine/machine.h"
 
 #include <stdlib.h>
@@ -55,41 +56,6 @@ typedef struct tern_cost_job {
     char refusal[320];   /* why the one machine that was asked for does not do */
     double membranes, membrane_traffic; /* bytes */
 } tern_cost_job;
-
-/* Work that an evaluation measured for a layer, spread over its steps in the proportion of the counted work. */
-static tern_status use_measured(tern_cost_job *job, json_t *layers, double samples)
-{
-    size_t index;
-    json_t *layer;
-    json_array_foreach(layers, index, layer)
-    {
-        const char *name = json_string_value(json_object_get(layer, "name"));
-        double measured = json_number_value(json_object_get(layer, "accumulates")) * samples, counted = 0;
-        if (!name) continue;
-        for (int s = 0; s < job->query.count; s++)
-            if (strcmp(job->tasks[s].label, name) == 0) counted += job->tasks[s].work.accumulates;
-        for (int s = 0; counted > 0 && s < job->query.count; s++)
-            if (strcmp(job->tasks[s].label, name) == 0) job->tasks[s].work.accumulates *= measured / counted;
-    }
-    job->measured = true;
-    return TERN_OK;
-}
-
-/* Of so many samples; a step is a share of one. */
-static tern_status read_measured(tern_cost_job *job, const char *folder, double samples)
-{
-    char path[4096];
-    json_t *eval;
-    TERN_TRY(tern_run_path(path, folder, "eval.json"));
-    tern_status status = tern_read_json(path, &eval);
-    if (status != TERN_OK) return tern_in(status, "spike rates of %s (tern eval writes them)", folder);
-    json_t *layers = json_object_get(eval, "layers");
-    status = json_is_array(layers)
-                 ? use_measured(job, layers, samples)
-                 : tern_fail(TERN_FAILED, "%s: \"layers\" is missing; run tern eval %s again", path, folder);
-    json_decref(eval);
-    return status;
-}
 
 static tern_status prepare(tern_cost_job *job, double density)
 {
@@ -305,8 +271,10 @@ static tern_status run_cost(tern_cli *cli)
     if (status == TERN_OK) status = prepare(&job, density);
     if (!trained && s.folder) trained = s.folder;
     job.folder = trained;
+    job.measured = trained != NULL;
     if (status == TERN_OK && trained)
-        status = read_measured(&job, trained, (double)batch / (steps ? steps : 1));
+        status = tern_take_measured(trained, (double)batch / (steps ? steps : 1), job.tasks, job.query.count,
+                                    NULL);
     if (status == TERN_OK) status = print_all(&job, tern_cli_text(cli, "machine"), density);
     tern_release(job.steps);
     tern_release(job.tasks);

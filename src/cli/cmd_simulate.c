@@ -1,17 +1,21 @@
 /* tern simulate: a net on a systolic array, cycle by cycle counted, layer by layer shown. */
-#include "cli/cli.h"
-#include "machine/machine.h"
+#include "cli/simulate_cores.h"
+#include "machine/cores.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const tern_cli_option options[] = {
-    {"machine", 'm', TERN_TEXT, "M", "systolic-32x32", "machine with a systolic array: a name or a path",
-     NULL},
+    {"machine", 'm', TERN_TEXT, "M", "systolic-32x32",
+     "machine with a systolic array or with event cores: a name or a path", NULL},
     TERN_ARRAY_OPTIONS,
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
-    {"density", 0, TERN_NUMBER, "D", "0.1", "share of neurons that fire in a step", "0..1"},
+    {"density", 0, TERN_NUMBER, "D", "0.1",
+     "share of neurons that fire in a step; on event cores a run has its measured one", "0..1"},
+    {"mapping", 0, TERN_PICK, "HOW", "least",
+     "of event cores: neurons on as few as have room for them, or spread over free ones where work is most",
+     "least|spread"},
     {"report", 0, TERN_PICK, "WHAT", "layers", "what is shown: every layer, or the sums only",
      "layers|total"},
     {"csv", 0, TERN_FLAG, NULL, NULL, "the layers as comma-separated values, amounts in plain units", NULL},
@@ -195,9 +199,17 @@ static tern_status run_simulate(tern_cli *cli)
                      ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
                      : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
     if (status == TERN_OK) status = tern_plan(&job.program, g, &(tern_plan_options){.reference = true});
-    if (status == TERN_OK) status = simulate(&job, tern_cli_number(cli, "density"));
-    if (status == TERN_OK && trace) status = write_trace(&job, trace);
-    if (status == TERN_OK) status = print(&job, cli);
+    if (status == TERN_OK && tern_event_unit(job.machine) && !tern_cli_has(cli, "train")) {
+        status =
+            batch > 1
+                ? tern_fail(TERN_USAGE,
+                            "simulate: event cores take one sample after the other, not --batch %d", batch)
+                : tern_simulate_cores(cli, job.machine, job.program, s.folder);
+    } else {
+        if (status == TERN_OK) status = simulate(&job, tern_cli_number(cli, "density"));
+        if (status == TERN_OK && trace) status = write_trace(&job, trace);
+        if (status == TERN_OK) status = print(&job, cli);
+    }
     tern_release(job.steps);
     tern_release(job.tasks);
     tern_release(job.results);
@@ -216,11 +228,13 @@ static const tern_exclusion exclusions[] = {
 
 const tern_command tern_command_simulate = {
     .name = "simulate",
-    .about = "a net on a systolic array: cycles, waits, use of the cells, energy",
+    .about =
+        "a net on a systolic array or on event cores: cycles or time steps, waits, what bounds it, energy",
     .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"
         "tern simulate lenet --array 64x64 --trace lenet.trace.json\n"
+        "tern simulate run/spiking-cnn --machine loihi2      # with the spike rates that were measured\n"
         "tern simulate mobilenet-regroup --group 4 --alpha 1 --input 3x224x224 --machine systolic-64x64-rs",
     .options = options,
     .exclusions = exclusions,

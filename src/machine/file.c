@@ -229,6 +229,13 @@ static yaml_node_t *find_value(const tern_reader *r, const yaml_node_t *node, co
     return NULL;
 }
 
+static bool can_do(const tern_unit *u, int operation)
+{
+    for (int d = 0; d < TERN_DTYPES; d++)
+        if (u->rate[operation][d] > 0) return true;
+    return false;
+}
+
 /* What an item must have, and defaults. */
 static tern_status check_item(tern_draft *d, int list, int index)
 {
@@ -250,6 +257,9 @@ static tern_status check_item(tern_draft *d, int list, int index)
             (u->rows > 0 && (u->kind != TERN_UNIT_SYSTOLIC || u->clock == 0)))
             return tern_fail(TERN_FAILED,
                              "\"rows\" and \"columns\" go together, in a systolic unit with a \"clock\"");
+        if (u->core_memory > 0 && (!can_do(u, TERN_ADD) || !can_do(u, TERN_ELEMENT)))
+            return tern_fail(TERN_FAILED,
+                             "event cores, which have a \"core_memory\", need rates for add and element");
     } else if (list == TERN_LIST_TIERS) {
         tern_tier *t = &m->tiers[index];
         if (t->size == 0 || t->bandwidth == 0)

@@ -50,7 +50,20 @@ typedef struct tern_unit {
     tern_dataflow dataflow;
     double
         cell_access; /* J an element that a cell of an array reads from its registers or writes there; 0: in `energy` */
-    double hop; /* J an element that a cell hands on to its neighbour; 0: in `energy` */
+    double
+        hop; /* J an element that a cell hands on to its neighbour, or a message between two routers; 0: in `energy` */
+    /* of event cores (machine/cores.h); 0: not given, or no limit */
+    double core_memory;   /* bytes of synapses and states on one core */
+    double core_neurons;  /* neurons on one core */
+    double core_axons;    /* different inputs of one core */
+    double neuron_memory; /* bytes of state of a neuron */
+    bool
+        shared_weights; /* neurons of a channel on a core share its weights, else each has synapses of its own */
+    double tile, mesh; /* cores at a router; routers in a row */
+    double message;    /* s that a router takes for a message */
+    double hop_time;   /* s from router to router */
+    double barrier,
+        tick; /* s that all cores take to agree that a time step is over; s that one takes at least */
 } tern_unit;
 
 /* A memory, near ones first. */

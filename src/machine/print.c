@@ -6,6 +6,22 @@ static void print_source(FILE *out, const char *indent, const char *source, bool
     if (source) fprintf(out, "%ssource%s: %s\n", indent, recalled ? " (recalled)" : "", source);
 }
 
+static void print_cores(const tern_unit *u, FILE *out)
+{
+    char a[24], b[24];
+    if (u->core_memory == 0) return;
+    fprintf(out, "  a core: %s of memory", tern_human(a, u->core_memory, "B"));
+    if (u->core_neurons > 0) fprintf(out, ", at most %.0f neurons", u->core_neurons);
+    if (u->core_axons > 0) fprintf(out, ", at most %.0f inputs", u->core_axons);
+    if (u->neuron_memory > 0) fprintf(out, ", %s a neuron", tern_human(b, u->neuron_memory, "B"));
+    fprintf(out, ", %s\n", u->shared_weights ? "channels share weights" : "a synapse for each connection");
+    if (u->message > 0 || u->hop_time > 0)
+        fprintf(out, "  %.0f cores a router, %s a message, %s a hop\n", u->tile > 0 ? u->tile : 1,
+                tern_human(a, u->message, "s"), tern_human(b, u->hop_time, "s"));
+    if (u->barrier > 0) fprintf(out, "  barrier behind a time step %s\n", tern_human(a, u->barrier, "s"));
+    if (u->tick > 0) fprintf(out, "  a time step is %s at least\n", tern_human(a, u->tick, "s"));
+}
+
 static void print_unit(const tern_unit *u, FILE *out)
 {
     static const char *const names[TERN_OPERATIONS] = {"MAC", "add", "element", "special"};
@@ -24,6 +40,7 @@ static void print_unit(const tern_unit *u, FILE *out)
         }
     if (u->rows > 0)
         fprintf(out, "  %.0f x %.0f cells, %s\n", u->rows, u->columns, tern_dataflow_names[u->dataflow]);
+    print_cores(u, out);
     print_source(out, "  ", u->source, u->recalled);
 }
 
