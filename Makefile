@@ -38,6 +38,10 @@ test-valgrind:
 	@scripts/build $(BUILD)
 	@scripts/test $(BUILD) --valgrind
 
+check-rtl: all
+	@scripts/setup --rtl
+	@scripts/check-rtl $(BUILD)
+
 lint:
 	@scripts/setup --lint
 	@scripts/lint
@@ -59,4 +63,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all setup demo demo-edge demo-llm test test-asan test-tsan test-valgrind lint bench proof fuzz install clean
+.PHONY: all setup demo demo-edge demo-llm test test-asan test-tsan test-valgrind check-rtl lint bench proof fuzz install clean

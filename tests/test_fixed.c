@@ -2,6 +2,8 @@
  * enumeration, nets in integers against their training form, and thresholds on ties. */
 #include "test.h"
 
+#include "fixed_reference.h"
+#include "low_golden.h"
 #include "op/fixed.h"
 #include "quant/quant.h"
 #include "run/run.h"
@@ -13,70 +15,11 @@
 
 /* ---- casts ---------------------------------------------------------------------------------------------------------- */
 
-/* v = eighths / 8 by integers only. */
-static int64_t round_eighths(tern_round_mode mode, int64_t eighths)
-{
-    int64_t whole = (eighths - (eighths % 8 + 8) % 8) / 8, rest = eighths - 8 * whole; /* floor, 0 .. 7 */
-    bool up[] = {false,
-                 whole < 0 && rest > 0,
-                 rest >= 4,
-                 rest > 4 || (rest == 4 && whole < 0),
-                 rest > 4,
-                 rest > 4 || (rest == 4 && whole >= 0),
-                 rest > 4 || (rest == 4 && whole % 2 != 0)};
-    return whole + up[mode];
-}
-
-static int64_t fit(tern_overflow mode, int bits, bool positive, int64_t k)
-{
-    int64_t span = (int64_t)1 << bits, low = positive ? 0 : -span / 2, high = low + span - 1;
-    if (mode == TERN_OVERFLOW_SYMMETRIC && !positive) low++;
-    if (k >= low && k <= high) return k;
-    if (mode == TERN_OVERFLOW_ZERO) return 0;
-    if (mode != TERN_OVERFLOW_WRAP) return k < low ? low : high;
-    while (k < low) k += span;
-    while (k > high) k -= span;
-    return k;
-}
-
 static void test_casts_are_those_of_integers(void **state)
 {
     (void)state;
-    bool saturated;
-    for (int mode = 0; mode < 7; mode++)
-        for (int over = 0; over < 4; over++)
-            for (int bits = 2; bits <= 12; bits++)
-                for (int positive = 0; positive < 2; positive++) {
-                    tern_fixed_op op = {.bits = bits, .positive = positive, .round = mode, .overflow = over};
-                    int64_t range = ((int64_t)1 << bits) * 2 * 8;
-                    for (int64_t v = -range; v <= range; v++) {
-                        int64_t expected =
-                            fit((tern_overflow)over, bits, positive, round_eighths((tern_round_mode)mode, v));
-                        double got = tern_fixed_code(&op, (double)v / 8, &saturated);
-                        if (got != (double)expected)
-                            fail_msg("mode %d overflow %d bits %d: %g gives %g, expected %lld", mode, over,
-                                     bits, (double)v / 8, got, (long long)expected);
-                    }
-                }
-}
-
-static void test_vectors(void **state)
-{
-    (void)state;
-    static const double low[] = {-3, -2, -2, -2, -3, -3, -2}, high[] = {2, 2, 3, 2, 2, 3, 2};
-    static const double up[] = {-27, 31, 0, 31}, down[] = {24, -32, 0, -31};
-    bool saturated;
-    for (int m = 0; m < 7; m++) {
-        assert_true(tern_fixed_round((tern_round_mode)m, -2.5) == low[m]);
-        assert_true(tern_fixed_round((tern_round_mode)m, 2.5) == high[m]);
-    }
-    for (int o = 0; o < 4; o++) {
-        tern_fixed_op op = {.bits = 6, .round = TERN_ROUND_UP, .overflow = (tern_overflow)o};
-        assert_true(tern_fixed_code(&op, 37, &saturated) == up[o]);
-        assert_true(tern_fixed_code(&op, -40, &saturated) == down[o]);
-    }
-    tern_fixed_op wrap = {.bits = 6, .round = TERN_ROUND_UP, .overflow = TERN_OVERFLOW_WRAP};
-    assert_true(tern_fixed_code(&wrap, 31.5, &saturated) == -32);
+    assert_int_equal(fixed_casts_that_differ(), 0);
+    assert_int_equal(fixed_vectors_that_differ(), 0);
 }
 
 static int ones(int64_t m)
@@ -103,38 +46,10 @@ static void test_few_ones_are_the_nearest(void **state)
 
 /* ---- gradients ---------------------------------------------------------------------------------------------------------- */
 
-/* y with rounding taken as identity, in double. */
-static double smooth(const tern_fixed_op *op, double x, double f, double frozen_error)
-{
-    double k = x * exp2(f), low = tern_fixed_least(op), high = tern_fixed_most(op);
-    if (k < low - 0.5) return low * exp2(-f);
-    if (k > high + 0.5) return high * exp2(-f);
-    return x + frozen_error * exp2(-f); /* the error in units of the last place stays */
-}
-
 static void test_gradients(void **state)
 {
     (void)state;
-    enum { N = 200 };
-    tern_fixed_op op = {.bits = 5, .round = TERN_ROUND_UP, .overflow = TERN_OVERFLOW_SATURATE};
-    double x[N], dy[N], dx[N], f = 2, df = 0, expected = 0;
-    for (int i = 0; i < N; i++) {
-        x[i] = 3 * tern_rng_normal((tern_rng){3, 1}, (uint64_t)i);
-        dy[i] = tern_rng_normal((tern_rng){3, 2}, (uint64_t)i);
-    }
-    tern_tensor in[] = {
-        {TERN_F64, TERN_SHAPE(N), x}, {TERN_F64, TERN_SHAPE(1), &f}, {TERN_F64, TERN_SHAPE(N), dy}};
-    tern_tensor out[] = {{TERN_F64, TERN_SHAPE(N), dx}, {TERN_F64, TERN_SHAPE(1), &df}};
-    tern_call call = {.op = &tern_op_fixed_grad, .args = &op, .nin = 3, .nout = 2, .in = in, .out = out};
-    tern_op_fixed_grad.run(&call);
-    for (int i = 0; i < N; i++) {
-        double k = x[i] * exp2(f), h = 1e-6, e = tern_fixed_round(TERN_ROUND_UP, k) - k;
-        double by_f = (smooth(&op, x[i], f + h, e) - smooth(&op, x[i], f - h, e)) / (2 * h);
-        double by_x = (smooth(&op, x[i] + h, f, e) - smooth(&op, x[i] - h, f, e)) / (2 * h);
-        expected += dy[i] * by_f;
-        assert_true(fabs(dx[i] - dy[i] * by_x) < 1e-5);
-    }
-    assert_true(fabs(df - expected) < 1e-5 * fmax(1, fabs(expected)));
+    assert_true(fixed_gradient_error() < 1e-5);
 }
 
 /* ---- nets in integers ------------------------------------------------------------------------------------------------------ */
@@ -286,6 +201,16 @@ static void test_thresholds_agree_on_ties(void **state)
     assert_int_equal(thresholds[1], 3); /* 1.5 rounds to 2 */
 }
 
+static void test_few_bits_are_those_of_brevitas(void **state)
+{
+    (void)state;
+    low_errors e;
+    assert_ok(low_compare(TERN_TESTS "/golden", &e));
+    assert_int_equal(e.tensors, 2000);
+    if (e.value > 0 || e.gradient > 1e-6)
+        fail_msg("values differ by %g, gradients by %g", e.value, e.gradient);
+}
+
 static void test_wide_sums_are_refused(void **state)
 {
     (void)state;
@@ -308,11 +233,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_casts_are_those_of_integers),
-        cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_few_ones_are_the_nearest),
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_integers_are_the_training_form),
         cmocka_unit_test(test_thresholds_agree_on_ties),
+        cmocka_unit_test(test_few_bits_are_those_of_brevitas),
         cmocka_unit_test(test_wide_sums_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,9 @@ static void test_published_sizes(void **state)
         {"resnet", {{"depth", 34}}, 21797672},
         {"resnet", {{"depth", 50}}, 25557032},
         {"resnet", {{"depth", 101}}, 44549160},
+        {"resnet-small",
+         {{"depth", 20}},
+         336824},                               /* 272,474 with 10 classes: pytorch-cifar-models' resnet20 */
         {"mobilenet", {{"alpha", 1}}, 4231976}, /* 4.2 million in the paper; this count is Keras's */
         {"mobilenet-v2", {{NULL, 0}}, 3504872},
         {"mobilenet-v3", {{NULL, 0}}, 5483032},

@@ -20,6 +20,7 @@
     X(mobilenet_v2)                                                                                          \
     X(mobilenet_v3)                                                                                          \
     X(resnet)                                                                                                \
+    X(resnet_small)                                                                                          \
     X(densenet)                                                                                              \
     X(efficientnet)                                                                                          \
     X(vit)                                                                                                   \

@@ -45,7 +45,7 @@ static tern_status list(tern_cli *cli)
         status = tern_grid_print(&table, stdout);
     if (status == TERN_OK && !cli->json)
         puts("\nA path works too: a folder of IDX files or of image folders, a .npz or a .csv.  TERN_DATA "
-             "names a folder that is searched first.");
+             "names a folder that is searched first; NAME:FOLDER says where a known set is.");
     json_decref(all);
     tern_grid_free(&table);
     tern_arena_free(&arena);

@@ -1,14 +1,7 @@
 /* What stands between blocks, and the top that joins them. */
-#include "emit/rtl.h"
+#include "emit/rtl_write.h"
 
 #include <string.h>
-
-static int count_bits(int64_t most)
-{
-    int bits = 1;
-    while ((int64_t)1 << bits <= most) bits++;
-    return bits;
-}
 
 /* ---- between blocks --------------------------------------------------------------------------------------------------------------- */
 
@@ -54,12 +47,12 @@ static const char scatter[] =
 void tern_rtl_convert(const char *name, int i, int bits, int from, int to, tern_text *t)
 {
     if (to > from) {
-        int n = to / from, rest = (n - 1) * from * bits, counter = count_bits(n - 1);
+        int n = to / from, rest = (n - 1) * from * bits, counter = tern_rtl_count_bits(n - 1);
         tern_text_format(t, gather, to, from, to, name, i, from * bits - 1, to * bits - 1, counter - 1,
                          rest - 1, counter, n - 1, to * bits - 1, to * bits - 1, from * bits);
         return;
     }
-    int n = from / to, counter = count_bits(n);
+    int n = from / to, counter = tern_rtl_count_bits(n);
     tern_text_format(t, scatter, from, to, name, i, from * bits - 1, to * bits - 1, counter - 1,
                      from * bits - 1, to * bits - 1, to * bits, counter, n);
 }
@@ -91,7 +84,7 @@ void tern_rtl_top(const tern_rtl *rtl, const char *name, tern_text *t)
     const tern_rtl_layer *first = &rtl->layers[0], *end = &rtl->layers[rtl->count - 1];
     int in = tern_rtl_word(first, false), out = tern_rtl_word(end, true);
     int64_t results = (int64_t)end->out_h * end->out_w * (end->out_c / end->pe);
-    int counter = count_bits(results - 1);
+    int counter = tern_rtl_count_bits(results - 1);
     tern_text_format(
         t,
         "/* Samples in, %d values a word from the lowest bits on, pixel by pixel; results out, %d a word. "

@@ -1,5 +1,5 @@
 /* Blocks as Verilog-2005: one module a layer. */
-#include "emit/rtl.h"
+#include "emit/rtl_write.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,19 +8,6 @@
 int tern_rtl_word(const tern_rtl_layer *l, bool out)
 {
     return out ? l->pe * l->out_bits : l->simd * l->in_bits;
-}
-
-static int count_bits(int64_t most)
-{
-    int bits = 1;
-    while ((int64_t)1 << bits <= most) bits++;
-    return bits;
-}
-
-/* "-5" as a literal of a signed word: "-8'sd5". */
-static void literal(tern_text *t, int bits, int64_t value)
-{
-    tern_text_format(t, "%s%d'sd%lld", value < 0 ? "-" : "", bits, (long long)(value < 0 ? -value : value));
 }
 
 /* ---- memories that are filled once ------------------------------------------------------------------------------------------ */
@@ -75,7 +62,7 @@ static void channel_rom(tern_text *t, const tern_rtl_layer *l, const char *name,
 /* A weight with few one-bits: for each its place and whether it is there, then the sign. */
 static int place_bits(const tern_rtl_layer *l)
 {
-    return count_bits(l->weight_bits - 1);
+    return tern_rtl_count_bits(l->weight_bits - 1);
 }
 
 static int weight_width(const tern_rtl_layer *l)
@@ -118,27 +105,27 @@ static void weight_rom(tern_text *t, const tern_rtl_layer *l)
 
 /* ---- functions ---------------------------------------------------------------------------------------------------------------- */
 
-/* "{{3{x[7]}}, x}": x of `from` bits, signed, as a word of `to`. */
-static void extended(tern_text *t, const char *x, int from, int to)
+/* How a product is written: simulators are slow at calls, so that only what takes statements is a function. */
+typedef enum tern_term { SIGNS, TIMES, FUNCTION } tern_term;
+
+static tern_term product_kind(const tern_rtl_layer *l)
 {
-    if (to > from)
-        tern_text_format(t, "{{%d{%s[%d]}}, %s}", to - from, x, from - 1, x);
-    else
-        tern_text_put(t, x);
+    bool signs = l->weight_bits == 2;
+    int64_t n = (int64_t)l->out_c * l->in_c * l->kernel_h * l->kernel_w;
+    for (int64_t i = 0; signs && i < n; i++) signs = l->weight[i] >= -1;
+    return signs ? SIGNS : l->hot || l->weight_bits == 2 ? FUNCTION : TIMES;
 }
 
-/* An operand times a weight, in a word of the sums. */
+/* An operand times a weight of few one-bits, or of -2 .. 1, in a word of the sums. */
 static void write_product(tern_text *t, const tern_rtl_layer *l)
 {
     int x = l->in_bits + l->in_positive, y = l->sum_bits, w = weight_width(l), place = place_bits(l);
+    if (product_kind(l) != FUNCTION) return;
     tern_text_format(t,
                      "    function signed [%d:0] product(input signed [%d:0] x, input [%d:0] w);\n"
                      "        reg signed [%d:0] wide%s;\n        begin\n            wide = ",
-                     y - 1, x - 1, w - 1, y - 1,
-                     l->hot               ? ", sum"
-                     : l->weight_bits > 2 ? ", times"
-                                          : "");
-    extended(t, "x", x, y);
+                     y - 1, x - 1, w - 1, y - 1, l->hot ? ", sum" : "");
+    tern_rtl_extended(t, "x", x, y);
     tern_text_put(t, ";\n");
     if (l->hot) {
         tern_text_put(t, "            sum = 0;\n");
@@ -146,121 +133,12 @@ static void write_product(tern_text *t, const tern_rtl_layer *l)
             tern_text_format(t, "            if (w[%d]) sum = sum + (wide <<< w[%d:%d]);\n", k * (place + 1),
                              k * (place + 1) + place, k * (place + 1) + 1);
         tern_text_format(t, "            product = w[%d] ? -sum : sum;\n", w - 1);
-    } else if (l->weight_bits == 2) {
+    } else {
         tern_text_put(t, "            case (w)\n                2'b01: product = wide;\n"
                          "                2'b11: product = -wide;\n"
                          "                2'b10: product = -(wide <<< 1);\n"
                          "                default: product = 0;\n            endcase\n");
-    } else {
-        tern_text_put(t, "            times = ");
-        extended(t, "w", w, y);
-        tern_text_put(t, ";\n            product = wide * times;\n");
     }
-    tern_text_put(t, "        end\n    endfunction\n\n");
-}
-
-static const char *round_up(tern_round_mode mode)
-{
-    static const char *const conditions[] = {
-        [TERN_ROUND_DOWN] = "1'b0",
-        [TERN_ROUND_ZERO] = "whole < 0 && rest != 0",
-        [TERN_ROUND_UP] = "rest >= half",
-        [TERN_ROUND_HALF_ZERO] = "rest > half || (rest == half && whole < 0)",
-        [TERN_ROUND_HALF_DOWN] = "rest > half",
-        [TERN_ROUND_HALF_AWAY] = "rest > half || (rest == half && whole >= 0)",
-        [TERN_ROUND_HALF_EVEN] = "rest > half || (rest == half && whole[0])",
-    };
-    return conditions[mode];
-}
-
-/* v into `to`: saturated, wrapped or 0. */
-static void write_fit(tern_text *t, const tern_fixed_op *to, const char *name, int width)
-{
-    int64_t low = (int64_t)tern_fixed_least(to), high = (int64_t)tern_fixed_most(to);
-    if (to->overflow == TERN_OVERFLOW_WRAP) {
-        tern_text_format(t, "            %s = whole[%d:0];\n", name, to->bits - 1);
-        return;
-    }
-    bool zero = to->overflow == TERN_OVERFLOW_ZERO;
-    tern_text_put(t, "            if (whole < ");
-    literal(t, width, low);
-    tern_text_format(t, ") %s = %d'd%lld;\n            else if (whole > ", name, to->bits,
-                     zero ? 0 : (long long)(low & ((1ll << to->bits) - 1)));
-    literal(t, width, high);
-    tern_text_format(t, ") %s = %d'd%lld;\n            else %s = whole[%d:0];\n", name, to->bits,
-                     zero ? 0 : (long long)high, name, to->bits - 1);
-}
-
-/* "post<k>": a signed word of `from` bits to a word of the step's. */
-static void write_shift(tern_text *t, const tern_rtl_post *p, int k, int from)
-{
-    int s = p->places, width = from + 2 + (s < 0 ? -s : 0);
-    if (width < s + 3) width = s + 3;
-    if (width < p->bits + 2) width = p->bits + 2;
-    tern_text_format(t,
-                     "    function [%d:0] post%d(input signed [%d:0] v);\n"
-                     "        reg signed [%d:0] wide, whole;\n",
-                     p->bits - 1, k, from - 1, width - 1);
-    if (s > 0) tern_text_format(t, "        reg [%d:0] rest, half;\n", s - 1);
-    tern_text_put(t, "        begin\n            wide = ");
-    extended(t, "v", from, width);
-    tern_text_format(t, ";\n%s", p->shift.relu ? "            if (v < 0) wide = 0;\n" : "");
-    if (s > 0)
-        tern_text_format(t,
-                         "            whole = wide >>> %d;\n            rest = wide[%d:0];\n"
-                         "            half = 0;\n            half[%d] = 1'b1;\n"
-                         "            if (%s) whole = whole + 1;\n",
-                         s, s - 1, s - 1, round_up(p->shift.to.round));
-    else
-        tern_text_format(t, "            whole = wide <<< %d;\n", -s);
-    char name[16];
-    snprintf(name, sizeof name, "post%d", k);
-    write_fit(t, &p->shift.to, name, width);
-    tern_text_put(t, "        end\n    endfunction\n\n");
-}
-
-static void write_affine(tern_text *t, const tern_rtl_post *p, int k, int from)
-{
-    int width = p->bits;
-    tern_text_format(
-        t,
-        "    function signed [%d:0] post%d(input signed [%d:0] v, input [%d:0] a, input [%d:0] b);\n"
-        "        reg signed [%d:0] wide, offset, %s;\n",
-        width - 1, k, from - 1, p->a_bits - 1, p->b_bits - 1, width - 1, p->hot ? "sum" : "scale");
-    if (p->hot) tern_text_format(t, "        reg [%d:0] size;\n", p->a_bits - 1);
-    tern_text_put(t, "        begin\n            wide = ");
-    extended(t, "v", from, width);
-    tern_text_put(t, ";\n            offset = ");
-    extended(t, "b", p->b_bits, width);
-    if (p->hot) {
-        tern_text_format(t, ";\n            sum = 0;\n            size = a[%d] ? -a : a;\n", p->a_bits - 1);
-        for (int i = 0; i < p->a_bits; i++)
-            tern_text_format(t, "            if (size[%d]) sum = sum + (wide <<< %d);\n", i, i);
-        tern_text_format(t, "            post%d = (a[%d] ? -sum : sum) + offset;\n", k, p->a_bits - 1);
-    } else {
-        tern_text_put(t, ";\n            scale = ");
-        extended(t, "a", p->a_bits, width);
-        tern_text_format(t, ";\n            post%d = wide * scale + offset;\n", k);
-    }
-    tern_text_put(t, "        end\n    endfunction\n\n");
-}
-
-static void write_thresholds(tern_text *t, const tern_rtl_post *p, int k, int from)
-{
-    int width = (from > p->a_bits ? from : p->a_bits) + 1;
-    tern_text_format(t,
-                     "    function [%d:0] post%d(input signed [%d:0] v, input [%d:0] thresholds);\n"
-                     "        reg signed [%d:0] wide, limit;\n        begin\n            post%d = 0;\n"
-                     "            wide = ",
-                     p->bits - 1, k, from - 1, p->high * p->a_bits - 1, width - 1, k);
-    extended(t, "v", from, width);
-    tern_text_put(t, ";\n");
-    for (int i = 0; i < p->high; i++)
-        tern_text_format(t,
-                         "            limit = {{%d{thresholds[%d]}}, thresholds[%d:%d]};\n"
-                         "            if (wide >= limit) post%d = post%d + 1;\n",
-                         width - p->a_bits, (i + 1) * p->a_bits - 1, (i + 1) * p->a_bits - 1, i * p->a_bits,
-                         k, k);
     tern_text_put(t, "        end\n    endfunction\n\n");
 }
 
@@ -283,7 +161,7 @@ static void write_ports(tern_text *t, const tern_rtl_layer *l, const char *name,
 static void write_memory(tern_text *t, const tern_rtl_layer *l)
 {
     int64_t words = (int64_t)l->in_h * l->in_w * (l->in_c / l->simd);
-    int bits = count_bits(words - 1);
+    int bits = tern_rtl_count_bits(words - 1);
     tern_text_format(
         t,
         "    reg [%d:0] memory0 [0:%lld];\n"
@@ -320,13 +198,15 @@ static void write_counters(tern_text *t, const tern_rtl_layer *l)
 {
     bool pool = l->kind == TERN_RTL_POOL;
     int64_t groups = l->in_c / l->simd, row = (int64_t)l->in_w * groups;
-    int words = count_bits((int64_t)l->in_h * row - 1); /* addresses: right where they are on the map */
+    int words =
+        tern_rtl_count_bits((int64_t)l->in_h * row - 1); /* addresses: right where they are on the map */
     const tern_walk walks[] = {{"c", pool ? 1 : groups},    {"kx", l->kernel_w}, {"ky", l->kernel_h},
                                {"group", l->out_c / l->pe}, {"ox", l->out_w},    {"oy", l->out_h}};
     for (int i = 0; i < 6; i++)
         tern_text_format(t, "    reg [%d:0] %s;\n    wire last_%s = %s == %d'd%lld;\n",
-                         count_bits(walks[i].count - 1) - 1, walks[i].name, walks[i].name, walks[i].name,
-                         count_bits(walks[i].count - 1), (long long)(walks[i].count - 1));
+                         tern_rtl_count_bits(walks[i].count - 1) - 1, walks[i].name, walks[i].name,
+                         walks[i].name, tern_rtl_count_bits(walks[i].count - 1),
+                         (long long)(walks[i].count - 1));
     tern_text_format(
         t,
         "    reg signed [%d:0] line, window, tap;\n" /* first word of the row, of the window, and within it */
@@ -338,8 +218,8 @@ static void write_counters(tern_text *t, const tern_rtl_layer *l)
         "    assign step_row = step_pixel && last_oy;\n"
         "    assign emptied = step_row;\n"
         "    wire [%d:0] address = window + tap",
-        words - 1, count_bits(l->in_h + l->in_w + 2 * l->pad_h + 2 * l->pad_w + 2), words - 1);
-    int group_bits = count_bits(l->out_c / l->pe - 1);
+        words - 1, tern_rtl_count_bits(l->in_h + l->in_w + 2 * l->pad_h + 2 * l->pad_w + 2), words - 1);
+    int group_bits = tern_rtl_count_bits(l->out_c / l->pe - 1);
     if (pool && group_bits < words) tern_text_format(t, " + {%d'd0, group}", words - group_bits);
     if (pool && group_bits >= words) tern_text_format(t, " + group[%d:0]", words - 1);
     tern_text_put(t, ";\n");
@@ -350,7 +230,7 @@ static void write_walk(tern_text *t, const tern_rtl_layer *l)
 {
     bool pool = l->kind == TERN_RTL_POOL;
     int64_t groups = l->in_c / l->simd, row = (int64_t)l->in_w * groups;
-    int words = count_bits((int64_t)l->in_h * row - 1);
+    int words = tern_rtl_count_bits((int64_t)l->in_h * row - 1);
     int64_t mask = ((int64_t)1 << words) - 1, start = -(int64_t)l->pad_h * row - l->pad_w * groups;
     write_counters(t, l);
     tern_text_put(t, "    always @(posedge clk)\n        if (reset || step_row) begin\n");
@@ -409,9 +289,7 @@ static void write_posts(tern_text *t, const tern_rtl_layer *l)
     int from = l->sum_bits;
     for (int k = 0; k < l->posts; k++) {
         const tern_rtl_post *p = &l->post[k];
-        if (p->kind == TERN_RTL_SHIFT) write_shift(t, p, k, from);
-        if (p->kind == TERN_RTL_AFFINE) write_affine(t, p, k, from);
-        if (p->kind == TERN_RTL_THRESHOLDS) write_thresholds(t, p, k, from);
+        tern_rtl_post_function(t, p, k, from);
         from = p->bits + (p->kind == TERN_RTL_SHIFT && p->shift.to.positive);
         if (p->kind == TERN_RTL_AFFINE) {
             char name[16];
@@ -449,10 +327,30 @@ static void write_rom_words(tern_text *t, const tern_rtl_layer *l)
     if (l->bias) tern_text_format(t, "    wire [%d:0] bias_word = bias[group2];\n", l->pe * l->sum_bits - 1);
 }
 
+/* Operand s of the word times weight k of the word of weights. */
+static void write_term(tern_text *t, const tern_rtl_layer *l, int s, int k)
+{
+    int low = s * l->in_bits, w = weight_width(l);
+    tern_term kind = product_kind(l);
+    if (kind == FUNCTION) {
+        tern_text_format(t, "product({%sword[%d:%d]}, weight[%d:%d])", l->in_positive ? "1'b0, " : "",
+                         low + l->in_bits - 1, low, (k + 1) * w - 1, k * w);
+        return;
+    }
+    if (kind == SIGNS) tern_text_format(t, "(weight[%d] ? (weight[%d] ? -", 2 * k, 2 * k + 1);
+    tern_rtl_field(t, "word", low, l->in_bits, l->in_positive, l->sum_bits);
+    tern_text_put(t, kind == SIGNS ? " : " : " * ");
+    if (kind == SIGNS)
+        tern_rtl_field(t, "word", low, l->in_bits, l->in_positive, l->sum_bits);
+    else
+        tern_rtl_field(t, "weight", k * w, w, false, l->sum_bits);
+    if (kind == SIGNS) tern_text_format(t, ") : %d'sd0)", l->sum_bits);
+}
+
 /* Lane p: its operand sums, its sum, and what becomes of it. */
 static void write_lane(tern_text *t, const tern_rtl_layer *l, int p)
 {
-    int sum = l->sum_bits, w = weight_width(l);
+    int sum = l->sum_bits;
     const char *zero = l->in_positive ? "1'b0, " : "";
     tern_text_format(t, "    reg signed [%d:0] part%d, sum%d;\n    always @(posedge clk) if (move) begin\n",
                      sum - 1, p, p);
@@ -463,11 +361,11 @@ static void write_lane(tern_text *t, const tern_rtl_layer *l, int p)
                          p, zero, (p + 1) * l->in_bits - 1, p * l->in_bits, p, p, p, p);
         return;
     }
-    tern_text_format(t, "        if (valid1) part%d <= !inside1 ? %d'd0 : ", p, sum);
-    for (int s = 0; s < l->simd; s++)
-        tern_text_format(t, "%sproduct({%sword[%d:%d]}, weight[%d:%d])", s ? "\n            + " : "", zero,
-                         (s + 1) * l->in_bits - 1, s * l->in_bits, (p * l->simd + s + 1) * w - 1,
-                         (p * l->simd + s) * w);
+    tern_text_format(t, "        if (valid1) part%d <= !inside1 ? %d'sd0 : ", p, sum);
+    for (int s = 0; s < l->simd; s++) {
+        if (s) tern_text_put(t, "\n            + ");
+        write_term(t, l, s, p * l->simd + s);
+    }
     tern_text_format(t, ";\n        if (valid2) sum%d <= (first2 ? ", p);
     if (l->bias)
         tern_text_format(t, "bias_word[%d:%d]", (p + 1) * sum - 1, p * sum);
@@ -502,7 +400,7 @@ static void write_results(tern_text *t, const tern_rtl_layer *l, int p, char out
 static void write_pipeline(tern_text *t, const tern_rtl_layer *l)
 {
     bool pool = l->kind == TERN_RTL_POOL;
-    int groups = count_bits(l->out_c / l->pe - 1);
+    int groups = tern_rtl_count_bits(l->out_c / l->pe - 1);
     int64_t depth = pool ? 1 : (l->out_c / l->pe) * tern_rtl_steps(l);
     tern_text_format(t,
                      "    wire move = !out_valid || out_ready;\n"
@@ -514,7 +412,7 @@ static void write_pipeline(tern_text *t, const tern_rtl_layer *l)
         tern_text_format(t, "    reg [%d:0] group1, group2%s;\n", groups - 1, has_rom(l) ? ", group3" : "");
     if (!pool)
         tern_text_format(t, "    reg [%d:0] weight_at;\n    reg [%d:0] weight;\n    reg inside1;\n",
-                         count_bits(depth - 1) - 1, l->pe * l->simd * weight_width(l) - 1);
+                         tern_rtl_count_bits(depth - 1) - 1, l->pe * l->simd * weight_width(l) - 1);
     tern_text_put(t, "    always @(posedge clk) begin\n        if (move) begin\n"
                      "            word <= reading ? memory1[read_at] : memory0[read_at];\n"
                      "            first1 <= c == 0 && kx == 0 && ky == 0;\n"

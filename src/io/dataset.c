@@ -306,15 +306,17 @@ static tern_status unknown(const char *name)
     return TERN_USAGE;
 }
 
-static tern_status open_known(tern_dataset *d, const tern_known *known, const tern_dataset_options *options)
+/* `folder`: where it is; NULL: it is looked for. */
+static tern_status open_known(tern_dataset *d, const tern_known *known, const char *folder,
+                              const tern_dataset_options *options)
 {
     tern_arena arena = {0};
     char *searched, *found;
     tern_status status = tern_dataset_locate(&known->about, &arena, &searched, &found);
-    if (status == TERN_OK && !found)
+    if (status == TERN_OK && !folder && !found)
         status = tern_fail(TERN_FAILED, "data set %s is not here; looked in:\n%s\nto get it: %s",
                            known->about.name, searched, known->about.get);
-    if (status == TERN_OK) status = known->load(d, found, options);
+    if (status == TERN_OK) status = known->load(d, folder ? folder : found, options);
     if (status == TERN_OK) status = finish(d, known->classes, known->class_names, options);
     for (int i = 0; known->plain && i < 8; i++) {
         d->mean[i] = 0;
@@ -365,9 +367,14 @@ tern_status tern_dataset_open(tern_dataset *dataset, const char *name, const ter
     static const tern_dataset_options defaults = {0};
     tern_dataset d = {.name = tern_copy_string(name)};
     if (!options) options = &defaults;
-    const tern_known *known = tern_known_find(name);
+    char *colon = d.name ? strchr(d.name, ':') : NULL;
+    if (colon) *colon = 0;
+    const tern_known *known = d.name ? tern_known_find(d.name) : NULL;
+    if (colon) *colon = ':';
     tern_status status = d.name ? TERN_OK : tern_no_memory(strlen(name), "a name");
-    if (status == TERN_OK) status = known ? open_known(&d, known, options) : open_path(&d, name, options);
+    if (status == TERN_OK)
+        status =
+            known ? open_known(&d, known, colon ? colon + 1 : NULL, options) : open_path(&d, name, options);
     if (status != TERN_OK) {
         tern_dataset_close(&d);
         return status;

@@ -10,7 +10,7 @@ typedef tern_status tern_dataset_loader(tern_dataset *dataset, const char *path,
                                         const tern_dataset_options *options);
 tern_dataset_loader tern_load_idx_folder, tern_load_image_folder, tern_load_npz, tern_load_csv;
 /* `path` is that of N-MNIST's folder, and of Fashion-MNIST's for the sets that are made from it. */
-tern_dataset_loader tern_load_nmnist, tern_load_motion, tern_load_video, tern_load_can;
+tern_dataset_loader tern_load_nmnist, tern_load_motion, tern_load_video, tern_load_can, tern_load_hcrl;
 /* Made of nothing: `path` is not looked at. */
 tern_dataset_loader tern_load_pulses, tern_load_clean_pulses;
 

@@ -234,7 +234,7 @@ typedef struct tern_dataset_options {
     uint64_t seed;  /* of generated data */
 } tern_dataset_options;
 
-/* A known name (tern_dataset_known) or a path:
+/* A known name (tern_dataset_known), NAME:FOLDER where its files are elsewhere, or a path:
  *   a folder of IDX files      {train,t10k|test}-{images,labels}-idx*-ubyte[.gz]
  *   a folder of image folders  <class>/<image>.png|jpg, or train/<class>/.. with test/<class>/.. (or val, valid)
  *   a file .npz                x_train, y_train and, optionally, x_test, y_test; y of real numbers or [N,K] are targets, and

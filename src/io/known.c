@@ -105,6 +105,16 @@ static const tern_known known[] = {
      NULL,
      tern_load_clean_pulses,
      true},
+    {{"hcrl-car-hacking",
+      "messages of a car's CAN bus under attack (HCRL), 80 bits each; the first 65 % of each file trains",
+      "research use, from its authors",
+      "put the four CSV files of HCRL's Car-Hacking data into $TERN_DATA/can/hcrl"},
+     "can/hcrl",
+     "DoS_dataset.csv",
+     4,
+     messages,
+     tern_load_hcrl,
+     true},
 };
 
 const tern_known_dataset *tern_dataset_known(int index)

@@ -5,49 +5,14 @@
  *     dos    identifier 000 with zeros every 0.3 ms
  *     fuzzy  any identifier and data every 0.5 ms
  *     spoof  one of two identifiers of the log, with data that do not change, every 1 ms
- * Times have up to a tenth of jitter; what is random differs between training and test.  A sample is [80] of 0 and 1: the
- * identifier (11 bits, highest first), eight bytes of payload (absent ones 0), and 5 zeros. */
-#include "io/dataset.h"
+ * Times have up to a tenth of jitter; what is random differs between training and test. */
+#include "io/can.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUTS = 80, IDENTIFIER_BITS = 11, PAYLOAD = 8, CLASSES = 4, SPOOFED = 2 };
-
-typedef struct tern_frame {
-    double time;
-    int identifier, label;
-    uint8_t data[PAYLOAD];
-} tern_frame;
-
-typedef struct tern_traffic {
-    tern_frame *messages;
-    size_t count, capacity;
-} tern_traffic;
-
-static tern_status add(tern_traffic *t, const tern_frame *m)
-{
-    if (t->count == t->capacity) {
-        size_t capacity = t->capacity ? 2 * t->capacity : 1024;
-        tern_frame *more = tern_take_array(capacity, sizeof *more);
-        if (!more) return tern_no_memory(capacity * sizeof *more, "messages");
-        if (t->count) memcpy(more, t->messages, t->count * sizeof *more);
-        tern_release(t->messages);
-        t->messages = more;
-        t->capacity = capacity;
-    }
-    t->messages[t->count++] = *m;
-    return TERN_OK;
-}
-
-static int digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
+enum { SPOOFED = 2 };
 
 /* "(1398128223.803317) can0 166#D0320009" */
 static bool parse_line(const char *line, tern_frame *m)
@@ -59,15 +24,15 @@ static bool parse_line(const char *line, tern_frame *m)
     if (end == line + 1 || *end != ')') return false;
     const char *hash = strchr(end, '#'), *id = hash;
     if (!hash) return false;
-    while (digit(id[-1]) >= 0) id--;
+    while (tern_hex_digit(id[-1]) >= 0) id--;
     if (id == hash || hash - id > 3) return false;
-    for (; id < hash; id++) m->identifier = m->identifier * 16 + digit(*id);
+    for (; id < hash; id++) m->identifier = m->identifier * 16 + tern_hex_digit(*id);
     const char *at = hash + 1;
-    for (int i = 0; digit(at[0]) >= 0; i++, at += 2) {
-        if (i == PAYLOAD || digit(at[1]) < 0) return false;
-        m->data[i] = (uint8_t)(digit(at[0]) * 16 + digit(at[1]));
+    for (int i = 0; tern_hex_digit(at[0]) >= 0; i++, at += 2) {
+        if (i == TERN_CAN_PAYLOAD || tern_hex_digit(at[1]) < 0) return false;
+        m->data[i] = (uint8_t)(tern_hex_digit(at[0]) * 16 + tern_hex_digit(at[1]));
     }
-    return m->identifier < 1 << IDENTIFIER_BITS && (!*at || isspace((unsigned char)*at));
+    return m->identifier < 1 << TERN_CAN_IDENTIFIER_BITS && (!*at || isspace((unsigned char)*at));
 }
 
 /* The messages of a log, whose times must not fall. */
@@ -89,7 +54,7 @@ static tern_status read_log(const char *path, tern_traffic *log)
                 "and up to 8 bytes, at a time not before the one above",
                 path, line, at);
         else
-            status = add(log, &m);
+            status = tern_traffic_add(log, &m);
     }
     tern_release(text);
     if (status == TERN_OK && log->count < 100)
@@ -97,22 +62,22 @@ static tern_status read_log(const char *path, tern_traffic *log)
     return status;
 }
 
-static const double periods[CLASSES] = {0, 0.0003, 0.0005, 0.001};
+static const double periods[TERN_CAN_CLASSES] = {0, 0.0003, 0.0005, 0.001};
 
 /* The attack's next message. */
 static tern_frame attack(int label, double time, const tern_frame *spoofed, tern_rng rng, uint64_t *drawn)
 {
     tern_frame m = {.time = time, .label = label};
     if (label == 2) {
-        m.identifier = (int)tern_rng_below(rng, (*drawn)++, 1 << IDENTIFIER_BITS);
-        for (int i = 0; i < PAYLOAD; i++) m.data[i] = (uint8_t)tern_rng_below(rng, (*drawn)++, 256);
+        m.identifier = (int)tern_rng_below(rng, (*drawn)++, 1 << TERN_CAN_IDENTIFIER_BITS);
+        for (int i = 0; i < TERN_CAN_PAYLOAD; i++) m.data[i] = (uint8_t)tern_rng_below(rng, (*drawn)++, 256);
     }
     if (label == 3) {
-        static const uint8_t data[SPOOFED][PAYLOAD] = {{0x01, 0x45, 0x60, 0xFF, 0x6B, 0, 0, 0},
-                                                       {0x05, 0x20, 0xEA, 0x0A, 0x20, 0x1A, 0, 0x7F}};
+        static const uint8_t data[SPOOFED][TERN_CAN_PAYLOAD] = {
+            {0x01, 0x45, 0x60, 0xFF, 0x6B, 0, 0, 0}, {0x05, 0x20, 0xEA, 0x0A, 0x20, 0x1A, 0, 0x7F}};
         int which = (int)tern_rng_below(rng, (*drawn)++, SPOOFED);
         m.identifier = spoofed[which].identifier;
-        memcpy(m.data, data[which], PAYLOAD);
+        memcpy(m.data, data[which], TERN_CAN_PAYLOAD);
     }
     return m;
 }
@@ -126,20 +91,12 @@ static tern_status mix(const tern_frame *log, size_t count, int label, const ter
     for (size_t i = 0; i < count; i++) {
         while (label && time < log[i].time) {
             tern_frame m = attack(label, time, spoofed, rng, &drawn);
-            TERN_TRY(add(out, &m));
+            TERN_TRY(tern_traffic_add(out, &m));
             time += periods[label] * (1 + 0.1 * tern_rng_uniform(rng, drawn++));
         }
-        TERN_TRY(add(out, &log[i]));
+        TERN_TRY(tern_traffic_add(out, &log[i]));
     }
     return TERN_OK;
-}
-
-static void write_bits(const tern_frame *m, float *bits)
-{
-    for (int i = 0; i < IDENTIFIER_BITS; i++)
-        bits[i] = (float)(m->identifier >> (IDENTIFIER_BITS - 1 - i) & 1);
-    for (int i = 0; i < 8 * PAYLOAD; i++)
-        bits[IDENTIFIER_BITS + i] = (float)(m->data[i / 8] >> (7 - i % 8) & 1);
 }
 
 static tern_status make_split(const tern_frame *log, size_t count, const tern_frame *spoofed, uint64_t seed,
@@ -147,15 +104,9 @@ static tern_status make_split(const tern_frame *log, size_t count, const tern_fr
 {
     tern_traffic all = {0};
     tern_status status = TERN_OK;
-    for (int label = 0; status == TERN_OK && label < CLASSES; label++)
+    for (int label = 0; status == TERN_OK && label < TERN_CAN_CLASSES; label++)
         status = mix(log, count, label, spoofed, (tern_rng){seed, (uint64_t)label}, &all);
-    tern_shape images = TERN_SHAPE((int64_t)all.count, INPUTS), labels = TERN_SHAPE((int64_t)all.count);
-    if (status == TERN_OK) status = tern_tensor_new(&split->images, TERN_F32, &images);
-    if (status == TERN_OK) status = tern_tensor_new(&split->labels, TERN_I32, &labels);
-    for (size_t i = 0; status == TERN_OK && i < all.count; i++) {
-        write_bits(&all.messages[i], (float *)split->images.data + i * INPUTS);
-        ((int32_t *)split->labels.data)[i] = all.messages[i].label;
-    }
+    if (status == TERN_OK) status = tern_traffic_split(&all, all.count, split);
     tern_release(all.messages);
     return status;
 }

@@ -11,7 +11,7 @@ enum {
     TERN_FIXED_MOST_BITS = 24,  /* of a word: a float holds it exactly */
     TERN_FIXED_MOST_POINT = 64, /* |f| */
 };
-#define TERN_FIXED_RATE 5.0 /* a binary point learns so many times as fast as weights */
+#define TERN_FIXED_RATE 10.0 /* a binary point learns so many times as fast as weights */
 
 /* Number format, rounding and overflow of a cast.  bits 0: x stays as it is. */
 typedef struct tern_fixed_op {
@@ -84,6 +84,10 @@ double tern_shift_code(const tern_shift_op *a, double v, int places);
 void tern_write_cast(tern_emit *to, const tern_fixed_op *a);
 /* Writes element i of an output of integers. */
 extern const tern_arg tern_shift_args[];
+
+/* Weights [..] as levels of one step for all (Brevitas' narrow range): step = max |w| / high with high = 2^(bits-1) - 1, levels
+ * -high .. high; of one bit the sign, with the mean magnitude as step. */
+tern_levelled tern_low_levels(tern_graph *graph, tern_value w, int bits);
 
 /* Level of a sum: the low-bit activation round((scale sum + shift)), halves to even, in 0 .. high. */
 static inline double tern_step_level(double sum, double scale, double shift, int high)

@@ -175,6 +175,7 @@ static tern_status value_emit(const tern_call *call, tern_emit *to)
 const tern_op tern_op_fixed_value = {
     .name = "fixed_value",
     .doc = "the fixed-point number of a code",
+    .flags = TERN_OP_PREPARE,
     .infer = value_infer,
     .work = integer_work,
     .run = value_run,

@@ -13,22 +13,27 @@ tern_levelled tern_whole(tern_graph *graph, tern_value x, int high)
     return (tern_levelled){tern_apply(graph, &tern_op_fixed, &op, in, 2, NULL), tern_scalar(graph, 1), high};
 }
 
-/* Weights [out, in] as levels, with their step; one bit is the sign. */
-static tern_levelled weights_of(tern_graph *g, int out, int64_t in, int bits)
+tern_levelled tern_low_levels(tern_graph *graph, tern_value w, int bits)
 {
-    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)in)};
-    tern_value w = tern_param(g, tern_layer_name(g, "weight"), TERN_SHAPE(out, in), init);
-    int high = bits > 1 ? (1 << (bits - 1)) - 1 : 1;
+    tern_graph *g = graph;
+    int high = bits > 1 ? (1 << (bits - 1)) - 1 : 1, axes = tern_shape_of(g, w).rank;
     tern_value size = tern_absolute(g, w), step;
     if (bits > 1)
-        step = tern_max(g, size, .axis = 0, .axes = 2);
+        step = tern_max(g, size, .axis = 0, .axes = axes);
     else
-        step = tern_mean(g, size, .axis = 0, .axes = 2);
+        step = tern_mean(g, size, .axis = 0, .axes = axes);
     step = tern_reshape(g, step, TERN_SHAPE(1));
-    step = tern_maximum(g, tern_multiply(g, step, tern_scalar(g, 1.0 / high)), tern_scalar(g, 1e-10));
+    step = tern_maximum(g, tern_divide(g, step, tern_scalar(g, high)), tern_scalar(g, 1e-10));
     tern_uniform_op op = {-high, high, true, bits == 1};
     return (tern_levelled){tern_apply(g, &tern_op_uniform, &op, (tern_value[]){w, step}, 2, NULL), step,
                            high};
+}
+
+/* Weights [out, in] as levels. */
+static tern_levelled weights_of(tern_graph *g, int out, int64_t in, int bits)
+{
+    tern_init init = {TERN_INIT_UNIFORM, 1 / sqrt((double)in)};
+    return tern_low_levels(g, tern_param(g, tern_layer_name(g, "weight"), TERN_SHAPE(out, in), init), bits);
 }
 
 static bool begin(tern_graph *g, tern_levelled x, const tern_low_args *a)

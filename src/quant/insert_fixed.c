@@ -2,7 +2,7 @@
  *
  * Before a product its operand and its weights are cast, each with a binary point of its own; its bias is a word on the grid
  * of the sums.  Behind it a norm is y = a x + b, with x cast to a wide word, a = gamma / std a word and b on the grid of the
- * sums, too; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
+ * sums, too, such that the mean goes to beta whatever a has become; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
  * to one grid.  ReLU, maxima and views keep what they are given. */
 #include "op/fixed.h"
 #include "op/norm.h"
@@ -124,22 +124,21 @@ static void insert_product(tern_inserter *s, const tern_node *node)
         tern_apply(g, node->op, node->op == &tern_op_conv2d ? &conv : node->args, in, bias ? 3 : 2, NULL);
 }
 
-/* gamma / std and beta - mean gamma / std; in training of the batch. */
-static void scale_and_shift(tern_inserter *s, const tern_node *node, tern_value out[2])
+/* gamma / std, and the mean that is taken away; in training of the batch. */
+static void scale_and_mean(tern_inserter *s, const tern_node *node, tern_value out[2])
 {
     tern_graph *g = s->r.to;
     const tern_norm_op *a = node->args;
-    tern_value gamma = s->r.map[node->in[1].id], mean = s->r.map[node->in[3].id], scale;
+    tern_value gamma = s->r.map[node->in[1].id];
     tern_shape channels = tern_shape_of(g, gamma);
     if (a->training) {
-        mean = tern_reshape(g, s->r.map[node->out[1].id], channels);
-        scale = tern_multiply(g, gamma, tern_reshape(g, s->r.map[node->out[2].id], channels));
+        out[1] = tern_reshape(g, s->r.map[node->out[1].id], channels);
+        out[0] = tern_multiply(g, gamma, tern_reshape(g, s->r.map[node->out[2].id], channels));
     } else {
         tern_value variance = tern_add(g, s->r.map[node->in[4].id], tern_scalar(g, a->epsilon));
-        scale = tern_divide(g, gamma, tern_sqrt(g, variance));
+        out[1] = s->r.map[node->in[3].id];
+        out[0] = tern_divide(g, gamma, tern_sqrt(g, variance));
     }
-    out[0] = scale;
-    out[1] = tern_subtract(g, s->r.map[node->in[2].id], tern_multiply(g, mean, scale));
 }
 
 static void insert_norm(tern_inserter *s, const tern_node *node)
@@ -154,14 +153,15 @@ static void insert_norm(tern_inserter *s, const tern_node *node)
     enter(g, node);
     if (!s->point[old.id].id) put_on_grid(s, node, old, "input", wide(norm_bits(s->how)), 2 * s->how->range);
     if (a->training) tern_rewrite_node(&s->r, node);
-    scale_and_shift(s, node, parts);
+    scale_and_mean(s, node, parts);
     tern_fixed_op op = format(s->how, norm_bits(s->how), false), on_sums = format(s->how, BIAS_BITS, false);
     op.hot = s->how->hot;
     op.hold = on_sums.hold = on_sums.fixed = true; /* gamma and beta learn through the norm */
     tern_value f = point_of(s, node, "scale", &op, s->how->range);
     in[0] = s->r.map[old.id];
     in[1] = cast_to(g, parts[0], f, &op);
-    in[2] = cast_to(g, parts[1], sum_point(g, s->point[old.id], f), &on_sums);
+    tern_value shift = tern_subtract(g, s->r.map[node->in[2].id], tern_multiply(g, parts[1], in[1]));
+    in[2] = cast_to(g, shift, sum_point(g, s->point[old.id], f), &on_sums);
     in[3] = a->training ? s->r.map[node->out[0].id] : (tern_value){0};
     s->r.map[node->out[0].id] =
         tern_apply(g, &tern_op_affine, &(tern_affine_op){a->inner}, in, a->training ? 4 : 3, NULL);
