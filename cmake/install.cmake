@@ -24,7 +24,7 @@ if(TARGET tern-command)
 endif()
 install(TARGETS tern ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS tern-shared EXPORT TernTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES include/tern.h include/tern_functions.h include/tern_fixed.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES include/tern.h include/tern_functions.h include/tern_fixed.h include/tern_trained.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY machines DESTINATION ${CMAKE_INSTALL_DATADIR}/tern FILES_MATCHING PATTERN "*.yaml")
 
 set(TERN_PACKAGE ${CMAKE_INSTALL_LIBDIR}/cmake/Tern)

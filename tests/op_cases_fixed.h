@@ -151,7 +151,7 @@ static void make_thresholds(spec *s)
 
 static void make_threshold_count(spec *s)
 {
-    int inner = between(1, 5), channels = between(1, 6), high = between(1, 15);
+    int inner = between(1, 5), channels = between(2, 6), high = between(1, 15); /* one channel takes any x */
     ARGS(s, tern_thresholds_op, high, inner, 0);
     fixed_input(s, TERN_I32, TERN_SHAPE(between(1, 4), channels, inner), COUNTS);
     fixed_input(s, TERN_I32, TERN_SHAPE(channels, high), COUNTS);

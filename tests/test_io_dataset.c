@@ -255,7 +255,8 @@ static void test_names(void **state)
         const tern_known_dataset *k = tern_dataset_known(i);
         assert_true(k->about[0] && k->licence[0] && k->get[0]);
         assert_ok(tern_dataset_locate(k, &arena, &searched, &found));
-        assert_non_null(strstr(searched, folder));
+        assert_true(strstr(searched, folder) ||
+                    (found && strcmp(found, "(made)") == 0)); /* made of nothing */
     }
     assert_error(tern_dataset_open(&d, "n-mnist", NULL), TERN_FAILED, "to get it: put the recordings");
     tern_arena_free(&arena);
