@@ -86,7 +86,7 @@ typedef void tern_packed_block(const tern_packed_product *product, void *panels,
  * bits, as two parts in bf16, [2][k/2][16][2]. */
 enum { TERN_HALF_ROWS = 64 };
 typedef void tern_packed_split(const tern_packed_product *product, int64_t panel, void *panels);
-/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  A panel of x is [k/32][16][32], in bf16. */
+/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  A panel of x is [k/32][16][16][2], in bf16. */
 enum { TERN_MANY_ROWS = 256 };
 typedef void tern_packed_many_block(const tern_packed_product *product, const void *panels, int64_t first,
                                     int64_t count);

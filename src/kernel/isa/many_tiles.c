@@ -14,13 +14,30 @@ enum {
     TILE = TERN_PANEL * 32, /* elements of a tile */
 };
 
-/* 16 rows of W as second factors, [k/32][16 pairs of columns][16 rows][2]. */
+/* 16 rows of W as first factors, [k/32][16][32]. */
 typedef struct many_panel {
-    _Alignas(64) uint16_t pairs[TERN_PANEL * COLUMNS];
+    _Alignas(64) uint16_t at[TERN_PANEL * COLUMNS];
 } many_panel;
 
-/* 32 elements of a row. */
-TERN_INLINE vf halves_of(const group *g)
+/* 32 elements of a row: each of at most 32 levels (16 where each half has a scale of its own) has its bf16 in a register, and
+ * levels pick theirs. */
+TERN_INLINE __m512i picked(const group *g)
+{
+    const __m512 low = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 high = g->by_sixteen ? low : _mm512_add_ps(low, _mm512_set1_ps(16));
+    float scale = g->by_sixteen ? g->scale2 : g->scale, offset = g->by_sixteen ? g->offset2 : g->offset;
+    __m512i values = (__m512i)_mm512_cvtne2ps_pbh(
+        _mm512_fmadd_ps(high, _mm512_set1_ps(scale), _mm512_set1_ps(offset)),
+        _mm512_fmadd_ps(low, _mm512_set1_ps(g->scale), _mm512_set1_ps(g->offset)));
+    __m512i levels = _mm512_cvtepu8_epi16(g->levels);
+    if (g->by_sixteen)
+        levels =
+            _mm512_or_si512(levels, _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1));
+    return _mm512_permutexvar_epi16(levels, values);
+}
+
+/* Of more levels: 0 .. 63, or signed ones where they are turned. */
+TERN_INLINE __m512i computed(const group *g)
 {
     __m512 scale = _mm512_set1_ps(g->scale), scale2 = scale;
     __m512 offset = _mm512_set1_ps(g->offset), offset2 = offset;
@@ -29,67 +46,66 @@ TERN_INLINE vf halves_of(const group *g)
         scale2 = _mm512_set1_ps(g->scale2);
         offset2 = _mm512_set1_ps(g->offset2);
     }
-    /* levels below 0 there are only where they are turned; others are at most 63 */
     __m512 a = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(levels)));
     __m512 b = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(levels, 1)));
     a = g->turned ? _mm512_mul_ps(a, scale) : _mm512_fmadd_ps(a, scale, offset);
     b = g->turned ? _mm512_mul_ps(b, scale2) : _mm512_fmadd_ps(b, scale2, offset2);
-    return (vf)(__m512i)_mm512_cvtne2ps_pbh(b, a);
+    return (__m512i)_mm512_cvtne2ps_pbh(b, a);
 }
 
 typedef void unpack_rows(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to);
 
-#define UNPACK(name, bytes, groups)                                                                          \
+#define UNPACK(name, bytes, groups, how)                                                                     \
     static void rows_##name(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to)                \
     {                                                                                                        \
-        for (int64_t i = 0; i < k / 32; i += (groups)) {                                                     \
-            TERN_UNROLL for (int g = 0; g < (groups); g++)                                                   \
-            {                                                                                                \
-                vf pairs[TERN_PANEL];                                                                        \
-                for (int r = 0; r < TERN_PANEL; r++) {                                                       \
-                    group of = group_##name(rows[r] + i / (groups) * (bytes), g);                            \
-                    pairs[r] = halves_of(&of);                                                               \
+        for (int r = 0; r < TERN_PANEL; r++)                                                                 \
+            for (int64_t i = 0; i < k / 32; i += (groups)) {                                                 \
+                const uint8_t *block = rows[r] + i / (groups) * (bytes);                                     \
+                TERN_UNROLL for (int g = 0; g < (groups); g++)                                               \
+                {                                                                                            \
+                    group of = group_##name(block, g);                                                       \
+                    _mm512_store_si512(to->at + (i + g) * TILE + r * 32, how(&of));                          \
                 }                                                                                            \
-                tern_transpose(pairs);                                                                       \
-                for (int c = 0; c < TERN_PANEL; c++)                                                         \
-                    tern_store((float *)(void *)(to->pairs + (i + g) * TILE + c * 32), pairs[c]);            \
             }                                                                                                \
-        }                                                                                                    \
     }
-UNPACK(q4_0, 18, 1)
-UNPACK(q4_1, 20, 1)
-UNPACK(q5_0, 22, 1)
-UNPACK(q5_1, 24, 1)
-UNPACK(q8_0, 34, 1)
-UNPACK(q2_K, 84, 8)
-UNPACK(q3_K, 110, 8)
-UNPACK(q4_K, 144, 8)
-UNPACK(q5_K, 176, 8)
-UNPACK(q6_K, 210, 8)
-UNPACK(ternary, 66, 8)
+UNPACK(q4_0, 18, 1, picked)
+UNPACK(q4_1, 20, 1, picked)
+UNPACK(q5_0, 22, 1, picked)
+UNPACK(q5_1, 24, 1, picked)
+UNPACK(q8_0, 34, 1, computed)
+UNPACK(q2_K, 84, 8, picked)
+UNPACK(q3_K, 110, 8, picked)
+UNPACK(q4_K, 144, 8, picked)
+UNPACK(q5_K, 176, 8, picked)
+UNPACK(q6_K, 210, 8, computed)
+UNPACK(ternary, 66, 8, picked)
 static unpack_rows *const unpacks[TERN_DTYPES] = {
     [TERN_Q4_0] = rows_q4_0, [TERN_Q4_1] = rows_q4_1,       [TERN_Q5_0] = rows_q5_0, [TERN_Q5_1] = rows_q5_1,
     [TERN_Q8_0] = rows_q8_0, [TERN_TERNARY] = rows_ternary, [TERN_Q2_K] = rows_q2_K, [TERN_Q3_K] = rows_q3_K,
     [TERN_Q4_K] = rows_q4_K, [TERN_Q5_K] = rows_q5_K,       [TERN_Q6_K] = rows_q6_K,
 };
 
-/* 16 rows of x as first factors, [k/32][16][32]; zeros where x has no more rows. */
+/* 16 rows of x as second factors, [k/32][16 pairs of columns][16 rows][2]; zeros where x has no more rows. */
 void tern_many_split(const tern_packed_product *p, int64_t panel, void *panels)
 {
     uint16_t *to = (uint16_t *)panels + panel * p->k * TERN_PANEL;
     int64_t rows = p->rows - panel * TERN_PANEL;
-    for (int r = 0; r < TERN_PANEL; r++) {
-        const float *x = p->x + (panel * TERN_PANEL + (r < rows ? r : 0)) * p->k;
-        __mmask16 all = r < rows ? 0xffff : 0;
-        for (int64_t i = 0; i < p->k; i += 32)
-            _mm512_store_si512(to + i * TERN_PANEL + r * 32,
-                               (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(all, x + i + 16),
-                                                            _mm512_maskz_loadu_ps(all, x + i)));
+    for (int64_t i = 0; i < p->k; i += 32) {
+        vf pairs[TERN_PANEL];
+        for (int r = 0; r < TERN_PANEL; r++) {
+            const float *x = p->x + (panel * TERN_PANEL + (r < rows ? r : 0)) * p->k + i;
+            __mmask16 all = r < rows ? 0xffff : 0;
+            pairs[r] = (vf)(__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(all, x + 16),
+                                                        _mm512_maskz_loadu_ps(all, x));
+        }
+        tern_transpose(pairs);
+        for (int c = 0; c < TERN_PANEL; c++)
+            tern_store((float *)(void *)(to + i * TERN_PANEL + c * 32), pairs[c]);
     }
 }
 
-/* Sums, [rows/16][panel of W][16][16], beside each other: rows of y lie so far apart that they would push each other out of the
- * caches. */
+/* Sums, [rows/16][panel of W][16 rows of W][16 rows of x], beside each other: rows of y lie so far apart that they would push each
+ * other out of the caches. */
 typedef float many_row[PANELS][TERN_PANEL * TERN_PANEL];
 typedef struct many_sums {
     _Alignas(64) many_row at[ROWS / TERN_PANEL];
@@ -113,13 +129,13 @@ static void multiply(const uint16_t *x, int64_t apart, const many_panel w[2], in
     LOAD(2, sums[1][panel], first);
     LOAD(3, sums[1][panel + 1], first);
     for (int64_t i = 0; i < steps; i++) {
-        _tile_loadd(4, x + i * TILE, 64);
-        _tile_loadd(6, w[0].pairs + i * TILE, 64);
+        _tile_loadd(4, w[0].at + i * TILE, 64);
+        _tile_loadd(6, x + i * TILE, 64);
         _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, w[1].pairs + i * TILE, 64);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, x + apart + i * TILE, 64);
-        _tile_dpbf16ps(2, 5, 6);
+        _tile_loadd(5, w[1].at + i * TILE, 64);
+        _tile_dpbf16ps(1, 5, 6);
+        _tile_loadd(7, x + apart + i * TILE, 64);
+        _tile_dpbf16ps(2, 4, 7);
         _tile_dpbf16ps(3, 5, 7);
     }
     _tile_stored(0, sums[0][panel], 64);
@@ -133,14 +149,17 @@ static void multiply(const uint16_t *x, int64_t apart, const many_panel w[2], in
 static void put(const tern_packed_product *p, const many_sums *sums, int64_t first, int64_t rows, int64_t n,
                 int count)
 {
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t row = 0; row < rows; row += TERN_PANEL)
         for (int i = 0; i < count; i++) {
-            const float *from = sums->at[r / TERN_PANEL][i] + r % TERN_PANEL * TERN_PANEL;
+            vf y[TERN_PANEL];
             int64_t at = n + i * TERN_PANEL, left = p->n - at;
             __mmask16 known = left >= TERN_PANEL ? 0xffff : left > 0 ? (__mmask16)((1 << left) - 1) : 0;
-            __m512 bias = p->bias ? _mm512_maskz_loadu_ps(known, p->bias + at) : _mm512_setzero_ps();
-            _mm512_mask_storeu_ps(p->y + (first + r) * p->n + at, known,
-                                  _mm512_add_ps(_mm512_load_ps(from), bias));
+            vf bias = p->bias ? (vf)_mm512_maskz_loadu_ps(known, p->bias + at) : (vf)_mm512_setzero_ps();
+            for (int r = 0; r < TERN_PANEL; r++)
+                y[r] = tern_load(sums->at[row / TERN_PANEL][i] + r * TERN_PANEL);
+            tern_transpose(y);
+            for (int64_t r = 0; r < TERN_PANEL && row + r < rows; r++)
+                _mm512_mask_storeu_ps(p->y + (first + row + r) * p->n + at, known, (__m512)(y[r] + bias));
         }
 }
 
