@@ -159,7 +159,7 @@ static tern_status report_json(const tern_runner *r, const float *logits, const 
 static tern_status report(const tern_runner *r, const float *logits)
 {
     int vocabulary = tern_llm_about(r->llm)->vocabulary, count = tern_cli_whole(r->cli, "top");
-    int32_t top[1001];
+    int32_t top[1001] = {0};
     double log_sum = 0;
     if (count > vocabulary) count = vocabulary;
     rank(logits, vocabulary, top, count, &log_sum);

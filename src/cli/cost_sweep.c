@@ -149,19 +149,25 @@ typedef struct sweeping {
     tern_grid grid;
 } sweeping;
 
+static int *number_of(tern_serving_plan *plan, size_t offset)
+{
+    return (int *)(void *)((char *)plan + offset);
+}
+
 /* Sets the values of a point; the runs are made anew where the plan changes. */
 static tern_status set_point(sweeping *w, const int *at)
 {
     tern_serving_plan plan = w->job->plan;
-    bool offload = w->job->serving.way.offload;
+    bool offload = w->job->serving.way.offload, same = true;
     for (int i = 0; i < w->count; i++) {
         const tern_sweep *s = &w->sweeps[i];
         if (s->machine)
             tern_machine_set_field(&s->field, s->values[at[i]]);
         else
-            *(int *)(void *)((char *)&plan + s->number) = (int)s->values[at[i]];
+            *number_of(&plan, s->number) = (int)s->values[at[i]];
+        same = same && (s->machine || *number_of(&plan, s->number) == *number_of(&w->plan, s->number));
     }
-    if (memcmp(&plan, &w->plan, sizeof plan) == 0) return TERN_OK;
+    if (same) return TERN_OK;
     tern_serving fresh;
     tern_status status = tern_serving_open(&fresh, &w->job->about, &plan);
     if (status != TERN_OK) return status;

@@ -196,7 +196,7 @@ static const char *inserted(const char *word, int argc, char **argv)
 {
     char name[64];
     const tern_net *net = NULL;
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc && argv[i]; i++) {
         bool joined = strncmp(argv[i], "--insert=", 9) == 0, apart = strcmp(argv[i], "--insert") == 0;
         const char *layers = joined ? argv[i] + 9 : apart && i + 1 < argc ? argv[i + 1] : NULL;
         if (!layers || !tern_net_find(word)) continue;

@@ -20,7 +20,7 @@ static const char requantise_function[] =
     "static inline int32_t requantise(int32_t x, int32_t multiplier, int shift)\n{\n"
     "    int left = shift > 0 ? shift : 0, right = left - shift;\n"
     "    int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier;\n"
-    "    int32_t high = (int32_t)((product + (1ll << 30)) >> 31), mask = (int32_t)((1u << right) - 1);\n"
+    "    int32_t high = (int32_t)((product + (1LL << 30)) >> 31), mask = (int32_t)((1u << right) - 1);\n"
     "    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));\n}\n\n";
 /* The same as in kernel/exponent.h. */
 static const char share_functions[] =
@@ -170,12 +170,12 @@ static const char norm_function[] =
     "    int64_t variance = 16 * ((int64_t)n * squares - (int64_t)sum * sum) + (q[0] > 0 ? q[0] : 1);\n"
     "    const int shift = 16 + q[1], zero = q[2];\n"
     "    int down = 22;\n"
-    "    for (; variance < 1ll << 40; down--) variance *= 4;\n"
-    "    int64_t inverse = (1ll << 46) / whole_root((uint64_t)variance << 12);\n"
+    "    for (; variance < 1LL << 40; down--) variance *= 4;\n"
+    "    int64_t inverse = (1LL << 46) / whole_root((uint64_t)variance << 12);\n"
     "    for (int i = 0; i < n; i++) {\n"
-    "        int64_t h = ((int64_t)(n * x[i] - sum) * inverse + (1ll << (down - 1))) >> down;\n"
-    "        int64_t whole = h * weight[i] + bias[i] * (1ll << (shift - 8));\n"
-    "        y[i] = clamp_byte((int32_t)((whole + (1ll << (shift - 1))) >> shift) + zero, -128, 127);\n"
+    "        int64_t h = ((int64_t)(n * x[i] - sum) * inverse + (1LL << (down - 1))) >> down;\n"
+    "        int64_t whole = h * weight[i] + bias[i] * (1LL << (shift - 8));\n"
+    "        y[i] = clamp_byte((int32_t)((whole + (1LL << (shift - 1))) >> shift) + zero, -128, 127);\n"
     "    }\n}\n\n";
 static const char attend_function[] =
     "/* One query over keys and values: exponentials come from a table, between whose steps is interpolated. "
@@ -202,7 +202,7 @@ static const char attend_function[] =
     "        total += e;\n"
     "        for (int i = 0; i < out; i++) sums[i] += e * value[i];\n"
     "    }\n"
-    "    int64_t inverse = (1ll << 40) / (total > 0 ? total : 1);\n"
+    "    int64_t inverse = (1LL << 40) / (total > 0 ? total : 1);\n"
     "    for (int i = 0; i < out; i++) {\n"
     "        int64_t mean = ((sums[i] - (int64_t)q[1] * total) * inverse + (1 << 23)) >> 24;\n"
     "        y[i] = clamp_byte(requantise((int32_t)mean, q[5], q[6]) + q[7], -128, 127);\n"

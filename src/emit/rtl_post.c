@@ -56,7 +56,7 @@ static void write_fit(tern_text *t, const tern_fixed_op *to, const char *name, i
     tern_text_put(t, "            if (whole < ");
     literal(t, width, low);
     tern_text_format(t, ") %s = %d'd%lld;\n            else if (whole > ", name, to->bits,
-                     zero ? 0 : (long long)(low & ((1ll << to->bits) - 1)));
+                     zero ? 0 : (long long)(low & ((1LL << to->bits) - 1)));
     literal(t, width, high);
     tern_text_format(t, ") %s = %d'd%lld;\n            else %s = whole[%d:0];\n", name, to->bits,
                      zero ? 0 : (long long)high, name, to->bits - 1);

@@ -11,7 +11,7 @@ static inline int32_t tern_requantise(int32_t x, int32_t multiplier, int shift)
 {
     int left = shift > 0 ? shift : 0, right = left - shift;
     int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier;
-    int32_t high = (int32_t)((product + (1ll << 30)) >> 31), mask = (int32_t)((1u << right) - 1);
+    int32_t high = (int32_t)((product + (1LL << 30)) >> 31), mask = (int32_t)((1u << right) - 1);
     return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));
 }
 

@@ -25,12 +25,12 @@ void tern_int8_norm_row(int64_t n, const int8_t *x, const int32_t *weight, const
     int32_t epsilon = q[TERN_NORM_EPSILON] > 0 ? q[TERN_NORM_EPSILON] : 1; /* 0 before calibration */
     int64_t variance = 16 * (n * squares - (int64_t)sum * sum) + epsilon;
     int shift = 16 + q[TERN_NORM_SHIFT], down = 22;     /* from d / sqrt(V) to units of 2^-16 */
-    for (; variance < 1ll << 40; down--) variance *= 4; /* 20 times at most */
-    int64_t inverse = (1ll << 46) / tern_whole_root((uint64_t)variance << 12);
+    for (; variance < 1LL << 40; down--) variance *= 4; /* 20 times at most */
+    int64_t inverse = (1LL << 46) / tern_whole_root((uint64_t)variance << 12);
     for (int64_t i = 0; i < n; i++) {
-        int64_t h = (((int64_t)n * x[i] - sum) * inverse + (1ll << (down - 1))) >> down;
-        int64_t whole = h * weight[i] + bias[i] * (1ll << (shift - 8));
-        y[i] = tern_clamp_byte((int32_t)((whole + (1ll << (shift - 1))) >> shift) + q[TERN_NORM_ZERO],
+        int64_t h = (((int64_t)n * x[i] - sum) * inverse + (1LL << (down - 1))) >> down;
+        int64_t whole = h * weight[i] + bias[i] * (1LL << (shift - 8));
+        y[i] = tern_clamp_byte((int32_t)((whole + (1LL << (shift - 1))) >> shift) + q[TERN_NORM_ZERO],
                                INT8_MIN, INT8_MAX);
     }
 }
@@ -62,7 +62,7 @@ void tern_int8_attend_row(const tern_int8_attention *a, const int8_t *query, int
         total += e;
         for (int64_t i = 0; i < a->out; i++) sums[i] += e * a->v[j * a->v_stride + i];
     }
-    int64_t inverse = (1ll << 40) / (total > 0 ? total : 1); /* the highest counts, once there is a table */
+    int64_t inverse = (1LL << 40) / (total > 0 ? total : 1); /* the highest counts, once there is a table */
     for (int64_t i = 0; i < a->out; i++) {
         int64_t mean = ((sums[i] - (int64_t)q[TERN_ATTEND_VALUE] * total) * inverse + (1 << 23)) >> 24;
         y[i] = tern_clamp_byte(

@@ -33,9 +33,9 @@ void tern_write_cast(tern_emit *to, const tern_fixed_op *a)
     tern_text_format(t, "        int64_t code = floor_ + (%s);\n", round_up(a->round));
     switch (a->overflow) {
     case TERN_OVERFLOW_WRAP:
-        tern_text_format(t, "        code &= %lld;\n", (1ll << a->bits) - 1);
+        tern_text_format(t, "        code &= %lld;\n", (1LL << a->bits) - 1);
         if (!a->positive)
-            tern_text_format(t, "        if (code > %lld) code -= %lld;\n", high, 1ll << a->bits);
+            tern_text_format(t, "        if (code > %lld) code -= %lld;\n", high, 1LL << a->bits);
         break;
     case TERN_OVERFLOW_SATURATE:
     case TERN_OVERFLOW_SYMMETRIC:

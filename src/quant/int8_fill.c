@@ -12,7 +12,7 @@ void tern_int8_multiplier(double factor, int32_t *multiplier, int *shift)
 {
     double part = frexp(factor, shift);
     int64_t whole = (int64_t)floor(part * 2147483648.0 + 0.5);
-    if (whole == 1ll << 31) {
+    if (whole == 1LL << 31) {
         whole /= 2;
         ++*shift;
     }
