@@ -289,19 +289,19 @@ static double gained(const tern_tensor *w, int64_t row, int64_t k, const double 
     return gain;
 }
 
-/* x in 16 significant bits: the bf16 next to it and the one next to what is left. */
-static double two_halves(float x)
+static double as_bf16(double x)
 {
-    float high = tern_bf16_to_f32(tern_f32_to_bf16(x));
-    return (double)high + (double)tern_bf16_to_f32(tern_f32_to_bf16(x - high));
+    return (double)tern_bf16_to_f32(tern_f32_to_bf16((float)x));
 }
 
-static float as_bf16(double x)
+/* x w on tiles: both in bf16; halves and the x that meets them as sums of two bf16, without the product of both second ones. */
+static double on_tiles(tern_dtype dtype, double x, double w)
 {
-    return tern_bf16_to_f32(tern_f32_to_bf16((float)x));
+    double x1 = as_bf16(x), w1 = as_bf16(w), low = as_bf16(x - x1) * w1 + x1 * as_bf16(w - w1);
+    return x1 * w1 + (dtype == TERN_F16 || dtype == TERN_BF16 ? low : 0);
 }
 
-/* Rows of a prompt, where there are tiles for them: both factors in bf16, the same bits of a row whatever stands beside it. */
+/* Rows of a prompt, where there are tiles for them: the same bits of a row whatever stands beside it. */
 static void check_many(tern_packed_product p, const double *values, tern_tensor *y, tern_tensor *again,
                        tern_pool *pool)
 {
@@ -320,8 +320,7 @@ static void check_many(tern_packed_product p, const double *values, tern_tensor 
         for (int64_t j = 0; j < p.n; j++) {
             double sum = p.bias ? (double)p.bias[j] : 0, size = 1e-3 + fabs(sum);
             for (int64_t i = 0; i < p.k; i++) {
-                double term =
-                    (double)as_bf16((double)p.x[r * p.k + i]) * (double)as_bf16(values[j * p.k + i]);
+                double term = on_tiles(p.dtype, (double)p.x[r * p.k + i], values[j * p.k + i]);
                 sum += term;
                 size += fabs(term);
             }
@@ -381,18 +380,19 @@ static void check_product(tern_dtype dtype, product_sizes s, tern_rng rng, uint6
     tern_packed_run(NULL, &p, scratch);
     assert_memory_equal(y.data, again.data, (size_t)(p.rows * n) * sizeof(float));
     if (rounds) assert_int_equal(tern_packed_arithmetic(dtype), TERN_I8);
-    const tern_kernels *kernels = tern_kernels_get();
     bool half = dtype == TERN_F16 || dtype == TERN_BF16,
-         halves = half && kernels->packed_split && rows > TERN_ALIKE;
+         tiles = half && tern_packed_many(dtype) && rows > TERN_ALIKE;
     for (int64_t r = 0; r < rows; r++) {
         const float *row = (const float *)x.data + r * k;
-        for (int64_t i = 0; i < k; i++) rounded[i] = halves ? two_halves(row[i]) : (double)row[i];
+        for (int64_t i = 0; i < k; i++) rounded[i] = (double)row[i];
         if (rounds) round_by_definition(row, k, block, rounded, sums);
         for (int64_t j = 0; j < n; j++) {
             double sum = with_bias ? (double)((float *)bias.data)[j] : 0, size = 1e-3 + fabs(sum);
             for (int64_t i = 0; i < k; i++) {
-                sum += rounded[i] * values[j * k + i];
-                size += fabs(rounded[i] * values[j * k + i]);
+                double value = values[j * k + i],
+                       term = tiles ? on_tiles(dtype, rounded[i], value) : rounded[i] * value;
+                sum += term;
+                size += fabs(term);
             }
             if (rounds && (dtype == TERN_Q4_1 || dtype == TERN_Q5_1)) sum += gained(&w, j, k, rounded, sums);
             double error = fabs((double)((float *)y.data)[r * n + j] - sum) / size;

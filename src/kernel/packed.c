@@ -22,15 +22,20 @@ static tern_packed_dot *dot_of(tern_dtype dtype)
 static tern_packed_block *block_of(const tern_packed_product *p)
 {
     const tern_kernels *kernels = tern_kernels_get();
-    bool half = p->dtype == TERN_F16 || p->dtype == TERN_BF16; /* of which tiles round x */
-    int64_t from = half ? TERN_ALIKE + 1 : kernels->block_from;
-    return p->rows >= from ? kernels->packed_block[p->dtype] : NULL;
+    return p->rows >= kernels->block_from ? kernels->packed_block[p->dtype] : NULL;
 }
 
 bool tern_packed_many(tern_dtype dtype)
 {
     const tern_kernels *kernels = tern_kernels_get();
     return kernels->many_block && kernels->many_block[dtype];
+}
+
+/* Halves in any program: few rows of x are taken as they are. */
+static bool takes_many(const tern_packed_product *p)
+{
+    bool half = p->dtype == TERN_F16 || p->dtype == TERN_BF16;
+    return p->many || (half && p->rows > TERN_ALIKE && tern_packed_many(p->dtype));
 }
 
 static tern_packed_few *few_of(tern_dtype dtype)
@@ -71,9 +76,8 @@ size_t tern_packed_scratch(const tern_packed_product *product)
 {
     int block;
     size_t row = row_bytes(product->k), panels = (size_t)panels_of(product);
-    if (product->many) return panels * tern_many_bytes(product->k);
-    if (!tern_packed_rounds(product->dtype, &block))
-        return block_of(product) ? panels * tern_split_bytes(product->k) : 0;
+    if (takes_many(product)) return panels * tern_many_bytes(product->dtype, product->k);
+    if (!tern_packed_rounds(product->dtype, &block)) return 0;
     if (!block_of(product)) return (size_t)product->rows * row;
     return panels * (TERN_PANEL * row + tern_panel_bytes(product->k));
 }
@@ -295,7 +299,7 @@ static void run_many(tern_pool *pool, const tern_packed_product *p, void *scratc
 
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch)
 {
-    if (product->many) {
+    if (takes_many(product)) {
         run_many(pool, product, scratch);
         return;
     }
@@ -306,7 +310,6 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
     j.few = few_of(dtype);
     j.half = dtype == TERN_F16 || dtype == TERN_BF16 ? tern_kernels_get()->half_dot : NULL;
     j.block = block_of(product);
-    j.split = tern_kernels_get()->packed_split;
     j.rounding = wide ? TERN_ROUND_256 : sums ? TERN_ROUND_32_SUMS : TERN_ROUND_32;
     if (!j.block) {
         run_rows(pool, &j);
@@ -314,7 +317,7 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
     }
     j.panels = scratch; /* first, for their alignment */
     j.scratch = (char *)scratch + (size_t)panels * tern_panel_bytes(product->k);
-    tern_pool_run(pool, panels, j.few ? panel_task : split_task, &j);
-    j.rows_per_task = j.few ? TERN_BLOCK_ROWS : TERN_HALF_ROWS;
+    tern_pool_run(pool, panels, panel_task, &j);
+    j.rows_per_task = TERN_BLOCK_ROWS;
     tern_pool_run(pool, (product->n + j.rows_per_task - 1) / j.rows_per_task, block_task, &j);
 }

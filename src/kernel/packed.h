@@ -14,8 +14,8 @@
  * to f32 and x stays as it is; or, for many rows, f16 and bf16 are multiplied by x in 16 significant bits, where an instruction
  * set multiplies bf16.
  *
- * For `many` rows tiles multiply packed weights, unpacked and rounded to bf16, by x in bf16: a row of y has the same bits
- * whatever rows stand beside it, but others than without `many`. */
+ * For `many` rows tiles multiply packed weights, unpacked and rounded to bf16, by x in bf16 (f16 and bf16 as ever): a row of y
+ * has the same bits whatever rows stand beside it, but others than without `many`. */
 typedef struct tern_packed_product {
     int64_t rows, n, k;
     tern_dtype dtype;
@@ -82,21 +82,23 @@ typedef void tern_packed_few(int64_t k, const uint8_t *w, size_t row_bytes, int 
 /* Rows first .. first + TERN_BLOCK_ROWS of W times all rows of x, whose panels begin at `panels`. */
 enum { TERN_BLOCK_ROWS = 32 };
 typedef void tern_packed_block(const tern_packed_product *product, void *panels, int64_t first);
-/* For weights in f16 and bf16 there are TERN_HALF_ROWS, and a panel of x is that of this function: x rounded to 16 significant
- * bits, as two parts in bf16, [2][k/2][16][2]. */
-enum { TERN_HALF_ROWS = 64 };
-typedef void tern_packed_split(const tern_packed_product *product, int64_t panel, void *panels);
-/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  A panel of x is [k/32][16][16][2], in bf16. */
+/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  A panel of x is what the second function makes: bf16,
+ * [parts][k/32][16][16][2], f16 and bf16 having two parts, of which x is the sum. */
 enum { TERN_MANY_ROWS = 256 };
 typedef void tern_packed_many_block(const tern_packed_product *product, const void *panels, int64_t first,
                                     int64_t count);
-static inline size_t tern_many_bytes(int64_t k)
+typedef void tern_packed_split(const tern_packed_product *product, int64_t panel, void *panels);
+static inline int tern_many_parts(tern_dtype dtype)
 {
-    return (size_t)k * TERN_PANEL * sizeof(uint16_t);
+    return dtype == TERN_F16 || dtype == TERN_BF16 ? 2 : 1;
 }
-static inline size_t tern_split_bytes(int64_t k)
+static inline int64_t tern_many_columns(int64_t k)
 {
-    return (size_t)((k + 31) / 32 * 32) * 2 * TERN_PANEL * sizeof(uint16_t);
+    return (k + 31) / 32 * 32;
+}
+static inline size_t tern_many_bytes(tern_dtype dtype, int64_t k) /* of a panel */
+{
+    return (size_t)tern_many_parts(dtype) * (size_t)tern_many_columns(k) * TERN_PANEL * sizeof(uint16_t);
 }
 /* The same for w[k] in f16 or bf16, with rows of x that are x_step apart. */
 typedef void tern_half_dot(tern_dtype dtype, int64_t k, const uint16_t *w, const float *x, int64_t x_step,

@@ -112,7 +112,6 @@ typedef struct tern_kernels {
     tern_packed_dot *const *packed_dot;     /* by dtype; NULL: rows are unpacked to f32 */
     tern_packed_block *const *packed_block; /* by dtype; NULL, and so may be its entries */
     int64_t block_from;                     /* rows of x, from which on it is used */
-    tern_packed_split *packed_split;        /* of x, for halves */
     tern_packed_many_block *const
         *many_block; /* by dtype, for rows of prompts; NULL, and so may be its entries */
     tern_packed_split *many_split;

@@ -1,5 +1,8 @@
 /* Products of packed weights with the many rows of a prompt on tiles (AMX): both factors become bf16, and a tile of 16 x 16 sums
- * takes in 32 columns at a time, without a scale to be seen to in between.  Unpacking costs as much as some dozens of rows. */
+ * takes in 32 columns at a time, without a scale to be seen to in between.  Unpacking costs as much as some dozens of rows.
+ *
+ * Weights in f16 and bf16 are multiplied as they are, by x in 16 significant bits: f16 and such an x are sums of two bf16, high and
+ * low.  The products of both low parts, at most 2^-18 of the whole, are left out. */
 #include "kernel/isa/groups.h"
 #include "kernel/isa/tiles.h"
 #include "kernel/isa/transpose.h"
@@ -16,8 +19,28 @@ enum {
 
 /* 16 rows of W as first factors, [k/32][16][32]. */
 typedef struct many_panel {
-    _Alignas(64) uint16_t at[TERN_PANEL * COLUMNS];
+    _Alignas(64) uint16_t at[TERN_PANEL * COLUMNS], low[TERN_PANEL * COLUMNS]; /* low: of f16 */
 } many_panel;
+
+TERN_INLINE __m512i to_bf16(__m512 a, __m512 b)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(b, a);
+}
+/* What is left of a and b. */
+TERN_INLINE __m512i take_bf16(__m512 *a, __m512 *b)
+{
+    __m512i both = to_bf16(*a, *b);
+    __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)),
+            high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
+    *a = _mm512_sub_ps(*a, _mm512_castsi512_ps(_mm512_slli_epi32(low, 16)));
+    *b = _mm512_sub_ps(*b, _mm512_castsi512_ps(_mm512_slli_epi32(high, 16)));
+    return both;
+}
+
+TERN_INLINE uint32_t first_bits(int64_t count)
+{
+    return count >= 32 ? ~0u : (1u << count) - 1;
+}
 
 /* 32 elements of a row: each of at most 32 levels (16 where each half has a scale of its own) has its bf16 in a register, and
  * levels pick theirs. */
@@ -79,28 +102,62 @@ UNPACK(q4_K, 144, 8, picked)
 UNPACK(q5_K, 176, 8, picked)
 UNPACK(q6_K, 210, 8, computed)
 UNPACK(ternary, 66, 8, picked)
+
+/* Columns beyond the last are 0. */
+TERN_INLINE void unpack_halves(const uint8_t *const rows[TERN_PANEL], int64_t k, const bool two,
+                               many_panel *to)
+{
+    for (int r = 0; r < TERN_PANEL; r++)
+        for (int64_t i = 0; i < k; i += 32) {
+            __m512i v = _mm512_maskz_loadu_epi16(first_bits(k - i), rows[r] + 2 * i);
+            if (two) {
+                __m512 a = _mm512_cvtph_ps(_mm512_castsi512_si256(v)),
+                       b = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
+                v = take_bf16(&a, &b);
+                _mm512_store_si512(to->low + i * TERN_PANEL + r * 32, to_bf16(a, b));
+            }
+            _mm512_store_si512(to->at + i * TERN_PANEL + r * 32, v);
+        }
+}
+static void rows_f16(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to)
+{
+    unpack_halves(rows, k, true, to);
+}
+static void rows_bf16(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to)
+{
+    unpack_halves(rows, k, false, to);
+}
 static unpack_rows *const unpacks[TERN_DTYPES] = {
-    [TERN_Q4_0] = rows_q4_0, [TERN_Q4_1] = rows_q4_1,       [TERN_Q5_0] = rows_q5_0, [TERN_Q5_1] = rows_q5_1,
-    [TERN_Q8_0] = rows_q8_0, [TERN_TERNARY] = rows_ternary, [TERN_Q2_K] = rows_q2_K, [TERN_Q3_K] = rows_q3_K,
-    [TERN_Q4_K] = rows_q4_K, [TERN_Q5_K] = rows_q5_K,       [TERN_Q6_K] = rows_q6_K,
+    [TERN_F16] = rows_f16,   [TERN_BF16] = rows_bf16, [TERN_Q4_0] = rows_q4_0, [TERN_Q4_1] = rows_q4_1,
+    [TERN_Q5_0] = rows_q5_0, [TERN_Q5_1] = rows_q5_1, [TERN_Q8_0] = rows_q8_0, [TERN_TERNARY] = rows_ternary,
+    [TERN_Q2_K] = rows_q2_K, [TERN_Q3_K] = rows_q3_K, [TERN_Q4_K] = rows_q4_K, [TERN_Q5_K] = rows_q5_K,
+    [TERN_Q6_K] = rows_q6_K,
 };
 
-/* 16 rows of x as second factors, [k/32][16 pairs of columns][16 rows][2]; zeros where x has no more rows. */
+static void turn_pairs(vf pairs[TERN_PANEL], uint16_t *to)
+{
+    tern_transpose(pairs);
+    for (int c = 0; c < TERN_PANEL; c++) tern_store((float *)(void *)(to + c * 32), pairs[c]);
+}
+
+/* 16 rows of x as second factors, [parts][k/32][16 pairs of columns][16 rows][2]; zeros where x has no more rows or columns. */
 void tern_many_split(const tern_packed_product *p, int64_t panel, void *panels)
 {
-    uint16_t *to = (uint16_t *)panels + panel * p->k * TERN_PANEL;
-    int64_t rows = p->rows - panel * TERN_PANEL;
-    for (int64_t i = 0; i < p->k; i += 32) {
-        vf pairs[TERN_PANEL];
+    int64_t whole = tern_many_columns(p->k), rows = p->rows - panel * TERN_PANEL;
+    int parts = tern_many_parts(p->dtype);
+    uint16_t *to = (uint16_t *)panels + panel * parts * whole * TERN_PANEL;
+    for (int64_t i = 0; i < whole; i += 32) {
+        vf high[TERN_PANEL], low[TERN_PANEL];
         for (int r = 0; r < TERN_PANEL; r++) {
             const float *x = p->x + (panel * TERN_PANEL + (r < rows ? r : 0)) * p->k + i;
-            __mmask16 all = r < rows ? 0xffff : 0;
-            pairs[r] = (vf)(__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(all, x + 16),
-                                                        _mm512_maskz_loadu_ps(all, x));
+            uint32_t known = r < rows ? first_bits(p->k - i) : 0;
+            __m512 a = _mm512_maskz_loadu_ps((__mmask16)known, x),
+                   b = _mm512_maskz_loadu_ps((__mmask16)(known >> 16), x + 16);
+            high[r] = (vf)take_bf16(&a, &b);
+            low[r] = (vf)to_bf16(a, b);
         }
-        tern_transpose(pairs);
-        for (int c = 0; c < TERN_PANEL; c++)
-            tern_store((float *)(void *)(to + i * TERN_PANEL + c * 32), pairs[c]);
+        turn_pairs(high, to + i * TERN_PANEL);
+        if (parts == 2) turn_pairs(low, to + (whole + i) * TERN_PANEL);
     }
 }
 
@@ -119,30 +176,63 @@ typedef struct many_sums {
             _tile_loadd(tile, sums, 64);                                                                     \
     } while (0)
 
-/* sums[0 and 1][panel and panel + 1] += `steps` times 32 columns: two panels of x, which are `apart` elements apart, times two of W. */
-static void multiply(const uint16_t *x, int64_t apart, const many_panel w[2], int64_t steps, bool first,
-                     many_row *sums, int panel)
+/* Both panels of x in tiles 6 and 7, times both of W in 4 and 5. */
+#define MULTIPLY                                                                                             \
+    do {                                                                                                     \
+        _tile_dpbf16ps(0, 4, 6);                                                                             \
+        _tile_dpbf16ps(1, 5, 6);                                                                             \
+        _tile_dpbf16ps(2, 4, 7);                                                                             \
+        _tile_dpbf16ps(3, 5, 7);                                                                             \
+    } while (0)
+
+/* What two panels of x, one behind the other, are multiplied with: elements from the one to the other and from the high to the low
+ * parts of x, and 32 columns how often. */
+typedef struct extent {
+    int64_t apart, low, steps;
+} extent;
+
+/* sums[0 and 1][panel and panel + 1] += two panels of x times two of W. */
+TERN_INLINE void multiply(const uint16_t *x, extent e, const many_panel w[2], const bool x_low,
+                          const bool w_low, bool first, many_row *sums, int panel)
 {
     __asm__ volatile("" : : : "memory"); /* tiles are loaded behind the compiler's back */
     LOAD(0, sums[0][panel], first);
     LOAD(1, sums[0][panel + 1], first);
     LOAD(2, sums[1][panel], first);
     LOAD(3, sums[1][panel + 1], first);
-    for (int64_t i = 0; i < steps; i++) {
-        _tile_loadd(4, w[0].at + i * TILE, 64);
-        _tile_loadd(6, x + i * TILE, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(5, w[1].at + i * TILE, 64);
-        _tile_dpbf16ps(1, 5, 6);
-        _tile_loadd(7, x + apart + i * TILE, 64);
-        _tile_dpbf16ps(2, 4, 7);
-        _tile_dpbf16ps(3, 5, 7);
+    for (int64_t i = 0; i < e.steps * TILE; i += TILE) {
+        _tile_loadd(4, w[0].at + i, 64);
+        _tile_loadd(5, w[1].at + i, 64);
+        if (x_low) {
+            _tile_loadd(6, x + e.low + i, 64);
+            _tile_loadd(7, x + e.low + e.apart + i, 64);
+            MULTIPLY;
+        }
+        _tile_loadd(6, x + i, 64);
+        _tile_loadd(7, x + e.apart + i, 64);
+        MULTIPLY;
+        if (w_low) {
+            _tile_loadd(4, w[0].low + i, 64);
+            _tile_loadd(5, w[1].low + i, 64);
+            MULTIPLY;
+        }
     }
     _tile_stored(0, sums[0][panel], 64);
     _tile_stored(1, sums[0][panel + 1], 64);
     _tile_stored(2, sums[1][panel], 64);
     _tile_stored(3, sums[1][panel + 1], 64);
     __asm__ volatile("" : : : "memory");
+}
+
+static void multiply_any(tern_dtype dtype, const uint16_t *x, extent e, const many_panel w[2], bool first,
+                         many_row *sums, int panel)
+{
+    if (dtype == TERN_F16)
+        multiply(x, e, w, true, true, first, sums, panel);
+    else if (dtype == TERN_BF16)
+        multiply(x, e, w, true, false, first, sums, panel);
+    else
+        multiply(x, e, w, false, false, first, sums, panel);
 }
 
 /* To y[first.. first + rows][n..], with the bias. */
@@ -182,15 +272,16 @@ static void part(const tern_packed_product *p, const uint16_t *panels, int64_t r
 {
     many_panel w[PANELS];
     many_sums sums;
+    int64_t whole = tern_many_columns(p->k), panel = tern_many_parts(p->dtype) * whole * TERN_PANEL;
     for (int64_t first = 0; first < p->k; first += COLUMNS) {
         int64_t columns = p->k - first < COLUMNS ? p->k - first : COLUMNS;
         unpack(p, n, count, first, columns, w);
         for (int64_t r = 0; r < rows; r += 2 * TERN_PANEL) {
             bool two = r + TERN_PANEL < rows; /* else one panel stands for both */
-            const uint16_t *x = panels + (row + r) * p->k + first * TERN_PANEL;
+            const uint16_t *x = panels + (row + r) / TERN_PANEL * panel + first * TERN_PANEL;
+            extent e = {two ? panel : 0, whole * TERN_PANEL, (columns + 31) / 32};
             for (int i = 0; i < count; i += 2)
-                multiply(x, two ? p->k * TERN_PANEL : 0, w + i, columns / 32, first == 0,
-                         &sums.at[r / TERN_PANEL], i);
+                multiply_any(p->dtype, x, e, w + i, first == 0, &sums.at[r / TERN_PANEL], i);
         }
     }
     put(p, &sums, row, rows, n, count);
@@ -208,7 +299,8 @@ static void block(const tern_packed_product *p, const void *panels, int64_t firs
 tern_packed_many_block *const tern_many_blocks[TERN_DTYPES] = {
     [TERN_Q4_0] = block, [TERN_Q4_1] = block, [TERN_Q5_0] = block,    [TERN_Q5_1] = block,
     [TERN_Q8_0] = block, [TERN_Q2_K] = block, [TERN_Q3_K] = block,    [TERN_Q4_K] = block,
-    [TERN_Q5_K] = block, [TERN_Q6_K] = block, [TERN_TERNARY] = block,
+    [TERN_Q5_K] = block, [TERN_Q6_K] = block, [TERN_TERNARY] = block, [TERN_F16] = block,
+    [TERN_BF16] = block,
 };
 
 #endif

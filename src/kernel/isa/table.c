@@ -14,13 +14,12 @@ extern const tern_int8_loops TERN_FOR_ISA(tern_int8_loops);
 /* With -DTERN_AMX: the loops of AVX-512, and tiles for products with many rows. */
 #if defined(TERN_AMX)
 extern tern_packed_block *const tern_tile_blocks[];
-tern_packed_split tern_tile_split, tern_many_split;
+tern_packed_split tern_many_split;
 extern tern_packed_many_block *const tern_many_blocks[];
 extern const struct tern_peak tern_peak_amx;
 const tern_kernels tern_table_amx = {
     .name = "amx",
     .packed_block = tern_tile_blocks,
-    .packed_split = tern_tile_split,
     .many_block = tern_many_blocks,
     .many_split = tern_many_split,
     .block_from = 5,
