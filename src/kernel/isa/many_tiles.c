@@ -235,22 +235,37 @@ static void multiply_any(tern_dtype dtype, const uint16_t *x, extent e, const ma
         multiply(x, e, w, false, false, first, sums, panel);
 }
 
-/* To y[first.. first + rows][n..], with the bias. */
-static void put(const tern_packed_product *p, const many_sums *sums, int64_t first, int64_t rows, int64_t n,
-                int count)
+/* Where the sums of two panels of x and two of W go: y[row ..][n ..], of which so many rows are left. */
+typedef struct target {
+    int64_t row, rows, n;
+} target;
+
+/* The lines of y that are written soon. */
+static void expect(const tern_packed_product *p, target to)
 {
-    for (int64_t row = 0; row < rows; row += TERN_PANEL)
-        for (int i = 0; i < count; i++) {
-            vf y[TERN_PANEL];
-            int64_t at = n + i * TERN_PANEL, left = p->n - at;
-            __mmask16 known = left >= TERN_PANEL ? 0xffff : left > 0 ? (__mmask16)((1 << left) - 1) : 0;
-            vf bias = p->bias ? (vf)_mm512_maskz_loadu_ps(known, p->bias + at) : (vf)_mm512_setzero_ps();
-            for (int r = 0; r < TERN_PANEL; r++)
-                y[r] = tern_load(sums->at[row / TERN_PANEL][i] + r * TERN_PANEL);
-            tern_transpose(y);
-            for (int64_t r = 0; r < TERN_PANEL && row + r < rows; r++)
-                _mm512_mask_storeu_ps(p->y + (first + row + r) * p->n + at, known, (__m512)(y[r] + bias));
-        }
+    for (int64_t r = 0; r < 2 * TERN_PANEL && r < to.rows; r++)
+        for (int i = 0; i < 2 && to.n + i * TERN_PANEL < p->n; i++)
+            __builtin_prefetch(p->y + (to.row + r) * p->n + to.n + i * TERN_PANEL, 1, 2);
+}
+
+/* With the bias. */
+static void put(const tern_packed_product *p, const float *sums, target to)
+{
+    vf y[TERN_PANEL];
+    int64_t left = p->n - to.n;
+    __mmask16 known = left >= TERN_PANEL ? 0xffff : left > 0 ? (__mmask16)((1 << left) - 1) : 0;
+    vf bias = p->bias ? (vf)_mm512_maskz_loadu_ps(known, p->bias + to.n) : (vf)_mm512_setzero_ps();
+    for (int r = 0; r < TERN_PANEL; r++) y[r] = tern_load(sums + r * TERN_PANEL);
+    tern_transpose(y);
+    for (int64_t r = 0; r < TERN_PANEL && r < to.rows; r++)
+        _mm512_mask_storeu_ps(p->y + (to.row + r) * p->n + to.n, known, (__m512)(y[r] + bias));
+}
+
+static void put_pairs(const tern_packed_product *p, many_row *sums, int panel, target to)
+{
+    for (int r = 0; r < 2; r++, to.row += TERN_PANEL, to.rows -= TERN_PANEL)
+        for (int i = 0; i < 2; i++)
+            put(p, sums[r][panel + i], (target){to.row, to.rows, to.n + i * TERN_PANEL});
 }
 
 /* Columns first .. of `count` panels of W from row n on. */
@@ -280,11 +295,15 @@ static void part(const tern_packed_product *p, const uint16_t *panels, int64_t r
             bool two = r + TERN_PANEL < rows; /* else one panel stands for both */
             const uint16_t *x = panels + (row + r) / TERN_PANEL * panel + first * TERN_PANEL;
             extent e = {two ? panel : 0, whole * TERN_PANEL, (columns + 31) / 32};
-            for (int i = 0; i < count; i += 2)
-                multiply_any(p->dtype, x, e, w + i, first == 0, &sums.at[r / TERN_PANEL], i);
+            many_row *at = &sums.at[r / TERN_PANEL];
+            for (int i = 0; i < count; i += 2) {
+                target to = {row + r, rows - r, n + i * TERN_PANEL};
+                if (first + columns == p->k) expect(p, to);
+                multiply_any(p->dtype, x, e, w + i, first == 0, at, i);
+                if (first + columns == p->k) put_pairs(p, at, i, to);
+            }
         }
     }
-    put(p, &sums, row, rows, n, count);
 }
 
 static void block(const tern_packed_product *p, const void *panels, int64_t first, int64_t count)
