@@ -1,123 +1,19 @@
 /* MCUFormer: nets of a family against golden/mcuformer, a twin in PyTorch; the planes and the formula of its search. */
 #include "test.h"
 
-#include "io/io.h"
+#include "mcuformer.h"
+#include "plan/ram.h"
+#include "search/family.h"
 #include "search/space.h"
-#include "train/train.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-enum { IMAGES = 2, SIDE = 240, CLASSES = 5, NETS = 3, OPTIONS = 10 };
-
-static const tern_named_number family[] = {{"D", 24},      {"depth", 3},        {"heads", 2},
-                                           {"m", 4},       {"super-D", 24},     {"super-heads", 2},
-                                           {"super-m", 4}, {"classes", CLASSES}};
-static const tern_named_number nets[NETS][4] = {
-    {{"D", 24}, {"depth", 3}, {"block-heads", 222}, {"block-m", 888}},
-    {{"D", 20}, {"depth", 2}, {"block-heads", 12}, {"block-m", 78}},
-    {{"D", 16}, {"depth", 3}, {"block-heads", 211}, {"block-m", 877}},
-};
-
-/* Element i of the n-th parameter (golden/mcuformer/generate.py). */
-static float element(int n, int64_t i, double middle, double scale)
-{
-    uint32_t h = (uint32_t)((uint64_t)(i + 1) * 2654435761u + 40503u * (uint64_t)n) >> 8;
-    return (float)(middle + scale * ((double)h / 16777216 - 0.5));
-}
-
-static void set_all(const tern_net *net, void *parameters, const tern_named_number *numbers, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        assert_ok(tern_net_set(net, parameters, numbers[i].name, numbers[i].value));
-}
-
-static double scale_of(const char *name, const tern_shape *s)
-{
-    bool norm = strncmp(name, "norm", 4) == 0, bias = strstr(name, ".bias") != NULL;
-    if (strcmp(name, "class") == 0 || strcmp(name, "places") == 0) return 2;
-    if (norm || bias) return 0.5;
-    return 2 / sqrt((double)tern_elements_from(s, 1));
-}
-
-/* The family's parameters, in the order in which its largest net makes them. */
-static void fill(const tern_net *net, void *parameters, const tern_shape *sample, tern_store *store)
-{
-    tern_graph *g;
-    int n = 0, at;
-    assert_ok(tern_model_plain_graph(&g, net, parameters, sample, IMAGES, 0));
-    for (int i = 1; i < g->value_count; i++) {
-        const tern_value_info *v = &g->values[i];
-        if (v->kind != TERN_VALUE_PARAM) continue;
-        bool norm = strncmp(v->name, "norm", 4) == 0 && strstr(v->name, ".weight");
-        double scale = scale_of(v->name, &v->type.shape);
-        assert_ok(tern_store_need(store, v->name, &v->type, v->init, 0, &at));
-        for (int64_t e = 0; e < tern_elements(&v->type.shape); e++)
-            tern_set(&store->tensors[at], e, (double)element(n, e, norm, scale));
-        n++;
-    }
-    tern_graph_close(g);
-}
-
-/* The largest difference of logits of net k from the file's. */
-static double apart(const tern_net *net, void *parameters, const tern_shape *sample, tern_store *store,
-                    const float *images, const tern_bundle *golden, int k)
-{
-    tern_model model;
-    tern_tensor logits;
-    char name[16];
-    double worst = 0;
-    set_all(net, parameters, nets[k], 4);
-    assert_ok(tern_model_open(&model, net, parameters, sample, IMAGES, NULL, store, NULL));
-    assert_ok(tern_session_bind(model.session, "image", images));
-    assert_ok(tern_session_run(model.session, 0));
-    assert_ok(tern_session_output(model.session, "logits", &logits));
-    snprintf(name, sizeof name, "logits%d", k);
-    const tern_tensor *expected = tern_bundle_find(golden, name);
-    assert_non_null(expected);
-    assert_int_equal(tern_elements(&expected->shape), IMAGES * CLASSES);
-    for (int i = 0; i < IMAGES * CLASSES; i++)
-        worst = fmax(worst, fabs(tern_get(&logits, i) - tern_get(expected, i)));
-    tern_model_close(&model);
-    return worst;
-}
 
 static void test_against_pytorch(void **state)
 {
     (void)state;
-    static const struct {
-        const char *file;
-        double patch, rank;
-    } files[] = {{"patch-16", 16, 0.9}, {"patch-28", 28, 0.65}};
-    const tern_net *net = tern_net_find("mcuformer");
-    assert_non_null(net);
-    tern_shape sample = TERN_SHAPE(3, SIDE, SIDE);
-    int64_t size = IMAGES * tern_elements(&sample);
-    float *images = tern_take_array((size_t)size, sizeof *images);
-    assert_non_null(images);
-    for (int64_t i = 0; i < size; i++) images[i] = element(99, i, 0, 4);
-    for (size_t f = 0; f < TERN_COUNT(files); f++) {
-        char path[4096];
-        tern_bundle golden;
-        tern_store store = {0};
-        void *parameters;
-        snprintf(path, sizeof path, "%s/golden/mcuformer/%s.safetensors", TERN_TESTS, files[f].file);
-        assert_ok(tern_safetensors_read(path, &golden));
-        assert_ok(tern_net_parameters(net, &parameters));
-        set_all(net, parameters, family, TERN_COUNT(family));
-        assert_ok(tern_net_set(net, parameters, "patch", files[f].patch));
-        assert_ok(tern_net_set(net, parameters, "rank", files[f].rank));
-        fill(net, parameters, &sample, &store);
-        for (int k = 0; k < NETS; k++) {
-            double worst = apart(net, parameters, &sample, &store, images, &golden, k);
-            if (!(worst < 1e-4)) fail_msg("%s, net %d: logits are %g apart", files[f].file, k, worst);
-        }
-        tern_net_free(parameters);
-        tern_store_close(&store);
-        tern_bundle_free(&golden);
+    for (size_t f = 0; f < TERN_COUNT(golden_files); f++) {
+        double worst;
+        assert_ok(golden_apart(TERN_TESTS "/golden", f, &worst));
+        if (!(worst > 0 && worst < 1e-4)) fail_msg("%s: logits are %g apart", golden_files[f].file, worst);
     }
-    tern_release(images);
 }
 
 /* A net of the family has the bits of a net of its own with copies of the leading rows and columns. */
@@ -139,7 +35,7 @@ static void test_weights_are_leading_parts(void **state)
     assert_ok(tern_graph_status(g));
     assert_ok(tern_plan(&p, g, NULL));
     assert_ok(tern_session_open(&s, p, &store, NULL));
-    for (int i = 0; i < ROWS * IN; i++) x[i] = element(1, i, 0, 2);
+    for (int i = 0; i < ROWS * IN; i++) x[i] = golden_element(1, i, 0, 2);
     assert_ok(tern_session_bind(s, "x", x));
     assert_ok(tern_session_run(s, 0));
     assert_ok(tern_session_output(s, "y", &y));
@@ -228,12 +124,170 @@ static void test_shares(void **state)
     }
 }
 
+/* ---- families and their members ----------------------------------------------------------------------------------- */
+
+static const char space[] = "D=8,16:depth=1,2:heads=1,2:m=1,2.5";
+
+static void open_family(tern_family *f, void **parameters, const char *text)
+{
+    const tern_net *net = tern_net_find("mcuformer");
+    const tern_named_number own[] = {{"patch", 4}, {"classes", 2}};
+    assert_ok(tern_net_parameters(net, parameters));
+    assert_ok(golden_set(net, *parameters, own, 2));
+    assert_ok(tern_family_open(f, net, *parameters, TERN_SHAPE(1, 8, 8), text));
+}
+
+static void test_spaces(void **state)
+{
+    (void)state;
+    tern_family f;
+    void *parameters;
+    open_family(&f, &parameters, "vit-t");
+    assert_int_equal(f.D.count + f.depth.count + f.heads.count + f.m.count, 3 + 3 + 2 + 2);
+    assert_true(f.D.of[2] == 216 && f.m.of[0] == 3.5);
+    static const char *const bad[] = {"D=",     "D=2,1",    "D=1.5",      "width=3",
+                                      "m=1.25", "heads=10", "depth=1,16", "D=8;heads",
+                                      "D=8:m=", "D=-4",     "m=nan",      "D=1,2,3,4,5,6,7,8,9"};
+    for (size_t i = 0; i < TERN_COUNT(bad); i++)
+        assert_error(tern_family_open(&f, f.net, parameters, f.sample, bad[i]), TERN_USAGE, "--space is");
+    const tern_net *other = tern_net_find("vit");
+    void *of_other;
+    assert_ok(tern_net_parameters(other, &of_other));
+    assert_error(tern_family_open(&f, other, of_other, f.sample, space), TERN_USAGE, "is no family");
+    tern_net_free(of_other);
+    tern_net_free(parameters);
+}
+
+/* RAM of a member of that family, all blocks planned. */
+static double whole_ram(const tern_family *f, const tern_member *m)
+{
+    double heads = 0, halves = 0;
+    for (int i = 0; i < m->depth; i++) {
+        heads = 10 * heads + m->heads[i];
+        halves = 10 * halves + m->halves[i];
+    }
+    const tern_named_number own[] = {{"patch", 4},        {"classes", 2},         {"D", m->D},
+                                     {"depth", m->depth}, {"block-heads", heads}, {"block-m", halves},
+                                     {"super-D", 16},     {"super-heads", 2},     {"super-m", 2.5}};
+    void *parameters;
+    tern_graph *g, *blocks;
+    tern_program *p;
+    tern_ram ram;
+    assert_ok(tern_net_parameters(f->bytes, &parameters));
+    assert_ok(golden_set(f->bytes, parameters, own, TERN_COUNT(own)));
+    assert_ok(tern_model_graph(&g, f->bytes, parameters, &f->sample, 1, 0));
+    assert_ok(tern_int8_take_bytes(&g));
+    assert_ok(tern_pass_int8_blocks(g, &(tern_int8_blocks){true, true, 1}, &blocks));
+    assert_ok(tern_plan(&p, blocks, &(tern_plan_options){.reference = true, .compact = true}));
+    tern_program_ram(p, &ram);
+    assert_int_equal(ram.input, 0);
+    tern_program_close(p);
+    tern_graph_close(blocks);
+    tern_graph_close(g);
+    tern_net_free(parameters);
+    return (double)ram.all;
+}
+
+/* What is planned once for D, most heads and largest m is what the whole member needs. */
+static void test_ram(void **state)
+{
+    (void)state;
+    tern_family f;
+    void *parameters;
+    tern_rng rng = {.seed = 3};
+    uint64_t drawn = 0;
+    double bytes, share;
+    open_family(&f, &parameters, space);
+    for (int i = 0; i < 12; i++) {
+        tern_member m;
+        tern_family_draw(&f, rng, &drawn, &m);
+        assert_true(m.D >= 8 && m.depth >= 1 && m.depth <= 2 && m.heads[0] >= 1 && m.halves[0] >= 2);
+        assert_ok(tern_family_ram(&f, &m, &bytes));
+        if (bytes != whole_ram(&f, &m))
+            fail_msg("%g bytes, the whole net needs %g", bytes, whole_ram(&f, &m));
+    }
+    assert_ok(tern_family_share(&f, 1, 20, 1, &share));
+    assert_true(share == 0);
+    assert_ok(tern_family_share(&f, 1e9, 20, 1, &share));
+    assert_true(share == 1);
+    tern_net_free(parameters);
+}
+
+/* Bright on the left or on the right. */
+static tern_samples some_samples(float *images, int32_t *labels, int count)
+{
+    for (int i = 0; i < count; i++) {
+        labels[i] = i % 2;
+        for (int k = 0; k < 64; k++) images[i * 64 + k] = golden_element(i, k, k % 8 / 4 == i % 2 ? 1 : 0, 1);
+    }
+    return (tern_samples){.images = {TERN_F32, TERN_SHAPE(count, 1, 8, 8), images},
+                          .labels = {TERN_I32, TERN_SHAPE(count), labels},
+                          .classes = 2};
+}
+
+/* A family learns; evolution finds the best that fits, the same with the same seed, and keeps to the budget. */
+static void test_search(void **state)
+{
+    (void)state;
+    enum { N = 64 };
+    static float images[N * 64];
+    static int32_t labels[N];
+    tern_family f;
+    tern_store store = {0};
+    void *parameters;
+    tern_samples samples = some_samples(images, labels, N);
+    tern_training t = {.recipe = tern_recipe_default(), .train = &samples, .quiet = true};
+    t.recipe.epochs = 6;
+    t.recipe.batch = 16;
+    t.recipe.crop = 0;
+    t.recipe.flip = false;
+    open_family(&f, &parameters, space);
+    assert_ok(tern_family_train(&f, &t, &store, NULL));
+    tern_member small = {.D = 8, .depth = 1, .heads = {1}, .halves = {2}};
+    tern_family_search s = {.samples = &samples,
+                            .population = 4,
+                            .keep = 2,
+                            .mutations = 2,
+                            .crossovers = 1,
+                            .generations = 2,
+                            .seed = 1};
+    assert_ok(tern_family_ram(&f, &small, &s.budget));
+    tern_found_member best, again, wide;
+    int judged;
+    assert_ok(tern_family_evolve(&f, &s, &store, NULL, &best, &judged));
+    assert_true(best.member.D == 8 && best.bytes <= s.budget && judged >= 1 && judged <= 12);
+    s.budget = 1e9;
+    assert_ok(tern_family_evolve(&f, &s, &store, NULL, &wide, &judged));
+    assert_ok(tern_family_evolve(&f, &s, &store, NULL, &again, NULL));
+    assert_true(tern_member_equal(&wide.member, &again.member) && wide.accuracy == again.accuracy);
+    assert_true(wide.accuracy > 0.9);
+    double mean;
+    assert_ok(tern_family_mean(&f, s.budget, 3, 1, &samples, &store, NULL, &mean));
+    assert_true(mean <= 1 && mean >= 0.5);
+    s.budget = 10;
+    assert_error(tern_family_evolve(&f, &s, &store, NULL, &best, NULL), TERN_NO_FIT,
+                 "none keeps to 10 bytes");
+    assert_error(tern_family_mean(&f, 10, 3, 1, &samples, &store, NULL, &mean), TERN_NO_FIT, "none keeps");
+    tern_text text = {0};
+    tern_member_print(&small, &text);
+    assert_string_equal(text.data, "D=8 heads=1 m=1");
+    tern_text_free(&text);
+    tern_store_close(&store);
+    tern_net_free(parameters);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_pytorch),   cmocka_unit_test(test_weights_are_leading_parts),
-        cmocka_unit_test(test_what_is_no_part),   cmocka_unit_test(test_planes),
-        cmocka_unit_test(test_steps_stay_inside), cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_against_pytorch),
+        cmocka_unit_test(test_weights_are_leading_parts),
+        cmocka_unit_test(test_what_is_no_part),
+        cmocka_unit_test(test_planes),
+        cmocka_unit_test(test_steps_stay_inside),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_spaces),
+        cmocka_unit_test(test_ram),
+        cmocka_unit_test(test_search),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,29 @@ def on_a_board(net, *flags):
     return d.get("ram", 0)
 
 
+def searches():
+    """A family trained and searched within a budget; what is found is a run, whose RAM on a board is what the search said."""
+    found, net = work / "found", work / "found-int8"
+    space = ("search", "mcuformer", "--space", "D=8,24:depth=1,2:heads=1:m=1,2", "--patch", "4", "--image", "16", "--data",
+             work / "data.npz", "-q", "--batch", "16", "--population", "3", "--keep", "2", "--mutations", "1", "--crossovers", "1",
+             "--generations", "1", "--compare", "2")
+    d = document(*space, "--validation", "60", "--epochs", "2", "--budget", "sram=2900", "-o", found)
+    check("within the budget", d and d["ram_bytes"] <= 2900 and "D=8" in d["member"] and 0 < d["share"] < 1, d)
+    check("a run", document("eval", found)["accuracy"] == d.get("test_accuracy"), d)
+    document("convert", found, "--to", "int8", "--calib", "100", "-o", net)
+    said = document("emit", net, "--target", "cortex-m", "--bytes-in", "--samples", "1", "-o", work / "found-board")
+    check("RAM of the board", d and said["arena_bytes"] + 8 == d["ram_bytes"], (said, d))
+    d = document(*space, "--validation", "60", "--limit", "100", "--epochs", "1", "--rounds", "1", "--machine", "stm32f746")
+    check("families", d and 5 <= len(d["families"]) <= 6 and d["families"][0]["rank"] == 0.6 and d["budget"] == 327680, d)
+    bad(3, "none keeps to 100 bytes", *space, "--validation", "60", "--limit", "100", "--epochs", "1", "--budget", "100")
+    bad(2, "--space is", *space[:3], "width=3", *space[4:])
+    bad(2, "--budget", *space, "--budget", "sram=much")
+    bad(2, "--validation", *space, "--validation", "400")
+    bad(2, "has no effect with --space", *space, "--pass", "regroup")
+    bad(2, "has no effect without --space", "search", "mobilenet", "--rounds", "2")
+    bad(2, "are more than --population", *space, "--validation", "60", "--limit", "100", "--epochs", "1", "--mutations", "9")
+
+
 def main():
     make_data(work / "data.npz")
     floats, net = work / "floats", work / "bytes"
@@ -109,6 +132,7 @@ def main():
         more = on_a_board(net, flag)
         check(f"{flag} costs memory on the board", more > best or more == best == 0, (best, more))
     plans()
+    searches()
     print(f"{passed} passed, {failed} failed")
     return failed > 0
 

@@ -44,6 +44,11 @@ tern_status tern_take_blocks(tern_graph **graph, const tern_int8_blocks *blocks)
 /* Bytes of the largest memory that forgets without power, or (persistent) that does not. */
 double tern_largest_memory(const tern_machine *machine, bool persistent);
 
+/* What --budget says: bytes, with or without "sram=" before them. */
+tern_status tern_budget_of(const tern_cli *cli, double *bytes);
+/* tern search NET --space. */
+tern_status tern_search_family(tern_cli *cli);
+
 /* tern plan of a net in bytes for a board: definitions, bytes that come in, blocks. */
 tern_status tern_plan_board(tern_cli *cli);
 bool tern_plans_board(const tern_cli *cli);

@@ -1,4 +1,5 @@
 /* tern search: nets compared by several objectives on a machine and on data; what no other beats in all of them is kept. */
+#include "cli/blocks.h"
 #include "cli/learning.h"
 #include "search/search.h"
 
@@ -12,8 +13,28 @@ static const tern_cli_option options[] = {
      "run in bytes "
      "should learn on a device, by what training each layer is worth on --data",
      "regroup|sparse-update"},
-    {"budget", 0, TERN_BYTES, "BYTES", "100KiB",
-     "sparse-update: bytes that learning may take, by the paper's formula", NULL},
+    {"budget", 0, TERN_TEXT, "BYTES", "100KiB",
+     "sparse-update: bytes that learning may take, by the paper's formula; --space: RAM of a board that a "
+     "net may "
+     "take, such as sram=320KiB (default: that of --machine, else 320KiB)",
+     NULL},
+    {"space", 0, TERN_TEXT, "CHOICES", NULL,
+     "instead of a pass: train a family of nets that share weights, and find the best within --budget; "
+     "vit-t, or "
+     "choices such as D=32,48:depth=2,3:heads=1,2:m=2,4 (MCUFormer)",
+     NULL},
+    {"rounds", 0, TERN_WHOLE, "N", "0",
+     "--space: move rank and patch by planes through what five families reach, then N more", "0..32"},
+    {"population", 0, TERN_WHOLE, "N", "50", "--space: nets of a generation", "1..10000"},
+    {"keep", 0, TERN_WHOLE, "N", "10", "--space: the best, which have descendants", "1..10000"},
+    {"mutations", 0, TERN_WHOLE, "N", "25", "--space: nets of a generation in which choices change",
+     "0..10000"},
+    {"crossovers", 0, TERN_WHOLE, "N", "25", "--space: nets of a generation from two others", "0..10000"},
+    {"generations", 0, TERN_WHOLE, "N", "20", "--space: generations behind the first", "0..1000"},
+    {"validation", 0, TERN_WHOLE, "N", "1000", "--space: training samples that judge instead of training",
+     "1.."},
+    {"compare", 0, TERN_WHOLE, "N", "10", "--space: nets that are drawn and fit, to compare with", "1..1000"},
+    {"out", 'o', TERN_TEXT, "DIR", NULL, "--space: run folder of what was found", NULL},
     {"machine", 'm', TERN_TEXT, "M", "systolic-64x64-rs", "machine with a systolic array: a name or a path",
      NULL},
     TERN_ARRAY_OPTIONS,
@@ -443,12 +464,20 @@ static tern_status print(const tern_search_job *job)
     return TERN_OK;
 }
 
+static const char *const of_families[] = {"rounds",      "population", "keep",    "mutations", "crossovers",
+                                          "generations", "validation", "compare", "out"};
+
 static tern_status run_search(tern_cli *cli)
 {
     tern_search_job job = {.cli = cli};
+    if (tern_cli_has(cli, "space")) return tern_search_family(cli);
+    for (size_t i = 0; i < TERN_COUNT(of_families); i++)
+        if (tern_cli_has(cli, of_families[i]))
+            return tern_fail(TERN_USAGE, "search: --%s has no effect without --space", of_families[i]);
     if (tern_cli_pick(cli, "pass") == 1) return tern_search_update(cli);
     if (tern_cli_has(cli, "budget"))
-        return tern_fail(TERN_USAGE, "search: --budget has no effect without --pass sparse-update");
+        return tern_fail(TERN_USAGE,
+                         "search: --budget has no effect without --pass sparse-update or --space");
     TERN_TRY(tern_subject_open(&job.subject, cli, cli->arguments[0]));
     tern_catch_interrupts();
     tern_status status = prepare(&job);
@@ -481,6 +510,8 @@ const tern_command tern_command_search = {
             "0.75..1.0 --data fashion-mnist --objectives util,latency,accuracy\n"
             "tern search run/cnn-int8 --pass sparse-update --budget 8KiB --data mnist   # then: tern train "
             "--update\n"
+            "tern search mcuformer --space D=32,48:depth=2,3:heads=1,2:m=2,4 --patch 8 --image 32 --budget "
+            "sram=8KiB -o run/found\n"
             "tern search mobilenet --width 0.5..1 --match cycles --group 1,4,auto --objectives util,macs",
     .options = options,
     .exclusions = exclusions,

@@ -1,5 +1,6 @@
 /* tern train: from a net and data to a run folder. */
 #include "cli/cli.h"
+#include "cli/config.h"
 #include "cli/cosines.h"
 #include "cli/learner.h"
 #include "cli/learning.h"
@@ -340,18 +341,8 @@ static tern_status write_config(const tern_train_run *run, const tern_subject *s
                                 const char *command)
 {
     char path[4096];
-    json_t *sample = json_array();
-    for (int i = 0; i < d->sample.rank; i++) json_array_append_new(sample, json_integer(d->sample.dim[i]));
-    json_t *mean = json_array(), *std = json_array();
-    for (int i = 0; i < 8; i++) {
-        json_array_append_new(mean, json_real(d->mean[i]));
-        json_array_append_new(std, json_real(d->std[i]));
-    }
-    json_t *config =
-        json_pack("{s:s,s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:I}", "tern", TERN_VERSION, "command", command,
-                  "net", s->net->name, "parameters", tern_parameters_json(s->net, s->parameters), "data",
-                  tern_cli_text(run->cli, "data"), "sample", sample, "mean", mean, "std", std, "recipe",
-                  recipe_json(run->cli), "seed", (json_int_t)run->cli->seed);
+    json_t *config = tern_config_json(run->cli, command, s->net, s->parameters, d);
+    json_object_set_new(config, "recipe", recipe_json(run->cli));
     TERN_TRY(tern_run_path(path, run->folder, "config.json"));
     return tern_write_json(path, config);
 }

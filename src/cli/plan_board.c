@@ -1,5 +1,6 @@
 /* tern plan of a net in bytes for a board, as tern emit --bytes-in writes it: what is in RAM, and which step overwrites what. */
 #include "cli/blocks.h"
+#include "plan/ram.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +51,7 @@ typedef struct tern_board_plan {
     tern_subject subject;
     tern_graph *bytes, *graph; /* operator by operator, and in blocks */
     tern_program *program;
-    size_t arena, state, input, output,
-        band;     /* input: what of it must be in RAM; band: rows of it, part of the arena */
+    tern_ram ram;
     size_t limit; /* 0: none */
     int tokens;
 } tern_board_plan;
@@ -62,28 +62,6 @@ static void close_plan(tern_board_plan *b)
     tern_graph_close(b->graph);
     tern_graph_close(b->bytes);
     tern_subject_close(&b->subject);
-}
-
-static size_t all_bytes(const tern_board_plan *b)
-{
-    return b->arena + b->state + b->input + b->output;
-}
-
-static void count_ends(tern_board_plan *b)
-{
-    const tern_graph *g = b->graph;
-    b->arena = b->program->arena_bytes;
-    b->state = b->input = b->output = 0;
-    for (int i = 1; i < g->value_count; i++) {
-        const tern_value_info *v = &g->values[i];
-        size_t bytes = b->program->places[i].bytes;
-        if (v->kind == TERN_VALUE_INPUT && !tern_int8_is_streamed(g, (tern_value){i})) b->input += bytes;
-        if (v->kind == TERN_VALUE_STATE) b->state += bytes;
-    }
-    for (int i = 0; i < g->output_count; i++) {
-        const tern_type *type = &g->values[g->outputs[i].value.id].type;
-        b->output += tern_bytes_of(type->dtype, tern_elements(&type->shape));
-    }
 }
 
 /* In blocks of so many tokens, in place of the plan that is there. */
@@ -105,7 +83,7 @@ static tern_status plan_tokens(tern_board_plan *b, tern_int8_blocks blocks, int 
     b->graph = graph;
     b->program = program;
     b->tokens = tokens;
-    count_ends(b);
+    tern_program_ram(program, &b->ram);
     return TERN_OK;
 }
 
@@ -114,10 +92,10 @@ static tern_status plan_most(tern_board_plan *b, const tern_int8_blocks *blocks)
 {
     enum { MOST = 4096 };
     TERN_TRY(plan_tokens(b, *blocks, 1));
-    size_t limit = b->limit ? b->limit : all_bytes(b);
+    size_t limit = b->limit ? b->limit : b->ram.all;
     int tokens = 1;
-    while (tokens < MOST && all_bytes(b) <= limit) TERN_TRY(plan_tokens(b, *blocks, tokens *= 2));
-    while (tokens > 1 && all_bytes(b) > limit) TERN_TRY(plan_tokens(b, *blocks, tokens /= 2));
+    while (tokens < MOST && b->ram.all <= limit) TERN_TRY(plan_tokens(b, *blocks, tokens *= 2));
+    while (tokens > 1 && b->ram.all > limit) TERN_TRY(plan_tokens(b, *blocks, tokens /= 2));
     return TERN_OK;
 }
 
@@ -158,16 +136,16 @@ static tern_status print(const tern_board_plan *b)
     const tern_program *p = b->program;
     const tern_node *peak = p->peak_step < p->step_count ? p->steps[p->peak_step].node : NULL;
     if (b->cli->json)
-        return tern_print_json(
-            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:s}", "arena_bytes", (json_int_t)b->arena, "state_bytes",
-                      (json_int_t)b->state, "input_bytes", (json_int_t)b->input, "output_bytes",
-                      (json_int_t)b->output, "ram_bytes", (json_int_t)all_bytes(b), "limit_bytes",
-                      (json_int_t)b->limit, "tokens", b->tokens, "peak_layer", peak ? peak->layer : ""));
+        return tern_print_json(json_pack(
+            "{s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:s}", "arena_bytes", (json_int_t)b->ram.arena, "state_bytes",
+            (json_int_t)b->ram.state, "input_bytes", (json_int_t)b->ram.input, "output_bytes",
+            (json_int_t)b->ram.output, "ram_bytes", (json_int_t)b->ram.all, "limit_bytes",
+            (json_int_t)b->limit, "tokens", b->tokens, "peak_layer", peak ? peak->layer : ""));
     TERN_TRY(print_steps(b));
     printf("%d tokens at a time; the peak is at %s\n", b->tokens, peak ? peak->layer : "no step");
     printf("RAM %zu bytes (%s): arena %zu, state %zu, input %zu%s, output %zu; the stack comes to it\n",
-           all_bytes(b), tern_human(a, (double)all_bytes(b), "B"), b->arena, b->state, b->input,
-           b->input ? "" : " (its rows are asked for as they are needed)", b->output);
+           b->ram.all, tern_human(a, (double)b->ram.all, "B"), b->ram.arena, b->ram.state, b->ram.input,
+           b->ram.input ? "" : " (its rows are asked for as they are needed)", b->ram.output);
     return TERN_OK;
 }
 
@@ -202,11 +180,11 @@ static tern_status plan_board(tern_board_plan *b)
     TERN_TRY(tern_int8_take_bytes(&b->bytes));
     TERN_TRY(automatic ? plan_most(b, &blocks) : plan_tokens(b, blocks, blocks.tokens));
     TERN_TRY(print(b));
-    if (!b->limit || all_bytes(b) <= b->limit) return TERN_OK;
+    if (!b->limit || b->ram.all <= b->limit) return TERN_OK;
     const tern_node *peak = b->program->steps[b->program->peak_step].node;
     return tern_fail(TERN_NO_FIT,
                      "does not fit: %zu bytes of RAM are needed, most of them at %s, %zu are there",
-                     all_bytes(b), peak->layer, b->limit);
+                     b->ram.all, peak->layer, b->limit);
 }
 
 tern_status tern_plan_board(tern_cli *cli)

@@ -1,4 +1,5 @@
 /* tern search RUN-int8 --pass sparse-update: what training each layer is worth on a data set, and the best within a budget. */
+#include "cli/blocks.h"
 #include "cli/learning.h"
 #include "search/search.h"
 
@@ -103,7 +104,8 @@ static tern_status search(tern_cli *cli, tern_subject *s, const tern_dataset *d)
                             .quiet = true};
     tern_update_analysis a;
     tern_update_choice exact, evolved;
-    double budget = tern_cli_number(cli, "budget"), accuracy;
+    double budget, accuracy;
+    TERN_TRY(tern_budget_of(cli, &budget));
     TERN_TRY(tern_update_analyse(&l, &s->store, cli->pool, &a, tell_progress, cli));
     TERN_TRY(tern_update_choose(&a, budget, &exact));
     TERN_TRY(tern_update_evolve(&a, budget, cli->seed, &evolved));
