@@ -87,15 +87,25 @@ static tern_status plan_tokens(tern_board_plan *b, tern_int8_blocks blocks, int 
     return TERN_OK;
 }
 
+/* Tokens that the blocks of a graph have; 1 where there are none. */
+static int tokens_of(const tern_graph *g)
+{
+    for (int n = 0; n < g->node_count; n++) {
+        tern_shape x = tern_shape_of(g, g->nodes[n]->in[0]);
+        if (tern_int_argument(g->nodes[n], "tokens") > 0) return (int)x.dim[x.rank - 2];
+    }
+    return 1;
+}
+
 /* As many tokens as fit, by doubling; without a limit, as many as cost nothing. */
 static tern_status plan_most(tern_board_plan *b, const tern_int8_blocks *blocks)
 {
-    enum { MOST = 4096 };
     TERN_TRY(plan_tokens(b, *blocks, 1));
     size_t limit = b->limit ? b->limit : b->ram.all;
-    int tokens = 1;
-    while (tokens < MOST && b->ram.all <= limit) TERN_TRY(plan_tokens(b, *blocks, tokens *= 2));
-    while (tokens > 1 && b->ram.all > limit) TERN_TRY(plan_tokens(b, *blocks, tokens /= 2));
+    int most = tokens_of(b->graph);
+    while (b->tokens < most && b->ram.all <= limit)
+        TERN_TRY(plan_tokens(b, *blocks, 2 * b->tokens < most ? 2 * b->tokens : most));
+    while (b->tokens > 1 && b->ram.all > limit) TERN_TRY(plan_tokens(b, *blocks, b->tokens / 2));
     return TERN_OK;
 }
 
