@@ -285,7 +285,7 @@ def documents():
     bad(2, "expected a range like", "search", "mobilenet", "--width", "2..1")
     bad(2, "has no effect without the objective accuracy", "search", "mobilenet", "--objectives", "util", "--epochs", "2")
     bad(2, "unknown objective", "search", "mobilenet", "--objectives", "speed")
-    bad(2, "no systolic unit", "simulate", "lenet", "--machine", "t4")
+    bad(2, "no systolic array", "simulate", "lenet", "--machine", "t4", "--array", "8x8")
     wide = document("show", "cnn", "--input", "3x32x48")["layers"]
     check("--input", next(l for l in wide if l["operator"] == "conv2d")["shape"] == "[1,32,32,48]")
     bad(2, "both say what a sample looks like", "plan", "cnn", "--input", "1x8x8", "--data", "mnist")

@@ -86,6 +86,32 @@ def cores():
     bad(1, "tern eval writes them", "simulate", out, "--machine", "loihi2")
 
 
+def caches():
+    d = document("simulate", "lenet", "--machine", "raspberry-pi-5", "--trace", work / "caches.json")
+    check("all but the image and the logits fit the nearest cache", d["bytes"]["dram"] == 4 * (28 * 28 + 10) and d["bytes"]["l2"] > 3e5 and
+          d["bytes"]["l3"] == 0, d["bytes"])
+    check("layers make up the whole", abs(sum(l["seconds"] for l in d["layers"]) / d["seconds"] - 1) < 1e-9)
+    events = json.loads((work / "caches.json").read_text())["traceEvents"]
+    check("the timeline has no holes", all(abs(a["ts"] + a["dur"] - b["ts"]) < 1e-6 for a, b in zip(events, events[1:])))
+    big = document("simulate", "vgg", "--depth", "16", "--machine", "raspberry-pi-5", "--report", "total")
+    check("weights of a big net come from far", big["bytes"]["dram"] > 3e7, big["bytes"])
+    s = document("simulate", "lenet", "--machine", "raspberry-pi-5", "--sweep", "machine.memory.l2.size=1..512KiB:4",
+                 "--sweep", "machine.memory.l3.size=1,2048KiB")["points"]
+    far = [p["bytes"]["dram"] for p in s]
+    check("a smaller cache lets more through", len(s) == 8 and far[0] > far[-1] and far[0] >= far[2] >= far[4] >= far[6], far)
+    check("points say where they are", s[0]["at"] == {"machine.memory.l2.size": 1024, "machine.memory.l3.size": 1024}, s[0]["at"])
+    s = document("simulate", "spiking-cnn", "--machine", "loihi2", "--sweep", "density=0.05,0.1,0.2")["points"]
+    check("spikes cost", s[0]["synaptic_events"] < s[1]["synaptic_events"] < s[2]["synaptic_events"] and
+          s[0]["joules"] < s[2]["joules"])
+    rows = list(csv.DictReader(io.StringIO(run("simulate", "lenet", "--sweep", "batch=1,8", "--csv").stdout)))
+    check("sweep of an array", [r["batch"] for r in rows] == ["1", "8"] and float(rows[1]["seconds"]) > float(rows[0]["seconds"]), rows)
+    s = document("simulate", "spiking-cnn", "--machine", "loihi2", "--sweep", "machine.unit.cores.core_memory=1,192KiB")["points"]
+    check("a point that does not fit has a reason", "needs" in s[0]["reason"] and s[1]["seconds"] > 0, s[0])
+    bad(2, "not of a sweep", "simulate", "lenet", "--sweep", "batch=1,2", "--trace", work / "x")
+    bad(2, "unknown figure", "simulate", "lenet", "--sweep", "depth=1,2")
+    bad(2, "has no event cores", "simulate", "lenet", "--mapping", "spread", "--machine", "t4")
+
+
 def plans():
     d = document("plan", "lenet", "--method", "belady", "--track", "act+param", "--execute")
     check("parameters come once", d["compulsory"] > 2e5 and d["retrieved"] == d["compulsory"] and d["spilled"] == 0, d.get("retrieved"))
@@ -96,6 +122,7 @@ def plans():
 
 try:
     cores()
+    caches()
     plans()
 finally:
     shutil.rmtree(work, ignore_errors=True)

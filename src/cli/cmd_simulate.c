@@ -1,13 +1,11 @@
 /* tern simulate: a net on a systolic array, cycle by cycle counted, layer by layer shown. */
-#include "cli/simulate_cores.h"
+#include "cli/simulate.h"
+#include "cli/sweep.h"
 #include "machine/cores.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "M", "systolic-32x32",
-     "machine with a systolic array or with event cores: a name or a path", NULL},
+     "machine: a name or a path; a systolic array, event cores or processors with caches", NULL},
     TERN_ARRAY_OPTIONS,
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
@@ -19,203 +17,178 @@ static const tern_cli_option options[] = {
     {"report", 0, TERN_PICK, "WHAT", "layers", "what is shown: every layer, or the sums only",
      "layers|total"},
     {"csv", 0, TERN_FLAG, NULL, NULL, "the layers as comma-separated values, amounts in plain units", NULL},
+    {"sweep", 0, TERN_TEXT, "X=A..B", NULL,
+     "several values of a figure, such as machine.memory.l2.size=1..8MiB, batch=1,8,64 or "
+     "density=0.05..0.5:10; may be "
+     "given several times",
+     NULL},
     {"trace", 0, TERN_TEXT, "FILE", NULL, "write a timeline for chrome://tracing or Perfetto", NULL},
     TERN_INPUT_OPTION,
     {0},
 };
 
-typedef struct tern_simulate_job {
+/* What a sweep may change. */
+typedef struct tern_simulate_plan {
+    int batch;
+    double density;
+} tern_simulate_plan;
+
+static const tern_sweep_number numbers[] = {{"batch", offsetof(tern_simulate_plan, batch), false},
+                                            {"density", offsetof(tern_simulate_plan, density), true}};
+
+static bool has_array(const tern_machine *m)
+{
+    for (int i = 0; i < m->unit_count; i++)
+        if (m->units[i].rows > 0) return true;
+    return false;
+}
+
+/* An array before cores, cores before caches. */
+static tern_status simulate(const tern_simulate_ask *ask, int batch)
+{
+    bool shape = tern_cli_has(ask->cli, "array") || tern_cli_has(ask->cli, "dataflow");
+    if (has_array(ask->machine)) return tern_simulate_array(ask);
+    if (shape)
+        return tern_fail(TERN_USAGE,
+                         "simulate: machine %s has no systolic array: --array and --dataflow mean nothing",
+                         ask->machine->name);
+    if (tern_cli_has(ask->cli, "mapping") && !tern_event_unit(ask->machine))
+        return tern_fail(TERN_USAGE, "simulate: machine %s has no event cores: --mapping means nothing",
+                         ask->machine->name);
+    if (!tern_event_unit(ask->machine) || tern_cli_has(ask->cli, "train")) return tern_simulate_caches(ask);
+    return batch == 1
+               ? tern_simulate_cores(ask)
+               : tern_fail(TERN_USAGE,
+                           "simulate: event cores take one sample after the other, not --batch %d", batch);
+}
+
+static tern_status plan_net(const tern_cli *cli, const tern_subject *s, int batch, tern_graph **g,
+                            tern_program **p)
+{
+    tern_recipe recipe = tern_recipe_default();
+    TERN_TRY(tern_cli_has(cli, "train")
+                 ? tern_model_training_graph(g, s->net, s->parameters, &s->sample, batch, &recipe)
+                 : tern_model_graph(g, s->net, s->parameters, &s->sample, batch, cli->seed));
+    return tern_plan(p, *g, &(tern_plan_options){.reference = true});
+}
+
+/* ---- several points -------------------------------------------------------------------------------------------------- */
+
+typedef struct tern_simulate_sweep {
+    const tern_cli *cli;
+    const tern_subject *subject;
     tern_machine *machine;
-    tern_program *program;
-    tern_step_work *steps;
-    tern_task_work *tasks;
-    tern_task_simulation *results;
-    tern_simulation total;
-} tern_simulate_job;
+    tern_sweeps sweeps;
+    json_t *points;
+} tern_simulate_sweep;
 
-static tern_status simulate(tern_simulate_job *job, double density)
+static tern_status simulate_point(tern_simulate_sweep *w)
 {
-    size_t count = (size_t)job->program->step_count + 1;
-    tern_memory_need need;
-    job->steps = tern_take_array(count, sizeof *job->steps);
-    job->tasks = tern_take_array(count, sizeof *job->tasks);
-    job->results = tern_take_array(count, sizeof *job->results);
-    if (!job->steps || !job->tasks || !job->results)
-        return tern_no_memory(count * sizeof *job->tasks, "a simulation");
-    TERN_TRY(tern_program_work(job->program, density, job->steps));
-    TERN_TRY(tern_program_memory(job->program, &need));
-    for (int i = 0; i < job->program->step_count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
-    tern_cost_query query = {.tasks = job->tasks,
-                             .count = job->program->step_count,
-                             .weights = need.weights,
-                             .state = need.state,
-                             .arena = need.arena,
-                             .inputs = need.inputs};
-    return tern_machine_simulate(job->machine, &query, &job->total, job->results);
-}
-
-static bool shown(const tern_simulate_job *job, int i)
-{
-    return job->results[i].unit[0] != 0;
-}
-
-/* Events of the trace format: complete events ("X") with microseconds, one row a unit. */
-static tern_status write_trace(const tern_simulate_job *job, const char *path)
-{
-    json_t *events = json_array();
-    for (int i = 0; i < job->program->step_count; i++) {
-        const tern_task_simulation *r = &job->results[i];
-        char name[160];
-        if (!shown(job, i)) continue;
-        snprintf(name, sizeof name, "%.100s %.40s", job->tasks[i].label, job->steps[i].node->op->name);
-        json_array_append_new(events, json_pack("{s:s,s:s,s:i,s:s,s:f,s:f,s:{s:f,s:f,s:f,s:f}}", "name", name,
-                                                "ph", "X", "pid", 1, "tid",
-                                                job->tasks[i].product.count ? "array" : "other units", "ts",
-                                                1e6 * r->start, "dur", 1e6 * r->seconds, "args", "cycles",
-                                                r->cycles, "stall_cycles", r->stall_cycles, "utilisation",
-                                                r->utilisation, "joules", r->joules));
+    tern_simulate_plan plan = {tern_cli_whole(w->cli, "batch"), tern_cli_number(w->cli, "density")};
+    tern_graph *g = NULL;
+    tern_program *p = NULL;
+    json_t *total = NULL, *at = json_object();
+    tern_sweeps_set(&w->sweeps, &plan);
+    tern_status status = plan.batch < 1 || plan.density > 1
+                             ? tern_fail(TERN_USAGE, "--sweep: batch is 1 at least, density 1 at most")
+                             : plan_net(w->cli, w->subject, plan.batch, &g, &p);
+    tern_simulate_ask ask = {w->cli, w->machine, p, w->subject->folder, plan.density, &total};
+    if (status == TERN_OK) status = simulate(&ask, plan.batch);
+    if (status == TERN_NO_FIT) { /* a point with a reason */
+        total = json_pack("{s:s}", "reason", tern_message());
+        tern_clear();
+        status = TERN_OK;
     }
-    return tern_write_json(path, json_pack("{s:o}", "traceEvents", events));
-}
-
-static json_t *layers_json(const tern_simulate_job *job)
-{
-    json_t *all = json_array();
-    for (int i = 0; i < job->program->step_count; i++) {
-        const tern_task_simulation *r = &job->results[i];
-        const tern_product_shape *p = &job->tasks[i].product;
-        if (!shown(job, i)) continue;
-        json_array_append_new(all,
-                              json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
-                                        job->tasks[i].label, "operator", job->steps[i].node->op->name, "unit",
-                                        r->unit, "product", (json_int_t)p->count, (json_int_t)p->m,
-                                        (json_int_t)p->n, (json_int_t)p->k, "cycles", r->cycles,
-                                        "stall_cycles", r->stall_cycles, "utilisation", r->utilisation,
-                                        "occupancy", r->occupancy, "far_bytes", r->far_bytes, "near_bytes",
-                                        r->near_bytes, "seconds", r->seconds, "joules", r->joules));
+    for (int i = 0; i < w->sweeps.count; i++) {
+        const tern_sweep *s = &w->sweeps.sweeps[i];
+        json_object_set_new(at, s->name, json_real(s->values[w->sweeps.at[i]]));
     }
-    return all;
+    if (total) json_object_set(total, "at", at);
+    if (total) json_array_append_new(w->points, total);
+    json_decref(at);
+    tern_program_close(p);
+    tern_graph_close(g);
+    return status;
 }
 
-static tern_status print_csv(const tern_simulate_job *job)
+/* The figures of a point that every kind of machine has, or why there are none. */
+static void show_point(const tern_simulate_sweep *w, const json_t *total, tern_grid *grid)
 {
-    puts("layer,operator,unit,products,m,n,k,macs,cycles,stall_cycles,utilisation,far_bytes,near_bytes,"
-         "seconds,"
-         "joules");
-    for (int i = 0; i < job->program->step_count; i++) {
-        const tern_task_simulation *r = &job->results[i];
-        const tern_product_shape *p = &job->tasks[i].product;
-        if (!shown(job, i)) continue;
-        printf("%s,%s,%s,%lld,%lld,%lld,%lld,%.0f,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g\n",
-               job->tasks[i].label, job->steps[i].node->op->name, r->unit, (long long)p->count,
-               (long long)p->m, (long long)p->n, (long long)p->k, r->macs, r->cycles, r->stall_cycles,
-               r->utilisation, r->far_bytes, r->near_bytes, r->seconds, r->joules);
-    }
-    return TERN_OK;
+    bool csv = tern_cli_has(w->cli, "csv");
+    char row[256], a[24], b[24];
+    const char *bound = json_string_value(json_object_get(total, "bound"));
+    const char *reason = json_string_value(json_object_get(total, "reason"));
+    double seconds = json_number_value(json_object_get(total, "seconds"));
+    double joules = json_number_value(json_object_get(total, "joules"));
+    if (!bound)
+        bound = json_number_value(json_object_get(total, "stall_cycles")) > 0 ? "array, with waits" : "array";
+    tern_sweeps_row(&w->sweeps, csv, row);
+    if (csv)
+        printf("%s%.10g,%.10g,%s,\"%s\"\n", row, seconds, joules, reason ? "" : bound, reason ? reason : "");
+    else if (reason)
+        tern_grid_row(grid, "%s-|-|-|%s", row, reason);
+    else
+        tern_grid_row(grid, "%s%s|%s|%s|", row, tern_human(a, seconds, "s"), tern_human(b, joules, "J"),
+                      bound);
 }
 
-static tern_status print_table(const tern_simulate_job *job)
+static tern_status simulate_points(tern_simulate_sweep *w)
 {
-    tern_grid t = {0};
-    char a[24], b[24], c[24], d[24], e[24], product[64], used[16];
-    tern_grid_row(&t,
-                  "layer|operator|product m x n x k|cycles|of them waits|array used|far memory|time|energy");
-    for (int i = 0; i < job->program->step_count; i++) {
-        const tern_task_simulation *r = &job->results[i];
-        const tern_product_shape *p = &job->tasks[i].product;
-        if (!shown(job, i)) continue;
-        product[0] = used[0] = 0;
-        if (p->count > 1) snprintf(product, sizeof product, "%lld * ", (long long)p->count);
-        size_t at = strlen(product);
-        if (p->count)
-            snprintf(product + at, sizeof product - at, "%lldx%lldx%lld", (long long)p->m, (long long)p->n,
-                     (long long)p->k);
-        if (p->count) snprintf(used, sizeof used, "%.1f %%", 100 * r->utilisation);
-        tern_grid_row(&t, "%s|%s|%s|%s|%s|%s|%s|%s|%s", job->tasks[i].label, job->steps[i].node->op->name,
-                      product, tern_human(a, r->cycles, ""), tern_human(b, r->stall_cycles, ""), used,
-                      tern_human(c, r->far_bytes, "B"), tern_human(d, r->seconds, "s"),
-                      tern_human(e, r->joules, "J"));
-    }
-    return tern_grid_print(&t, stdout);
+    char head[512];
+    tern_grid grid = {0};
+    bool csv = tern_cli_has(w->cli, "csv");
+    tern_sweeps_head(&w->sweeps, csv, head);
+    if (csv && !w->cli->json) printf("%sseconds,joules,bound,reason\n", head);
+    tern_grid_row(&grid, "%stime|energy|bound by|note", head);
+    tern_status status = TERN_OK;
+    do {
+        status = simulate_point(w);
+        if (status == TERN_OK && !w->cli->json)
+            show_point(w, json_array_get(w->points, json_array_size(w->points) - 1), &grid);
+        if (status == TERN_OK && tern_interrupted()) status = tern_fail(TERN_INTERRUPTED, "interrupted");
+    } while (status == TERN_OK && tern_sweeps_next(&w->sweeps));
+    if (status == TERN_OK && !w->cli->json && !csv) status = tern_grid_print(&grid, stdout);
+    tern_grid_free(&grid);
+    if (status != TERN_OK || !w->cli->json) return status;
+    return tern_print_json(json_pack("{s:s,s:O}", "machine", w->machine->name, "points", w->points));
 }
 
-static json_t *total_json(const tern_simulate_job *job)
+static tern_status sweep(const tern_cli *cli, const tern_subject *s, tern_machine *m)
 {
-    const tern_simulation *s = &job->total;
-    char hash[17];
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)job->machine->hash);
-    return json_pack("{s:s,s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "machine", job->machine->name,
-                     "machine_hash", hash, "note", s->reason, "macs", s->macs, "cycles", s->cycles,
-                     "array_cycles", s->array_cycles, "stall_cycles", s->stall_cycles, "utilisation",
-                     s->utilisation, "mean_utilisation", s->mean_utilisation, "seconds", s->seconds, "joules",
-                     s->joules, "far_bytes", s->far_bytes, "near_bytes", s->near_bytes);
+    tern_simulate_sweep w = {.cli = cli, .subject = s, .machine = m};
+    if (tern_cli_has(cli, "trace"))
+        return tern_fail(TERN_USAGE, "simulate: --trace is of one simulation, not of a sweep");
+    tern_status status = tern_sweeps_read(&w.sweeps, cli, m, numbers, TERN_COUNT(numbers));
+    w.points = json_array();
+    if (status == TERN_OK) status = simulate_points(&w);
+    json_decref(w.points);
+    tern_sweeps_free(&w.sweeps);
+    return status;
 }
 
-static void print_total(const tern_simulate_job *job)
-{
-    const tern_simulation *s = &job->total;
-    char a[24], b[24], c[24], d[24], e[24], f[24];
-    printf("%s (%016llx): %s cycles, %s of them waiting for far memory; %s moved far, %s near; %s, %s\n",
-           job->machine->name, (unsigned long long)job->machine->hash, tern_human(a, s->cycles, ""),
-           tern_human(b, s->stall_cycles, ""), tern_human(c, s->far_bytes, "B"),
-           tern_human(d, s->near_bytes, "B"), tern_human(e, s->seconds, "s"), tern_human(f, s->joules, "J"));
-    printf("array: %s multiply-accumulates in %s cycles, operands at hand; used to %.1f %%, its products to "
-           "%.1f "
-           "%% on average\n",
-           tern_human(a, s->macs, ""), tern_human(b, s->array_cycles, ""), 100 * s->utilisation,
-           100 * s->mean_utilisation);
-    if (s->reason[0]) printf("%s\n", s->reason);
-}
+/* ---- the command ----------------------------------------------------------------------------------------------------- */
 
-static tern_status print(const tern_simulate_job *job, const tern_cli *cli)
+static tern_status run_once(const tern_cli *cli, const tern_subject *s, const tern_machine *m)
 {
-    bool layers = tern_cli_pick(cli, "report") == 0;
-    if (cli->json) {
-        json_t *document = total_json(job);
-        if (layers) json_object_set_new(document, "layers", layers_json(job));
-        return tern_print_json(document);
-    }
-    if (tern_cli_has(cli, "csv")) return print_csv(job);
-    if (layers) {
-        TERN_TRY(print_table(job));
-        putchar('\n');
-    }
-    print_total(job);
-    return TERN_OK;
+    tern_graph *g = NULL;
+    tern_program *p = NULL;
+    int batch = tern_cli_whole(cli, "batch");
+    tern_status status = plan_net(cli, s, batch, &g, &p);
+    tern_simulate_ask ask = {cli, m, p, s->folder, tern_cli_number(cli, "density"), NULL};
+    if (status == TERN_OK) status = simulate(&ask, batch);
+    tern_program_close(p);
+    tern_graph_close(g);
+    return status;
 }
 
 static tern_status run_simulate(tern_cli *cli)
 {
     tern_subject s;
-    tern_graph *g = NULL;
-    tern_simulate_job job = {0};
-    int batch = tern_cli_whole(cli, "batch");
-    const char *trace = tern_cli_text(cli, "trace");
+    tern_machine *m = NULL;
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_recipe recipe = tern_recipe_default();
-    tern_status status = tern_open_array(&job.machine, cli);
-    if (status == TERN_OK)
-        status = tern_cli_has(cli, "train")
-                     ? tern_model_training_graph(&g, s.net, s.parameters, &s.sample, batch, &recipe)
-                     : tern_model_graph(&g, s.net, s.parameters, &s.sample, batch, cli->seed);
-    if (status == TERN_OK) status = tern_plan(&job.program, g, &(tern_plan_options){.reference = true});
-    if (status == TERN_OK && tern_event_unit(job.machine) && !tern_cli_has(cli, "train")) {
-        status =
-            batch > 1
-                ? tern_fail(TERN_USAGE,
-                            "simulate: event cores take one sample after the other, not --batch %d", batch)
-                : tern_simulate_cores(cli, job.machine, job.program, s.folder);
-    } else {
-        if (status == TERN_OK) status = simulate(&job, tern_cli_number(cli, "density"));
-        if (status == TERN_OK && trace) status = write_trace(&job, trace);
-        if (status == TERN_OK) status = print(&job, cli);
-    }
-    tern_release(job.steps);
-    tern_release(job.tasks);
-    tern_release(job.results);
-    tern_machine_close(job.machine);
-    tern_program_close(job.program);
-    tern_graph_close(g);
+    tern_status status = tern_open_array(&m, cli);
+    if (status == TERN_OK) status = tern_cli_has(cli, "sweep") ? sweep(cli, &s, m) : run_once(cli, &s, m);
+    tern_machine_close(m);
     tern_subject_close(&s);
     return status;
 }
@@ -228,13 +201,14 @@ static const tern_exclusion exclusions[] = {
 
 const tern_command tern_command_simulate = {
     .name = "simulate",
-    .about =
-        "a net on a systolic array or on event cores: cycles or time steps, waits, what bounds it, energy",
+    .about = "a net on a systolic array, on event cores or on caches: cycles, time steps, bytes, what bounds "
+             "it, energy",
     .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"
         "tern simulate lenet --array 64x64 --trace lenet.trace.json\n"
         "tern simulate run/spiking-cnn --machine loihi2      # with the spike rates that were measured\n"
+        "tern simulate resnet --machine raspberry-pi-5 --sweep machine.memory.l2.size=1..8MiB:8\n"
         "tern simulate mobilenet-regroup --group 4 --alpha 1 --input 3x224x224 --machine systolic-64x64-rs",
     .options = options,
     .exclusions = exclusions,

@@ -1,5 +1,5 @@
 /* tern simulate on event cores: which neurons are where, how long a time step takes, what bounds it. */
-#include "cli/simulate_cores.h"
+#include "cli/simulate.h"
 
 #include "cli/measured.h"
 #include "plan/populations.h"
@@ -9,6 +9,7 @@
 
 typedef struct tern_cores_job {
     const tern_cli *cli;
+    double density;
     const tern_machine *machine;
     const tern_program *program;
     tern_task_work *tasks;
@@ -70,7 +71,7 @@ static tern_status count_work(tern_cores_job *job, const tern_step_work *steps, 
                                    .elementwise = one->elementwise * job->samples,
                                    .specials = one->specials * job->samples};
     }
-    tern_status status = count_spikes(job, evaluation, tern_cli_number(job->cli, "density"));
+    tern_status status = count_spikes(job, evaluation, job->density);
     json_decref(evaluation);
     return status;
 }
@@ -85,8 +86,7 @@ static tern_status prepare(tern_cores_job *job, const char *folder)
     tern_status status = steps && job->tasks && job->work && job->spikes
                              ? TERN_OK
                              : tern_no_memory(count * sizeof *steps, "a simulation");
-    if (status == TERN_OK)
-        status = tern_program_work(job->program, tern_cli_number(job->cli, "density"), steps);
+    if (status == TERN_OK) status = tern_program_work(job->program, job->density, steps);
     if (status == TERN_OK) status = count_work(job, steps, folder);
     if (status == TERN_OK)
         status = tern_program_populations(job->program, job->work, job->spikes, job->samples, &job->net);
@@ -237,17 +237,20 @@ static tern_status print(const tern_cores_job *job)
     return TERN_OK;
 }
 
-tern_status tern_simulate_cores(const tern_cli *cli, const tern_machine *machine, const tern_program *program,
-                                const char *folder)
+tern_status tern_simulate_cores(const tern_simulate_ask *ask)
 {
-    tern_cores_job job = {.cli = cli, .machine = machine, .program = program};
-    const char *trace = tern_cli_text(cli, "trace");
-    tern_status status = prepare(&job, folder);
+    tern_cores_job job = {
+        .cli = ask->cli, .machine = ask->machine, .program = ask->program, .density = ask->density};
+    const char *trace = tern_cli_text(ask->cli, "trace");
+    tern_status status = prepare(&job, ask->folder);
     if (status == TERN_OK)
-        status = tern_cores_map(machine, &job.net, tern_cli_pick(cli, "mapping") == 1, &job.map);
-    if (status == TERN_OK) status = tern_cores_run(machine, &job.net, &job.map, &job.run);
-    if (status == TERN_OK && trace) status = write_trace(&job, trace);
-    if (status == TERN_OK) status = print(&job);
+        status = tern_cores_map(job.machine, &job.net, tern_cli_pick(ask->cli, "mapping") == 1, &job.map);
+    if (status == TERN_OK) status = tern_cores_run(job.machine, &job.net, &job.map, &job.run);
+    if (status == TERN_OK && trace && !ask->total) status = write_trace(&job, trace);
+    if (status == TERN_OK && ask->total)
+        *ask->total = document(&job);
+    else if (status == TERN_OK)
+        status = print(&job);
     tern_core_run_free(&job.run);
     tern_core_map_free(&job.map);
     tern_event_net_free(&job.net);

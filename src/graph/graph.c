@@ -36,6 +36,7 @@ void tern_graph_close(tern_graph *graph)
     for (int n = 0; n < graph->node_count; n++)
         for (int i = 0; i < TERN_BODIES; i++) tern_graph_close(tern_body_of(graph->nodes[n], i));
     tern_release(graph->values);
+    tern_release(graph->named);
     tern_release(graph->nodes);
     tern_release(graph->outputs);
     tern_arena_free(&graph->arena);
@@ -103,6 +104,32 @@ static tern_value add_value(tern_graph *g, const tern_value_info *info)
     return (tern_value){g->value_count++};
 }
 
+/* Where a name stands among the named values, or where it would. */
+static size_t place_of(const tern_graph *g, const char *name)
+{
+    size_t last = (size_t)g->named_room - 1, i = tern_hash(name, strlen(name)) & last;
+    while (g->named[i] && strcmp(g->values[g->named[i]].name, name) != 0) i = (i + 1) & last;
+    return i;
+}
+
+/* Half of the places at least stay free, so that a search ends soon. */
+static bool make_places(tern_graph *g)
+{
+    if (2 * (g->named_count + 1) <= g->named_room) return true;
+    int room = g->named_room ? 2 * g->named_room : 64, *old = g->named, old_room = g->named_room;
+    int *named = tern_take_array((size_t)room, sizeof *named);
+    if (!named) {
+        tern_graph_keep(g, tern_no_memory((size_t)room * sizeof *named, "a graph"));
+        return false;
+    }
+    g->named = named;
+    g->named_room = room;
+    for (int i = 0; i < old_room; i++)
+        if (old[i]) g->named[place_of(g, g->values[old[i]].name)] = old[i];
+    tern_release(old);
+    return true;
+}
+
 /* A value from outside, with a name that must be new. */
 static tern_value add_source(tern_graph *g, tern_value_info info, const char *name)
 {
@@ -114,7 +141,11 @@ static tern_value add_source(tern_graph *g, tern_value_info info, const char *na
     if (status != TERN_OK) return tern_graph_keep(g, status);
     info.name = tern_arena_string(&g->arena, name);
     if (!info.name) return tern_graph_keep(g, tern_no_memory(strlen(name), "a graph"));
-    return add_value(g, &info);
+    if (!make_places(g)) return (tern_value){0};
+    tern_value value = add_value(g, &info);
+    if (value.id) g->named[place_of(g, name)] = value.id;
+    g->named_count += value.id != 0;
+    return value;
 }
 
 tern_value tern_input(tern_graph *graph, const char *name, tern_dtype dtype, tern_shape shape)
@@ -304,9 +335,7 @@ tern_dtype tern_dtype_of_value(const tern_graph *graph, tern_value value)
 
 tern_value tern_find_value(const tern_graph *graph, const char *name)
 {
-    for (int i = 1; i < graph->value_count; i++)
-        if (graph->values[i].name && strcmp(graph->values[i].name, name) == 0) return (tern_value){i};
-    return (tern_value){0};
+    return (tern_value){graph->named_room ? graph->named[place_of(graph, name)] : 0};
 }
 
 tern_value tern_find_output(const tern_graph *graph, const char *name)

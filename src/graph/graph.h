@@ -62,6 +62,8 @@ struct tern_graph {
     tern_arena arena;        /* everything below that is not an array, released at once */
     tern_value_info *values; /* [value_count], entry 0 unused */
     int value_count, value_capacity;
+    int *named; /* [named_room, a power of two]: ids of values with names, by the hash of those; 0: free */
+    int named_count, named_room;
     tern_node **nodes; /* topological order */
     int node_count, node_capacity;
     tern_named *outputs;

@@ -1,0 +1,23 @@
+/* tern simulate: one program on one machine, by what the machine is made of. */
+#ifndef TERN_CLI_SIMULATE_H
+#define TERN_CLI_SIMULATE_H
+
+#include "cli/cli.h"
+#include "machine/machine.h"
+#include "plan/plan.h"
+
+typedef struct tern_simulate_ask {
+    const tern_cli *cli;
+    const tern_machine *machine;
+    const tern_program *program;
+    const char *folder; /* of a run, with measured spike rates; NULL: a net */
+    double density;     /* of spikes, where they were not measured */
+    json_t **total;     /* the sums as an object, the caller's to release; NULL: print all */
+} tern_simulate_ask;
+
+/* Cycles of a systolic array; time steps of event cores; a roofline over caches. */
+tern_status tern_simulate_array(const tern_simulate_ask *ask);
+tern_status tern_simulate_cores(const tern_simulate_ask *ask);
+tern_status tern_simulate_caches(const tern_simulate_ask *ask);
+
+#endif
