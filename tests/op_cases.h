@@ -164,6 +164,7 @@ static void make_dropout_grad(spec *s)
 
 #include "op_cases_classic.h"
 #include "op_cases_rows.h"
+#include "op_cases_state.h"
 
 static void make_permute(spec *s)
 {
@@ -606,7 +607,7 @@ static const struct {
     {"delta_levels", make_delta_levels},
     {"delta_weight", make_delta_weight},
     {"delta_product", make_delta_product},
-    FIXED_CASES{"poisson", make_poisson},
+    FIXED_CASES STATE_CASES{"poisson", make_poisson},
     {"latency", make_latency},
     {"change", make_change},
     {"cross_entropy", make_cross_entropy},

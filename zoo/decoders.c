@@ -9,6 +9,7 @@
 
 struct decoder {
     int layers, width, heads, groups, head_width, hidden, vocabulary, positions, experts, chosen, untied, gpt;
+    int cells, taps; /* of a state space */
     double epsilon, base;
 };
 
@@ -42,7 +43,26 @@ struct decoder {
     INT(decoder, experts, experts_, "feed-forward layers to choose from"),                                   \
         INT(decoder, chosen, chosen_, "of them, for a token")
 
-extern const tern_architecture tern_architecture_llama, tern_architecture_gpt2;
+/* A state space: twice as wide within a layer, steps of a sixteenth of the width. */
+#define MAMBA(id, name_, doc_, layers_, width_)                                                              \
+    static const tern_option id##_options[] = {                                                              \
+        INT(decoder, layers, layers_, "layers"),                                                             \
+        INT(decoder, width, width_, "elements of a token, W"),                                               \
+        INT(decoder, cells, 16, "cells of the state of a channel"),                                          \
+        INT(decoder, taps, 4, "rows that a convolution sees"),                                               \
+        INT(decoder, vocabulary, 50280, "tokens that there are"),                                            \
+        INT(decoder, positions, 1 << 20, "tokens of the longest text: the state takes any"),                 \
+        REAL(decoder, epsilon, 1e-5, "of the norms"),                                                        \
+        {0}};                                                                                                \
+    const tern_net tern_net_##id = {.name = name_,                                                           \
+                                    .doc = doc_,                                                             \
+                                    .size = sizeof(struct decoder),                                          \
+                                    .options = id##_options,                                                 \
+                                    .sample = {.rank = 1, .dim = {1}},                                       \
+                                    .build = build,                                                          \
+                                    .decoder = true}
+
+extern const tern_architecture tern_architecture_llama, tern_architecture_gpt2, tern_architecture_mamba;
 
 /* A tensor without data, "blk.<layer>.<name>", or "<name>" where the layer is negative. */
 static tern_status add_shape(tern_weights *w, int layer, const char *name, tern_shape shape)
@@ -117,6 +137,51 @@ static tern_status add_shapes(tern_weights *w, const struct decoder *d, int head
     return d->untied ? add_shape(w, -1, "output.weight", TERN_SHAPE(d->vocabulary, W)) : TERN_OK;
 }
 
+static tern_status add_state_spaces(tern_weights *w, const struct decoder *d)
+{
+    int W = d->width, I = 2 * W, N = d->cells, R = (W + 15) / 16;
+    TERN_TRY(add_shape(w, -1, "token_embd.weight", TERN_SHAPE(d->vocabulary, W)));
+    for (int l = 0; l < d->layers; l++) {
+        TERN_TRY(add_norm(w, d, l, "attn_norm"));
+        TERN_TRY(add_weight(w, d, l, "ssm_in", 2 * I, W));
+        TERN_TRY(add_shape(w, l, "ssm_conv1d.weight", TERN_SHAPE(I, d->taps)));
+        TERN_TRY(add_shape(w, l, "ssm_conv1d_bias.weight", TERN_SHAPE(I)));
+        TERN_TRY(add_weight(w, d, l, "ssm_x", R + 2 * N, I));
+        TERN_TRY(add_weight(w, d, l, "ssm_dt", I, R));
+        TERN_TRY(add_shape(w, l, "ssm_dt.bias", TERN_SHAPE(I)));
+        TERN_TRY(add_shape(w, l, "ssm_a.weight", TERN_SHAPE(I, N)));
+        TERN_TRY(add_shape(w, l, "ssm_d.weight", TERN_SHAPE(I)));
+        TERN_TRY(add_weight(w, d, l, "ssm_out", W, I));
+    }
+    return add_norm(w, d, -1, "output_norm");
+}
+
+static tern_status mamba_of(tern_transformer *t, tern_weights *shapes, const char *name,
+                            const struct decoder *d)
+{
+    *shapes = (tern_weights){0};
+    if (d->layers < 1 || d->width < 1 || d->cells < 1 || d->taps < 2 || d->vocabulary < 1 || d->positions < 1)
+        return tern_fail(TERN_USAGE, "%s: expected numbers from 1, and convolutions of 2 rows at least",
+                         name);
+    *t = (tern_transformer){.architecture = &tern_architecture_mamba,
+                            .weights = shapes,
+                            .layers = d->layers,
+                            .width = d->width,
+                            .heads = 1,
+                            .groups = 1,
+                            .head_width = d->width,
+                            .hidden = 2 * d->width,
+                            .vocabulary = d->vocabulary,
+                            .context = d->positions,
+                            .cells = d->cells,
+                            .taps = d->taps,
+                            .rank = (d->width + 15) / 16,
+                            .epsilon = d->epsilon};
+    tern_status status = add_state_spaces(shapes, d);
+    if (status != TERN_OK) tern_weights_close(shapes);
+    return status;
+}
+
 static tern_status check(const struct decoder *d, const char *name, int head_width)
 {
     if (d->layers < 1 || d->width < 1 || d->heads < 1 || d->groups < 1 || d->heads % d->groups ||
@@ -137,6 +202,7 @@ static tern_status check(const struct decoder *d, const char *name, int head_wid
 static tern_status shapes_of(tern_transformer *t, tern_weights *shapes, const char *name,
                              const struct decoder *d)
 {
+    if (d->taps) return mamba_of(t, shapes, name, d);
     int width = d->head_width || d->heads < 1 ? d->head_width : d->width / d->heads;
     *shapes = (tern_weights){0};
     TERN_TRY(check(d, name, width));
@@ -214,3 +280,7 @@ DECODER(llama3_405b, "llama3-405b", "Llama 3.1, 405 B parameters", 126, 16384, 1
 /* Jiang et al., arXiv 2401.04088, table 1 */
 DECODER(mixtral_8x7b, "mixtral-8x7b", "Mixtral, 47 B parameters, 13 B of them for a token", 32, 4096, 32, 8,
         14336, 32000, 32768, MIXTURE(8, 2), LLAMA(1e6));
+/* Gu and Dao, arXiv 2312.00752, table 12 */
+MAMBA(mamba_130m, "mamba-130m", "Mamba, 130 M parameters", 24, 768);
+MAMBA(mamba_1_4b, "mamba-1.4b", "Mamba, 1.4 B parameters", 48, 2048);
+MAMBA(mamba_2_8b, "mamba-2.8b", "Mamba, 2.8 B parameters", 64, 2560);

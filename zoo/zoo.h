@@ -36,7 +36,17 @@
 /* Language models, decoders.c. */
 #define TERN_DECODERS(X)                                                                                     \
     X(gpt2)                                                                                                  \
-    X(gpt3) X(llama2_7b) X(llama2_13b) X(llama2_70b) X(llama3_8b) X(llama3_70b) X(llama3_405b) X(mixtral_8x7b)
+    X(gpt3)                                                                                                  \
+    X(llama2_7b)                                                                                             \
+    X(llama2_13b)                                                                                            \
+    X(llama2_70b)                                                                                            \
+    X(llama3_8b)                                                                                             \
+    X(llama3_70b)                                                                                            \
+    X(llama3_405b)                                                                                           \
+    X(mixtral_8x7b)                                                                                          \
+    X(mamba_130m)                                                                                            \
+    X(mamba_1_4b)                                                                                            \
+    X(mamba_2_8b)
 
 /* Short names: inside the zoo a layer is called what the papers call it. */
 #define linear       tern_linear

@@ -247,7 +247,8 @@ static tern_status ask(tern_serving_job *job, const char *name, tern_grid *table
     json_t *o = tern_serving_json(job, m, &r);
     json_array_append_new(job->machines, o);
     tern_status status = one ? show_runs(job, m, o) : TERN_OK;
-    bool shapes = job->cli->net != NULL; /* which are in the format that GenZ counts in */
+    bool shapes = job->cli->net != NULL &&
+                  job->about.taps == 0; /* in the format that GenZ counts in, and no state spaces */
     if (status == TERN_OK && one && shapes && !job->plan.genz) status = tern_serving_show_genz(job, m, o);
     if (one && !job->cli->json && !job->csv)
         printf("machine %s (%016llx)\n", m->name, (unsigned long long)m->hash);

@@ -222,6 +222,35 @@ static tern_status take_attention(tern_walk *w, tern_walk_call *c)
     return tern_walk_add(w, &t);
 }
 
+/* Sequences whose tokens go through the net. */
+static double sequences_of(const tern_walk_query *q)
+{
+    return q->decode ? q->tokens : q->chunk ? q->plan->batch : q->requests[0].count;
+}
+
+/* What carries a state from token to token: each sequence reads and writes its own; channels are cut. */
+static tern_status take_recurrence(tern_walk *w, const tern_walk_call *c)
+{
+    const tern_serving_plan *p = w->query->plan;
+    const tern_node *node = c->node;
+    const tern_walk_note *x = &w->notes[node->in[0].id];
+    double share = x->split ? tern_share(x->parts, group_of(w)) : 1;
+    double state = (double)tern_elements(&c->in[node->nin - 1].shape) * w->element * share;
+    tern_serving_task t = {.macs = c->work.macs * share, .fixed = 2 * state * sequences_of(w->query)};
+    for (int i = 0; i < node->nin - 1; i++)
+        if (w->notes[node->in[i].id].fixed)
+            t.fixed += (double)tern_elements(&c->in[i].shape) * w->element * share;
+        else
+            t.in += (double)tern_elements(&c->in[i].shape) * w->element * share;
+    t.out = (double)tern_elements(&c->out[0].shape) * w->element * share;
+    t.specials = p->elements ? c->work.specials * share : 0;
+    t.elements = p->elements ? c->work.elementwise * share : 0;
+    w->cached += state * p->batch * (p->out ? p->beams : 1);
+    snprintf(t.label, sizeof t.label, "%s", node->op->name);
+    tern_walk_split(w, node, x->split, x->parts);
+    return tern_walk_add(w, &t);
+}
+
 /* Products with the weights of the experts that tokens chose, who are spread over groups of devices: the busiest device has
  * its share of the experts that are active and of the tokens, none more than the others. */
 static tern_status take_experts(tern_walk *w, const tern_walk_call *c)
@@ -311,6 +340,10 @@ static tern_status take(tern_walk *w, const tern_node *node)
         return genz ? tern_genz_product(w, &c) : take_product(w, &c);
     if (table) return genz ? tern_genz_lookup(w, &c) : take_lookup(w, &c);
     if (node->op == &tern_op_attend) return genz ? tern_genz_attend(w, &c) : take_attention(w, &c);
+    bool recurrent = node->op == &tern_op_selective_scan || node->op == &tern_op_causal_conv;
+    if (recurrent && genz)
+        return tern_fail(TERN_USAGE, "--compat genz: how it counts state spaces is not known");
+    if (recurrent) return take_recurrence(w, &c);
     if (node->op == &tern_op_linear_experts) return genz ? tern_genz_experts(w, &c) : take_experts(w, &c);
     TERN_TRY(check_whole(w, &c));
     return take_elements(w, &c);

@@ -15,9 +15,11 @@ typedef struct tern_transformer {
     const tern_architecture *architecture;
     const tern_weights *weights;
     int layers, width, heads, groups, head_width, hidden, vocabulary;
-    int context;          /* positions that it was trained for */
-    int window;           /* rows that a query of a sliding layer sees; 0: all */
-    int period;           /* one layer in so many sees all rows, the last of them; 0: all layers slide */
+    int context; /* positions that it was trained for */
+    int window;  /* rows that a query of a sliding layer sees; 0: all */
+    int period;  /* one layer in so many sees all rows, the last of them; 0: all layers slide */
+    int cells, taps,
+        rank; /* of a state space: cells of its state a channel, rows that its convolution sees, width of its steps; 0: none */
     int experts, chosen;  /* of a layer, and how many of them a token goes through; 0: there are none */
     double epsilon;       /* of the norms */
     double scale;         /* of q k^T; 0: 1/sqrt(head_width) */

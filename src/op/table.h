@@ -68,6 +68,7 @@
     X(step_levels) X(thresholds) X(threshold_count)              /* thresholds.c: activations of few levels */           \
     X(poisson) X(latency) X(change)                              /* encode.c: numbers to spikes in time */             \
     X(scan)                                                      /* scan.c: a body graph over time */                  \
+    X(causal_conv) X(selective_scan)                             /* state_space.c: what Mamba keeps of earlier tokens */ \
     X(cross_entropy) X(cross_entropy_grad)                       /* loss.c */                                          \
     X(sgd) X(adam)                                               /* optimiser.c: what a parameter becomes */
 /* clang-format on */
