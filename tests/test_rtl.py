@@ -77,6 +77,38 @@ if shutil.which("verilator"):
         check(f"{what}: lint", r.returncode == 0, r.stderr[:2000])
 else:
     print("skipped: verilator is not installed (scripts/setup --rtl)")
+
+
+def reload(what, *tmr):
+    """Weights that are loaded twice and read back, a result a cycle, bits that flip: the last line of the bench."""
+    folder = work / what
+    r = run(TERN, "emit", "mlp-fixed", "--hidden", "2", "--layers", "1", "--word", "4", "--target", "verilog", "--reloadable", *tmr,
+            "--samples", "6", "-o", folder, "--name", "net", "--json")
+    check(f"{what}: emitted", r.returncode == 0, r.stderr)
+    d = json.loads(r.stdout)
+    check(f"{what}: chain", d["chain_bits"] == 4 * (784 * 2 + 2 * 10) + 24 * 12, d)
+    check(f"{what}: registers", d["register_bits"] == (3 if tmr else 1) * (d["chain_bits"] + 2 * 4 + 1 + 10 * d["layers"][1]["sum_bits"] + 1), d)
+    r = run("iverilog", "-g2012", "-o", "net.vvp", "net.v", "net_tb.v", cwd=folder)
+    check(f"{what}: iverilog", r.returncode == 0, r.stdout + r.stderr)
+    r = run("vvp", "-N", "net.vvp", "+flips=40", cwd=folder)
+    check(f"{what}: simulated", r.returncode == 0 and "6 samples, 0 wrong, latency 2 (model 2), 0 gaps, 0 bits lost" in r.stdout, r.stdout + r.stderr)
+    return folder, int(re.search(r"40 flips, (\d+) results changed", r.stdout)[1])
+
+
+if shutil.which("iverilog"):
+    folder, changed = reload("mended", "--tmr")
+    check("three copies mend what flips", changed == 0, changed)
+    lines = (folder / "weights.hex").read_text().split("\n")
+    at = len(lines) // 2 - 1  # the sign of the first set's last bias
+    lines[at] = "1" if lines[at] == "0" else "0"
+    (folder / "weights.hex").write_text("\n".join(lines))
+    r = run("vvp", "-N", "net.vvp", "+flips=0", cwd=folder)
+    check("other weights give other results", r.returncode != 0 and " 0 wrong" not in r.stdout, r.stdout)
+    _, changed = reload("single")
+    check("one copy does not", changed > 0, changed)
+bad(2, "expected products of words", "cqmlp-fixed", "--word", "0", "--target", "verilog", "--reloadable", "-o", work / "none")
+bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--tmr", "-o", work / "none")
+bad(2, "no effect on --reloadable", "mlp-fixed", "--target", "verilog", "--reloadable", "--cycles", "100", "-o", work / "none")
 bad(2, "tern convert RUN --to fixed", "mlp", "--target", "verilog", "-o", work / "none")
 bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")
 bad(2, "one to divide", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "3:1,1:2", "-o", work / "none")

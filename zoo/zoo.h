@@ -26,6 +26,7 @@
     X(vit)                                                                                                   \
     X(mcuformer)                                                                                             \
     X(unet)                                                                                                  \
+    X(econ_ae)                                                                                               \
     X(pulse_net)                                                                                             \
     X(nasnet)                                                                                                \
     X(cqmlp)

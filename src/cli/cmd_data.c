@@ -18,6 +18,7 @@ static const tern_cli_option options[] = {
     {"drift", 0, TERN_NUMBER, "D", "0", "most that the baseline rises or falls over the window", NULL},
     {"pile-up", 0, TERN_NUMBER, "P", "0", "probability of a second pulse in the window", NULL},
     {"jitter", 0, TERN_NUMBER, "J", "0", "rms of the clock, samples", NULL},
+    {"bits", 0, TERN_TEXT, "B,..", "48,96,144", "fit showers: bits of a crossing", NULL},
     {"adc", 0, TERN_WHOLE, "BITS", "0", "bits of a converter from -1/8 to 9/8, 8 to 14; 0: exact numbers",
      NULL},
     {0},
@@ -78,16 +79,25 @@ static tern_status show(tern_cli *cli, const char *name)
     return status;
 }
 
-/* tern data make pulses, tern data fit pulses. */
+/* tern data make pulses, tern data fit pulses, tern data fit showers. */
 static tern_status act(tern_cli *cli)
 {
     bool make = strcmp(cli->arguments[0], "make") == 0;
     if (!make && strcmp(cli->arguments[0], "fit") != 0)
-        return tern_fail(TERN_USAGE, "data %s %s: expected one data set, or make pulses, or fit pulses",
+        return tern_fail(TERN_USAGE,
+                         "data %s %s: expected one data set, or make pulses, or fit pulses, or fit showers",
                          cli->arguments[0], cli->arguments[1]);
-    if (strcmp(cli->arguments[1], "pulses") != 0)
-        return tern_fail(TERN_USAGE, "data %s: expected pulses, found %s", cli->arguments[0],
-                         cli->arguments[1]);
+    bool showers = strcmp(cli->arguments[1], "showers") == 0;
+    if (strcmp(cli->arguments[1], "pulses") != 0 && (make || !showers))
+        return tern_fail(TERN_USAGE, "data %s: expected pulses%s, found %s", cli->arguments[0],
+                         make ? "" : " or showers", cli->arguments[1]);
+    for (const tern_cli_option *o = options; o->name; o++) {
+        bool of_showers = strcmp(o->name, "bits") == 0, of_both = strcmp(o->name, "test") == 0;
+        if (tern_cli_has(cli, o->name) && !of_both && of_showers != showers)
+            return tern_fail(TERN_USAGE, "--%s has no effect on %s %s", o->name, cli->arguments[0],
+                             cli->arguments[1]);
+    }
+    if (showers) return tern_data_fit_showers(cli);
     static const char *const of_make[] = {"out", "count", "clean"};
     for (size_t i = 0; !make && i < TERN_COUNT(of_make); i++)
         if (tern_cli_has(cli, of_make[i]))
@@ -100,18 +110,20 @@ static tern_status run_data(tern_cli *cli)
     if (cli->count == 2) return act(cli);
     for (const tern_cli_option *o = options; o->name; o++)
         if (tern_cli_has(cli, o->name))
-            return tern_fail(TERN_USAGE, "--%s has no effect without make pulses or fit pulses", o->name);
+            return tern_fail(TERN_USAGE, "--%s has no effect without make or fit", o->name);
     return cli->count ? show(cli, cli->arguments[0]) : list(cli);
 }
 
 const tern_command tern_command_data = {
     .name = "data",
     .about = "list the known data sets, describe one, or make one",
-    .usage = "[DATA | make pulses | fit pulses]",
+    .usage = "[DATA | make pulses | fit pulses | fit showers]",
     .more = "tern data\ntern data fashion-mnist\ntern data ~/my-idx-files\n"
             "tern data make pulses --snr 47.4 --shaper crrc4 -o pulses.npz   # arrays that numpy reads\n"
             "tern data fit pulses --snr 40 --adc 12                          # the bound, and three "
             "classical ways\n"
+            "tern data fit showers --bits 48,96,144                          # what classical encoders lose "
+            "of them\n"
             "\n"
             "Pulses are s(t) = A (u/n)^n e^(n-u), u = (t - t0)/tau behind t0, with t0 uniform in 12 .. 20 "
             "samples "

@@ -2,7 +2,7 @@
 #include "cli/blocks.h"
 #include "cli/learning.h"
 #include "emit/emit.h"
-#include "emit/rtl.h"
+#include "emit/rtl_parallel.h"
 #include "kernel/int8.h"
 
 #include <string.h>
@@ -43,6 +43,13 @@ static const tern_cli_option options[] = {
      "of verilog: fold further until the estimate is at most N look-up tables", NULL},
     {"fold", 0, TERN_TEXT, "PE:SIMD,..", NULL,
      "of verilog: results and operands at once of each product, instead of --cycles", NULL},
+    {"reloadable", 0, TERN_FLAG, NULL, NULL,
+     "of verilog: a sample every cycle, and weights in a chain of registers that is loaded, and read back, "
+     "without a reset",
+     NULL},
+    {"tmr", 0, TERN_FLAG, NULL, NULL,
+     "--reloadable: three copies of each register, with votes that mend a copy in which a bit has flipped",
+     NULL},
     {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "of boards: part of the RAM that is kept for the stack", NULL},
     {0},
 };
@@ -218,7 +225,7 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
             return tern_fail(TERN_USAGE,
                              "--%s has no effect on target %s; choose a board, such as --target cortex-m",
                              limits[i], target->name);
-    static const char *const of_logic[] = {"cycles", "luts", "fold"};
+    static const char *const of_logic[] = {"cycles", "luts", "fold", "reloadable"};
     for (size_t i = 0; i < TERN_COUNT(of_logic) && !target->logic; i++)
         if (tern_cli_has(cli, of_logic[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect on target %s; choose --target verilog",
@@ -227,6 +234,13 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
         (tern_cli_has(cli, "stepping") || (tern_cli_has(cli, "fold") && tern_cli_has(cli, "luts"))))
         return tern_fail(TERN_USAGE,
                          "--target verilog takes neither --stepping, nor --fold together with --luts");
+    if (tern_cli_has(cli, "tmr") && !tern_cli_has(cli, "reloadable"))
+        return tern_fail(TERN_USAGE, "--tmr has no effect without --reloadable");
+    for (size_t i = 0; i < 3 && tern_cli_has(cli, "reloadable"); i++)
+        if (tern_cli_has(cli, of_logic[i]))
+            return tern_fail(TERN_USAGE,
+                             "--%s has no effect on --reloadable, which takes a sample every cycle",
+                             of_logic[i]);
     if (!target->board && !target->logic && tern_cli_whole(cli, "samples") > 1000)
         return tern_fail(TERN_USAGE, "--samples %d: target %s keeps them in main.c, at most 1000",
                          tern_cli_whole(cli, "samples"), target->name);
@@ -286,6 +300,65 @@ static tern_status emit_logic(tern_emission *e, const tern_emit_samples *samples
     return status;
 }
 
+/* What can be loaded and what any of it can sum up to. */
+static tern_status report_reloadable(const tern_emission *e, const tern_rtl *rtl, bool tmr,
+                                     const char *folder)
+{
+    tern_grid t = {0};
+    json_t *layers = json_array();
+    long long chain = tern_rtl_chain(rtl), registers = chain;
+    tern_grid_row(&t, "layer|bits of a weight|of a bias|least sum|largest sum|bits of sums|bits of results");
+    for (int i = 0; i < rtl->count; i++) {
+        const tern_rtl_layer *l = &rtl->layers[i];
+        double low, high;
+        int bits = tern_rtl_worst_sum(l, &low, &high);
+        registers += (long long)l->out_c * l->out_h * l->out_w * tern_rtl_result_bits(l) + 1;
+        tern_grid_row(&t, "%s|%d|%d|%.0f|%.0f|%d|%d", l->name, l->format_bits, l->bias ? l->bias_bits : 0,
+                      low, high, bits, tern_rtl_result_bits(l));
+        json_array_append_new(layers, json_pack("{s:s,s:i,s:i,s:f,s:f,s:i,s:i}", "layer", l->name,
+                                                "weight_bits", l->format_bits, "bias_bits",
+                                                l->bias ? l->bias_bits : 0, "low", low, "high", high,
+                                                "sum_bits", bits, "result_bits", tern_rtl_result_bits(l)));
+    }
+    registers *= tmr ? 3 : 1;
+    if (e->cli->json) {
+        tern_grid_free(&t);
+        return tern_print_json(json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:I,s:o}", "folder", folder, "name",
+                                         e->name, "target", "verilog", "interval", (json_int_t)1, "latency",
+                                         rtl->count, "chain_bits", (json_int_t)chain, "register_bits",
+                                         (json_int_t)registers, "layers", layers));
+    }
+    json_decref(layers);
+    TERN_TRY(tern_grid_print(&t, stdout));
+    printf("%s: %s.v, %s_tb.v, Makefile; a sample every cycle, its results %d cycles later; %lld bits to "
+           "load, %lld bits of "
+           "registers\n",
+           folder, e->name, e->name, rtl->count, chain, registers);
+    printf("check it: make -C %s check lint; make -C %s synth\n", folder, folder);
+    return TERN_OK;
+}
+
+static tern_status emit_reloadable(tern_emission *e, const tern_emit_samples *samples, const char *folder)
+{
+    tern_store other = {0};
+    tern_session *session[2] = {e->session, NULL};
+    tern_rtl rtl[2] = {0};
+    bool tmr = tern_cli_has(e->cli, "tmr");
+    tern_status status = tern_rtl_other_weights(&e->subject.store, &other);
+    if (status == TERN_OK) status = tern_session_open(&session[1], e->program, &other, e->cli->pool);
+    if (status == TERN_OK) status = tern_session_bind(session[1], "image", samples->images);
+    if (status == TERN_OK) status = tern_session_run(session[1], 0);
+    for (int k = 0; k < 2 && status == TERN_OK; k++) status = tern_rtl_open(&rtl[k], e->program, session[k]);
+    if (status == TERN_OK)
+        status = tern_rtl_parallel_folder(rtl, session, e->name, e->about.data, samples->images,
+                                          samples->count, tmr, folder);
+    if (status == TERN_OK) status = report_reloadable(e, &rtl[0], tmr, folder);
+    for (int k = 0; k < 2; k++) tern_rtl_free(&rtl[k]);
+    tern_session_close(session[1]);
+    tern_store_close(&other);
+    return status;
+}
+
 static tern_status emit(tern_emission *e)
 {
     tern_emit_samples samples = {0};
@@ -308,7 +381,8 @@ static tern_status emit(tern_emission *e)
     TERN_TRY(tern_text_status(&e->about));
     snprintf(path, sizeof path, "emit/%s", e->name);
     if (!folder) folder = path;
-    if (target->logic) return emit_logic(e, &samples, folder);
+    if (target->logic)
+        return (tern_cli_has(e->cli, "reloadable") ? emit_reloadable : emit_logic)(e, &samples, folder);
     int64_t channels = sample->rank > 2 ? sample->dim[sample->rank - 3] : 1;
     tern_emit_source source = {.program = e->program,
                                .session = e->session,
@@ -380,6 +454,9 @@ const tern_command tern_command_emit = {
         "iverilog, with and\n"
         "without stalls, against the host's codes, and its cycles against the model's; make lint, make synth "
         "(yosys).\n"
+        "With --reloadable every weight has its multiplier and its registers: detectors that are radiated "
+        "load, read back "
+        "and\nmend them (--tmr).\n"
         "Estimates follow FINN's formulas and are no results of synthesis.  Simulators: scripts/setup --rtl.",
     .options = options,
     .exclusions = exclusions,

@@ -19,6 +19,10 @@ static const tern_cli_option options[] = {
      "a clip instead of the test split: a folder of frames, .y4m, or .avi with MJPEG frames", NULL},
     {"frames", 0, TERN_WHOLE, "N", "0",
      "frames of a clip, or of the video; 0: as many as in training, or there are", "0..4096"},
+    {"metric", 0, TERN_PICK, "NAME", NULL,
+     "of showers: emd, the earth mover's distance of decoded shares of charge, beside classical encoders at "
+     "equal bits",
+     "emd"},
     {"perplexity", 0, TERN_TEXT, "FILE", NULL, "of a language model on this text", NULL},
     {"window", 0, TERN_WHOLE, "N", "512",
      "--perplexity: tokens seen at once, of which the second half is scored", "2..1000000"},
@@ -94,7 +98,10 @@ static tern_status evaluate(tern_cli *cli, tern_subject *s, const tern_dataset *
     json_t *document = tern_evaluation_json(&e, d);
     tern_status status = s->folder ? tern_run_path(path, s->folder, "eval.json") : TERN_OK;
     if (status == TERN_OK && s->folder) status = tern_write_json(path, json_incref(document));
-    if (status == TERN_OK) status = cli->json ? tern_print_json(json_incref(document)) : print(&e);
+    if (status == TERN_OK && tern_cli_has(cli, "metric"))
+        status = tern_eval_showers(cli, s, d, &e);
+    else if (status == TERN_OK)
+        status = cli->json ? tern_print_json(json_incref(document)) : print(&e);
     json_decref(document);
     tern_evaluation_free(&e);
     return status;
@@ -177,6 +184,7 @@ const tern_command tern_command_eval = {
         "tern eval run/spiking-cnn\n"
         "tern eval run/mobilenet-delta --delta                 # multiplications and states of each layer\n"
         "tern eval run/mobilenet-delta --delta --video hall.y4m\n"
+        "tern eval run/econ-ae-qfx --metric emd                # of showers\n"
         "tern eval smollm2 --perplexity book.txt",
     .options = options,
     .exclusions = exclusions,

@@ -6,5 +6,6 @@
 
 tern_status tern_data_make(tern_cli *cli);
 tern_status tern_data_fit(tern_cli *cli);
+tern_status tern_data_fit_showers(tern_cli *cli);
 
 #endif

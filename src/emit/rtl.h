@@ -29,10 +29,12 @@ typedef struct tern_rtl_layer {
     int in_c, in_h, in_w, out_c, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
     int in_bits, weight_bits, sum_bits, out_bits;
     bool in_positive, out_positive;
-    const int32_t *weight; /* [out_c, in_c, kernel_h, kernel_w] */
-    const int32_t *bias;   /* [out_c], or NULL */
-    int hot;               /* one-bits of a weight, at most; 0: any */
-    double low, high;      /* what its results lie between */
+    const int32_t *weight;             /* [out_c, in_c, kernel_h, kernel_w] */
+    const int32_t *bias;               /* [out_c], or NULL */
+    int hot;                           /* one-bits of a weight, at most; 0: any */
+    double in_low, in_high, low, high; /* what operands and results lie between */
+    int format_bits;                   /* of a weight's word, whatever the weights are; 0: they have none */
+    int bias_bits; /* of a bias's word, on the grid of the sums */
     tern_rtl_post post[TERN_RTL_POSTS];
     int posts;
     int pe, simd;
@@ -87,6 +89,13 @@ void tern_rtl_block(const tern_rtl_layer *l, const char *name, int i, tern_text 
 void tern_rtl_convert(const char *name, int i, int bits, int from, int to,
                       tern_text *t); /* words of other widths */
 void tern_rtl_top(const tern_rtl *rtl, const char *name, tern_text *t);
+
+/* Texts into files of a folder, which is made; all are freed.  Nothing is written where `status` or a text has failed. */
+typedef struct tern_rtl_file {
+    const char *name;
+    tern_text text;
+} tern_rtl_file;
+tern_status tern_rtl_write_files(tern_rtl_file *files, int count, tern_status status, const char *folder);
 
 /* <name>.v, <name>_tb.v, Makefile, input.hex and expected.hex into a folder; the expected words are what the host, `session`,
  * computes of `count` samples, one behind the other as the net takes them. */

@@ -216,20 +216,17 @@ static void write_bench(const tern_rtl *rtl, const char *name, int count, tern_t
     tern_emit_fill(makefile, make, pairs);
 }
 
-typedef struct tern_rtl_file {
-    const char *name;
-    tern_text text;
-} tern_rtl_file;
-
-static tern_status write_all(tern_rtl_file *files, int count, const char *folder)
+tern_status tern_rtl_write_files(tern_rtl_file *files, int count, tern_status status, const char *folder)
 {
     char path[4096];
-    TERN_TRY(tern_make_folder(folder));
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; status == TERN_OK && i < count; i++) status = tern_text_status(&files[i].text);
+    if (status == TERN_OK) status = tern_make_folder(folder);
+    for (int i = 0; status == TERN_OK && i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, files[i].name);
-        TERN_TRY(tern_write_file(path, files[i].text.data, files[i].text.size));
+        status = tern_write_file(path, files[i].text.data, files[i].text.size);
     }
-    return TERN_OK;
+    for (int i = 0; i < count; i++) tern_text_free(&files[i].text);
+    return status;
 }
 
 tern_status tern_rtl_folder(const tern_rtl *rtl, const char *name, const char *about, tern_session *session,
@@ -245,9 +242,5 @@ tern_status tern_rtl_folder(const tern_rtl *rtl, const char *name, const char *a
     write_net(rtl, name, about, &files[0].text);
     write_bench(rtl, name, count, &files[1].text, &files[2].text);
     tern_status status = put_samples(rtl, session, images, size, count, &files[3].text, &files[4].text);
-    for (size_t i = 0; status == TERN_OK && i < TERN_COUNT(files); i++)
-        status = tern_text_status(&files[i].text);
-    if (status == TERN_OK) status = write_all(files, (int)TERN_COUNT(files), folder);
-    for (size_t i = 0; i < TERN_COUNT(files); i++) tern_text_free(&files[i].text);
-    return status;
+    return tern_rtl_write_files(files, (int)TERN_COUNT(files), status, folder);
 }

@@ -100,6 +100,22 @@ static void bound_sums(const tern_reader *r, const tern_rtl_layer *l, double *lo
     }
 }
 
+static const tern_node *maker_of(const tern_reader *r, tern_value value)
+{
+    const tern_value_info *v = info_of(r, value);
+    return v && v->kind == TERN_VALUE_NODE ? r->program->graph->nodes[v->node] : NULL;
+}
+
+/* The words that weights and biases are stored in, where they are words. */
+static void read_formats(const tern_reader *r, const tern_node *node, tern_rtl_layer *l)
+{
+    const tern_node *weight = maker_of(r, node->in[1]),
+                    *bias = node->nin > 2 ? maker_of(r, node->in[2]) : NULL;
+    if (weight && weight->op == &tern_op_fixed_code)
+        l->format_bits = ((const tern_fixed_op *)weight->args)->bits;
+    if (bias && bias->op == &tern_op_fixed_code) l->bias_bits = ((const tern_fixed_op *)bias->args)->bits;
+}
+
 static tern_status add_product(tern_reader *r, const tern_node *node)
 {
     const tern_conv_op *a = node->args;
@@ -121,7 +137,10 @@ static tern_status add_product(tern_reader *r, const tern_node *node)
                           .stride_h = 1,
                           .stride_w = 1,
                           .in_bits = r->bits,
-                          .in_positive = r->positive};
+                          .in_positive = r->positive,
+                          .in_low = r->low,
+                          .in_high = r->high};
+    read_formats(r, node, l);
     if (w->rank == 4) {
         bool flat = r->h == 1 && w->dim[2] == 1;
         if (a->groups != 1 || a->dilation != 1)

@@ -12,7 +12,7 @@ tern_dataset_loader tern_load_idx_folder, tern_load_image_folder, tern_load_npz,
 /* `path` is that of N-MNIST's folder, and of Fashion-MNIST's for the sets that are made from it. */
 tern_dataset_loader tern_load_nmnist, tern_load_motion, tern_load_video, tern_load_can, tern_load_hcrl;
 /* Made of nothing: `path` is not looked at. */
-tern_dataset_loader tern_load_pulses, tern_load_clean_pulses;
+tern_dataset_loader tern_load_pulses, tern_load_clean_pulses, tern_load_showers, tern_load_wide_showers;
 
 /* Fashion-MNIST as raw material: u8 images 28x28 with both splits. */
 tern_status tern_load_garments(tern_dataset *dataset, const char *path);

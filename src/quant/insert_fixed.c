@@ -3,7 +3,8 @@
  * Before a product its operand and its weights are cast, each with a binary point of its own; its bias is a word on the grid
  * of the sums.  Behind it a norm is y = a x + b, with x cast to a wide word, a = gamma / std a word and b on the grid of the
  * sums, too, such that the mean goes to beta whatever a has become; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
- * to one grid.  ReLU, maxima and views keep what they are given. */
+ * to one grid.  ReLU, maxima and views keep what they are given; what the net has cast itself keeps its grid, and what follows a
+ * cast of no bits stays in floats. */
 #include "op/fixed.h"
 #include "op/norm.h"
 #include "quant/quant.h"
@@ -15,6 +16,7 @@ typedef struct tern_inserter {
     const tern_fixed_parameters *how;
     tern_value *point; /* [old id]: the binary point of a value that is on a grid */
     bool *positive;    /* [old id]: it is never below 0 */
+    bool *plain;       /* [old id]: it stands behind a cast of no bits, which keeps what follows in floats */
 } tern_inserter;
 
 enum { BIAS_BITS = TERN_FIXED_MOST_BITS };
@@ -192,11 +194,26 @@ static bool keeps_grid(const tern_node *node)
     return node->op == &tern_op_relu || node->op == &tern_op_max_pool2d || node->op == &tern_op_reshape;
 }
 
+/* What the net has cast itself, or keeps in floats. */
+static void insert_own(tern_inserter *s, const tern_node *node, bool plain)
+{
+    const tern_fixed_op *a = node->args;
+    tern_rewrite_node(&s->r, node);
+    plain = plain || !a->bits;
+    for (int i = 0; i < node->nout; i++) s->plain[node->out[i].id] = plain;
+    if (plain) return;
+    s->point[node->out[0].id] = s->r.map[node->in[1].id];
+    s->positive[node->out[0].id] = a->positive;
+}
+
 static void insert_node(tern_inserter *s, const tern_node *node)
 {
     const tern_value_info *x = node->nin ? tern_value_of(s->r.from, node->in[0]) : NULL;
-    bool product = node->op == &tern_op_conv2d || node->op == &tern_op_linear;
-    if (product && x && x->type.dtype == TERN_BIT) {
+    bool product = node->op == &tern_op_conv2d || node->op == &tern_op_linear, plain = false;
+    for (int i = 0; i < node->nin; i++) plain = plain || s->plain[node->in[i].id];
+    if (plain || node->op == &tern_op_fixed) {
+        insert_own(s, node, plain);
+    } else if (product && x && x->type.dtype == TERN_BIT) {
         tern_graph_fail(s->r.to, "layer %s reads spikes: fixed point is for nets without neurons",
                         node->layer);
     } else if (product) {
@@ -239,8 +256,10 @@ tern_status tern_pass_insert_fixed(const tern_graph *from, const tern_fixed_para
     TERN_TRY(tern_rewrite_open(&s.r, from));
     s.point = tern_take_array((size_t)from->value_count, sizeof *s.point);
     s.positive = tern_take_array((size_t)from->value_count, sizeof *s.positive);
-    if (!s.point || !s.positive) tern_graph_no_memory(s.r.to);
-    for (int n = 0; s.point && s.positive && n < from->node_count; n++) {
+    s.plain = tern_take_array((size_t)from->value_count, sizeof *s.plain);
+    bool room = s.point && s.positive && s.plain;
+    if (!room) tern_graph_no_memory(s.r.to);
+    for (int n = 0; room && n < from->node_count; n++) {
         if (how->bits)
             insert_node(&s, from->nodes[n]);
         else
@@ -248,5 +267,6 @@ tern_status tern_pass_insert_fixed(const tern_graph *from, const tern_fixed_para
     }
     tern_release(s.point);
     tern_release(s.positive);
+    tern_release(s.plain);
     return tern_rewrite_close(&s.r, to);
 }

@@ -1,0 +1,321 @@
+/* Proof of a front end that compresses showers (ECON-T, arXiv 2105.01683): geometry, and the distance that codes are judged by against a
+ * linear program; a learned encoder against classical ones at equal bits; widths of sums; and its logic, whose weights are loaded twice. */
+#define _POSIX_C_SOURCE 200809L
+#include "../tests/transport_reference.h"
+#include "command.h"
+
+#include "emit/rtl_parallel.h"
+#include "io/io.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    N = TERN_TRIGGER_CELLS,
+    SHOWN = 20000,
+    TESTED = 4000,
+    PAIRS = 100,
+    EPOCHS = 12,
+    BATCH = 64,
+    STREAMED = 20000
+};
+
+static tern_pool *pool;
+static tern_dataset narrow, wide; /* this module, and one whose clusters are wide */
+static char folder[] = "/tmp/tern-proof-6.9-XXXXXX";
+
+/* ---- 1: distances --------------------------------------------------------------------------------------------------------- */
+
+static void distances(proof *p)
+{
+    tern_shower_options o = {.seed = 69};
+    double moved = 0, turned = 0, largest = 0, apart = 0;
+    float a[N], b[N];
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < N; k++) {
+            double ax, ay, bx, by;
+            memset(a, 0, sizeof a);
+            memset(b, 0, sizeof b);
+            a[i] = b[k] = 1;
+            tern_trigger_cell(i, &ax, &ay);
+            tern_trigger_cell(k, &bx, &by);
+            moved = fmax(moved, fabs(tern_shower_distance(a, b) - hypot(ax - bx, ay - by)));
+        }
+    for (uint64_t i = 0; i < PAIRS; i++) {
+        tern_shower(&o, 2 * i, a);
+        tern_shower(&o, 2 * i + 1, b);
+        double d = tern_shower_distance(a, b), reference = tern_mip_available() ? transport_by_cbc(a, b) : d;
+        turned = fmax(turned, fabs(d - tern_shower_distance(b, a)));
+        largest = fmax(largest, d);
+        apart = isnan(reference) ? INFINITY : fmax(apart, fabs(d - reference));
+    }
+    proof_at_most(p, "distance of a charge that moves from cell to cell, against that of the cells", moved,
+                  1e-12);
+    proof_at_most(p, "  of two showers, against that with both changed", turned, 1e-12);
+    proof_at_most(p, "  largest of 100 pairs, against the hexagon's diameter", largest, 8);
+    if (tern_mip_available())
+        proof_at_most(p, "  against a linear program that CBC solves, 100 pairs", apart, 1e-9);
+    else
+        proof_skip(p, "  against a linear program", "CBC: coinor-libcbc-dev");
+}
+
+/* ---- 2: what is lost at equal bits ---------------------------------------------------------------------------------------- */
+
+typedef struct coder {
+    const tern_net *net;
+    void *parameters;
+    tern_store store;
+    tern_shower_score score;
+} coder;
+
+static tern_samples samples_of(const tern_dataset *d, const tern_split *split)
+{
+    tern_samples s = {.images = split->images,
+                      .labels = split->labels,
+                      .classes = 1,
+                      .targets = split->targets,
+                      .units = d->units};
+    for (int i = 0; i < 8; i++) s.std[i] = 1;
+    return s;
+}
+
+/* A net with codes of 16 outputs; `word` 0: weights in floats. */
+static void open_coder(coder *c, const char *net, int word, int bits)
+{
+    *c = (coder){.net = tern_net_find(net)};
+    PROOF_OK(tern_net_parameters(c->net, &c->parameters));
+    PROOF_OK(tern_net_set(c->net, c->parameters, "code_bits", bits));
+    if (!word) return;
+    PROOF_OK(tern_net_set(c->net, c->parameters, "word", word));
+    PROOF_OK(tern_net_set(c->net, c->parameters, "word-act", 8));
+    PROOF_OK(tern_net_set(c->net, c->parameters, "range", 1));
+}
+
+static void close_coder(coder *c)
+{
+    tern_store_close(&c->store);
+    tern_net_free(c->parameters);
+}
+
+/* On crossings of the narrow module, whatever it was trained on. */
+static void judge(coder *c)
+{
+    tern_samples test = samples_of(&narrow, &narrow.test);
+    tern_evaluation e;
+    PROOF_OK(tern_evaluate(&e, c->net, c->parameters, &test, 200, 0, &c->store, pool));
+    float *decoded = tern_take_array((size_t)e.samples * N, sizeof *decoded);
+    for (int i = 0; i < e.samples; i++)
+        memcpy(decoded + (ptrdiff_t)i * N, e.logits + (ptrdiff_t)i * e.classes, N * sizeof *decoded);
+    PROOF_OK(tern_shower_judge(narrow.test.images.data, decoded, e.samples, pool, &c->score));
+    tern_release(decoded);
+    tern_evaluation_free(&e);
+}
+
+static void train(coder *c, const tern_dataset *d)
+{
+    tern_samples shown = samples_of(d, &d->train);
+    tern_progress_state state = {0};
+    tern_training t = {.net = c->net,
+                       .parameters = c->parameters,
+                       .recipe = tern_recipe_default(),
+                       .train = &shown,
+                       .quiet = true};
+    t.recipe.optimiser = TERN_ADAM;
+    t.recipe.rate = 4e-3;
+    t.recipe.decay = t.recipe.smoothing = t.recipe.crop = t.recipe.flip = 0;
+    t.recipe.batch = BATCH;
+    t.recipe.epochs = EPOCHS;
+    PROOF_OK(tern_train(&t, &state, &c->store, pool));
+    judge(c);
+}
+
+static void print_score(const char *name, const tern_shower_score *s)
+{
+    printf("  %s: distance %.4f (68 %% in %.4f .. %.4f), few cells %.4f, many %.4f\n", name, s->mean, s->low,
+           s->high, s->sparse, s->dense);
+    fflush(stdout);
+}
+
+/* A learned encoder of 6-bit weights at a rate, beside the classical ones; the caller closes it. */
+static void compare(proof *p, int bits, coder *c)
+{
+    tern_shower_options o = {.seed = tern_shower_seed(0, true)};
+    tern_shower_score s[TERN_SHOWER_ENCODERS];
+    char text[96];
+    PROOF_OK(tern_shower_compare(&o, TESTED, 16 * bits, pool, s));
+    open_coder(c, "econ-ae-qfx", 6, bits);
+    train(c, &narrow);
+    printf("  %d bits a crossing\n", 16 * bits);
+    print_score("learned", &c->score);
+    for (int e = 0; e < TERN_SHOWER_ENCODERS; e++) print_score(tern_shower_encoder_names[e], &s[e]);
+    for (int e = 0; e < TERN_SHOWER_ENCODERS; e++) {
+        snprintf(text, sizeof text, "%d bits, crossings with many cells: learned over %s", 16 * bits,
+                 tern_shower_encoder_names[e]);
+        proof_judge(p, text, c->score.dense / s[e].dense, "<", 1, c->score.dense < s[e].dense);
+    }
+}
+
+static void compress(proof *p, coder *best)
+{
+    coder other, floats;
+    compare(p, 9, best);
+    for (int bits = 6; bits >= 3; bits -= 3) {
+        compare(p, bits, &other);
+        close_coder(&other);
+    }
+    open_coder(&floats, "econ-ae", 0, 9);
+    train(&floats, &narrow);
+    print_score("weights in floats", &floats.score);
+    proof_at_most(p, "6-bit weights over weights in floats, distance", best->score.mean / floats.score.mean,
+                  1.10);
+    close_coder(&floats);
+    open_coder(&other, "econ-ae-qfx", 6, 9);
+    train(&other, &wide);
+    print_score("trained for the other module", &other.score);
+    proof_judge(p, "weights of another module over this one's, distance", other.score.mean / best->score.mean,
+                ">", 1.10, other.score.mean > 1.10 * best->score.mean);
+    close_coder(&other);
+}
+
+/* ---- 3 and 4: the logic ----------------------------------------------------------------------------------------------------- */
+
+/* Sums of the corners of weights and inputs, one by one: those that do not fit, and with a bit less. */
+static void widths(proof *p, const tern_rtl *rtl)
+{
+    int over = 0, tight = 0;
+    for (int i = 0; i < rtl->count; i++) {
+        const tern_rtl_layer *l = &rtl->layers[i];
+        double low, high;
+        int bits = tern_rtl_worst_sum(l, &low, &high), less = 0, taps = l->in_c * l->kernel_h * l->kernel_w;
+        int64_t least = -((int64_t)1 << (l->format_bits - 1)),
+                bias = l->bias ? -((int64_t)1 << (l->bias_bits - 1)) : 0;
+        for (int corner = 0; corner < 8; corner++) {
+            int64_t w = corner & 1 ? -least - 1 : least, b = corner & 2 && l->bias ? -bias - 1 : bias,
+                    x = (int64_t)(corner & 4 ? l->in_high : l->in_low), sum = b;
+            for (int k = 0; k < taps; k++) sum += w * x;
+            over += sum >= (int64_t)1 << (bits - 1) || sum < -((int64_t)1 << (bits - 1));
+            less += sum >= (int64_t)1 << (bits - 2) || sum < -((int64_t)1 << (bits - 2));
+        }
+        tight += less > 0;
+        printf("  %s: sums of %.0f .. %.0f in %d bits, weights of %d, results of %d\n", l->name, low, high,
+               bits, l->format_bits, tern_rtl_result_bits(l));
+    }
+    proof_equal(p, "corner inputs and weights whose sums overflow", over, 0);
+    proof_equal(p, "  layers in which a bit less overflows", tight, rtl->count);
+}
+
+static void simulate(proof *p, const char *path, const char *tool, bool tmr)
+{
+    char line[PROOF_LINE], out[PROOF_LINE], text[96];
+    int samples = 0, wrong = -1, latency, model, gaps = -1, lost = -1, flips = 0, changed = -1;
+    if (!proof_installed(tool)) {
+        proof_skip(p, tool, "scripts/setup --rtl");
+        return;
+    }
+    snprintf(line, sizeof line, "make -s -C %s %s FEW=%d 2>&1", path, tool, STREAMED);
+    int status = proof_command(line, "wrong", out);
+    sscanf(out, "econ: %d samples, %d wrong, latency %d (model %d), %d gaps, %d bits lost, %d flips, %d",
+           &samples, &wrong, &latency, &model, &gaps, &lost, &flips, &changed);
+    snprintf(text, sizeof text, "%s, %s: crossings that were compared", tool,
+             tmr ? "three copies" : "one copy");
+    proof_at_least(p, text, samples, STREAMED);
+    proof_equal(p, "  results that differ from the host's, of two sets of weights", status == 0 ? wrong : -1,
+                0);
+    proof_equal(p, "  gaps between results, one a cycle", gaps, 0);
+    proof_equal(p, "  bits of the chain that are read back otherwise", lost, 0);
+    if (tmr)
+        proof_equal(p, "  of 1,000 flipped bits, those that change a result", flips == 1000 ? changed : -1,
+                    0);
+    else
+        proof_judge(p, "  of 1,000 flipped bits, those that change a result", changed, ">", 0,
+                    flips == 1000 && changed > 0);
+}
+
+/* Registers that yosys keeps; the three copies of the chain are among them. */
+static void registers(proof *p, const char *path, int64_t chain)
+{
+    char line[PROOF_LINE], buffer[PROOF_LINE], kind[64];
+    double count, bits = 0;
+    if (!proof_installed("yosys")) {
+        proof_skip(p, "registers after synthesis", "yosys: scripts/setup --rtl");
+        return;
+    }
+    snprintf(line, sizeof line,
+             "cd %s && yosys -p 'read_verilog econ.v; hierarchy -top econ; proc; opt; flatten; opt; "
+             "dffunmap; simplemap; opt_merge; "
+             "opt_clean; stat' 2>&1",
+             path);
+    FILE *pipe = popen(line, "r");
+    while (pipe && fgets(buffer, sizeof buffer, pipe)) {
+        if (strstr(buffer, "design hierarchy")) bits = 0; /* the last table counts */
+        if (sscanf(buffer, " %63s %lf", kind, &count) == 2 && strstr(kind, "DFF")) bits += count;
+    }
+    int status = pipe ? pclose(pipe) : -1;
+    proof_at_least(p, "bits of registers after synthesis, of three copies of the chain",
+                   status == 0 ? bits : -1, 3 * (double)chain);
+}
+
+static void logic(proof *p, coder *c)
+{
+    tern_graph *g;
+    tern_program *program;
+    tern_session *session[2];
+    tern_store other = {0};
+    tern_rtl rtl[2];
+    void *parameters = c->parameters;
+    char path[96];
+    tern_shape sample = narrow.sample;
+    size_t size = (size_t)STREAMED * N;
+    float *images = tern_take_array(size, sizeof *images);
+    for (size_t i = 0; i < size; i++) images[i] = ((const float *)narrow.train.images.data)[i];
+    PROOF_OK(tern_model_graph(&g, tern_net_find("econ-ae-fixed"), parameters, &sample, 1, 0));
+    PROOF_OK(tern_rtl_mark(g));
+    PROOF_OK(tern_plan(&program, g, NULL));
+    PROOF_OK(tern_rtl_other_weights(&c->store, &other));
+    for (int k = 0; k < 2; k++) {
+        PROOF_OK(tern_session_open(&session[k], program, k ? &other : &c->store, pool));
+        PROOF_OK(tern_session_bind(session[k], "image", images));
+        PROOF_OK(tern_session_run(session[k], 0));
+        PROOF_OK(tern_rtl_open(&rtl[k], program, session[k]));
+    }
+    widths(p, &rtl[0]);
+    printf("  %lld bits are loaded\n", (long long)tern_rtl_chain(&rtl[0]));
+    for (int tmr = 1; tmr >= 0; tmr--) {
+        snprintf(path, sizeof path, "%s/%d", folder, tmr);
+        PROOF_OK(tern_rtl_parallel_folder(rtl, session, "econ", "proof", images, STREAMED, tmr, path));
+        simulate(p, path, "verilator", tmr);
+        if (tmr) registers(p, path, tern_rtl_chain(&rtl[0]));
+    }
+    for (int k = 0; k < 2; k++) {
+        tern_rtl_free(&rtl[k]);
+        tern_session_close(session[k]);
+    }
+    tern_program_close(program);
+    tern_graph_close(g);
+    tern_store_close(&other);
+    tern_release(images);
+}
+
+int main(void)
+{
+    proof p = {.row = "6.9", .title = "a front end that compresses showers"};
+    tern_dataset_options few = {.train_limit = SHOWN, .test_limit = TESTED};
+    coder best;
+    char line[96], out[PROOF_LINE];
+    distances(&p);
+    PROOF_OK(tern_pool_open(&pool, 0));
+    if (!mkdtemp(folder)) PROOF_OK(tern_fail(TERN_FAILED, "no folder for what is emitted"));
+    PROOF_OK(tern_dataset_open(&narrow, "showers", &few));
+    PROOF_OK(tern_dataset_open(&wide, "showers-wide", &few));
+    compress(&p, &best);
+    logic(&p, &best);
+    puts("  not here: 3.6 mm2, 95 mW and 2.4 nJ, which are those of a chip of 65 nm");
+    close_coder(&best);
+    snprintf(line, sizeof line, "rm -r %s", folder);
+    proof_command(line, "/", out);
+    tern_dataset_close(&narrow);
+    tern_dataset_close(&wide);
+    tern_pool_close(pool);
+    return proof_end(&p);
+}

@@ -1,0 +1,30 @@
+/* A net of codes as logic that takes a sample every cycle and whose weights can be loaded: a product for each weight and result, one stage of
+ * registers a layer, weights and biases in one chain of registers, and with `tmr` three copies of all registers, with votes that mend them. */
+#ifndef TERN_EMIT_RTL_PARALLEL_H
+#define TERN_EMIT_RTL_PARALLEL_H
+
+#include "emit/rtl.h"
+#include "train/train.h"
+
+/* Bits of the chain: weights, then biases, layer by layer, each with the bits of its format. */
+int64_t tern_rtl_chain(const tern_rtl *rtl);
+/* Bits of a signed word that holds the sums of a layer, whatever is loaded: what `low` and `high` are set to. */
+int tern_rtl_worst_sum(const tern_rtl_layer *l, double *low, double *high);
+/* Bits of a result: of the cast behind the sum, or of the sum itself. */
+int tern_rtl_result_bits(const tern_rtl_layer *l);
+
+/* The circuit.  TERN_USAGE names a layer that has no such form: what is no product, or has more behind it than one cast. */
+tern_status tern_rtl_parallel(const tern_rtl *rtl, const char *name, const char *about, bool tmr,
+                              tern_text *t);
+
+/* Other weights of the same formats, to load second: each tensor back to front. */
+tern_status tern_rtl_other_weights(const tern_store *from, tern_store *to);
+
+/* <name>.v, <name>_tb.v, Makefile, and what the test bench reads, into a folder: it loads the first weights, streams the first half of
+ * `count` samples, loads the second ones and streams the rest, reads the chain back after each, and flips bits of registers.
+ * rtl[k] and session[k] hold the same net with the k-th weights; expected words are what the sessions compute. */
+tern_status tern_rtl_parallel_folder(const tern_rtl rtl[2], tern_session *const session[2], const char *name,
+                                     const char *about, const float *images, int count, bool tmr,
+                                     const char *folder);
+
+#endif

@@ -1,0 +1,159 @@
+/* Showers: cells, distances between them against geometry and CBC, codes of charges, classical encoders and their bits. */
+#include "test.h"
+
+#include "base/transport.h"
+#include "transport_reference.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N = TERN_TRIGGER_CELLS };
+
+static double apart(int a, int b)
+{
+    double ax, ay, bx, by;
+    tern_trigger_cell(a, &ax, &ay);
+    tern_trigger_cell(b, &bx, &by);
+    return hypot(ax - bx, ay - by);
+}
+
+static void test_cells_fill_a_hexagon(void **state)
+{
+    (void)state;
+    double sx = 0, sy = 0;
+    for (int a = 0; a < N; a++) {
+        double x, y, least = 10, in = 10;
+        tern_trigger_cell(a, &x, &y);
+        sx += x;
+        sy += y;
+        assert_true(hypot(x, y) < 4);
+        for (int b = 0; b < N; b++)
+            if (b != a) {
+                least = fmin(least, apart(a, b));
+                if (a / 16 == b / 16) in = fmin(in, apart(a, b));
+            }
+        assert_true(fabs(in - 1) < 1e-12); /* the nearest cell of a rhombus is one away */
+        assert_true(least > 0.866 && least < 1.001);
+    }
+    assert_true(fabs(sx) < 1e-9 && fabs(sy) < 1e-9);
+}
+
+static void test_distances(void **state)
+{
+    (void)state;
+    tern_shower_options o = {.seed = 5};
+    float p[N], q[N];
+    for (int a = 0; a < N; a++)
+        for (int b = 0; b < N; b++) { /* one charge that moves */
+            memset(p, 0, sizeof p);
+            memset(q, 0, sizeof q);
+            p[a] = 3;
+            q[b] = 0.5f;
+            assert_true(fabs(tern_shower_distance(p, q) - apart(a, b)) < 1e-12);
+        }
+    for (uint64_t k = 0; k < 30; k++) {
+        tern_shower(&o, 2 * k, p);
+        tern_shower(&o, 2 * k + 1, q);
+        double d = tern_shower_distance(p, q);
+        assert_true(fabs(d - tern_shower_distance(q, p)) < 1e-12 && d > 0 && d < 8);
+        assert_true(tern_shower_distance(p, p) == 0);
+        if (!tern_mip_available() || k >= 5) continue;
+        double reference = transport_by_cbc(p, q);
+        if (!(fabs(d - reference) < 1e-9)) fail_msg("pair %d: %.12g, CBC %.12g", (int)k, d, reference);
+    }
+}
+
+/* Odd shapes of the problem itself: flows that must be taken back. */
+static void test_transport_takes_flows_back(void **state)
+{
+    (void)state;
+    const double supply[] = {1, 1}, demand[] = {1, 1}, cost[] = {1, 2, 1, 10};
+    assert_true(fabs(tern_transport(2, 2, supply, demand, cost) - 3) < 1e-12);
+    const double thirds[] = {0.75, 0.25, 0.5}, one[] = {1.5}, costs[] = {2, 4, 6};
+    assert_true(fabs(tern_transport(3, 1, thirds, one, costs) - 5.5) < 1e-12);
+}
+
+static void test_codes_of_charges(void **state)
+{
+    (void)state;
+    assert_true(tern_charge_code(0.05, 7) == 0);
+    assert_true(tern_charge_code(0.13, 7) == 0.125);  /* steps of 1/16 up to 1/2 .. */
+    assert_true(tern_charge_code(0.99, 7) == 0.9375); /* .. and up to 1, .. */
+    assert_true(tern_charge_code(1.99, 7) == 1.875);  /* .. then of an eighth */
+    assert_true(tern_charge_code(100, 7) == 96);
+    int codes = 0;
+    double last = -1;
+    for (double x = 0; x < 1 << 15; x += 1.0 / 16) { /* 2^7 codes, never above x, never falling */
+        double y = tern_charge_code(x, 7);
+        assert_true(y <= x && y >= last);
+        codes += y > last;
+        last = y;
+    }
+    assert_int_equal(codes, 128);
+    assert_true(tern_charge_code(1e9, 7) == last);
+}
+
+static void test_showers_are_reproducible(void **state)
+{
+    (void)state;
+    tern_shower_options o = {.seed = 9}, narrow = {.low = 0.99, .high = 1, .seed = 9},
+                        wide = {.low = 0.01, .high = 0.02, .seed = 9};
+    float a[N], b[N];
+    int clusters[4] = {0};
+    double largest[2] = {0};
+    for (uint64_t k = 0; k < 1000; k++) {
+        int n = tern_shower(&o, k, a);
+        assert_int_equal(tern_shower(&o, k, b), n);
+        assert_memory_equal(a, b, sizeof a);
+        clusters[n]++;
+        for (int w = 0; w < 2; w++) {
+            double sum = 0, most = 0;
+            if (tern_shower(w ? &wide : &narrow, k, a) == 0) continue;
+            for (int c = 0; c < N; c++) sum += (double)a[c], most = fmax(most, (double)a[c]);
+            largest[w] += most / sum;
+        }
+    }
+    assert_in_range(clusters[0], 450, 550);
+    for (int n = 1; n < 4; n++) assert_in_range(clusters[n], 120, 215);
+    assert_true(largest[0] > 1.5 * largest[1]);
+}
+
+static void test_encoders_keep_their_bits(void **state)
+{
+    (void)state;
+    enum { COUNT = 400 };
+    static float charges[COUNT * N];
+    tern_shower_options o = {.seed = 3};
+    for (uint64_t k = 0; k < COUNT; k++) tern_shower(&o, k, charges + k * N);
+    static const int bits[] = {48, 96, 144}, cells[] = {3, 7, 13};
+    for (int i = 0; i < 3; i++) {
+        double threshold = tern_shower_threshold(charges, COUNT, bits[i]), spent = 0;
+        for (int k = 0; k < COUNT; k++) {
+            float decoded[N];
+            int used, sent = 0, all = 0;
+            const float *charge = charges + (ptrdiff_t)k * N;
+            tern_shower_encode(TERN_THRESHOLD, charge, bits[i], threshold, decoded, &used);
+            spent += used;
+            tern_shower_encode(TERN_BEST_CHOICE, charge, bits[i], 0, decoded, &used);
+            for (int c = 0; c < N; c++) {
+                sent += decoded[c] > 0;
+                all += (double)charge[c] > 0;
+                assert_true(decoded[c] <= charge[c]);
+            }
+            assert_int_equal(sent, all < cells[i] ? all : cells[i]);
+            tern_shower_encode(TERN_SUPER_CELL, charge, bits[i], 0, decoded, &used);
+            assert_true(decoded[0] == decoded[1] && decoded[0] == decoded[4] && decoded[0] == decoded[5]);
+        }
+        assert_true(spent / COUNT <= bits[i] && spent / COUNT > bits[i] - 2);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cells_fill_a_hexagon),       cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_transport_takes_flows_back), cmocka_unit_test(test_codes_of_charges),
+        cmocka_unit_test(test_showers_are_reproducible),   cmocka_unit_test(test_encoders_keep_their_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

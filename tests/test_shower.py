@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Showers from the command line: the data sets, classical encoders at equal bits, and a trained autoencoder beside them."""
+import json, os, pathlib, shutil, subprocess, sys, tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+passed = failed = 0
+work = pathlib.Path(tempfile.mkdtemp(prefix="tern-shower-"))
+
+
+def check(what, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print(f"FAILED {what}: {detail}")
+
+
+def run(*args):
+    return subprocess.run([TERN, *map(str, args)], capture_output=True, text=True, timeout=600)
+
+
+def bad(status, text, *args):
+    r = run(*args)
+    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout, f"status {r.returncode}, {r.stderr}")
+
+
+r = run("data", "fit", "showers", "--test", 60, "--bits", "48,144", "--json")
+rows = {(x["encoder"], x["rate"]): x for x in json.loads(r.stdout)} if r.returncode == 0 else {}
+check("classical encoders", len(rows) == 6, r.stderr)
+for name in "best-choice", "threshold":
+    check(f"{name}: more bits, less lost", rows[name, 144]["distance"] < rows[name, 48]["distance"], rows)
+check("no more bits than are given", all(x["bits"] <= x["rate"] for x in rows.values()), rows)
+check("a distance lies between its halves", all(min(x["sparse"], x["dense"]) <= x["distance"] <= max(x["sparse"], x["dense"]) for x in rows.values()), rows)
+bad(2, "expected up to 8 numbers", "data", "fit", "showers", "--bits", "12")
+bad(2, "no effect on fit showers", "data", "fit", "showers", "--snr", "40")
+bad(2, "no effect on fit pulses", "data", "fit", "pulses", "--bits", "48")
+bad(2, "expected pulses, found showers", "data", "make", "showers")
+r = run("train", "econ-ae", "--insert", "qfx", "--word", "6", "--word-act", "8", "--range", "1", "--data", "showers", "--limit", "256", "--epochs", "1",
+        "--crop", "0", "--flip", "no", "-q", "-o", work / "run")
+check("trained", r.returncode == 0, r.stderr)
+r = run("eval", work / "run", "--metric", "emd", "--limit", "50", "--json")
+scores = json.loads(r.stdout) if r.returncode == 0 else []
+check("beside classical encoders", [s["encoder"] for s in scores] == ["econ-ae-qfx", "best-choice", "threshold", "super-cell"] and scores[0]["bits"] == 144, r.stderr)
+check("a distance within the hexagon", scores and 0 < scores[0]["distance"] < 8, scores)
+bad(2, "expected a net that decodes 48 cells, on showers", "eval", work / "run", "--metric", "emd", "--data", "showers-wide", "--limit", "20")
+shutil.rmtree(work)
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
