@@ -25,7 +25,7 @@ double tern_shower_distance(const float *p, const float *q)
 {
     double supply[CELLS], demand[CELLS], x[CELLS], y[CELLS], cost[CELLS * CELLS], ps = total(p),
                                                                                   qs = total(q);
-    int from[CELLS], to[CELLS], n = 0, m = 0;
+    int from[CELLS] = {0}, to[CELLS] = {0}, n = 0, m = 0;
     for (int c = 0; c < CELLS; c++) {
         double d = (ps > 0 ? (double)p[c] / ps : 1.0 / CELLS) - (qs > 0 ? (double)q[c] / qs : 1.0 / CELLS);
         tern_trigger_cell(c, &x[c], &y[c]);
