@@ -144,6 +144,8 @@ static void test_windows(void **state)
         for (int a = 0; a < flow->tensors; a++) all += flow->bytes[a];
         double tight = flow_otherwise(flow, least + 6, 3, 12);
         if (tight < 0) fail_msg("seed %d: %g: %s", (int)seed, tight, tern_message());
+        double baseline = flow_otherwise(flow, least + 6, 1, 0);
+        if (baseline >= 0) assert_true(tight <= baseline);
         double reordered = flow_otherwise(flow, least + 6, 4, 5);
         if (reordered < 0) fail_msg("seed %d, reordered: %g: %s", (int)seed, reordered, tern_message());
         assert_true(flow_otherwise(flow, all, 3, 12) == 0);

@@ -3,7 +3,8 @@
  *
  * Windows end where the fewest bytes are alive.  The paper's own rule for the cuts is not published in full; this one is
  * Tern's.  All is done twice, the second time with windows that begin half a window earlier, and the better plan counts.  Where
- * neither finds one, because a window left the memory so that the next one has no room, windows are twice as long. */
+ * neither finds one, because a window left the memory so that the next one has no room, windows are twice as long.  Nothing worse than
+ * Belady's rule is returned. */
 #include "plan/cosma.h"
 
 #include <string.h>
@@ -217,6 +218,20 @@ static tern_status sweep_until_found(divider *d)
     return TERN_OK;
 }
 
+static tern_status hold_against_belady(divider *d)
+{
+    tern_cosma_plan other;
+    if (d->plan->found && moved(d->plan) == 0) return TERN_OK;
+    TERN_TRY(tern_evict(d->given, d->options->memory, TERN_EVICT_BELADY, &other));
+    if (other.found && (!d->plan->found || moved(&other) < moved(d->plan))) {
+        tern_cosma_plan worse = *d->plan;
+        *d->plan = other;
+        other = worse;
+    }
+    tern_cosma_free(&other);
+    return TERN_OK;
+}
+
 static tern_status open_divider(divider *d)
 {
     size_t tensors = (size_t)d->given->tensors + 1, steps = (size_t)d->given->steps + 1;
@@ -259,6 +274,7 @@ tern_status tern_cosma_divided(const tern_flow *flow, const tern_cosma_options *
     plan->answer = TERN_MIP_UNPROVEN;
     if (status == TERN_OK) status = open_divider(&d);
     if (status == TERN_OK) status = sweep_until_found(&d);
+    if (status == TERN_OK) status = hold_against_belady(&d);
     d.sequence.bytes = NULL; /* the caller's */
     tern_flow_free(&d.sequence);
     tern_flow_free(&d.part);
