@@ -511,7 +511,7 @@ const tern_command tern_command_search = {
             "tern search run/cnn-int8 --pass sparse-update --budget 8KiB --data mnist   # then: tern train "
             "--update\n"
             "tern search mcuformer --space D=32,48:depth=2,3:heads=1,2:m=2,4 --patch 8 --image 32 --budget "
-            "sram=8KiB -o run/found\n"
+            "sram=4KiB -o run/found\n"
             "tern search mobilenet --width 0.5..1 --match cycles --group 1,4,auto --objectives util,macs",
     .options = options,
     .exclusions = exclusions,
