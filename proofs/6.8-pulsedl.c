@@ -1,14 +1,18 @@
 /* Proof of PulseDL-II (arXiv 2209.00884): the pulse model against closed forms and its Cramer-Rao bound, a net that tells time and
- * energy within 1.35 of that bound, and the same in bytes. */
-#include "proof.h"
+ * energy within 1.35 of that bound, the same in bytes, and those in logic, whose registers a RISC-V processor writes. */
+#define _DEFAULT_SOURCE /* mkdtemp, popen */
+#include "command.h"
 
 #include "classic/pulse.h"
+#include "emit/array.h"
 #include "io/io.h"
 #include "train/train.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
+enum { FEW = 500, SOME = 1000 }; /* pulses through the slower simulator, and through arrays of other sizes */
 enum { PULSES = 100000, TRAINED = 50000, CLEAN_EPOCHS = 3, EPOCHS = 30, TESTED = 10000, WINDOW = 64 };
 
 static tern_pool *pool;
@@ -147,6 +151,130 @@ static void to_bytes(const trained *from, trained *to)
     tern_dataset_close(&d);
 }
 
+/* ---- 3 and 4: logic, its driver, its multipliers ------------------------------------------------------------------------ */
+
+static char folder[] = "/tmp/tern-proof-6.8-XXXXXX";
+
+/* The array with `elements` of `units` and its samples in a folder; the cycles of the model. */
+static double emit(const trained *bytes, const tern_dataset *d, int elements, int units, int samples,
+                   const char *path)
+{
+    tern_graph *g;
+    tern_program *program;
+    tern_session *session;
+    tern_array a;
+    PROOF_OK(tern_model_graph(&g, bytes->net, bytes->parameters, &d->sample, 1, 0));
+    PROOF_OK(tern_array_mark(g));
+    PROOF_OK(tern_plan(&program, g, NULL));
+    PROOF_OK(tern_session_open(&session, program, (tern_store *)(uintptr_t)&bytes->store, NULL));
+    PROOF_OK(tern_session_bind(session, "image", d->test.images.data));
+    PROOF_OK(tern_session_run(session, 0));
+    PROOF_OK(tern_array_open(&a, program, session, elements, units));
+    PROOF_OK(
+        tern_array_folder(&a, "pulse", "pulse-net", session, d->test.images.data, WINDOW, samples, path));
+    double cycles = tern_array_total(&a);
+    tern_array_free(&a);
+    tern_session_close(session);
+    tern_program_close(program);
+    tern_graph_close(g);
+    return cycles;
+}
+
+/* What the test bench says. */
+static int simulate(const char *path, const char *how, int figures[5])
+{
+    char line[512], out[PROOF_LINE];
+    for (int i = 0; i < 5; i++) figures[i] = -1;
+    snprintf(line, sizeof line, "cd %s && %s 2>&1", path, how);
+    int status = proof_command(line, "pulse: ", out);
+    (void)sscanf(out, "pulse: %d samples, %d bytes wrong in %d of them, %d cycles a sample, %d others",
+                 &figures[0], &figures[1], &figures[2], &figures[3], &figures[4]);
+    return status;
+}
+
+static void check_simulation(proof *p, const char *path, const char *tool, int elements, int units,
+                             int samples, double cycles)
+{
+    char name[200], how[200];
+    int f[5];
+    if (!proof_installed(tool)) {
+        snprintf(name, sizeof name, "%d elements of %d units in %s", elements, units, tool);
+        proof_skip(p, name, "scripts/setup --rtl");
+        return;
+    }
+    snprintf(how, sizeof how, "make -s %s SAMPLES=%d FEW=%d", tool, samples, samples);
+    simulate(path, how, f);
+    snprintf(name, sizeof name, "%d elements of %d units, %s: pulses", elements, units, tool);
+    proof_equal(p, name, f[0], samples);
+    proof_equal(p, "  bytes that differ from the host's", f[1], 0);
+    snprintf(name, sizeof name, "  layers and pulses whose cycles are not the model's (%.0f a pulse)",
+             cycles);
+    proof_equal(p, name, f[3] == (int)cycles ? f[4] : -1, 0);
+}
+
+/* One register says another shift. */
+static void check_failure(proof *p, const char *path)
+{
+    int f[5];
+    int status = simulate(path, "vvp -N pulse.vvp +samples=50 +shift", f);
+    proof_at_least(p, "another shift in one register: pulses of 50 whose results differ", f[2], 1);
+    proof_judge(p, "  exit status of the test bench", status, "!=", 0, status != 0);
+}
+
+static void check_driver(proof *p, const char *path)
+{
+    char line[200], out[PROOF_LINE];
+    if (!proof_installed("qemu-system-riscv32") || !proof_installed("riscv64-unknown-elf-gcc")) {
+        proof_skip(p, "the driver in QEMU", "scripts/setup --edge");
+        return;
+    }
+    snprintf(line, sizeof line, "cd %s && make -s iverilog FEW=1 >/dev/null && make -s driver 2>&1", path);
+    int status = proof_command(line, "the driver", out);
+    proof_equal(p, "RISC-V driver in QEMU: its log of registers against the test bench's (cmp)", status, 0);
+    snprintf(line, sizeof line, "cd %s && wc -l <driver.log", path);
+    proof_command(line, "", out);
+    printf("  writes of the driver: %s", out);
+    proof_at_least(p, "  registers written", atof(out), 1);
+}
+
+static void check_multipliers(proof *p, const char *path, int elements, int units)
+{
+    char line[300], out[PROOF_LINE], kind[64];
+    double count = 0;
+    if (!proof_installed("yosys")) {
+        proof_skip(p, "multipliers", "yosys: scripts/setup --rtl");
+        return;
+    }
+    snprintf(line, sizeof line, "cd %s && make -s synth 2>&1", path);
+    proof_command(line, "$mul", out);
+    (void)sscanf(out, " %63s %lf", kind, &count);
+    snprintf(line, sizeof line,
+             "yosys: multipliers of %d elements of %d units, one more an element to requantise", elements,
+             units);
+    proof_equal(p, line, count, elements * units + elements);
+}
+
+static void logic(proof *p, const trained *bytes, const tern_dataset *d)
+{
+    static const int sizes[][2] = {{16, 8}, {4, 4}, {8, 16}};
+    char path[64], line[128], out[PROOF_LINE];
+    if (!mkdtemp(folder)) PROOF_OK(tern_fail(TERN_FAILED, "no folder for the logic"));
+    for (size_t i = 0; i < TERN_COUNT(sizes); i++) {
+        int elements = sizes[i][0], units = sizes[i][1], samples = i ? SOME : TESTED;
+        snprintf(path, sizeof path, "%s/%zu", folder, i);
+        double cycles = emit(bytes, d, elements, units, samples, path);
+        check_simulation(p, path, "verilator", elements, units, samples, cycles);
+        if (i == 0) {
+            check_simulation(p, path, "iverilog", elements, units, FEW, cycles);
+            check_failure(p, path);
+            check_driver(p, path);
+        }
+        check_multipliers(p, path, elements, units);
+    }
+    snprintf(line, sizeof line, "rm -r %s", folder);
+    proof_command(line, "/", out);
+}
+
 static void nets(proof *p, const tern_pulse_error errors[TERN_PULSE_METHODS])
 {
     trained clean, net, aware, bytes;
@@ -177,6 +305,7 @@ static void nets(proof *p, const tern_pulse_error errors[TERN_PULSE_METHODS])
     close_net(&clean);
     close_net(&net);
     close_net(&aware);
+    logic(p, &bytes, &d);
     close_net(&bytes);
     tern_dataset_close(&d);
 }
@@ -188,7 +317,6 @@ int main(void)
     PROOF_OK(tern_pool_open(&pool, 0));
     simulator(&p, errors);
     nets(&p, errors);
-    proof_skip(&p, "logic, its driver and its synthesis", "an emitter of the accelerator");
     tern_pool_close(pool);
     return proof_end(&p);
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Pulses as a user meets them: made into a file that numpy reads, fitted, learned by regression from denoising on, in bytes."""
-import json, os, pathlib, shutil, struct, subprocess, sys, tempfile, zipfile
+"""Pulses as a user meets them: made into a file that numpy reads, fitted, learned by regression from denoising on, in bytes, on an array
+of logic whose registers a driver in QEMU writes too."""
+import json, os, pathlib, re, shutil, struct, subprocess, sys, tempfile, zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+MACHINE = HERE.parent / "machines/pulsedl2.yaml"
 passed = failed = 0
 work = pathlib.Path(tempfile.mkdtemp(prefix="tern-pulse-"))
 
@@ -71,6 +73,49 @@ check("the C gives the same bits", r.returncode == 0, r.stdout + r.stderr)
 r = tern("emit", "net", "--samples", 2, "-o", "f")
 r = subprocess.run(["make", "-C", "f", "check"], capture_output=True, text=True, cwd=work) if r.returncode == 0 else r
 check("of floats, too", r.returncode == 0, r.stdout + r.stderr)
+
+
+def array(size, *more):
+    """The array of a size over three pulses; what iverilog's bench says."""
+    d = document("emit", "bytes", "--target", "verilog", "--machine", MACHINE, "--array", size, "--samples", 3, "-o", size,
+                 "--name", "net")
+    if shutil.which("iverilog") and d:
+        r = subprocess.run(["make", "-s", "-C", size, "iverilog"], capture_output=True, text=True, cwd=work)
+        check(f"array {size}", r.returncode == 0 and f"3 samples, 0 bytes wrong in 0 of them, {d['cycles']:.0f} cycles" in r.stdout,
+              r.stdout + r.stderr)
+    return d
+
+
+few, many = array("4x4"), array("8x16")
+array("16x8")
+check("more units, fewer cycles", many["cycles"] < few["cycles"], (many, few))
+model = document("simulate", "bytes", "--machine", MACHINE)
+check("the model of the machine has the same cycles",
+      sum(l["cycles"] for l in model["layers"] if l["unit"] == "array") == many["cycles"], (model, many))
+if shutil.which("iverilog"):
+    r = subprocess.run(["vvp", "-N", "net.vvp", "+shift"], capture_output=True, text=True, cwd=work / "8x16")
+    check("the bench can fail", r.returncode != 0 and ", 0 bytes wrong" not in r.stdout, r.stdout)
+    if shutil.which("qemu-system-riscv32") and shutil.which("riscv64-unknown-elf-gcc"):
+        r = subprocess.run(["make", "-s", "-C", "8x16", "driver"], capture_output=True, text=True, cwd=work)
+        check("the driver writes what the bench wrote", r.returncode == 0 and (work / "8x16/driver.log").stat().st_size > 1000,
+              r.stdout + r.stderr)
+    else:
+        print("skipped: no emulator of RISC-V or its compiler (scripts/setup --edge)")
+else:
+    print("skipped: iverilog is not installed (scripts/setup --rtl)")
+if shutil.which("verilator"):
+    r = subprocess.run(["make", "-s", "-C", "8x16", "lint"], capture_output=True, text=True, cwd=work)
+    check("lint", r.returncode == 0, r.stderr[:2000])
+if shutil.which("yosys"):
+    r = subprocess.run(["make", "-s", "-C", "4x4", "synth"], capture_output=True, text=True, cwd=work)
+    check("20 multipliers of 4 elements of 4 units", re.findall(r"\$mul +(\d+)", r.stdout)[-1:] == ["20"], r.stdout[-1500:])
+bad(2, "tern convert RUN --to int8", "emit", "net", "--target", "verilog", "--machine", MACHINE, "-o", "none")
+bad(2, "powers of two", "emit", "bytes", "--target", "verilog", "--machine", MACHINE, "--array", "3x4", "-o", "none")
+bad(2, "dataflow broadcast", "emit", "bytes", "--target", "verilog", "--machine", HERE.parent / "machines/eyeriss.yaml", "-o", "none")
+bad(2, "choose --target verilog", "emit", "bytes", "--machine", MACHINE, "-o", "none")
+document("convert", "net", "--to", "int8", "-o", "long")
+bad(2, "--multiplier-bits 16", "emit", "long", "--target", "verilog", "--machine", MACHINE, "-o", "none")
+check("nothing half written", not (work / "none").exists())
 check("eval", len(document("eval", "bytes", "--limit", 200)["targets"]) == 2)
 bad(2, "2 outputs, the data 64 targets", "train", "pulse-net", "--data", "pulses-clean", "--limit", 64, "-o", "none")
 bad(2, "without --rule, --flip and --crop", "train", "pulse-net", "--data", "pulses", "--limit", 64, "--crop", 2, "-o", "none")

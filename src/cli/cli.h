@@ -157,7 +157,7 @@ tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const 
      NULL},                                                                                                  \
     {                                                                                                        \
         "dataflow", 0, TERN_PICK, "D", NULL, "another dataflow of the array",                                \
-            "weight-stationary|output-stationary|input-stationary|row-stationary"                            \
+            "weight-stationary|output-stationary|input-stationary|row-stationary|broadcast"                  \
     }
 tern_status tern_open_array(tern_machine **machine, const tern_cli *cli);
 tern_status tern_subject_open_run(tern_subject *subject, const char *folder);

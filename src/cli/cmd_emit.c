@@ -1,5 +1,6 @@
 /* tern emit: a net as C that runs without this program. */
 #include "cli/blocks.h"
+#include "cli/emit_array.h"
 #include "cli/learning.h"
 #include "emit/emit.h"
 #include "emit/rtl_parallel.h"
@@ -50,6 +51,13 @@ static const tern_cli_option options[] = {
     {"tmr", 0, TERN_FLAG, NULL, NULL,
      "--reloadable: three copies of each register, with votes that mend a copy in which a bit has flipped",
      NULL},
+    {"machine", 'm', TERN_TEXT, "M", NULL,
+     "of verilog: the array of this machine, which runs one layer after the other (pulsedl2), instead of a "
+     "block a "
+     "layer",
+     NULL},
+    {"array", 0, TERN_TEXT, "UxP", NULL,
+     "of --machine: another size, units of an element by elements, such as 8x16", NULL},
     {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "of boards: part of the RAM that is kept for the stack", NULL},
     {0},
 };
@@ -138,7 +146,7 @@ static tern_status plan(tern_emission *e)
     const tern_emit_target *target = &tern_emit_targets[tern_cli_pick(e->cli, "target")];
     bool logic = target->logic;
     if (s->net->int8 && !logic) TERN_TRY(take_blocks(e, target));
-    if (logic) TERN_TRY(tern_rtl_mark(e->graph));
+    if (logic) TERN_TRY((tern_cli_has(e->cli, "machine") ? tern_array_mark : tern_rtl_mark)(e->graph));
     tern_plan_options how = {
         .reference = !logic, .compact = !logic, .apart = tern_cli_has(e->cli, "no-overwrite")};
     TERN_TRY(tern_plan(&e->program, e->graph, &how));
@@ -225,7 +233,7 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
             return tern_fail(TERN_USAGE,
                              "--%s has no effect on target %s; choose a board, such as --target cortex-m",
                              limits[i], target->name);
-    static const char *const of_logic[] = {"cycles", "luts", "fold", "reloadable"};
+    static const char *const of_logic[] = {"cycles", "luts", "fold", "reloadable", "machine", "array"};
     for (size_t i = 0; i < TERN_COUNT(of_logic) && !target->logic; i++)
         if (tern_cli_has(cli, of_logic[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect on target %s; choose --target verilog",
@@ -381,6 +389,8 @@ static tern_status emit(tern_emission *e)
     TERN_TRY(tern_text_status(&e->about));
     snprintf(path, sizeof path, "emit/%s", e->name);
     if (!folder) folder = path;
+    if (target->logic && tern_cli_has(e->cli, "machine"))
+        return tern_emit_array(e->cli, e->name, e->about.data, e->program, e->session, &samples, folder);
     if (target->logic)
         return (tern_cli_has(e->cli, "reloadable") ? emit_reloadable : emit_logic)(e, &samples, folder);
     int64_t channels = sample->rank > 2 ? sample->dim[sample->rank - 3] : 1;
@@ -414,6 +424,9 @@ static tern_status run_emit(tern_cli *cli)
 static const tern_exclusion exclusions[] = {
     {"train", "stepping", "nets in bytes have no time steps"},
     {"train", "bytes-in", "samples to learn from are floats"},
+    {"machine", "fold", "an array has the size that its machine says, or --array"},
+    {"machine", "luts", "an array has the size that its machine says, or --array"},
+    {"machine", "cycles", "an array has the size that its machine says, or --array"},
     {0},
 };
 
@@ -431,6 +444,8 @@ const tern_command tern_command_emit = {
         "learns on the board\n"
         "tern emit run/lenet-qfx-fixed --target verilog --cycles 20000 --samples 1000 -o build/rtl   # then "
         "make check\n"
+        "tern emit run/pulse-int8 --target verilog --machine pulsedl2 --array 8x16 --samples 1000 -o "
+        "build/pulse\n"
         "\n"
         "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "
         "bits of the\n"
@@ -457,7 +472,18 @@ const tern_command tern_command_emit = {
         "With --reloadable every weight has its multiplier and its registers: detectors that are radiated "
         "load, read back "
         "and\nmend them (--tmr).\n"
-        "Estimates follow FINN's formulas and are no results of synthesis.  Simulators: scripts/setup --rtl.",
+        "Estimates follow FINN's formulas and are no results of synthesis.  Simulators: scripts/setup "
+        "--rtl.\n"
+        "With --machine pulsedl2 nets of bytes along time (convolutions, transposed ones, dense layers, "
+        "sums; tern "
+        "convert RUN\n--to int8 --multiplier-bits 16) are run layer by layer by one array with registers: "
+        "Verilog, the "
+        "contents of its\nmemories, the register program and a test bench that runs it (make check), and a "
+        "driver for "
+        "RISC-V that writes the\nsame registers, in QEMU (make iverilog driver compares the logs).  A layer "
+        "of W windows "
+        "takes groups of channels *\npositions * ceil(W / U) cycles, and 8 + log2 U to fill; two cycles a "
+        "register.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -149,6 +149,11 @@ static const char makefile[] =
     "\trm -f @name@.elf @name@.map result.json run.log\n\n"
     ".PHONY: @name@.elf check run clean\n";
 
+void tern_emit_link_script(tern_text *script)
+{
+    tern_text_put(script, link_script);
+}
+
 void tern_emit_fill(tern_text *t, const char *text, const char *const (*pairs)[2])
 {
     while (*text) {
@@ -195,6 +200,6 @@ void tern_emit_board_build(const tern_emit_source *source, const tern_emit_targe
                                     {"ram_at", ram_at},
                                     {"flash_at", flash_at},
                                     {NULL, NULL}};
-    tern_text_put(script, link_script);
+    tern_emit_link_script(script);
     tern_emit_fill(make, makefile, pairs);
 }

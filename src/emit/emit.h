@@ -100,6 +100,7 @@ tern_status tern_emit_fits(const tern_emit_source *source, const tern_emit_targe
                            const tern_emit_limits *limits);
 size_t tern_emit_bench_bytes(const tern_emit_source *source);
 void tern_emit_board_files(tern_text *board_h, tern_text *board_c);
+void tern_emit_link_script(tern_text *script);
 void tern_emit_board_build(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_limits *limits, tern_text *script, tern_text *make);
 tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_target *target,

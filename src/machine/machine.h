@@ -23,6 +23,7 @@ typedef enum tern_dataflow {
     TERN_OUTPUT_STATIONARY,
     TERN_INPUT_STATIONARY,
     TERN_ROW_STATIONARY, /* a row of the filter and one of the image meet in each cell (Eyeriss) */
+    TERN_BROADCAST, /* nothing stays: columns are output channels that see the same window, a row a unit (PulseDL) */
     TERN_DATAFLOWS
 } tern_dataflow;
 extern const char *const tern_dataflow_names[TERN_DATAFLOWS];
@@ -260,6 +261,12 @@ typedef struct tern_array_time {
     double
         map; /* elements of the sums of one output, where outputs can be finished block by block; 0: they can't */
 } tern_array_time;
+/* Cycles of a layer on processing elements (columns) of `units` (rows) that see one window, from its start to its end: as the
+ * emitted logic takes them (broadcast.c).  A layer's registers are written before, two cycles a write. */
+double tern_broadcast_product(double units, double elements, double positions, double outputs, double window);
+double tern_broadcast_sum(double elements, double bytes); /* of two maps */
+enum { TERN_BROADCAST_WRITES = 23, TERN_BROADCAST_SUM_WRITES = 16 };
+tern_array_time tern_broadcast_array(double rows, double columns, const tern_product_shape *product);
 tern_array_time tern_array_product(double rows, double columns, tern_dataflow dataflow,
                                    const tern_product_shape *product);
 

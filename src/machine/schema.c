@@ -126,7 +126,7 @@ const char *const tern_unit_kind_names[TERN_UNIT_KINDS] = {"simd",     "matrix",
 
 /* Values of DATAFLOW, in the order of tern_dataflow. */
 const char *const tern_dataflow_names[TERN_DATAFLOWS] = {"weight-stationary", "output-stationary",
-                                                         "input-stationary", "row-stationary"};
+                                                         "input-stationary", "row-stationary", "broadcast"};
 
 const tern_list tern_lists[TERN_LISTS] = {
     [TERN_LIST_UNITS] = {"unit", unit_fields, TERN_COUNT(unit_fields), sizeof(tern_unit),

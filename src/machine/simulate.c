@@ -117,6 +117,24 @@ static tern_task_simulation simulate_other(const tern_machine *m, double clock, 
     return r;
 }
 
+/* Whether a broadcasting array does it: two maps are read and one is written. */
+static bool is_sum(const tern_unit *array, const tern_task_work *t)
+{
+    return array->dataflow == TERN_BROADCAST && t->work.elementwise > 0 &&
+           t->read_bytes == 2 * t->written_bytes && t->written_bytes > 0;
+}
+
+static tern_task_simulation simulate_sum(const tern_machine *m, const tern_unit *u, const tern_task_work *t)
+{
+    tern_task_simulation r = {.unit = u->name, .near_bytes = t->read_bytes + t->written_bytes};
+    r.cycles = tern_broadcast_sum(u->columns, t->written_bytes) + 2 * TERN_BROADCAST_SUM_WRITES;
+    r.seconds = r.cycles / u->clock + m->launch;
+    r.joules = t->read_bytes * m->tiers[0].read + t->written_bytes * m->tiers[0].write +
+               t->work.elementwise * u->energy[TERN_ELEMENT][TERN_I8] +
+               tern_machine_standing_power(m) * r.seconds;
+    return r;
+}
+
 static bool is_idle(const tern_task_work *t)
 {
     const tern_work *w = &t->work;
@@ -157,6 +175,8 @@ tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_q
             simulation->mean_utilisation += r.utilisation;
             simulation->macs += r.macs;
             products++;
+        } else if (is_sum(array, t)) {
+            r = simulate_sum(machine, array, t);
         } else if (!is_idle(t)) {
             r = simulate_other(machine, array->clock, &place, t);
         }

@@ -59,7 +59,7 @@ static tern_lay lay(double extent, double cells)
  * folded over the array or replicated in it: copies take input channels and output channels of one group. */
 static tern_array_time row_stationary(double rows, double columns, const tern_product_shape *p)
 {
-    bool conv = p->images > 0;
+    bool conv = p->images > 0 && p->m == p->images * p->out_height * p->out_width; /* not a transposed one */
     double taps_y = conv ? (double)p->kernel_height : 1, taps_x = conv ? (double)p->kernel_width : 1;
     double height = conv ? (double)p->out_height : 1, width = conv ? (double)p->out_width : 1;
     double images = conv ? (double)p->images : (double)p->m;
@@ -97,6 +97,7 @@ static tern_array_time row_stationary(double rows, double columns, const tern_pr
 tern_array_time tern_array_product(double rows, double columns, tern_dataflow dataflow,
                                    const tern_product_shape *product)
 {
+    if (dataflow == TERN_BROADCAST) return tern_broadcast_array(rows, columns, product);
     return dataflow == TERN_ROW_STATIONARY ? row_stationary(rows, columns, product)
                                            : stationary(rows, columns, dataflow, product);
 }
