@@ -142,7 +142,7 @@ static void test_bad_machines(void **state)
          "whole number from 1"},
         {"{name: a, kind: systolic, clock: 1 GHz, rows: 8, columns: 8, dataflow: spiral, mac: {i8: 64 "
          "mac/cycle}}",
-         "input-stationary or row-stationary"},
+         "input-stationary, row-stationary or broadcast"},
     };
     for (size_t i = 0; i < TERN_COUNT(units); i++) {
         char text[512];

@@ -424,6 +424,7 @@ static tern_status run_emit(tern_cli *cli)
 static const tern_exclusion exclusions[] = {
     {"train", "stepping", "nets in bytes have no time steps"},
     {"train", "bytes-in", "samples to learn from are floats"},
+    {"machine", "reloadable", "an array has its weights in memories"},
     {"machine", "fold", "an array has the size that its machine says, or --array"},
     {"machine", "luts", "an array has the size that its machine says, or --array"},
     {"machine", "cycles", "an array has the size that its machine says, or --array"},
@@ -480,7 +481,7 @@ const tern_command tern_command_emit = {
         "Verilog, the "
         "contents of its\nmemories, the register program and a test bench that runs it (make check), and a "
         "driver for "
-        "RISC-V that writes the\nsame registers, in QEMU (make iverilog driver compares the logs).  A layer "
+        "RISC-V that writes the\nsame registers, in QEMU (make driver compares the logs).  A layer "
         "of W windows "
         "takes groups of channels *\npositions * ceil(W / U) cycles, and 8 + log2 U to fill; two cycles a "
         "register.",
