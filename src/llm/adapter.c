@@ -47,7 +47,7 @@ static tern_status rename_peft(tern_weights *w)
         if (!a && !cut_end(name, ".lora_B.weight") && !cut_end(name, ".lora_B.default.weight"))
             return tern_fail(TERN_FAILED, "tensor \"%s\" is neither lora_A nor lora_B of a matrix",
                              w->names[i]);
-        strcat(name, ".weight");
+        snprintf(name + strlen(name), sizeof name - strlen(name), ".weight");
         const char *weight;
         TERN_TRY(tern_hugging_face_name(w, module, &weight));
         if (!weight)

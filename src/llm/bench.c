@@ -193,7 +193,7 @@ static tern_status one_turn(tern_bench_run *r, tern_llm *llm, const int32_t *pro
     tern_llm_rewind(llm, 0);
     double begun = tern_now();
     TERN_TRY(tern_llm_feed(llm, prompt, o->prompt, &logits));
-    double first = tern_now(), last = first;
+    double first = tern_now(), last;
     TERN_TRY(note(r, TERN_BENCH_PROMPT, o->prompt, begun, first));
     TERN_TRY(note_first(r->bench, first - begun));
     last = first = tern_now();

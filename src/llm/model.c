@@ -367,7 +367,7 @@ static tern_status check(const tern_llm *llm, const int32_t *tokens, int count)
 tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const float **logits)
 {
     tern_tensor out = {0};
-    tern_stage *p = NULL;
+    tern_stage *p = &llm->one;
     TERN_TRY(check(llm, tokens, count));
     for (int done = 0; done < count;) {
         tern_llm_way way = tern_llm_way_of(count - done, llm->chunk.plan.tokens);

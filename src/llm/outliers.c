@@ -45,7 +45,7 @@ static tern_status list_inputs(tern_outlier_job *j, const tern_text_window *wind
             for (int i = 0; i < j->t->weights->count; i++)
                 if (strcmp(j->t->weights->names[i], c->name) == 0) c->input = j->t->weights->names[i];
             if (!c->input) continue;
-            strcat(c->name, ".in");
+            snprintf(c->name, sizeof c->name, "blk.%d.%s.weight.in", layer, parts[p]);
             TERN_TRY(tern_window_output(window, c->name, &x));
             c->columns = (int)x.shape.dim[1];
             c->normed = p < 3;

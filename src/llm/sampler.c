@@ -213,7 +213,7 @@ static tern_status dry(tern_sampler *m)
     for (int k = 1; k < n; k++) /* the token behind a match that ends k before the end */
         if (m->matches[k] >= s->dry_allowed && m->matches[k] > m->seen[end[-k]])
             m->seen[end[-k]] = m->matches[k];
-    double most = log(FLT_MAX) / log(s->dry_base > 1.000001 ? s->dry_base : 1.000001);
+    double most = log((double)FLT_MAX) / log(s->dry_base > 1.000001 ? s->dry_base : 1.000001);
     for (int i = 0; i < m->count; i++) {
         int length = m->seen[m->c[i].id];
         if (!length) continue;

@@ -27,7 +27,9 @@ static tern_status need_text(tern_render *r, const tern_call_arguments *args, si
                              const tern_var **out)
 {
     TERN_TRY(text_argument(r, args, i, what, out));
-    return *out ? TERN_OK : tern_render_fail(r, "%s: argument %zu is missing, expected a text", what, i + 1);
+    if (*out) return TERN_OK;
+    tern_render_fail(r, "%s: argument %zu is missing, expected a text", what, i + 1);
+    return TERN_FAILED;
 }
 
 /* ---- methods of texts ------------------------------------------------------------------------------------------------ */

@@ -314,7 +314,8 @@ tern_status tern_compare(tern_render *r, char op, const tern_var *a, const tern_
     }
     if (a->kind == TERN_VAR_TEXT && b->kind == TERN_VAR_TEXT) {
         size_t least = a->size < b->size ? a->size : b->size;
-        order = least ? memcmp(a->text, b->text, least) : 0;
+        int bytes = least ? memcmp(a->text, b->text, least) : 0;
+        order = (double)bytes;
         if (order == 0) order = a->size < b->size ? -1 : a->size > b->size;
     } else if (is_number(a) && is_number(b)) {
         double x = real_of(a), y = real_of(b);

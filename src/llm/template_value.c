@@ -64,7 +64,7 @@ tern_status tern_var_put(tern_render *r, tern_var_dict *d, tern_var key, tern_va
         size_t room = d->capacity ? d->capacity * 2 : 8;
         tern_var *bigger = tern_arena_take(&r->arena, 2 * room * sizeof *bigger);
         if (!bigger) return tern_render_no_memory(r);
-        if (d->count) {
+        if (d->keys && d->values) {
             memcpy(bigger, d->keys, d->count * sizeof *bigger);
             memcpy(bigger + room, d->values, d->count * sizeof *bigger);
         }

@@ -143,7 +143,7 @@ static int64_t total(const cut *cuts, int count)
 static void spread_out(const tern_unit *u, const tern_event_net *net, cut *cuts)
 {
     int count = net->population_count;
-    for (;;) {
+    while (count > 0) {
         int worst = 0;
         for (int i = 1; i < count; i++)
             if (load(u, net, i, cuts[i]) > load(u, net, worst, cuts[worst])) worst = i;

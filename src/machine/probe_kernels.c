@@ -58,7 +58,7 @@ tern_status tern_bench_take(tern_bench *b, tern_graph *g, double density)
     while (node && node->op->flags & TERN_OP_VIEW) node = g->nodes[--g->node_count - 1];
     if (node && (node->nin > MOST_OPERANDS || node->nout > MOST_OPERANDS))
         status = tern_fail(TERN_FAILED, "the probe has no room for the operands of %s", node->op->name);
-    if (status != TERN_OK || b->seen++ % b->p->thin) {
+    if (!node || status != TERN_OK || b->seen++ % b->p->thin) {
         tern_graph_close(g);
         return status;
     }

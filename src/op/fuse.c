@@ -153,7 +153,8 @@ static int operand_of(const tern_fusion *f, int root, tern_value v, const tern_v
     const tern_value_info *info = tern_value_of(g, v);
     if (info->kind == TERN_VALUE_NODE && f->group[info->node] == root) return count + step_of[info->node];
     int k = 0;
-    for (v = source_of(g, v); inputs[k].id != v.id;) k++;
+    v = source_of(g, v);
+    while (k < count && inputs[k].id != v.id) k++;
     return k;
 }
 

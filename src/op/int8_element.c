@@ -16,22 +16,12 @@ static void count(const tern_call *call)
     if (call->counter) one_each(call, call->counter);
 }
 
-static tern_status check_types(const tern_infer *types, const tern_dtype *expected)
-{
-    for (int i = 0; i < types->nin; i++)
-        if (types->in[i]->dtype != expected[i])
-            return tern_infer_fail(types, "operand %d is %s, expected %s", i,
-                                   tern_dtype_of(types->in[i]->dtype)->name,
-                                   tern_dtype_of(expected[i])->name);
-    return TERN_OK;
-}
-
 /* ---- quantise_int8: x f32, scale f32 [1], zero i32 [1] -> bytes; dequantise_int8: back, of 16 bits too --------------------------- */
 
 static tern_status scaled_infer(tern_infer *types, tern_dtype from, tern_dtype to)
 {
     TERN_TRY(tern_infer_inputs(types, 3, 3));
-    TERN_TRY(check_types(types, (tern_dtype[]){from, TERN_F32, TERN_I32}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){from, TERN_F32, TERN_I32}));
     TERN_TRY(tern_infer_like(types, 1, 2, TERN_SHAPE(1)));
     tern_infer_out(types, to, types->in[0]->shape);
     return TERN_OK;
@@ -128,7 +118,7 @@ const tern_op tern_op_dequantise_int8 = {
 static tern_status table_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
-    TERN_TRY(check_types(types, (tern_dtype[]){TERN_I8, TERN_I8}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8, TERN_I8}));
     TERN_TRY(tern_infer_like(types, 1, 1, TERN_SHAPE(256)));
     tern_infer_out(types, TERN_I8, types->in[0]->shape);
     return TERN_OK;
@@ -166,7 +156,7 @@ static tern_status pair_infer(tern_infer *types, int constants)
     tern_shape y;
     char a[96], b[96];
     TERN_TRY(tern_infer_inputs(types, 3, 3));
-    TERN_TRY(check_types(types, (tern_dtype[]){TERN_I8, TERN_I8, TERN_I32}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8, TERN_I8, TERN_I32}));
     if (!tern_broadcast(&types->in[0]->shape, &types->in[1]->shape, &y))
         return tern_infer_fail(types, "%s and %s do not go together",
                                tern_shape_text(a, &types->in[0]->shape),

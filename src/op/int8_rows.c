@@ -3,16 +3,6 @@
 
 #include "kernel/exponent.h"
 
-static tern_status check_types(const tern_infer *types, const tern_dtype *expected)
-{
-    for (int i = 0; i < types->nin; i++)
-        if (types->in[i]->dtype != expected[i])
-            return tern_infer_fail(types, "operand %d is %s, expected %s", i,
-                                   tern_dtype_of(types->in[i]->dtype)->name,
-                                   tern_dtype_of(expected[i])->name);
-    return TERN_OK;
-}
-
 /* ---- avg_pool2d_int8: x [..,C,H,W] -> [..,C,OH,OW] of the same scale; the mean is rounded, halves away from 0 ------ */
 
 #define POOL_ARG(field, doc) TERN_ARG(tern_int8_pool_op, field, TERN_ARG_INT, doc)
@@ -26,7 +16,7 @@ static const tern_arg pool_args[] = {
 static tern_status pool_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 1));
-    TERN_TRY(check_types(types, (tern_dtype[]){TERN_I8}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8}));
     const tern_int8_pool_op *a = types->args;
     tern_shape y = types->in[0]->shape;
     char text[96];
@@ -111,7 +101,7 @@ static tern_status mean_infer(tern_infer *types)
 {
     tern_shape y;
     TERN_TRY(tern_infer_inputs(types, 2, 2));
-    TERN_TRY(check_types(types, (tern_dtype[]){TERN_I8, TERN_I32}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8, TERN_I32}));
     TERN_TRY(tern_infer_like(types, 1, 1, TERN_SHAPE(TERN_MEAN_CONSTANTS)));
     TERN_TRY(tern_reduced_shape(types, &y));
     int64_t length = tern_reduce_view_of(&types->in[0]->shape, types->args).length;
@@ -179,7 +169,7 @@ enum { MOST_ROW = 4095 };
 static tern_status softmax_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 2, 2));
-    TERN_TRY(check_types(types, (tern_dtype[]){TERN_I8, TERN_I32}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8, TERN_I32}));
     TERN_TRY(tern_infer_like(types, 1, 1, TERN_SHAPE(256)));
     const tern_shape *x = &types->in[0]->shape;
     if (x->rank < 1 || x->dim[x->rank - 1] < 1 || x->dim[x->rank - 1] > MOST_ROW)

@@ -17,7 +17,7 @@ static const tern_arg outlier_args[] = {
 
 static bool is_list(const tern_type *t, tern_dtype dtype, int64_t count)
 {
-    return t->dtype == dtype && t->shape.rank == 1 && t->shape.dim[0] == count;
+    return t && t->dtype == dtype && t->shape.rank == 1 && t->shape.dim[0] == count;
 }
 
 static tern_status outlier_infer(tern_infer *types)

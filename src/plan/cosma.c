@@ -478,7 +478,7 @@ tern_status tern_cosma_check(const tern_flow *flow, size_t memory)
 static tern_status plan_with_places(const tern_flow *flow, const tern_cosma_options *o, const int *order,
                                     double known, tern_cosma_plan *plan)
 {
-    double end = tern_now() + o->seconds / 2, cost, other_cost;
+    double end = tern_now() + o->seconds / 2, cost = 0, other_cost = 0;
     tern_cosma_plan other = {0};
     *plan = (tern_cosma_plan){0};
     if (order) TERN_TRY(plan_once(flow, o, order, true, o->seconds / 4, known, plan, &cost));

@@ -195,7 +195,7 @@ static void form_node(tern_former *f, const tern_node *node)
         f->code[node->out[0].id] = y;
     } else if (is_levels(f, node)) {
         form_levels(f, node);
-    } else if (node->op == &tern_op_affine && x->k.id && !x->relu && f->code[node->in[1].id].k.id &&
+    } else if (node->op == &tern_op_affine && x && x->k.id && !x->relu && f->code[node->in[1].id].k.id &&
                f->code[node->in[2].id].k.id) {
         form_affine(f, node);
     } else if (is_moved(node) && x && x->k.id) {
