@@ -27,7 +27,7 @@ static saying say(const char *path, int window, int moved)
     tern_speaker *s;
     tern_reply reply = {0};
     tern_tokens tokens = {0};
-    tern_llm_options o = {.context = 256, .window = window, .moved = moved};
+    tern_llm_options o = {.context = 256, .chunk = 64, .window = window, .moved = moved};
     double weights, cache, arena;
     PROOF_OK(tern_pool_open(&o.pool, 0));
     PROOF_OK(tern_speaker_open(&s, path, &o, 0));
