@@ -1,36 +1,9 @@
 #!/usr/bin/env python3
 """tern simulate on event cores, and plans with parameters, by the command: counts that agree with the evaluation of a trained run,
 timelines, wrong use."""
-import csv, io, json, os, pathlib, random, shutil, struct, subprocess, sys, tempfile
+import csv, io, json, os, random, struct
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-simulate-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*arguments):
-    return subprocess.run([TERN, *map(str, arguments)], capture_output=True, text=True, timeout=300, cwd=HERE.parent,
-                          env=dict(os.environ, TERN_THREADS="2"))
-
-
-def document(*arguments):
-    r = run(*arguments, "--json")
-    check("tern " + " ".join(map(str, arguments)), r.returncode == 0, r.stderr)
-    return json.loads(r.stdout) if r.returncode == 0 else {}
-
-
-def bad(status, text, *arguments):
-    r = run(*arguments)
-    check("tern " + " ".join(map(str, arguments)), r.returncode == status and text in r.stderr and not r.stdout,
-          f"status {r.returncode} (expected {status}), \"{r.stderr.strip()}\" lacks \"{text}\"")
+from command import bad, check, document, run_tests, tern, work
 
 
 def idx(path, dims, data):
@@ -75,9 +48,9 @@ def cores():
     bad(3, "a core has inputs for 256", "simulate", "spiking-mlp", "--machine", "truenorth")
     tick = document("simulate", out, "--machine", "truenorth")
     check("a tick of a millisecond", tick["bound"] == "tick" and tick["longest_step_seconds"] == 1e-3)
-    table = list(csv.DictReader(io.StringIO(run("simulate", out, "--machine", "loihi2", "--csv").stdout)))
+    table = list(csv.DictReader(io.StringIO(tern("simulate", out, "--machine", "loihi2", "--csv").stdout)))
     check("csv", [r["layer"] for r in table] == [l["layer"] for l in d["layers"]] and float(table[0]["products"]) == d["products"])
-    text = run("simulate", out, "--machine", "loihi2").stdout
+    text = tern("simulate", out, "--machine", "loihi2").stdout
     check("the table says what bounds", "bounded by" in text and "of 128 cores" in text and "measured" in text)
     check("rates are assumed of a net", document("simulate", "spiking-cnn", "--machine", "loihi2")["spike_rates"] == "assumed")
     bad(2, "no neuron fires", "simulate", "lenet", "--machine", "loihi2")
@@ -103,7 +76,7 @@ def caches():
     s = document("simulate", "spiking-cnn", "--machine", "loihi2", "--sweep", "density=0.05,0.1,0.2")["points"]
     check("spikes cost", s[0]["synaptic_events"] < s[1]["synaptic_events"] < s[2]["synaptic_events"] and
           s[0]["joules"] < s[2]["joules"])
-    rows = list(csv.DictReader(io.StringIO(run("simulate", "lenet", "--sweep", "batch=1,8", "--csv").stdout)))
+    rows = list(csv.DictReader(io.StringIO(tern("simulate", "lenet", "--sweep", "batch=1,8", "--csv").stdout)))
     check("sweep of an array", [r["batch"] for r in rows] == ["1", "8"] and float(rows[1]["seconds"]) > float(rows[0]["seconds"]), rows)
     s = document("simulate", "spiking-cnn", "--machine", "loihi2", "--sweep", "machine.unit.cores.core_memory=1,192KiB")["points"]
     check("a point that does not fit has a reason", "needs" in s[0]["reason"] and s[1]["seconds"] > 0, s[0])
@@ -120,11 +93,4 @@ def plans():
     bad(2, "has no effect without --method", "plan", "lenet", "--track", "act")
 
 
-try:
-    cores()
-    caches()
-    plans()
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+run_tests(cores, caches, plans)
