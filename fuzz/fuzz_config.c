@@ -16,7 +16,7 @@ static tern_status read_config(tern_weights *w, const char *text, size_t size)
     TERN_TRY(tern_weights_add(w, "token_embd.weight", t));
     TERN_TRY(tern_import_hugging_face(w));
     TERN_TRY(tern_transformer_read(&about, w));
-    TERN_TRY(tern_llm_program_open(&program, &about, &(tern_llm_options){.context = 16}, 2, 1));
+    TERN_TRY(tern_llm_program_open(&program, &about, &(tern_llm_options){.context = 16}, 2, 1, false));
     tern_llm_program_close(&program);
     return TERN_OK;
 }

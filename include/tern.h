@@ -107,7 +107,8 @@ typedef struct tern_value {
 } tern_value;
 
 typedef struct tern_graph_options {
-    bool training; /* batch statistics in norms, dropout on */
+    bool training;         /* batch statistics in norms, dropout on */
+    bool batch_statistics; /* norms take the statistics of the batch, and keep those as the running ones */
     bool stepping; /* one time step a run: neurons keep their membranes as states; else all T steps at once */
     uint64_t seed; /* initial parameters and random operators */
 } tern_graph_options;

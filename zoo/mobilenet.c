@@ -24,7 +24,7 @@ static tern_value conv_norm_relu6(tern_graph *g, tern_value x, int out, int kern
 {
     x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
                .bias = false);
-    return clip(g, batch_norm(g, x), 0, 6);
+    return clip(g, batch_norm(g, x, .epsilon = 1e-3), 0, 6);
 }
 
 /* image [B,C,H,W] -> logits [B,classes] */

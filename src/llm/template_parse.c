@@ -20,7 +20,7 @@ static tern_status items(tern_parser *p, const char *close, bool dict, branch *f
             if (take_sign(p, close)) break;
         }
         TERN_TRY(tern_parse_expression(p, next));
-        next = &(*next)->next;
+        next = &(*next)->next; // NOLINT(*NullDereference): an expression that was read is there
         if (!dict) continue;
         TERN_TRY(need_sign(p, ":"));
         TERN_TRY(tern_parse_expression(p, next));
@@ -142,7 +142,7 @@ tern_status tern_parse_arguments(tern_parser *p, branch *first)
         } else {
             TERN_TRY(tern_parse_expression(p, next));
         }
-        next = &(*next)->next;
+        next = &(*next)->next; // NOLINT(*NullDereference): an expression that was read is there
     }
     return TERN_OK;
 }

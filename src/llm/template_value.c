@@ -73,7 +73,7 @@ tern_status tern_var_put(tern_render *r, tern_var_dict *d, tern_var key, tern_va
         d->capacity = room;
     }
     d->keys[d->count] = key;
-    d->values[d->count++] = value;
+    d->values[d->count++] = value; // NOLINT(*NullDereference): both arrays are one, which keys have
     return TERN_OK;
 }
 

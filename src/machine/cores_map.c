@@ -208,7 +208,7 @@ static tern_status does_not_fit(const tern_machine *m, const tern_unit *u, const
 tern_status tern_cores_map(const tern_machine *machine, const tern_event_net *net, bool spread,
                            tern_core_map *map)
 {
-    cut cuts[TERN_POPULATIONS];
+    cut cuts[TERN_POPULATIONS] = {{0}};
     const tern_unit *u = tern_event_unit(machine);
     *map = (tern_core_map){.unit = u};
     if (!u)

@@ -78,7 +78,8 @@ static bool place(const tern_machine *m, const tern_serving_run *run, const tern
     char need[24], has[24];
     const tern_link *host = link_to(m, true);
     c->held = run->weights + run->caches + (way->genz ? 0 : run->activations);
-    *p = (serving_place){.main = main_memory(m, c->held, way)};
+    const tern_tier *all = main_memory(m, c->held, way);
+    *p = (serving_place){.near = all, .main = all};
     for (int i = m->tier_count - 1; i >= 0; i--)
         if (!m->tiers[i].persistent) p->near = &m->tiers[i];
     if (!p->main) {

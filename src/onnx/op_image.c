@@ -54,8 +54,9 @@ static tern_status pad_by_size(tern_onnx_call *c, window *w, const tern_shape *x
     if (strcmp(kind, "NOTSET") == 0 || strcmp(kind, "VALID") == 0 || !*kind) return TERN_OK;
     if (!upper && !lower) return tern_onnx_fail(c, "auto_pad is \"%.40s\"", kind);
     for (int i = 2 - w->axes; i < 2; i++) {
-        int64_t in = x->dim[x->rank - 2 + i], out = (in + w->stride[i] - 1) / w->stride[i];
-        int64_t all = (out - 1) * w->stride[i] + (w->kernel[i] - 1) * w->dilation[i] + 1 - in;
+        int64_t in = x->dim[x->rank - 2 + i], step = w->stride[i];
+        int64_t out = (in + step - 1) / step; // NOLINT(*DivideZero): read_pair has strides from 1 on
+        int64_t all = (out - 1) * step + (w->kernel[i] - 1) * w->dilation[i] + 1 - in;
         if (all < 0) all = 0;
         w->before[i] = upper ? all / 2 : all - all / 2;
         w->behind[i] = all - w->before[i];
@@ -453,8 +454,8 @@ static tern_status map_resize(tern_onnx_call *c)
     static const char *const places[] = {"half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel",
                                          NULL};
     static const char *const roundings[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
-    double scale[TERN_MAX_RANK];
-    int64_t size[TERN_MAX_RANK];
+    double scale[TERN_MAX_RANK] = {0};
+    int64_t size[TERN_MAX_RANK] = {0};
     int mode, place, rounding, rank = c->in[0].shape.rank;
     if (rank != 3 && rank != 4)
         return tern_onnx_fail(c, "the input has %d axes, expected [N,C,L] or [N,C,H,W]", rank);

@@ -23,7 +23,8 @@ static tern_status scaled_infer(tern_infer *types, tern_dtype from, tern_dtype t
     TERN_TRY(tern_infer_inputs(types, 3, 3));
     TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){from, TERN_F32, TERN_I32}));
     TERN_TRY(tern_infer_like(types, 1, 2, TERN_SHAPE(1)));
-    tern_infer_out(types, to, types->in[0]->shape);
+    tern_infer_out(types, to,
+                   types->in[0]->shape); // NOLINT(*NullDereference): input 0 is there, as just checked
     return TERN_OK;
 }
 

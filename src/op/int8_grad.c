@@ -20,7 +20,7 @@ static void one_each(const tern_call *call, tern_work *work)
 tern_status tern_int8_check_types(const tern_infer *types, const tern_dtype *expected)
 {
     for (int i = 0; i < types->nin; i++)
-        if (types->in[i] && types->in[i]->dtype != expected[i])
+        if (types->in[i] && types->in[i]->dtype != expected[i]) // NOLINT(*BinaryOperatorResult): nin of them
             return tern_infer_fail(types, "operand %d is %s, expected %s", i,
                                    tern_dtype_of(types->in[i]->dtype)->name,
                                    tern_dtype_of(expected[i])->name);

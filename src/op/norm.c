@@ -267,11 +267,12 @@ tern_value tern_batch_norm_with(tern_graph *graph, tern_value x, tern_batch_norm
         tern_param(graph, tern_layer_name(graph, "bias"), channels, zero),
         tern_state(graph, tern_layer_name(graph, "running_mean"), TERN_F32, channels, zero, true),
         tern_state(graph, tern_layer_name(graph, "running_var"), TERN_F32, channels, one, true)};
-    tern_norm_op op = {args.epsilon, args.momentum, graph->options.training,
-                       args.per_step && graph->options.training, (int)tern_elements_from(&s, axis + 1)};
+    bool noted = graph->options.batch_statistics, training = graph->options.training || noted;
+    tern_norm_op op = {args.epsilon, noted ? 1 : args.momentum, training, args.per_step && !noted && training,
+                       (int)tern_elements_from(&s, axis + 1)};
     tern_value out[5] = {{0}};
     tern_apply(graph, &tern_op_batch_norm, &op, in, 5, out);
-    if (graph->options.training) {
+    if (training) {
         tern_next(graph, in[3], out[3]);
         tern_next(graph, in[4], out[4]);
     }

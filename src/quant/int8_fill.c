@@ -182,11 +182,11 @@ static tern_status fill_sum(const filling *f)
 static tern_status fill_table(const filling *f)
 {
     tern_tensor *table = parameter(f, "table");
+    const tern_node *node = f->site->node;
     double x, y;
     tern_tensor in = {TERN_F64, TERN_SHAPE(1), &x}, out = {TERN_F64, TERN_SHAPE(1), &y};
-    tern_call call = {
-        .op = f->site->node->op, .args = f->site->node->args, .nin = 1, .nout = 1, .in = &in, .out = &out};
-    if (!table) return TERN_FAILED;
+    if (!table || !node) return TERN_FAILED;
+    tern_call call = {.op = node->op, .args = node->args, .nin = 1, .nout = 1, .in = &in, .out = &out};
     for (int q = 0; q < 256; q++) {
         x = f->x.scale * (q - 128 - f->x.zero);
         call.op->run(&call);

@@ -154,7 +154,8 @@ static void bounds_of(const tern_graph *g, tern_value codes, double *low, double
     if (node && node->op == &tern_op_fixed_shift) to = &((const tern_shift_op *)node->args)->to;
     *low = to ? tern_fixed_least(to) : 0;
     *high = to ? tern_fixed_most(to) : 255;
-    if (node && node->op == &tern_op_threshold_count) *high = ((const tern_thresholds_op *)node->args)->high;
+    const tern_thresholds_op *counts = node && node->op == &tern_op_threshold_count ? node->args : NULL;
+    if (counts) *high = counts->high;
 }
 
 /* A prepared operand; NULL data where it is none. */
@@ -172,8 +173,8 @@ static double largest_sum(const tern_graph *g, tern_session *session, const tern
     bounds_of(g, node->in[0], &low, &high);
     tern_tensor w = kept(g, session, node->in[1]),
                 b = kept(g, session, node->nin > 2 ? node->in[2] : (tern_value){0});
-    int64_t rows = w.shape.dim[0], row = tern_elements(&w.shape) / rows;
-    for (int64_t o = 0; w.data && o < rows; o++) {
+    int64_t rows = w.data ? w.shape.dim[0] : 0, row = rows ? tern_elements(&w.shape) / rows : 0;
+    for (int64_t o = 0; o < rows; o++) {
         double least = b.data ? tern_get(&b, o) : 0, greatest = least;
         for (int64_t k = 0; k < row; k++) {
             double x = tern_get(&w, o * row + k) * low, y = tern_get(&w, o * row + k) * high;

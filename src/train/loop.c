@@ -1,5 +1,5 @@
 /* The training loop: batches through the program, epochs, and when to stop. */
-#include "train/train.h"
+#include "train/norms.h"
 
 #include <math.h>
 #include <string.h>
@@ -156,6 +156,9 @@ static tern_status finish_epoch(tern_run_of_training *r, double seconds, double 
     e.train_accuracy = s->seen ? (double)s->correct / (double)s->seen : 0;
     e.test_loss = e.test_accuracy = NAN;
     *better = true;
+    if (r->t->recipe.norm_batches)
+        TERN_TRY(tern_norms_settle(r->t->net, r->t->parameters, r->t->train, &r->t->recipe, s->epoch,
+                                   r->store, r->pool));
     if (r->t->test) {
         tern_evaluation evaluation;
         TERN_TRY(tern_evaluate(&evaluation, r->t->net, r->t->parameters, r->t->test, r->t->recipe.batch,

@@ -335,6 +335,15 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
     return status;
 }
 
+/* Plan and open the model's graph, unless making that has failed. */
+static tern_status open_graph(tern_model *model, tern_status status, tern_store *store, tern_pool *pool)
+{
+    if (status == TERN_OK) status = tern_plan(&model->program, model->graph, NULL);
+    if (status == TERN_OK) status = tern_session_open(&model->session, model->program, store, pool);
+    if (status != TERN_OK) tern_model_close(model);
+    return status;
+}
+
 tern_status tern_model_open(tern_model *model, const tern_net *net, const void *parameters,
                             const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
                             tern_pool *pool)
@@ -343,10 +352,17 @@ tern_status tern_model_open(tern_model *model, const tern_net *net, const void *
     tern_status status =
         recipe ? tern_model_training_graph(&model->graph, net, parameters, sample, batch, recipe)
                : tern_model_graph(&model->graph, net, parameters, sample, batch, 0);
-    if (status == TERN_OK) status = tern_plan(&model->program, model->graph, NULL);
-    if (status == TERN_OK) status = tern_session_open(&model->session, model->program, store, pool);
-    if (status != TERN_OK) tern_model_close(model);
-    return status;
+    return open_graph(model, status, store, pool);
+}
+
+tern_status tern_model_open_statistics(tern_model *model, const tern_net *net, const void *parameters,
+                                       const tern_shape *sample, int batch, tern_store *store,
+                                       tern_pool *pool)
+{
+    *model = (tern_model){.net = net, .batch = batch};
+    tern_status status = inference(&model->graph, net, parameters, sample, batch,
+                                   &(tern_graph_options){.batch_statistics = true}, true);
+    return open_graph(model, status, store, pool);
 }
 
 void tern_model_close(tern_model *model)

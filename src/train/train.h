@@ -80,6 +80,7 @@ typedef struct tern_recipe {
     double delta_rate; /* of the penalty on what delta layers let change over time */
     bool delta_values; /* .. on their values instead (L1): the baseline */
     int targets;  /* K of regression, whose loss is the mean of ((y - target) / unit)^2; 0: cross-entropy */
+    int norm_batches; /* after each epoch norms take their statistics anew over so many batches; 0: running ones */
     int patience; /* stop after so many epochs without a better test accuracy; 0: never */
     uint64_t seed;
 } tern_recipe;
@@ -102,6 +103,10 @@ typedef struct tern_model {
 tern_status tern_model_open(tern_model *model, const tern_net *net, const void *parameters,
                             const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
                             tern_pool *pool);
+/* To infer, with norms that take the statistics of the batch and leave those in the store as the running ones. */
+tern_status tern_model_open_statistics(tern_model *model, const tern_net *net, const void *parameters,
+                                       const tern_shape *sample, int batch, tern_store *store,
+                                       tern_pool *pool);
 void tern_model_close(tern_model *model);
 /* Frames of a clip [T,C,H,W] that a net of images takes one by one; 1 for what it takes whole. */
 int tern_model_frames(const tern_net *net, const tern_shape *sample);

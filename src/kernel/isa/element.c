@@ -48,9 +48,8 @@ TERN_INLINE vf gelu_slope(vf x)
 
 TERN_INLINE vf gelu_of(vf x)
 {
-    vf bell, y = x * tern_normal_share(x, &bell);
-    return tern_choose(x < tern_all(-15), tern_choose(x == tern_all(-INFINITY), tern_all(NAN), -tern_all(0)),
-                       y);
+    vf bell;
+    return x * tern_normal_share(x, &bell);
 }
 
 /* sqrt(2/pi) (x + 0.044715 x^3), doubled: x times its sigmoid is x/2 (1 + tanh) */

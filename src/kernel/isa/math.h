@@ -70,18 +70,27 @@ TERN_INLINE vf tern_with_sign_of(vf magnitude, vf x)
     return (vf)((vi)magnitude | ((vi)x & (int32_t)0x80000000));
 }
 
+/* At most this much; NaN stays, as in tern_between. */
+TERN_INLINE vf tern_at_most(vf x, float high)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)tern_all(high), (__m512)x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_min_ps((__m256)tern_all(high), (__m256)x);
+#else
+    return tern_choose(x > tern_all(high), tern_all(high), x);
+#endif
+}
+
 /* Between two limits; NaN stays, which these instructions give where it is the second operand. */
 TERN_INLINE vf tern_between(vf x, float low, float high)
 {
 #if defined(__AVX512F__)
-    x = (vf)_mm512_max_ps((__m512)tern_all(low), (__m512)x);
-    return (vf)_mm512_min_ps((__m512)tern_all(high), (__m512)x);
+    return tern_at_most((vf)_mm512_max_ps((__m512)tern_all(low), (__m512)x), high);
 #elif defined(__AVX2__)
-    x = (vf)_mm256_max_ps((__m256)tern_all(low), (__m256)x);
-    return (vf)_mm256_min_ps((__m256)tern_all(high), (__m256)x);
+    return tern_at_most((vf)_mm256_max_ps((__m256)tern_all(low), (__m256)x), high);
 #else
-    x = tern_choose(x < tern_all(low), tern_all(low), x);
-    return tern_choose(x > tern_all(high), tern_all(high), x);
+    return tern_at_most(tern_choose(x < tern_all(low), tern_all(low), x), high);
 #endif
 }
 
@@ -118,9 +127,10 @@ TERN_INLINE vf tern_reduced_exp(vf x, vf *k)
     return tern_fma(p * r, r, r);
 }
 
-TERN_INLINE vf tern_exp_of(vf x)
+/* e^x for -104 <= x <= 89, or NaN. */
+TERN_INLINE vf tern_exp_between(vf x)
 {
-    vf k, y = tern_reduced_exp(tern_between(x, -104, 89), &k) + tern_all(1);
+    vf k, y = tern_reduced_exp(x, &k) + tern_all(1);
 #if defined(__AVX512F__)
     return (vf)_mm512_scalef_ps((__m512)y, (__m512)k);
 #else
@@ -129,6 +139,11 @@ TERN_INLINE vf tern_exp_of(vf x)
                                                                    * alone above all floats */
     return y * tern_power_of_two(half) * tern_power_of_two(whole - half);
 #endif
+}
+
+TERN_INLINE vf tern_exp_of(vf x)
+{
+    return tern_exp_between(tern_between(x, -104, 89));
 }
 
 /* e^x - 1 without loss near 0, for x <= 88. */
@@ -163,15 +178,21 @@ TERN_INLINE vf tern_log_of(vf x)
     vf tail = tern_log_tail(f, &half_square);
     vf low = tern_fma(k, tern_all(TERN_LN2_LOW), tail) - half_square;
     vf y = tern_fma(k, tern_all(TERN_LN2_HIGH), low + f);
+#if defined(__AVX512F__)
+    /* a digit for each class of x, from the right: quiet and signalling NaN stay, 0 gives -infinity (4), 1 y (0), -infinity
+     * NaN (3), infinity itself (5), what is less than 0 NaN (3), the rest y (0) */
+    return (vf)_mm512_fixupimm_ps((__m512)y, (__m512)x, _mm512_set1_epi32(0x03530421), 0);
+#else
     y = tern_choose(x == tern_all(0), tern_all(-INFINITY), y);
     y = tern_choose(x < tern_all(0), tern_all(NAN), y);
     return tern_choose((x == tern_all(INFINITY)) | (x != x), x, y);
+#endif
 }
 
 /* log(1 + e), 0 <= e <= 1. */
 TERN_INLINE vf tern_log1p_of(vf e)
 {
-    vf s = e / (tern_all(2) + e), z = s * s, p = tern_all(2.0f / 15);
+    vf s = e * tern_inverse(tern_all(2) + e), z = s * s, p = tern_all(2.0f / 15);
     p = tern_fma(p, z, tern_all(2.0f / 13));
     p = tern_fma(p, z, tern_all(2.0f / 11));
     p = tern_fma(p, z, tern_all(2.0f / 9));
@@ -197,12 +218,13 @@ TERN_INLINE vf tern_tanh_of(vf x)
 
 /* The share of a normal distribution below -a (a >= 0) is density(a) times a smooth function of a, which a polynomial of
  * degree 10 in w = 1 / (1 + 0.3 a) follows to 3.5e-9 of itself (weighted least squares on 200 Chebyshev nodes).  *bell is
- * e^(-a^2/2); the rounding of a^2 is made up for, since it is multiplied by a^2 otherwise. */
+ * e^(-a^2/2); the rounding of a^2 is made up for, since it is multiplied by a^2 otherwise.  From a = 14.42 on
+ * the share is 0. */
 TERN_INLINE vf tern_normal_tail(vf a, vf *bell)
 {
-    a = tern_between(a, 0, 15);
+    a = tern_at_most(a, 14.42f);
     vf square = a * a, lost = tern_square_error(a, square);
-    *bell = tern_exp_of(square * tern_all(-0.5f));
+    *bell = tern_exp_between(square * tern_all(-0.5f));
     *bell = tern_fma(*bell, lost * tern_all(-0.5f), *bell);
     vf w = tern_inverse(tern_fma(a, tern_all(0.3f), tern_all(1))), p = tern_all(-0.020628970637476287f);
     p = tern_fma(p, w, tern_all(0.11246636754393523f));

@@ -28,6 +28,8 @@ static double exp_sum(int64_t n, const float *x, float shift, float *y)
         for (; i + TERN_LANES <= to; i += TERN_LANES) {
             vf e = tern_exp_of(tern_load(x + i) - tern_all(shift));
             if (y) tern_store(y + i, e);
+            __builtin_prefetch(x + n + i, 0, 3); /* the next row: other loops over rows have no time for it */
+            if (y) __builtin_prefetch(y + n + i, 1, 3);
             sum += e;
         }
         if (i < to) {

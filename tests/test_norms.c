@@ -1,0 +1,152 @@
+/* Statistics of batch norms, taken anew: against their definition over all samples, and where running ones miss what few
+ * samples have. */
+#include "test.h"
+
+#include "train/norms.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N = 96, BATCH = 16, CHANNELS = 3, PLANE = 20 };
+static float pixels[N * CHANNELS * PLANE];
+static int32_t labels[N];
+
+/* image [B,C,4,5] -> logits [B,2] */
+static tern_value build(tern_graph *g, const void *p, tern_value image)
+{
+    (void)p;
+    tern_value x = tern_batch_norm(g, image, .name = "first");
+    return tern_linear(g, tern_mean(g, x, .axis = 2, .axes = 2), .out = 2);
+}
+
+static tern_value build_plain(tern_graph *g, const void *p, tern_value image)
+{
+    (void)p;
+    return tern_linear(g, tern_mean(g, image, .axis = 2, .axes = 2), .out = 2);
+}
+
+static const tern_net net = {.name = "probe", .build = build},
+                      plain = {.name = "plain", .build = build_plain};
+
+/* Channel 2 is 0 but for one sample in 24, so that two batches of three have none of it. */
+static tern_samples samples(void)
+{
+    tern_rng rng = {7, 1};
+    for (int i = 0; i < N; i++) {
+        labels[i] = i % 2;
+        for (int c = 0; c < CHANNELS; c++)
+            for (int k = 0; k < PLANE; k++) {
+                int at = (i * CHANNELS + c) * PLANE + k;
+                double u = tern_rng_uniform(rng, (uint64_t)at);
+                pixels[at] = (float)(c == 0 ? u : c == 1 ? 40 + 3 * u + i % 5 : i % 24 == 3 ? 5 * u : 0);
+            }
+    }
+    return (tern_samples){.images = {TERN_F32, TERN_SHAPE(N, CHANNELS, 4, 5), pixels},
+                          .labels = {TERN_I32, TERN_SHAPE(N), labels},
+                          .classes = 2};
+}
+
+/* Mean and variance over all samples, in double.  Batches that see each sample once have the mean of their means as the mean,
+ * and variances with n - 1 under the fraction, which the sum of both parts lies above by at most 1/(n-1) of the first. */
+static void define(int channel, double *mean, double *variance)
+{
+    *mean = *variance = 0;
+    for (int i = 0; i < N * PLANE; i++)
+        *mean += (double)pixels[(i / PLANE * CHANNELS + channel) * PLANE + i % PLANE] / (N * PLANE);
+    for (int i = 0; i < N * PLANE; i++) {
+        double d = (double)pixels[(i / PLANE * CHANNELS + channel) * PLANE + i % PLANE] - *mean;
+        *variance += d * d / (N * PLANE);
+    }
+}
+
+static void open_store(tern_store *store)
+{
+    tern_model m;
+    const int p = 0; /* no parameters */
+    tern_shape sample = TERN_SHAPE(CHANNELS, 4, 5);
+    assert_ok(tern_model_open(&m, &net, &p, &sample, BATCH, NULL, store, NULL));
+    tern_model_close(&m);
+}
+
+static const float *numbers(const tern_store *store, const char *name)
+{
+    int at = tern_store_find(store, name);
+    assert_true(at >= 0);
+    return store->tensors[at].data;
+}
+
+static void test_definition(void **state)
+{
+    (void)state;
+    const int p = 0; /* no parameters */
+    tern_store store = {0};
+    tern_samples data = samples();
+    tern_recipe r = tern_recipe_default();
+    r.batch = BATCH;
+    r.flip = false;
+    r.crop = 0;
+    r.norm_batches = 1000; /* all there are */
+    open_store(&store);
+    for (int epoch = 0; epoch < 3; epoch++) { /* another order of samples, the same statistics */
+        assert_ok(tern_norms_settle(&net, &p, &data, &r, epoch, &store, NULL));
+        for (int c = 0; c < CHANNELS; c++) {
+            double mean, variance;
+            define(c, &mean, &variance);
+            assert_true(fabs((double)numbers(&store, "first.running_mean")[c] - mean) <=
+                        1e-5 * (1 + fabs(mean)));
+            double got = (double)numbers(&store, "first.running_var")[c];
+            assert_true(got >= variance * (1 - 1e-5) && got <= variance * (1 + 1.01 / (BATCH * PLANE - 1)));
+        }
+    }
+    tern_store_close(&store);
+}
+
+/* One batch: its own mean and unbiased variance. */
+static void test_one_batch(void **state)
+{
+    (void)state;
+    const int p = 0; /* no parameters */
+    tern_store one = {0}, two = {0};
+    tern_samples data = samples();
+    tern_recipe r = tern_recipe_default();
+    r.batch = N;
+    r.crop = 0;
+    r.norm_batches = 1;
+    open_store(&one);
+    open_store(&two);
+    assert_ok(tern_norms_settle(&net, &p, &data, &r, 0, &one, NULL));
+    r.norm_batches = 5; /* there is only one */
+    assert_ok(tern_norms_settle(&net, &p, &data, &r, 0, &two, NULL));
+    for (int c = 0; c < CHANNELS; c++) {
+        double mean, variance, n = N * PLANE;
+        define(c, &mean, &variance);
+        assert_true(fabs((double)numbers(&one, "first.running_var")[c] - variance * n / (n - 1)) <=
+                    1e-5 * variance);
+        assert_true(numbers(&one, "first.running_var")[c] == numbers(&two, "first.running_var")[c]);
+    }
+    tern_store_close(&one);
+    tern_store_close(&two);
+}
+
+static void test_no_norms(void **state)
+{
+    (void)state;
+    const int p = 0; /* no parameters */
+    tern_store store = {0};
+    tern_samples data = samples();
+    tern_recipe r = tern_recipe_default();
+    r.batch = BATCH;
+    r.norm_batches = 2;
+    assert_error(tern_norms_settle(&plain, &p, &data, &r, 0, &store, NULL), TERN_USAGE, "no batch norms");
+    tern_store_close(&store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_one_batch),
+        cmocka_unit_test(test_no_norms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
