@@ -15,7 +15,8 @@ static tern_status parse(const uint8_t *bytes, size_t count)
     TERN_TRY(tern_machine_parse(&m, (const char *)bytes, count, "fuzz"));
     tern_machine_cost(m, &query, &cost, NULL);
     tern_machine_close(m);
-    return cost.seconds >= 0 ? TERN_OK : tern_fail(TERN_FAILED, "");
+    if (!(cost.seconds >= 0)) abort();
+    return TERN_OK;
 }
 
 TERN_FUZZER(parse)
