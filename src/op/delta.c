@@ -8,6 +8,8 @@
  * the penalty makes steps coarser, and the task's loss makes them finer where precision is needed. */
 #include "op/delta.h"
 
+#include "kernel/loops.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -108,7 +110,8 @@ static void quantise_task(void *context, int64_t task, int thread)
     while (i < last) { /* runs of one step */
         int64_t end = least((i / v.inner + 1) * v.inner, last);
         float q = (float)tern_step_of(raw[i / v.inner % v.count]);
-        for (; i < end; i++) y[i] = tern_level(x[i], q) * q;
+        tern_loops_get()->plane_levels(x + i, end - i, q, TERN_MOST_LEVEL, y + i);
+        i = end;
     }
 }
 

@@ -66,6 +66,17 @@ static void plane_affine(const float *x, int64_t n, float scale, float shift, fl
     for (int64_t i = 0; i < n; i++) y[i] = scale * x[i] + shift;
 }
 
+/* Adding and taking away 1.5 2^23 rounds a float of at most 2^22. */
+static void plane_levels(const float *x, int64_t n, float q, float most, float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] / q;
+        v = v > -most ? v : -most;
+        v = v < most ? v : most;
+        y[i] = ((v + 12582912.0f) - 12582912.0f) * q;
+    }
+}
+
 static void plane_mix(const float *x, const float *dy, int64_t n, float a, float b, float c, float *dx)
 {
     for (int64_t i = 0; i < n; i++) dx[i] = a * dy[i] + b * x[i] + c;
@@ -165,6 +176,7 @@ const tern_loops TERN_FOR_ISA(tern_loops) = {
     .plane_sums = plane_sums,
     .plane_products = plane_products,
     .plane_affine = plane_affine,
+    .plane_levels = plane_levels,
     .plane_mix = plane_mix,
     .column_sums = column_sums,
     .column_products = column_products,
