@@ -15,28 +15,34 @@ def check(what, good, detail=""):
         print(f"FAILED {what}: {detail}")
 
 
+def run(*command, **kw):
+    """Any program."""
+    kw = {"env": dict(os.environ, TERN_THREADS="2"), "timeout": 600, **kw}
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, **kw)
+
+
 def tern(*args, **kw):
     env = dict(os.environ, TERN_THREADS="2", XDG_DATA_HOME=str(work / "home"), XDG_CACHE_HOME=str(work / "cache"), **kw.pop("env", {}))
-    return subprocess.run([TERN, *map(str, args)], capture_output=True, text=True, cwd=HERE.parent, env=env, timeout=300, **kw)
+    return run(TERN, *args, **{"cwd": HERE.parent, "env": env, "timeout": 300, **kw})
 
 
-def good(*args, **kw):
+def good(*args, status=0, **kw):
     r = tern(*args, **kw)
-    check("tern " + " ".join(map(str, args)), r.returncode == 0, f"status {r.returncode}: {r.stderr}")
+    check("tern " + " ".join(map(str, args)), r.returncode == status, f"status {r.returncode}: {r.stderr}")
     return r
 
 
-def bad(status, text, *args, **kw):
-    """One line on standard error that says `text`, nothing on standard output."""
+def bad(status, text, *args, prints=False, **kw):
+    """One line on standard error that says `text`, nothing on standard output (prints: what was found out)."""
     r = tern(*args, **kw)
     line = r.stderr.strip().splitlines()[-1] if r.stderr.strip() else ""
     check("tern " + " ".join(map(str, args)),
-          r.returncode == status and text in line and line.startswith("tern: ") and not r.stdout,
+          r.returncode == status and text in line and line.startswith("tern: ") and bool(r.stdout) == prints,
           f"status {r.returncode} (expected {status}), \"{line}\" lacks \"{text}\"")
 
 
 def document(*args, **kw):
-    """Standard output is exactly one JSON document."""
+    """Standard output is exactly one JSON document; status=N: with that one."""
     r = good(*args, "--json", **kw)
     try:
         return json.loads(r.stdout)

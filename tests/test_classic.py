@@ -1,44 +1,19 @@
 #!/usr/bin/env python3
 """Classic learners by the command: what scikit-learn fitted becomes a run, which every command takes; wrong use."""
-import json, os, pathlib, shutil, subprocess, sys, tempfile
+import json, shutil
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+from command import HERE, bad, check, document, run, run_tests, work
+
 GOLDEN = HERE / "golden" / "classic"
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-ffp-contract=off", "-O1",
          "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 NAMES = ["logistic", "linear-svc", "svc", "bayes", "neighbours", "tree", "forest"]
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-classic-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*command, **kw):
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, **kw)
-
-
-def tern(*args):
-    r = run(TERN, *args, "--json", env=dict(os.environ, TERN_THREADS="2", TERN_MACHINES=str(HERE.parent / "machines")))
-    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
-    return json.loads(r.stdout) if r.returncode == 0 else {}
-
-
-def bad(status, text, *args):
-    r = run(TERN, *args)
-    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout,
-          f"status {r.returncode}, {r.stderr}")
 
 
 def as_c(name, out):
     """The C of the run computes what the definitions do, to the bit, on samples that were held out."""
     folder = work / f"{name}-c"
-    d = tern("emit", out, "-o", folder, "-n", "learner", "--samples", "30")
+    d = document("emit", out, "-o", folder, "-n", "learner", "--samples", "30")
     if d and shutil.which("gcc"):
         r = run("gcc", *FLAGS, folder / "learner.c", folder / "main.c", "-o", folder / "check", "-lm")
         check(f"{name}: compiles", r.returncode == 0, r.stderr[:2000])
@@ -49,29 +24,29 @@ def as_c(name, out):
 
 def on_board(name, out):
     folder = work / f"{name}-board"
-    tern("emit", out, "-o", folder, "-n", "learner", "--samples", "30", "--target", "rv32imac")
+    document("emit", out, "-o", folder, "-n", "learner", "--samples", "30", "--target", "rv32imac")
     r = run("make", "-C", folder, "check")
     check(f"{name}: bits on RISC-V", r.returncode == 0, r.stdout + r.stderr)
 
 
 def learner(name):
     out = work / name
-    d = tern("convert", GOLDEN / f"{name}.json", "--data", GOLDEN / "iris.csv", "-o", out)
-    e = tern("eval", out)
+    d = document("convert", GOLDEN / f"{name}.json", "--data", GOLDEN / "iris.csv", "-o", out)
+    e = document("eval", out)
     right = sum(e["confusion"][c][c] for c in range(3)) if e else 0
     check(f"{name}: evaluation", d and e and e["sample_count"] == 30 and right == round(d["test_accuracy"] * 30))
     check(f"{name}: right answers of 30", right >= 27, right)
-    check(f"{name}: plan", tern("plan", out).get("peak_bytes", 1) > 0)
+    check(f"{name}: plan", document("plan", out).get("peak_bytes", 1) > 0)
     as_c(name, out)
-    cost = tern("cost", out, "--machine", "stm32f746")
+    cost = document("cost", out, "--machine", "stm32f746")
     check(f"{name}: cost", bool(cost), cost)
 
 
 def fitted(net, right, *options):
     """Fitted here on 1,297 digits; right answers of 500."""
     out = work / f"fitted-{net}"
-    d = tern("train", net, "--data", GOLDEN / "digits.npz", "-o", out, *options)
-    e = tern("eval", out)
+    d = document("train", net, "--data", GOLDEN / "digits.npz", "-o", out, *options)
+    e = document("eval", out)
     check(f"{net}: right answers", d and e and e["accuracy"] == d["test_accuracy"] and 500 * e["accuracy"] >= right, e.get("accuracy"))
     as_c(f"fitted-{net}", out)
 
@@ -83,7 +58,7 @@ def main():
     fitted("knn", 482, "--k", "5")
     fitted("tree", 360, "--depth", "9")
     fitted("forest", 430, "--trees", "9")
-    d = tern("train", "kmeans", "--data", GOLDEN / "digits.npz", "-o", work / "clusters", "--classes", "12")
+    d = document("train", "kmeans", "--data", GOLDEN / "digits.npz", "-o", work / "clusters", "--classes", "12")
     check("kmeans: inertia and rounds", d.get("inertia", 0) > 0 and d.get("rounds", 0) > 1 and "test_accuracy" not in d, d)
     bad(2, "--epochs has no effect on knn", "train", "knn", "--epochs", "3", "-o", work / "wrong")
     bad(2, "--k is 5000", "train", "knn", "--data", GOLDEN / "iris.csv", "--k", "5000", "-o", work / "wrong")
@@ -104,9 +79,4 @@ def main():
     check("nothing is left of a broken document", not (work / "broken").exists())
 
 
-try:
-    main()
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+run_tests(main)

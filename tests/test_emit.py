@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """tern emit: nets as C, compiled by each compiler that is here, against what tern computes, bit by bit, inside exactly the
 planned bytes; a trained net on real images; wrong use."""
-import json, os, pathlib, re, shutil, struct, subprocess, sys, tempfile
+import json, re, shutil, struct, subprocess
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+import command
+from command import check, document, run, run_tests, work
+
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-ffp-contract=off"]
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
@@ -14,31 +15,10 @@ NETS = {  # every net of the zoo that the microcontroller is for, made small
     "spiking-vgg": ["--depth", "5", "--width", "4", "--hidden", "16"], "spiking-resnet": ["--width", "3"],
     "vgg11-snn": ["--width", "2", "--timesteps", "3"],
 }
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-emit-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*command, **kw):
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, **kw)
-
-
-def tern(*args):
-    r = run(TERN, *args, "--json", env=dict(os.environ, TERN_THREADS="2"))
-    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
-    return json.loads(r.stdout) if r.returncode == 0 else {}
 
 
 def bad(status, text, *args):
-    r = run(TERN, "emit", *args)
-    check("tern emit " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout,
-          f"status {r.returncode}, {r.stderr}")
+    command.bad(status, text, "emit", *args)
 
 
 def build(folder, name, compiler, flags, what):
@@ -54,11 +34,11 @@ def build(folder, name, compiler, flags, what):
 def whole_net(net, options, step):
     what, folder, name = " ".join([net, *step]), work / (net + "".join(step)), net.replace("-", "_")
     upper = name.upper()
-    d = tern("emit", net, *options, *step, "-o", folder, "--seed", "3", "--samples", "3")
+    d = document("emit", net, *options, *step, "-o", folder, "--seed", "3", "--samples", "3")
     if not d:
         return
     if not step:
-        p = tern("plan", net, *options, "--reference")
+        p = document("plan", net, *options, "--reference")
         check(f"{what}: arena", d["arena_bytes"] == p["arena_bytes"], (d, p["arena_bytes"]))
     check(f"{what}: macro", f"_ARENA_BYTES {d['arena_bytes']} " in (folder / f"{name}.h").read_text())
     check(f"{what}: state", (d["state_bytes"] > 0) == bool(step), d)
@@ -92,12 +72,12 @@ def whole_nets():
 
 
 def trained_on_images():
-    if not any(d["name"] == "fashion-mnist" and d.get("found") for d in tern("data")):
+    if not any(d["name"] == "fashion-mnist" and d.get("found") for d in document("data")):
         print("skipped: a trained net, Fashion-MNIST is not here")
         return
     out, folder = work / "run", work / "trained"
-    tern("train", "spiking-cnn", "--width", "6", "--hidden", "32", "--limit", "2000", "--epochs", "1", "-q", "-o", out)
-    d = tern("emit", out, "--target", "host", "-o", folder, "--samples", "100")
+    document("train", "spiking-cnn", "--width", "6", "--hidden", "32", "--limit", "2000", "--epochs", "1", "-q", "-o", out)
+    d = document("emit", out, "--target", "host", "-o", folder, "--samples", "100")
     r = run("make", "-C", folder, "-s", "check")
     check("100 images bit for bit", r.returncode == 0 and "100 of 100" in r.stdout, r.stdout + r.stderr)
     check("normalisation is written", "SPIKING_CNN_MEAN {0.2" in (folder / "spiking_cnn.h").read_text())
@@ -108,7 +88,7 @@ def trained_on_images():
     expected = source.split("expected[SAMPLES][10] = {", 1)[1].split("};", 1)[0]
     logits = [float.fromhex(v.strip().rstrip("f")) for v in expected.replace("{", "").replace("}", "").split(",") if v.strip()]
     check("images from a file", list(struct.unpack(f"<{len(logits)}f", stream.stdout)) == logits, len(stream.stdout))
-    check("arena", d["arena_bytes"] == tern("plan", out, "--reference")["arena_bytes"], d)
+    check("arena", d["arena_bytes"] == document("plan", out, "--reference")["arena_bytes"], d)
 
 
 BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"), "riscv": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
@@ -117,7 +97,7 @@ BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"), "riscv": ("riscv
 def board(net, options, target):
     """A net on an emulated board: the bits of the host, inside the planned bytes and no byte less."""
     what, folder = f"{net} on {target}", work / f"{net}-{target}"
-    d = tern("emit", net, *options, "--target", target, "-o", folder, "--samples", "3")
+    d = document("emit", net, *options, "--target", target, "-o", folder, "--samples", "3")
     r = run("make", "-C", folder, "-s", "run")
     check(f"{what}: runs without a warning", r.returncode == 0 and not r.stderr, r.stdout + r.stderr)
     if r.returncode:
@@ -157,7 +137,7 @@ def boards():
         board("mlp", ["--hidden", "20"], target)
         board("spiking-mlp", ["--hidden", "24", "--timesteps", "3"], target)
     folder = work / "absent"
-    tern("emit", "mlp", "--hidden", "4", "--target", "riscv", "-o", folder)
+    document("emit", "mlp", "--hidden", "4", "--target", "riscv", "-o", folder)
     r = run("make", "-C", folder, "-s", "check", "CC=no-such-gcc")
     check("a compiler that is not here", r.returncode != 0 and "install gcc-riscv64-unknown-elf" in r.stderr, r.stderr)
     folder = work / "tight"
@@ -182,7 +162,7 @@ def wrong_use():
     check("nothing is left", (work / "file").read_text() == "")
 
 
-try:
+def everything():
     if not COMPILERS:
         print("skipped: no compiler is here")
     else:
@@ -190,7 +170,6 @@ try:
         trained_on_images()
         boards()
     wrong_use()
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+
+
+run_tests(everything)

@@ -1,48 +1,18 @@
 #!/usr/bin/env python3
 """Nets of bytes by the command: converted with each way of calibration, evaluated, planned, costed, shown, and emitted for this
 computer and for boards, bit by bit; wrong use."""
-import io, json, os, pathlib, random, shutil, struct, subprocess, sys, tempfile, zipfile
+import json, random, shutil, struct, zipfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+from command import bad, check, document, run, run_tests, tern, work
+from made import npy
+
 BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"), "cortex-m4": ("arm-none-eabi-gcc", "qemu-system-arm"),
           "rv32imac": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-int8-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*command):
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
-                          env=dict(os.environ, TERN_THREADS="2"))
-
-
-def document(*args):
-    r = run(TERN, *args, "--json")
-    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
-    return json.loads(r.stdout) if r.returncode == 0 else {}
-
-
-def bad(status, text, *args):
-    r = run(TERN, *args)
-    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr, f"status {r.returncode}, {r.stderr}")
 
 
 def make_data(path, side=12, classes=4):
     """Noise with a bright square, whose place is the class."""
     draw = random.Random(3)
-
-    def npy(kind, shape, data):
-        head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
-        head = head.ljust(117) + "\n"
-        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data
-
     with zipfile.ZipFile(path, "w") as z:
         for split, count in (("train", 400), ("test", 100)):
             pixels, labels = bytearray(), []
@@ -78,7 +48,7 @@ def accounts(floats, net):
     check("plan: a byte each", plans[1]["arena_bytes"] <= 0.3 * plans[0]["arena_bytes"], plans)
     costs = [document("cost", n, "--machine", "stm32f746")["machines"][0] for n in (floats, net)]
     check("cost: faster on a Cortex-M7", costs[1]["seconds"] < 0.5 * costs[0]["seconds"], costs)
-    shown = run(TERN, "show", net).stdout
+    shown = tern("show", net).stdout
     check("show", "conv2d_int8" in shown and "i8 [1," in shown, shown)
 
 
@@ -175,11 +145,11 @@ def fits(floats, net):
             result = json.loads((folder / "board" / "result.json").read_text()) if r.returncode == 0 else {}
             best = same if folder.name == "fit-int8" else chosen
             check(f"bytes of {folder.name}", 0 < result.get("ram", 0) <= best["ram"] and result.get("flash", 0) <= best["flash"], (result, best))
-    bad(3, "does not fit as it is; --apply", "fit", floats, "--ram", same["ram"])
-    bad(3, "nothing fits", "fit", floats, "--ram", "4200B")
+    bad(3, "does not fit as it is; --apply", "fit", floats, "--ram", same["ram"], prints=True)
+    bad(3, "nothing fits", "fit", floats, "--ram", "4200B", prints=True)
     bad(2, "--epochs has no effect without --apply", "fit", floats, "--epochs", "3")
     bad(2, "no flash of its own; give --flash", "fit", floats, "--machine", "h100-pcie")
-    bad(2, "has no data", "fit", "cnn", "--ram", "60K", "--apply", "-o", work / "never")
+    bad(2, "has no data", "fit", "cnn", "--ram", "60K", "--apply", "-o", work / "never", prints=True)
     check("a run of bytes", len(document("fit", net)["forms"]) == 1)
 
 
@@ -222,7 +192,7 @@ def wrong_use(floats, net):
     bad(1, "model.safetensors", "eval", damaged)
 
 
-try:
+def everything():
     make_data(work / "data.npz")
     floats = work / "floats"
     document("train", "cnn", "--width", "4", "--hidden", "16", "--data", work / "data.npz", "--epochs", "15", "--batch", "20", "--crop", "0", "--flip", "no", "-q", "-o", floats)
@@ -234,7 +204,6 @@ try:
     fits(floats, net)
     trained_for_bytes()
     wrong_use(floats, net)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+
+
+run_tests(everything)

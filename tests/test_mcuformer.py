@@ -1,46 +1,17 @@
 #!/usr/bin/env python3
 """MCUFormer by the command: trained, in bytes, planned for a board with and without what keeps it small, and emitted in blocks that
 take some tokens at a time, for this computer and for a board that asks for rows of the image, bit by bit."""
-import json, os, pathlib, random, shutil, struct, subprocess, tempfile, zipfile
+import json, random, shutil, struct, zipfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+from command import bad, check, document, run, run_tests, tern, work
+from made import npy
+
 BOARD = ("arm-none-eabi-gcc", "qemu-system-arm")
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-mcuformer-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*command):
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
-                          env=dict(os.environ, TERN_THREADS="2"))
-
-
-def document(*args, status=0):
-    r = run(TERN, *args, "--json")
-    check("tern " + " ".join(map(str, args)), r.returncode == status, f"status {r.returncode}, {r.stderr}")
-    return json.loads(r.stdout) if r.stdout else {}
-
-
-def bad(status, text, *args):
-    r = run(TERN, *args)
-    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr, f"status {r.returncode}, {r.stderr}")
 
 
 def make_data(path, side=13):
     """Noise with a bright stripe across or along: the class."""
     draw = random.Random(4)
-
-    def npy(kind, shape, data):
-        head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data
-
     with zipfile.ZipFile(path, "w") as z:
         for split, count in (("train", 400), ("test", 100)):
             pixels, labels = bytearray(), []
@@ -67,9 +38,9 @@ def plans():
     check("without all of them", d["ram_bytes"] > 327680, d)
     d = document(*paper, "--tile", "tokens=auto")
     check("tokens=auto", d["tokens"] > 1 and d["ram_bytes"] <= 327680, d)
-    shown = run(TERN, *paper).stdout
+    shown = tern(*paper).stdout
     check("what overwrites what", "attention_block_int8" in shown and "result of patches" in shown, shown)
-    bad(3, "does not fit", "plan", "mcuformer-int8", "--depth", "1", "--memory", "100KiB", "--tile", "tokens=1")
+    bad(3, "does not fit", "plan", "mcuformer-int8", "--depth", "1", "--memory", "100KiB", "--tile", "tokens=1", prints=True)
     bad(2, "no effect with --no-fuse", *paper, "--no-fuse", "--tile", "tokens=4")
     bad(2, "expected tokens=N", *paper, "--tile", "4")
     bad(2, "computes in floats", "plan", "mcuformer", "--no-stream")
@@ -133,12 +104,6 @@ def main():
         check(f"{flag} costs memory on the board", more > best or more == best == 0, (best, more))
     plans()
     searches()
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
 
 
-try:
-    status = main()
-finally:
-    shutil.rmtree(work)
-raise SystemExit(status)
+run_tests(main)

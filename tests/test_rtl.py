@@ -2,10 +2,11 @@
 """tern emit --target verilog: nets in integers as logic, simulated by iverilog against the host's codes and the model's cycles,
 with and without stalls, clean for verilator; a test bench that can fail; wrong use.  What is not installed is named and
 skipped."""
-import json, os, pathlib, re, shutil, subprocess, sys, tempfile
+import re, shutil
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+import command
+from command import check, document, run, run_tests, work
+
 NETS = {  # net, its options, how it is folded
     "matrix": ("mlp-fixed", ["--hidden", "12", "--layers", "1", "--word", "5"], ["--fold", "4:1,1:4"]),
     "few-ones": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--khot", "2"], ["--cycles", "500"]),
@@ -15,35 +16,17 @@ NETS = {  # net, its options, how it is folded
     "even": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--round", "6", "--overflow", "3"], ["--cycles", "2000"]),
     "levels": ("cqmlp-fixed", ["--word", "0", "--width", "32"], ["--cycles", "100"]),
 }
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-rtl-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*command, **kw):
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600, **kw)
 
 
 def bad(status, text, *args):
-    r = run(TERN, "emit", *args)
-    check("tern emit " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout,
-          f"status {r.returncode}, {r.stderr}")
+    command.bad(status, text, "emit", *args)
 
 
 def emit(what, net, options, folding):
     folder = work / what
-    r = run(TERN, "emit", net, *options, *folding, "--target", "verilog", "--samples", "3", "-o", folder, "--name", "net",
-            "--json", env=dict(os.environ, TERN_THREADS="2"))
-    check(f"{what}: emitted", r.returncode == 0, r.stderr)
-    if r.returncode:
+    d = document("emit", net, *options, *folding, "--target", "verilog", "--samples", "3", "-o", folder, "--name", "net")
+    if not d:
         return None
-    d = json.loads(r.stdout)
     check(f"{what}: interval", d["interval"] >= max(b["cycles"] for b in d["blocks"]), d)
     return folder
 
@@ -57,35 +40,34 @@ def simulate(what, folder):
               r.stdout + r.stderr)
 
 
-folders = {what: emit(what, *net) for what, net in NETS.items()}
-check("no multiplication", not re.search(r"[^(/]\*[^)/*]", re.sub(r"/\*.*?\*/|@\(\*\)", "", (folders["few-ones"] / "net.v").read_text(), flags=re.S)))
-check("no multiplication", not re.search(r"\w \* \w", (folders["levels"] / "net.v").read_text()))
-if shutil.which("iverilog"):
-    for what, folder in folders.items():
-        simulate(what, folder)
-    wrong = folders["matrix"] / "expected.hex"
-    lines = wrong.read_text().split("\n")
-    lines[4] = format(int(lines[4], 16) ^ 1, "x")
-    wrong.write_text("\n".join(lines))
-    r = run("vvp", "-N", "net.vvp", cwd=folders["matrix"])
-    check("the bench can fail", r.returncode != 0 and " 1 wrong" in r.stdout, r.stdout)
-else:
-    print("skipped: iverilog is not installed (scripts/setup --rtl)")
-if shutil.which("verilator"):
-    for what in "matrix", "images", "norms", "levels", "few-ones":
-        r = run("make", "lint", cwd=folders[what])
-        check(f"{what}: lint", r.returncode == 0, r.stderr[:2000])
-else:
-    print("skipped: verilator is not installed (scripts/setup --rtl)")
+def nets():
+    folders = {what: emit(what, *net) for what, net in NETS.items()}
+    check("no multiplication", not re.search(r"[^(/]\*[^)/*]", re.sub(r"/\*.*?\*/|@\(\*\)", "", (folders["few-ones"] / "net.v").read_text(), flags=re.S)))
+    check("no multiplication", not re.search(r"\w \* \w", (folders["levels"] / "net.v").read_text()))
+    if shutil.which("iverilog"):
+        for what, folder in folders.items():
+            simulate(what, folder)
+        wrong = folders["matrix"] / "expected.hex"
+        lines = wrong.read_text().split("\n")
+        lines[4] = format(int(lines[4], 16) ^ 1, "x")
+        wrong.write_text("\n".join(lines))
+        r = run("vvp", "-N", "net.vvp", cwd=folders["matrix"])
+        check("the bench can fail", r.returncode != 0 and " 1 wrong" in r.stdout, r.stdout)
+    else:
+        print("skipped: iverilog is not installed (scripts/setup --rtl)")
+    if shutil.which("verilator"):
+        for what in "matrix", "images", "norms", "levels", "few-ones":
+            r = run("make", "lint", cwd=folders[what])
+            check(f"{what}: lint", r.returncode == 0, r.stderr[:2000])
+    else:
+        print("skipped: verilator is not installed (scripts/setup --rtl)")
 
 
 def reload(what, *tmr):
     """Weights that are loaded twice and read back, a result a cycle, bits that flip: the last line of the bench."""
     folder = work / what
-    r = run(TERN, "emit", "mlp-fixed", "--hidden", "2", "--layers", "1", "--word", "4", "--target", "verilog", "--reloadable", *tmr,
-            "--samples", "6", "-o", folder, "--name", "net", "--json")
-    check(f"{what}: emitted", r.returncode == 0, r.stderr)
-    d = json.loads(r.stdout)
+    d = document("emit", "mlp-fixed", "--hidden", "2", "--layers", "1", "--word", "4", "--target", "verilog", "--reloadable", *tmr,
+                 "--samples", "6", "-o", folder, "--name", "net")
     check(f"{what}: chain", d["chain_bits"] == 4 * (784 * 2 + 2 * 10) + 24 * 12, d)
     check(f"{what}: registers", d["register_bits"] == (3 if tmr else 1) * (d["chain_bits"] + 2 * 4 + 1 + 10 * d["layers"][1]["sum_bits"] + 1), d)
     r = run("iverilog", "-g2012", "-o", "net.vvp", "net.v", "net_tb.v", cwd=folder)
@@ -95,27 +77,31 @@ def reload(what, *tmr):
     return folder, int(re.search(r"40 flips, (\d+) results changed", r.stdout)[1])
 
 
-if shutil.which("iverilog"):
-    folder, changed = reload("mended", "--tmr")
-    check("three copies mend what flips", changed == 0, changed)
-    lines = (folder / "weights.hex").read_text().split("\n")
-    at = len(lines) // 2 - 1  # the sign of the first set's last bias
-    lines[at] = "1" if lines[at] == "0" else "0"
-    (folder / "weights.hex").write_text("\n".join(lines))
-    r = run("vvp", "-N", "net.vvp", "+flips=0", cwd=folder)
-    check("other weights give other results", r.returncode != 0 and " 0 wrong" not in r.stdout, r.stdout)
-    _, changed = reload("single")
-    check("one copy does not", changed > 0, changed)
-bad(2, "expected products of words", "cqmlp-fixed", "--word", "0", "--target", "verilog", "--reloadable", "-o", work / "none")
-bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--tmr", "-o", work / "none")
-bad(2, "no effect on --reloadable", "mlp-fixed", "--target", "verilog", "--reloadable", "--cycles", "100", "-o", work / "none")
-bad(2, "tern convert RUN --to fixed", "mlp", "--target", "verilog", "-o", work / "none")
-bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")
-bad(2, "one to divide", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "3:1,1:2", "-o", work / "none")
-bad(2, "choose --target verilog", "mlp", "--cycles", "100", "-o", work / "none")
-bad(3, "folded most", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--luts", "10", "-o", work / "none")
-bad(2, "has branches", "resnet-fixed", "--width", "2", "--target", "verilog", "-o", work / "none")
-check("nothing half written", not (work / "none").exists())
-shutil.rmtree(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
+def reloads():
+    if shutil.which("iverilog"):
+        folder, changed = reload("mended", "--tmr")
+        check("three copies mend what flips", changed == 0, changed)
+        lines = (folder / "weights.hex").read_text().split("\n")
+        at = len(lines) // 2 - 1  # the sign of the first set's last bias
+        lines[at] = "1" if lines[at] == "0" else "0"
+        (folder / "weights.hex").write_text("\n".join(lines))
+        r = run("vvp", "-N", "net.vvp", "+flips=0", cwd=folder)
+        check("other weights give other results", r.returncode != 0 and " 0 wrong" not in r.stdout, r.stdout)
+        _, changed = reload("single")
+        check("one copy does not", changed > 0, changed)
+
+
+def wrong_use():
+    bad(2, "expected products of words", "cqmlp-fixed", "--word", "0", "--target", "verilog", "--reloadable", "-o", work / "none")
+    bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--tmr", "-o", work / "none")
+    bad(2, "no effect on --reloadable", "mlp-fixed", "--target", "verilog", "--reloadable", "--cycles", "100", "-o", work / "none")
+    bad(2, "tern convert RUN --to fixed", "mlp", "--target", "verilog", "-o", work / "none")
+    bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")
+    bad(2, "one to divide", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "3:1,1:2", "-o", work / "none")
+    bad(2, "choose --target verilog", "mlp", "--cycles", "100", "-o", work / "none")
+    bad(3, "folded most", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--luts", "10", "-o", work / "none")
+    bad(2, "has branches", "resnet-fixed", "--width", "2", "--target", "verilog", "-o", work / "none")
+    check("nothing half written", not (work / "none").exists())
+
+
+run_tests(nets, reloads, wrong_use)
