@@ -488,7 +488,7 @@ static const struct {
     {"softmax", make_rows},
     {"softmax_grad", make_rows_grad},
     {"log_softmax", make_rows},
-    {"log_softmax_grad", make_rows_grad},
+    {"log_softmax_grad", make_log_rows_grad},
     {"normalise", make_normalise},
     {"normalise_grad", make_normalise_grad},
     {"permute", make_permute},

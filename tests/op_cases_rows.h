@@ -121,6 +121,13 @@ static void make_rows_grad(spec *s)
     input(s, shape, NORMAL, false);
 }
 
+/* Logarithms of shares are below 0; drawn above it, e^y magnifies the rounding of a sum. */
+static void make_log_rows_grad(spec *s)
+{
+    make_rows_grad(s);
+    s->tolerance = 1e-3;
+}
+
 typedef struct normalise_args {
     double epsilon;
     bool centre;

@@ -16,6 +16,11 @@
 /* What --update says, or `standard`. */
 tern_status tern_update_of(const tern_cli *cli, const char *standard, tern_int8_update_plan *plan);
 
+/* Open the run in bytes that the command names first, and the data that it was trained on, or of --data, with the same samples:
+ * *data says which.  asked: the option that needs it.  Close both, after a failure too. */
+tern_status tern_learning_open(tern_cli *cli, const char *asked, tern_dataset_options limits, tern_subject *s,
+                               tern_dataset *d, const char **data);
+
 tern_status tern_emit_learning(tern_cli *cli);  /* tern emit RUN-int8 --train */
 tern_status tern_plan_learning(tern_cli *cli);  /* tern plan NET-int8 --train */
 tern_status tern_search_update(tern_cli *cli);  /* tern search RUN-int8 --pass sparse-update */

@@ -141,24 +141,13 @@ static tern_status check_options(const tern_cli *cli)
 
 tern_status tern_search_update(tern_cli *cli)
 {
-    tern_subject s;
+    tern_subject s = {0};
     tern_dataset d = {0};
+    const char *data;
     TERN_TRY(check_options(cli));
-    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_status status = TERN_OK;
-    const char *data = json_string_value(json_object_get(s.config, "data"));
-    if (!s.config || !s.net->int8)
-        status = tern_fail(
-            TERN_USAGE,
-            "--pass sparse-update: learning begins with a run in bytes, of tern convert RUN --to int8");
-    if (tern_cli_has(cli, "data")) data = tern_cli_text(cli, "data");
     int limit = tern_cli_has(cli, "limit") ? tern_cli_whole(cli, "limit") : 1000;
     tern_dataset_options limits = {.train_limit = limit, .test_limit = limit};
-    if (status == TERN_OK) status = tern_open_data(&d, data ? data : "", limits, cli, &s);
-    char a[96], b[96];
-    if (status == TERN_OK && !tern_shape_equal(&s.sample, &d.sample))
-        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
-                           tern_shape_text(a, &d.sample), tern_shape_text(b, &s.sample));
+    tern_status status = tern_learning_open(cli, "pass sparse-update", limits, &s, &d, &data);
     if (status == TERN_OK) status = search(cli, &s, &d);
     tern_dataset_close(&d);
     tern_subject_close(&s);

@@ -80,24 +80,31 @@ static tern_status train(tern_cli *cli, tern_subject *s, tern_dataset *d, const 
     return status;
 }
 
+tern_status tern_learning_open(tern_cli *cli, const char *asked, tern_dataset_options limits, tern_subject *s,
+                               tern_dataset *d, const char **data)
+{
+    char a[96], b[96];
+    *d = (tern_dataset){0};
+    TERN_TRY(tern_subject_open(s, cli, cli->arguments[0]));
+    if (!s->config || !s->net->int8)
+        return tern_fail(TERN_USAGE,
+                         "--%s: learning begins with a run in bytes, of tern convert RUN --to int8", asked);
+    *data = json_string_value(json_object_get(s->config, "data"));
+    if (tern_cli_has(cli, "data")) *data = tern_cli_text(cli, "data");
+    TERN_TRY(tern_open_data(d, *data ? *data : "", limits, cli, s));
+    if (tern_shape_equal(&s->sample, &d->sample)) return TERN_OK;
+    return tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", *data,
+                     tern_shape_text(a, &d->sample), tern_shape_text(b, &s->sample));
+}
+
 tern_status tern_train_learning(tern_cli *cli)
 {
-    tern_subject s;
+    tern_subject s = {0};
     tern_dataset d = {0};
+    const char *data;
     TERN_TRY(check_options(cli));
-    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_status status = TERN_OK;
-    const char *data = json_string_value(json_object_get(s.config, "data"));
-    if (!s.config || !s.net->int8)
-        status = tern_fail(TERN_USAGE,
-                           "--update: learning begins with a run in bytes, of tern convert RUN --to int8");
-    if (tern_cli_has(cli, "data")) data = tern_cli_text(cli, "data");
     tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit")};
-    if (status == TERN_OK) status = tern_open_data(&d, data ? data : "", limits, cli, &s);
-    char a[96], b[96];
-    if (status == TERN_OK && !tern_shape_equal(&s.sample, &d.sample))
-        status = tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
-                           tern_shape_text(a, &d.sample), tern_shape_text(b, &s.sample));
+    tern_status status = tern_learning_open(cli, "update", limits, &s, &d, &data);
     if (status == TERN_OK) status = train(cli, &s, &d, data);
     tern_dataset_close(&d);
     tern_subject_close(&s);

@@ -18,6 +18,32 @@ tern_status tern_traffic_add(tern_traffic *t, const tern_frame *m)
     return TERN_OK;
 }
 
+tern_status tern_traffic_read(tern_traffic *traffic, const char *path, tern_frame_parse *parse, int label,
+                              bool rising, const char *expected)
+{
+    char *text, *next;
+    size_t count, before = traffic->count;
+    TERN_TRY(tern_read_file(path, &text, &count));
+    tern_status status = TERN_OK;
+    int line = 1;
+    for (char *at = text; status == TERN_OK && at && *at; at = next, line++) {
+        tern_frame m;
+        next = strchr(at, '\n');
+        if (next) *next++ = 0;
+        if (!parse(at, label, &m) ||
+            (rising && traffic->count && m.time < traffic->messages[traffic->count - 1].time))
+            status = tern_fail(TERN_FAILED, "%s:%d: \"%.60s\" is no message: expected %s", path, line, at,
+                               expected);
+        else
+            status = tern_traffic_add(traffic, &m);
+    }
+    tern_release(text);
+    if (status == TERN_OK && traffic->count - before < 100)
+        status =
+            tern_fail(TERN_FAILED, "%s: %zu messages, expected at least 100", path, traffic->count - before);
+    return status;
+}
+
 int tern_hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'

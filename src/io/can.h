@@ -20,6 +20,12 @@ typedef struct tern_traffic {
 
 tern_status tern_traffic_add(tern_traffic *traffic, const tern_frame *message);
 
+/* Add the lines of a text file, at least 100.  A line that `parse` does not take, or whose time is before that of the one above
+ * where times must not fall, is an error that says what was `expected`. */
+typedef bool tern_frame_parse(const char *line, int label, tern_frame *message);
+tern_status tern_traffic_read(tern_traffic *traffic, const char *path, tern_frame_parse *parse, int label,
+                              bool rising, const char *expected);
+
 /* The value of a hexadecimal digit, or -1. */
 int tern_hex_digit(char c);
 

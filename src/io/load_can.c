@@ -15,9 +15,10 @@
 enum { SPOOFED = 2 };
 
 /* "(1398128223.803317) can0 166#D0320009" */
-static bool parse_line(const char *line, tern_frame *m)
+static bool parse_line(const char *line, int label, tern_frame *m)
 {
     char *end;
+    (void)label;
     *m = (tern_frame){0};
     if (*line != '(') return false;
     m->time = strtod(line + 1, &end);
@@ -33,33 +34,6 @@ static bool parse_line(const char *line, tern_frame *m)
         m->data[i] = (uint8_t)(tern_hex_digit(at[0]) * 16 + tern_hex_digit(at[1]));
     }
     return m->identifier < 1 << TERN_CAN_IDENTIFIER_BITS && (!*at || isspace((unsigned char)*at));
-}
-
-/* The messages of a log, whose times must not fall. */
-static tern_status read_log(const char *path, tern_traffic *log)
-{
-    char *text, *next;
-    size_t count;
-    TERN_TRY(tern_read_file(path, &text, &count));
-    tern_status status = TERN_OK;
-    int line = 1;
-    for (char *at = text; status == TERN_OK && at && *at; at = next, line++) {
-        tern_frame m;
-        next = strchr(at, '\n');
-        if (next) *next++ = 0;
-        if (!parse_line(at, &m) || (log->count && m.time < log->messages[log->count - 1].time))
-            status = tern_fail(
-                TERN_FAILED,
-                "%s:%d: \"%.60s\" is no message: expected \"(seconds) bus identifier#bytes\" of 11 bits "
-                "and up to 8 bytes, at a time not before the one above",
-                path, line, at);
-        else
-            status = tern_traffic_add(log, &m);
-    }
-    tern_release(text);
-    if (status == TERN_OK && log->count < 100)
-        status = tern_fail(TERN_FAILED, "%s: %zu messages, expected at least 100", path, log->count);
-    return status;
 }
 
 static const double periods[TERN_CAN_CLASSES] = {0, 0.0003, 0.0005, 0.001};
@@ -116,7 +90,9 @@ tern_status tern_load_can(tern_dataset *dataset, const char *path, const tern_da
     tern_traffic log = {0};
     char file[4096];
     snprintf(file, sizeof file, "%s/sample-can.log", path);
-    tern_status status = read_log(file, &log);
+    tern_status status = tern_traffic_read(&log, file, parse_line, 0, true,
+                                           "\"(seconds) bus identifier#bytes\" of 11 bits and up to 8 bytes, "
+                                           "at a time not before the one above");
     if (status == TERN_OK) {
         double begin = log.messages[0].time, end = log.messages[log.count - 1].time;
         size_t cut = 0;

@@ -47,32 +47,6 @@ static bool parse_line(const char *line, int label, tern_frame *m)
     return *at == 0 || (*at == '\r' && at[1] == 0);
 }
 
-static tern_status read_table(const char *path, int label, tern_traffic *out)
-{
-    char *text, *next;
-    size_t count;
-    TERN_TRY(tern_read_file(path, &text, &count));
-    tern_status status = TERN_OK;
-    int line = 1;
-    for (char *at = text; status == TERN_OK && at && *at; at = next, line++) {
-        tern_frame m;
-        next = strchr(at, '\n');
-        if (next) *next++ = 0;
-        if (parse_line(at, label, &m))
-            status = tern_traffic_add(out, &m);
-        else
-            status = tern_fail(
-                TERN_FAILED,
-                "%s:%d: \"%.60s\" is no message: expected \"seconds,identifier,count,bytes..,R\" (or T "
-                "of an attack), hexadecimal, of 11 bits and up to 8 bytes",
-                path, line, at);
-    }
-    tern_release(text);
-    if (status == TERN_OK && out->count < 100)
-        status = tern_fail(TERN_FAILED, "%s: %zu messages, expected at least 100", path, out->count);
-    return status;
-}
-
 /* The parts of a file behind those of others. */
 static tern_status divide(const tern_traffic *table, tern_traffic *train, tern_traffic *test)
 {
@@ -96,7 +70,10 @@ tern_status tern_load_hcrl(tern_dataset *dataset, const char *path, const tern_d
     for (size_t i = 0; status == TERN_OK && i < TERN_COUNT(files); i++) {
         tern_traffic table = {0};
         snprintf(file, sizeof file, "%s/%s", path, files[i].name);
-        status = read_table(file, files[i].label, &table);
+        status = tern_traffic_read(
+            &table, file, parse_line, files[i].label, false,
+            "\"seconds,identifier,count,bytes..,R\" (or T of an attack), hexadecimal, of 11 bits and up "
+            "to 8 bytes");
         if (status == TERN_OK) status = divide(&table, &train, &test);
         tern_release(table.messages);
     }
