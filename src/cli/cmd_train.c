@@ -48,8 +48,9 @@ static const tern_cli_option options[] = {
     {"delta-rate", 0, TERN_NUMBER, "R", "0", "weight of the penalty on what delta layers let change", "0.."},
     {"delta-penalty", 0, TERN_PICK, "OF", "changes", "what it acts on: changes over time, or all values (L1)",
      "changes|values"},
-    {"norm-batches", 0, TERN_WHOLE, "N", "0",
-     "after each epoch take the statistics of batch norms anew, over N batches; 0: keep running ones", "0.."},
+    {"norm-samples", 0, TERN_WHOLE, "N", "0",
+     "after each epoch take the statistics of batch norms anew, from N samples at once; 0: keep running ones",
+     "0.."},
     {"frames", 0, TERN_WHOLE, "N", "0", "frames of a clip; 0: as many as the data have", "0..4096"},
     {"patience", 0, TERN_WHOLE, "N", "0", "stop after N epochs without a better test accuracy; 0: never",
      NULL},
@@ -130,7 +131,7 @@ static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
     r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4 && !targets);
     r.delta_rate = tern_cli_number(cli, "delta-rate");
     r.delta_values = strcmp(tern_cli_text(cli, "delta-penalty"), "values") == 0;
-    r.norm_batches = tern_cli_whole(cli, "norm-batches");
+    r.norm_samples = tern_cli_whole(cli, "norm-samples");
     r.patience = tern_cli_whole(cli, "patience");
     r.seed = cli->seed;
     return r;

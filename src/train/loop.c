@@ -156,7 +156,7 @@ static tern_status finish_epoch(tern_run_of_training *r, double seconds, double 
     e.train_accuracy = s->seen ? (double)s->correct / (double)s->seen : 0;
     e.test_loss = e.test_accuracy = NAN;
     *better = true;
-    if (r->t->recipe.norm_batches)
+    if (r->t->recipe.norm_samples)
         TERN_TRY(tern_norms_settle(r->t->net, r->t->parameters, r->t->train, &r->t->recipe, s->epoch,
                                    r->store, r->pool));
     if (r->t->test) {
