@@ -36,7 +36,7 @@ static void start(void)
                            .key_count = 1,
                            .most_body = 4096,
                            .connections = 50,
-                           .seconds = 5,
+                           .seconds = 1,
                            .meter = &meter,
                            .take = take,
                            .look = look};
@@ -64,8 +64,8 @@ static tern_status parse(const uint8_t *bytes, size_t count)
     shutdown(file, SHUT_WR);
     while (recv(file, answer, sizeof answer, 0) > 0) continue;
     close(file);
-    /* the server's thread lets go of what it had a moment later */
-    for (int i = 0; i < 4000 && tern_allocated() > held; i++)
+    /* the server's thread lets go of what it had a moment later, at the latest when the connection's time is over */
+    for (int i = 0; i < 20000 && tern_allocated() > held; i++)
         nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
     return TERN_OK;
 }

@@ -40,6 +40,8 @@ static void test_texts(void **state)
         {"root ::= [\xC3\xA4-\xC3\xBC]+ [^\xE2\x82\xAC\xF0\x9F\x98\x80]",
          "\xC3\xA4\xC3\xB6x|\xC3\xBC\xE2\x82\xAB", "\xC3\xBF|\xC3\xA4\xE2\x82\xAC|\xC3\xA4\xF0\x9F\x98\x80"},
         {"root ::= (a b)? c\na ::= \"x\"?\nb ::= \"y\"?\nc ::= \"z\"", "z|xz|yz|xyz", "x|yxz"},
+        {"root ::= \"a\"++++++++++++++++++++++++ \"b\"?? \"c\"?+ \"d\"+?{2}", "a|aab|abcc|addd",
+         "b|abbc|ada"},
     };
     for (size_t i = 0; i < TERN_COUNT(cases); i++)
         for (int no = 0; no < 2; no++) {
@@ -74,6 +76,17 @@ static tern_status open_text(const char *text, size_t size)
 static tern_status open_bytes(const void *bytes, size_t count)
 {
     return open_text(bytes, count);
+}
+
+/* Each level doubles the ways to read a text: an error, and soon. */
+static void test_too_ambiguous(void **state)
+{
+    (void)state;
+    char gbnf[256] = "root ::= ";
+    for (int i = 0; i < 24; i++) strcat(gbnf, "(");
+    strcat(gbnf, ".");
+    for (int i = 0; i < 24; i++) strcat(gbnf, "+)");
+    assert_error(open_text(gbnf, strlen(gbnf)), TERN_FAILED, "too ambiguous");
 }
 
 static tern_status schema_bytes(const void *bytes, size_t count)
@@ -473,10 +486,11 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),         cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_random_texts),  cmocka_unit_test(test_constraint_ends),
-        cmocka_unit_test(test_schemas),       cmocka_unit_test(test_schema_texts),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_texts),           cmocka_unit_test(test_too_ambiguous),
+        cmocka_unit_test(test_messages),        cmocka_unit_test(test_random_texts),
+        cmocka_unit_test(test_constraint_ends), cmocka_unit_test(test_schemas),
+        cmocka_unit_test(test_schema_texts),    cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_damage),
     };
     if (tern_tokenizer_read(&tokenizer, TERN_TESTS "/golden/llm/bpe-gpt2.json") != TERN_OK) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@ static void spell_word(const tern_vocabulary *v, const tern_token *token, tern_t
 {
     static const char *const close[] = {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"};
     size_t skip = strlen(v->continuing);
+    if (!token->size) return;
     if (token->size >= skip && memcmp(token->text, v->continuing, skip) == 0) {
         tern_text_add(out, token->text + skip, token->size - skip);
         return;

@@ -267,19 +267,30 @@ static tern_status repeat(tern_gbnf *p, tern_sequence *s, size_t from, int least
     return status;
 }
 
+/* Signs in a row as one, x+? is x*: each level of repetitions would double the ways to go on. */
+static bool signs(tern_gbnf *p, int *least, int *most)
+{
+    bool found = false;
+    *least = *most = 1;
+    for (skip_space(p, false); p->at < p->end && *p->at && strchr("*+?", *p->at); skip_space(p, false)) {
+        char c = *p->at++;
+        *least = *least && c == '+';
+        *most = c == '?' ? *most : -1;
+        found = true;
+    }
+    return found;
+}
+
 static tern_status repetition(tern_gbnf *p, tern_sequence *s, size_t from)
 {
-    for (;;) {
-        skip_space(p, false);
-        char c = p->at < p->end ? *p->at : 0;
-        int least = c == '+', most = c == '?' ? 1 : -1;
-        if (c == '{')
+    for (int least, most;;) {
+        if (signs(p, &least, &most))
+            TERN_TRY(repeat(p, s, from, least, most));
+        else if (p->at < p->end && *p->at == '{') {
             TERN_TRY(bounds(p, &least, &most));
-        else if (c == '*' || c == '+' || c == '?')
-            p->at++;
-        else
+            TERN_TRY(repeat(p, s, from, least, most));
+        } else
             return TERN_OK;
-        TERN_TRY(repeat(p, s, from, least, most));
     }
 }
 

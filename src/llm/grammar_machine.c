@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define MOST_WAYS ((size_t)1 << 20)
+#define MOST_WAYS ((size_t)1 << 20) /* of a text, and looked at for one character */
 
 tern_status tern_grammar_machine_open(tern_grammar_machine *m, const tern_grammar *g)
 {
@@ -50,6 +50,13 @@ static tern_status grow_hash(tern_grammar_machine *m)
     return TERN_OK;
 }
 
+static tern_status too_many(void)
+{
+    return tern_fail(TERN_FAILED,
+                     "the grammar is too ambiguous or nests too deep: more than %zu ways to go on",
+                     MOST_WAYS);
+}
+
 static tern_status way_of(tern_grammar_machine *m, const tern_element *at, tern_way *parent, tern_way **out)
 {
     size_t slot = hash_of(m, at, parent);
@@ -58,10 +65,7 @@ static tern_status way_of(tern_grammar_machine *m, const tern_element *at, tern_
             *out = w;
             return TERN_OK;
         }
-    if (m->way_count >= MOST_WAYS)
-        return tern_fail(TERN_FAILED,
-                         "the grammar is too ambiguous or nests too deep: more than %zu ways to go on",
-                         MOST_WAYS);
+    if (m->way_count >= MOST_WAYS) return too_many();
     if (m->way_count > m->hash_mask) {
         TERN_TRY(grow_hash(m));
         slot = hash_of(m, at, parent);
@@ -174,9 +178,11 @@ static tern_status read_code(tern_grammar_machine *m, tern_place *place, uint32_
     place->ways = only;
     if (hits < 2) return TERN_OK;
     tern_status status = TERN_OK; /* several: all that lies behind them, once each */
+    size_t looked = 0;
     for (size_t i = 0; i < before->count && status == TERN_OK; i++) {
         const tern_way *w = before->items[i];
         if (!w->at || !meets(m->g, w->at, code, code)) continue;
+        if ((looked += w->after->count) > MOST_WAYS) status = too_many();
         for (size_t k = 0; k < w->after->count && status == TERN_OK; k++)
             status = put_step(m, w->after->items[k]->at, w->after->items[k]->parent);
     }
