@@ -295,7 +295,7 @@ static void without_multipliers(proof *p, learner *any, learner *few, const sett
                                 const setting *of_few)
 {
     char path[96];
-    int dsp;
+    tern_rtl_cells cells;
     printf("  cnn of 6 bits: %.2f, with at most two one-bits %.2f\n", any->accuracy, few->accuracy);
     proof_at_least(p, "two one-bits over any number, % of right answers", few->accuracy - any->accuracy, -1);
     if (!proof_installed("yosys")) {
@@ -307,10 +307,10 @@ static void without_multipliers(proof *p, learner *any, learner *few, const sett
                 times_in(path, "any") > 0);
     write_logic(few, of_few, "few", 1, path);
     proof_equal(p, "  and in that of two one-bits", times_in(path, "few"), 0);
-    double luts = proof_synthesised(path, "few.v", "few", &dsp);
-    printf("  yosys: %.0f LUT, %d DSP\n", luts, dsp);
-    proof_judge(p, "  look-up tables after synthesis", luts, ">", 0, luts > 0);
-    proof_equal(p, "  DSP blocks", dsp, 0);
+    PROOF_OK(tern_rtl_synthesise(path, "few", TERN_RTL_XILINX, &cells, 0));
+    printf("  yosys: %.0f LUT, %.0f DSP\n", cells.luts, cells.dsp);
+    proof_judge(p, "  look-up tables after synthesis", cells.luts, ">", 0, cells.luts > 0);
+    proof_equal(p, "  DSP blocks", cells.dsp, 0);
 }
 
 /* Points that begin 4 too small or too large, which are learned or not. */

@@ -15,6 +15,7 @@ NETS = {  # net, its options, how it is folded
     "wrap": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--round", "0", "--overflow", "0"], ["--cycles", "2000"]),
     "even": ("mlp-fixed", ["--hidden", "6", "--layers", "1", "--word", "6", "--round", "6", "--overflow", "3"], ["--cycles", "2000"]),
     "levels": ("cqmlp-fixed", ["--word", "0", "--width", "32"], ["--cycles", "100"]),
+    "budget": ("cqmlp-fixed", ["--word", "0", "--width", "32"], ["--budget", "luts=2600,latency=400"]),
 }
 
 
@@ -63,6 +64,19 @@ def nets():
         print("skipped: verilator is not installed (scripts/setup --rtl)")
 
 
+def synthesis():
+    if shutil.which("yosys"):
+        for chip in "xilinx", "ice40":
+            d = document("emit", "mlp-fixed", "--input", "1x2x2", "--hidden", "2", "--layers", "1", "--word", "4", "--target", "verilog",
+                         "--synthesise", chip, "--samples", "1", "-o", work / chip) or {"synthesis": {"luts": 0}, "blocks": []}
+            counted = sum(map(int, re.findall(r" (?:LUT\d|SB_LUT4|INV) +(\d+)", (work / chip / f"yosys-{chip}.txt").read_text().split("hierarchy")[0])))
+            check(f"{chip}: look-up tables", d["synthesis"]["luts"] >= counted > 100, (d, counted))
+            check(f"{chip}: blocks", 0 < sum(b["synthesis"]["luts"] for b in d["blocks"]) <= d["synthesis"]["luts"], d)
+    else:
+        print("skipped: yosys is not installed (scripts/setup --rtl)")
+
+
+
 def reload(what, *tmr):
     """Weights that are loaded twice and read back, a result a cycle, bits that flip: the last line of the bench."""
     folder = work / what
@@ -99,9 +113,14 @@ def wrong_use():
     bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")
     bad(2, "one to divide", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "3:1,1:2", "-o", work / "none")
     bad(2, "choose --target verilog", "mlp", "--cycles", "100", "-o", work / "none")
-    bad(3, "folded most", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--luts", "10", "-o", work / "none")
     bad(2, "has branches", "resnet-fixed", "--width", "2", "--target", "verilog", "-o", work / "none")
+    bad(3, "folded most it takes", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--budget", "luts=10", "-o", work / "none")
+    bad(2, "expected luts, bram18", "mlp-fixed", "--target", "verilog", "--budget", "lut=10", "-o", work / "none")
+    bad(2, "both say how far", "mlp-fixed", "--target", "verilog", "--budget", "luts=9000", "--fold", "1:1,1:1", "-o", work / "none")
+    bad(2, "choose --target verilog", "mlp", "--synthesise", "xilinx", "-o", work / "none")
+    r = command.tern("emit", "mlp-fixed", "--hidden", "2", "--target", "verilog", "--synthesise", "ice40", "-o", work / "none", env={"PATH": "/nowhere"})
+    check("no yosys", r.returncode == 1 and "apt-get install yosys" in r.stderr, r.stderr)
     check("nothing half written", not (work / "none").exists())
 
 
-run_tests(nets, reloads, wrong_use)
+run_tests(nets, synthesis, reloads, wrong_use)

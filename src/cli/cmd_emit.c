@@ -1,9 +1,10 @@
 /* tern emit: a net as C that runs without this program. */
 #include "cli/blocks.h"
 #include "cli/emit_array.h"
+#include "cli/emit_logic.h"
 #include "cli/learning.h"
 #include "emit/emit.h"
-#include "emit/rtl_parallel.h"
+#include "emit/rtl.h"
 #include "kernel/int8.h"
 
 #include <string.h>
@@ -40,10 +41,16 @@ static const tern_cli_option options[] = {
      "of boards: flash that the program may take (cortex-m55: at most 512KiB)", NULL},
     {"cycles", 0, TERN_WHOLE, "N", "1024",
      "of verilog: each block takes fewer cycles a sample, as far as divisors allow", "2..1000000000"},
-    {"luts", 0, TERN_WHOLE, "N", "0",
-     "of verilog: fold further until the estimate is at most N look-up tables", NULL},
+    {"budget", 0, TERN_TEXT, "WHAT=N,..", NULL,
+     "of verilog, instead of --cycles: the best folding of all that keep luts, bram18 and dsp (by the "
+     "estimate), "
+     "interval and latency (cycles); the least interval, or where it is given the fewest look-up tables",
+     NULL},
     {"fold", 0, TERN_TEXT, "PE:SIMD,..", NULL,
      "of verilog: results and operands at once of each product, instead of --cycles", NULL},
+    {"synthesise", 0, TERN_PICK, "CHIP", NULL,
+     "of verilog: what yosys makes of each block for an UltraScale+ or an iCE40, beside the estimate",
+     "xilinx|ice40"},
     {"reloadable", 0, TERN_FLAG, NULL, NULL,
      "of verilog: a sample every cycle, and weights in a chain of registers that is loaded, and read back, "
      "without a reset",
@@ -233,15 +240,14 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
             return tern_fail(TERN_USAGE,
                              "--%s has no effect on target %s; choose a board, such as --target cortex-m",
                              limits[i], target->name);
-    static const char *const of_logic[] = {"cycles", "luts", "fold", "reloadable", "machine", "array"};
+    static const char *const of_logic[] = {"cycles",  "luts",  "fold",      "reloadable",
+                                           "machine", "array", "synthesise"};
     for (size_t i = 0; i < TERN_COUNT(of_logic) && !target->logic; i++)
         if (tern_cli_has(cli, of_logic[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect on target %s; choose --target verilog",
                              of_logic[i], target->name);
-    if (target->logic &&
-        (tern_cli_has(cli, "stepping") || (tern_cli_has(cli, "fold") && tern_cli_has(cli, "luts"))))
-        return tern_fail(TERN_USAGE,
-                         "--target verilog takes neither --stepping, nor --fold together with --luts");
+    if (target->logic && tern_cli_has(cli, "stepping"))
+        return tern_fail(TERN_USAGE, "--target verilog does not take --stepping");
     if (tern_cli_has(cli, "tmr") && !tern_cli_has(cli, "reloadable"))
         return tern_fail(TERN_USAGE, "--tmr has no effect without --reloadable");
     for (size_t i = 0; i < 3 && tern_cli_has(cli, "reloadable"); i++)
@@ -253,118 +259,6 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
         return tern_fail(TERN_USAGE, "--samples %d: target %s keeps them in main.c, at most 1000",
                          tern_cli_whole(cli, "samples"), target->name);
     return TERN_OK;
-}
-
-/* What the blocks take, beside what they do. */
-static tern_status report_logic(const tern_emission *e, const tern_rtl *rtl, const char *folder)
-{
-    tern_grid t = {0};
-    json_t *blocks = json_array();
-    tern_rtl_cost sum = {0};
-    tern_grid_row(&t, "block|pe|simd|bits of sums|cycles|LUT (est.)|BRAM18 (est.)|DSP (est.)");
-    for (int i = 0; i < rtl->count; i++) {
-        const tern_rtl_layer *l = &rtl->layers[i];
-        tern_rtl_cost c = tern_rtl_cost_of(l);
-        sum.luts += c.luts;
-        sum.bram18 += c.bram18;
-        sum.dsp += c.dsp;
-        tern_grid_row(&t, "%s|%d|%d|%d|%lld|%.0f|%.0f|%.0f", l->kind == TERN_RTL_POOL ? "maximum" : l->name,
-                      l->pe, l->simd, l->sum_bits, (long long)tern_rtl_cycles(rtl, i), c.luts, c.bram18,
-                      c.dsp);
-        json_array_append_new(blocks, json_pack("{s:s,s:i,s:i,s:i,s:I,s:f,s:f,s:f}", "layer", l->name, "pe",
-                                                l->pe, "simd", l->simd, "sum_bits", l->sum_bits, "cycles",
-                                                (json_int_t)tern_rtl_cycles(rtl, i), "luts", c.luts, "bram18",
-                                                c.bram18, "dsp", c.dsp));
-    }
-    if (e->cli->json) {
-        tern_grid_free(&t);
-        return tern_print_json(json_pack(
-            "{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:f,s:o}", "folder", folder, "name", e->name, "target", "verilog",
-            "interval", (json_int_t)tern_rtl_interval(rtl), "latency", (json_int_t)tern_rtl_latency(rtl),
-            "luts", sum.luts, "bram18", sum.bram18, "dsp", sum.dsp, "blocks", blocks));
-    }
-    json_decref(blocks);
-    TERN_TRY(tern_grid_print(&t, stdout));
-    printf("%s: %s.v, %s_tb.v, Makefile; a sample every %lld cycles, its first result %lld cycles behind its "
-           "first word\n",
-           folder, e->name, e->name, (long long)tern_rtl_interval(rtl), (long long)tern_rtl_latency(rtl));
-    printf("check it: make -C %s check lint; make -C %s synth\n", folder, folder);
-    return TERN_OK;
-}
-
-static tern_status emit_logic(tern_emission *e, const tern_emit_samples *samples, const char *folder)
-{
-    tern_rtl rtl;
-    const char *fold = tern_cli_text(e->cli, "fold");
-    TERN_TRY(tern_rtl_open(&rtl, e->program, e->session));
-    tern_status status =
-        fold ? tern_rtl_fold_by(&rtl, fold)
-             : tern_rtl_fold_within(&rtl, tern_cli_whole(e->cli, "cycles"), tern_cli_whole(e->cli, "luts"));
-    if (status == TERN_OK)
-        status = tern_rtl_folder(&rtl, e->name, e->about.data, e->session, samples->images, samples->count,
-                                 folder);
-    if (status == TERN_OK) status = report_logic(e, &rtl, folder);
-    tern_rtl_free(&rtl);
-    return status;
-}
-
-/* What can be loaded and what any of it can sum up to. */
-static tern_status report_reloadable(const tern_emission *e, const tern_rtl *rtl, bool tmr,
-                                     const char *folder)
-{
-    tern_grid t = {0};
-    json_t *layers = json_array();
-    long long chain = tern_rtl_chain(rtl), registers = chain;
-    tern_grid_row(&t, "layer|bits of a weight|of a bias|least sum|largest sum|bits of sums|bits of results");
-    for (int i = 0; i < rtl->count; i++) {
-        const tern_rtl_layer *l = &rtl->layers[i];
-        double low, high;
-        int bits = tern_rtl_worst_sum(l, &low, &high);
-        registers += (long long)l->out_c * l->out_h * l->out_w * tern_rtl_result_bits(l) + 1;
-        tern_grid_row(&t, "%s|%d|%d|%.0f|%.0f|%d|%d", l->name, l->format_bits, l->bias ? l->bias_bits : 0,
-                      low, high, bits, tern_rtl_result_bits(l));
-        json_array_append_new(layers, json_pack("{s:s,s:i,s:i,s:f,s:f,s:i,s:i}", "layer", l->name,
-                                                "weight_bits", l->format_bits, "bias_bits",
-                                                l->bias ? l->bias_bits : 0, "low", low, "high", high,
-                                                "sum_bits", bits, "result_bits", tern_rtl_result_bits(l)));
-    }
-    registers *= tmr ? 3 : 1;
-    if (e->cli->json) {
-        tern_grid_free(&t);
-        return tern_print_json(json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:I,s:o}", "folder", folder, "name",
-                                         e->name, "target", "verilog", "interval", (json_int_t)1, "latency",
-                                         rtl->count, "chain_bits", (json_int_t)chain, "register_bits",
-                                         (json_int_t)registers, "layers", layers));
-    }
-    json_decref(layers);
-    TERN_TRY(tern_grid_print(&t, stdout));
-    printf("%s: %s.v, %s_tb.v, Makefile; a sample every cycle, its results %d cycles later; %lld bits to "
-           "load, %lld bits of "
-           "registers\n",
-           folder, e->name, e->name, rtl->count, chain, registers);
-    printf("check it: make -C %s check lint; make -C %s synth\n", folder, folder);
-    return TERN_OK;
-}
-
-static tern_status emit_reloadable(tern_emission *e, const tern_emit_samples *samples, const char *folder)
-{
-    tern_store other = {0};
-    tern_session *session[2] = {e->session, NULL};
-    tern_rtl rtl[2] = {0};
-    bool tmr = tern_cli_has(e->cli, "tmr");
-    tern_status status = tern_rtl_other_weights(&e->subject.store, &other);
-    if (status == TERN_OK) status = tern_session_open(&session[1], e->program, &other, e->cli->pool);
-    if (status == TERN_OK) status = tern_session_bind(session[1], "image", samples->images);
-    if (status == TERN_OK) status = tern_session_run(session[1], 0);
-    for (int k = 0; k < 2 && status == TERN_OK; k++) status = tern_rtl_open(&rtl[k], e->program, session[k]);
-    if (status == TERN_OK)
-        status = tern_rtl_parallel_folder(rtl, session, e->name, e->about.data, samples->images,
-                                          samples->count, tmr, folder);
-    if (status == TERN_OK) status = report_reloadable(e, &rtl[0], tmr, folder);
-    for (int k = 0; k < 2; k++) tern_rtl_free(&rtl[k]);
-    tern_session_close(session[1]);
-    tern_store_close(&other);
-    return status;
 }
 
 static tern_status emit(tern_emission *e)
@@ -391,8 +285,17 @@ static tern_status emit(tern_emission *e)
     if (!folder) folder = path;
     if (target->logic && tern_cli_has(e->cli, "machine"))
         return tern_emit_array(e->cli, e->name, e->about.data, e->program, e->session, &samples, folder);
-    if (target->logic)
-        return (tern_cli_has(e->cli, "reloadable") ? emit_reloadable : emit_logic)(e, &samples, folder);
+    if (target->logic) {
+        tern_logic_job job = {.cli = e->cli,
+                              .name = e->name,
+                              .about = e->about.data,
+                              .folder = folder,
+                              .program = e->program,
+                              .session = e->session,
+                              .store = &e->subject.store,
+                              .samples = &samples};
+        return (tern_cli_has(e->cli, "reloadable") ? tern_emit_reloadable : tern_emit_logic)(&job);
+    }
     int64_t channels = sample->rank > 2 ? sample->dim[sample->rank - 3] : 1;
     tern_emit_source source = {.program = e->program,
                                .session = e->session,
@@ -426,8 +329,13 @@ static const tern_exclusion exclusions[] = {
     {"train", "bytes-in", "samples to learn from are floats"},
     {"machine", "reloadable", "an array has its weights in memories"},
     {"machine", "fold", "an array has the size that its machine says, or --array"},
-    {"machine", "luts", "an array has the size that its machine says, or --array"},
+    {"fold", "budget", "both say how far blocks are folded"},
+    {"fold", "cycles", "both say how far blocks are folded"},
+    {"budget", "cycles", "cycles of a sample are interval=N of a budget"},
+    {"machine", "budget", "an array has the size that its machine says, or --array"},
     {"machine", "cycles", "an array has the size that its machine says, or --array"},
+    {"machine", "synthesise", "the estimate is of blocks: make synth in the folder counts an array's cells"},
+    {"reloadable", "synthesise", "the estimate is of blocks: make synth in the folder counts the cells"},
     {0},
 };
 
@@ -473,8 +381,9 @@ const tern_command tern_command_emit = {
         "With --reloadable every weight has its multiplier and its registers: detectors that are radiated "
         "load, read back "
         "and\nmend them (--tmr).\n"
-        "Estimates follow FINN's formulas and are no results of synthesis.  Simulators: scripts/setup "
-        "--rtl.\n"
+        "Estimates follow FINN's formulas and are no results of synthesis; --synthesise has yosys make one, "
+        "and "
+        "prints both.\nSimulators and yosys: scripts/setup --rtl.\n"
         "With --machine pulsedl2 nets of bytes along time (convolutions, transposed ones, dense layers, "
         "sums; tern "
         "convert RUN\n--to int8 --multiplier-bits 16) are run layer by layer by one array with registers: "

@@ -72,14 +72,24 @@ tern_rtl_latency(const tern_rtl *rtl); /* cycles from a sample's first word to i
 void tern_rtl_fold(tern_rtl *rtl, int64_t cycles);
 /* "16:16,32:16,..": pe and simd of each product, pools follow. */
 tern_status tern_rtl_fold_by(tern_rtl *rtl, const char *text);
-/* The fewest cycles, in powers of two of `cycles`, whose estimate keeps `luts`. */
-tern_status tern_rtl_fold_within(tern_rtl *rtl, int64_t cycles, double luts);
 
-/* Estimates before synthesis, by FINN's formulas (docs/commands/emit.md). */
+/* What a net may take by the estimate, and how many cycles; infinite: as many as it likes. */
+typedef struct tern_rtl_budget {
+    double luts, bram18, dsp, interval, latency;
+} tern_rtl_budget;
+/* "luts=20000,interval=1024,..". */
+tern_status tern_rtl_parse_budget(const char *text, tern_rtl_budget *budget);
+/* Of all foldings that keep the budget the one with the least interval, or where one is given, the fewest look-up tables; of equal
+ * ones that with the fewest look-up tables.  TERN_NO_FIT: there is none. */
+tern_status tern_rtl_fold_best(tern_rtl *rtl, const tern_rtl_budget *budget);
+
+/* Estimates before synthesis (rtl_cost.c has the formulas). */
 typedef struct tern_rtl_cost {
     double luts, bram18, dsp;
 } tern_rtl_cost;
 tern_rtl_cost tern_rtl_cost_of(const tern_rtl_layer *l);
+/* 18-kbit blocks of a memory of `depth` words; 0: it is small enough for look-up tables. */
+double tern_rtl_bram18(double depth, double width);
 
 /* ---- text ------------------------------------------------------------------------------------------------------------- */
 
@@ -101,5 +111,23 @@ tern_status tern_rtl_write_files(tern_rtl_file *files, int count, tern_status st
  * computes of `count` samples, one behind the other as the net takes them. */
 tern_status tern_rtl_folder(const tern_rtl *rtl, const char *name, const char *about, tern_session *session,
                             const float *images, int count, const char *folder);
+
+/* ---- synthesis -------------------------------------------------------------------------------------------------------- */
+
+typedef enum tern_rtl_chip { TERN_RTL_XILINX, TERN_RTL_ICE40 } tern_rtl_chip; /* UltraScale+, iCE40 */
+
+/* Cells of a module behind synthesis.  Look-up tables: those that are memories among them. */
+typedef struct tern_rtl_cells {
+    double luts, flip_flops, bram, dsp; /* bram: of 18 kbit, of an iCE40 of 4 kbit */
+} tern_rtl_cells;
+
+/* TERN_FAILED: yosys cannot be run; to be known before anything is written. */
+tern_status tern_rtl_find_yosys(void);
+/* Runs yosys on <folder>/<name>.v: cells[count + 1] of each block, and last of all that stands between them; count 0: of all together.
+ * Leaves yosys-<chip>.txt (its statistics) and .log there.  TERN_FAILED: yosys is missing or has failed. */
+tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
+                                tern_rtl_cells *cells, int count);
+/* The same of the text of yosys' command `stat`, which ends with 0. */
+tern_status tern_rtl_read_cells(const char *text, const char *name, tern_rtl_cells *cells, int count);
 
 #endif

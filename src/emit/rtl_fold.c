@@ -1,7 +1,6 @@
-/* How far blocks are folded, what cycles that takes and what it costs. */
-#include "emit/rtl.h"
+/* How far blocks are folded and what cycles that takes. */
+#include "emit/rtl_fold.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +30,15 @@ int64_t tern_rtl_cycles(const tern_rtl *rtl, int i)
     return groups_of(l) * (steps > split ? steps : split);
 }
 
-static int64_t words_of(const tern_rtl_layer *l)
+int64_t tern_rtl_words(const tern_rtl *rtl)
 {
+    const tern_rtl_layer *l = &rtl->layers[0];
     return (int64_t)l->in_h * l->in_w * (l->in_c / l->simd);
 }
 
 int64_t tern_rtl_interval(const tern_rtl *rtl)
 {
-    int64_t most = words_of(&rtl->layers[0]);
+    int64_t most = tern_rtl_words(rtl);
     for (int i = 0; i < rtl->count; i++) {
         int64_t cycles = tern_rtl_cycles(rtl, i);
         most = cycles > most ? cycles : most;
@@ -46,27 +46,28 @@ int64_t tern_rtl_interval(const tern_rtl *rtl)
     return most;
 }
 
-/* From the first word in: each block waits for the last word of its map; a result leaves four cycles behind its last step, and
- * a word more where words are gathered or split. */
+/* A result leaves four cycles behind its last step, and a word more where words are gathered or split. */
+int64_t tern_rtl_delay(const tern_rtl *rtl, int i)
+{
+    const tern_rtl_layer *l = &rtl->layers[i];
+    int64_t steps = tern_rtl_steps(l), split = split_of(rtl, i), pace = steps > split ? steps : split;
+    if (i == rtl->count - 1) return steps + 3;
+    return steps + (groups_of(l) - 1) * pace + 4 + (l->pe != rtl->layers[i + 1].simd ? split : 0);
+}
+
+/* From the first word in: each block waits for the last word of its map. */
 int64_t tern_rtl_latency(const tern_rtl *rtl)
 {
-    int64_t at = words_of(&rtl->layers[0]); /* the first cycle in which the map is whole */
-    for (int i = 0; i < rtl->count; i++) {
-        const tern_rtl_layer *l = &rtl->layers[i];
-        int64_t steps = tern_rtl_steps(l), split = split_of(rtl, i), groups = groups_of(l);
-        if (i == rtl->count - 1) return at + steps + 3;
-        bool other = l->pe != rtl->layers[i + 1].simd;
-        int64_t pace = steps > split ? steps : split;
-        at += steps + (groups - 1) * pace + 4 + (other ? split : 0);
-    }
+    int64_t at = tern_rtl_words(rtl);
+    for (int i = 0; i < rtl->count; i++) at += tern_rtl_delay(rtl, i);
     return at;
 }
 
 /* ---- folding ------------------------------------------------------------------------------------------------------------ */
 
-static bool divide(int a, int b)
+bool tern_rtl_joins(int pe, int simd)
 {
-    return a % b == 0 || b % a == 0;
+    return pe % simd == 0 || simd % pe == 0;
 }
 
 static int next_divisor(int of, int from)
@@ -76,7 +77,7 @@ static int next_divisor(int of, int from)
     return 0;
 }
 
-static int64_t own_cycles(const tern_rtl_layer *l)
+int64_t tern_rtl_own_cycles(const tern_rtl_layer *l)
 {
     return groups_of(l) * tern_rtl_steps(l);
 }
@@ -86,7 +87,7 @@ enum { WEIGHT_PORT = 36 };
 static void fold_operands(tern_rtl_layer *l, int64_t cycles)
 {
     l->pe = l->simd = 1;
-    while (own_cycles(l) >= cycles) {
+    while (tern_rtl_own_cycles(l) >= cycles) {
         int next = next_divisor(l->in_c, l->simd);
         if (!next || next * l->weight_bits > WEIGHT_PORT) return;
         l->simd = next;
@@ -95,9 +96,9 @@ static void fold_operands(tern_rtl_layer *l, int64_t cycles)
 
 static void fold_results(tern_rtl_layer *l, int64_t cycles, int reader)
 {
-    while (own_cycles(l) >= cycles) {
+    while (tern_rtl_own_cycles(l) >= cycles) {
         int next = next_divisor(l->out_c, l->pe);
-        while (next && !divide(next, reader)) next = next_divisor(l->out_c, next);
+        while (next && !tern_rtl_joins(next, reader)) next = next_divisor(l->out_c, next);
         if (!next) return;
         l->pe = next;
     }
@@ -108,7 +109,7 @@ static void fold_pool(tern_rtl_layer *l, int64_t cycles)
 {
     for (int d = 1; d; d = next_divisor(l->in_c, l->pe)) {
         l->pe = l->simd = d;
-        if (own_cycles(l) < cycles) return;
+        if (tern_rtl_own_cycles(l) < cycles) return;
     }
 }
 
@@ -118,7 +119,7 @@ void tern_rtl_fold(tern_rtl *rtl, int64_t cycles)
         tern_rtl_layer *l = &rtl->layers[i];
         if (l->kind == TERN_RTL_POOL) {
             fold_pool(l, cycles);
-            while (i + 1 < rtl->count && !divide(l->pe, rtl->layers[i + 1].simd))
+            while (i + 1 < rtl->count && !tern_rtl_joins(l->pe, rtl->layers[i + 1].simd))
                 l->pe = l->simd = next_divisor(l->in_c, l->pe);
             continue;
         }
@@ -150,7 +151,7 @@ tern_status tern_rtl_fold_by(tern_rtl *rtl, const char *text)
         if (rtl->layers[i].kind == TERN_RTL_POOL)
             rtl->layers[i].pe = rtl->layers[i].simd = rtl->layers[i - 1].pe;
     for (int i = 0; i + 1 < rtl->count; i++)
-        if (!divide(rtl->layers[i].pe, rtl->layers[i + 1].simd))
+        if (!tern_rtl_joins(rtl->layers[i].pe, rtl->layers[i + 1].simd))
             return tern_fail(
                 TERN_USAGE,
                 "--fold %s: %d results of layer %s and %d operands of layer %s: expected one to divide "
@@ -158,61 +159,4 @@ tern_status tern_rtl_fold_by(tern_rtl *rtl, const char *text)
                 text, rtl->layers[i].pe, rtl->layers[i].name, rtl->layers[i + 1].simd,
                 rtl->layers[i + 1].name);
     return TERN_OK;
-}
-
-static double luts_of(const tern_rtl *rtl)
-{
-    double sum = 0;
-    for (int i = 0; i < rtl->count; i++) sum += tern_rtl_cost_of(&rtl->layers[i]).luts;
-    return sum;
-}
-
-tern_status tern_rtl_fold_within(tern_rtl *rtl, int64_t cycles, double luts)
-{
-    for (int doubled = 0; doubled < 40; doubled++) {
-        tern_rtl_fold(rtl, cycles << doubled);
-        if (luts <= 0 || luts_of(rtl) <= luts) return TERN_OK;
-    }
-    return tern_fail(TERN_NO_FIT, "--luts %.0f: the net takes about %.0f when it is folded most", luts,
-                     luts_of(rtl));
-}
-
-/* ---- what it costs -------------------------------------------------------------------------------------------------------- */
-
-/* 18-kbit blocks of a memory of `depth` words. */
-static double bram18(double depth, double width)
-{
-    if (depth * width < 4096) return 0; /* in look-up tables */
-    if (width == 1) return ceil(depth / 16384);
-    if (width == 2) return ceil(depth / 8192);
-    if (width <= 4) return ceil(depth / 4096) * ceil(width / 4);
-    if (width <= 9) return ceil(depth / 2048) * ceil(width / 9);
-    if (width <= 18 || depth > 512) return ceil(depth / 1024) * ceil(width / 18);
-    return ceil(depth / 512) * ceil(width / 36);
-}
-
-tern_rtl_cost tern_rtl_cost_of(const tern_rtl_layer *l)
-{
-    tern_rtl_cost c = {.bram18 = bram18(2.0 * (double)words_of(l), tern_rtl_word(l, false))};
-    double pe = l->pe, simd = l->simd, w = l->weight_bits, a = l->in_bits, each = 0;
-    if (l->kind == TERN_RTL_POOL) {
-        c.luts = 100 + pe * 2 * l->in_bits;
-        return c;
-    }
-    double depth = (double)(l->out_c / l->pe) * (double)tern_rtl_steps(l), width = pe * simd * w;
-    double brams = bram18(depth, width), product = simd * (2 * ceil((w + a) / 6) - 1) * (w + a);
-    bool dsp = w > 4 && !l->hot;
-    c.bram18 += brams;
-    c.dsp = dsp ? pe * simd : 0;
-    each = (dsp ? 0 : product) + (w + a) * (2 * simd - 1) + l->sum_bits;
-    for (int i = 0; i < l->posts; i++) {
-        const tern_rtl_post *p = &l->post[i];
-        if (p->kind == TERN_RTL_THRESHOLDS)
-            each += p->high * l->sum_bits * (ceil((double)(l->out_c / l->pe) / 64) + 1);
-        else
-            each += 2 * p->bits;
-        if (p->kind == TERN_RTL_AFFINE && !p->hot) c.dsp += pe;
-    }
-    c.luts = 300 + 1.1 * pe * each + (brams > 0 ? 0 : width * ceil(depth / 64));
-    return c;
 }

@@ -34,6 +34,13 @@ static void put_bits(tern_text *t, const tern_bits *b)
     }
 }
 
+/* Of memories that are large enough: synthesis puts them where the estimate has them. */
+static void put_style(tern_text *t, const char *kind, int64_t depth, int width)
+{
+    if (tern_rtl_bram18((double)depth, width) > 0)
+        tern_text_format(t, "    (* %s_style = \"block\" *)\n", kind);
+}
+
 static void open_rom(tern_text *t, const char *name, int width, int64_t depth)
 {
     tern_text_format(t, "    reg [%d:0] %s [0:%lld];\n    initial begin\n", width - 1, name,
@@ -86,6 +93,7 @@ static void weight_rom(tern_text *t, const tern_rtl_layer *l)
     int bits = weight_width(l), width = l->pe * l->simd * bits, groups = l->in_c / l->simd;
     int64_t steps = tern_rtl_steps(l), taps = (int64_t)l->kernel_h * l->kernel_w;
     tern_bits b = {tern_take((size_t)width + 1), width};
+    put_style(t, "rom", (l->out_c / l->pe) * steps, width);
     open_rom(t, "weights", width, (l->out_c / l->pe) * steps);
     for (int64_t at = 0; b.bit && at < (l->out_c / l->pe) * steps; at++) {
         int64_t g = at / steps, tap = at % steps / groups, c = at % steps % groups;
@@ -157,15 +165,15 @@ static void write_ports(tern_text *t, const tern_rtl_layer *l, const char *name,
                      tern_rtl_word(l, true) - 1);
 }
 
-/* Two banks: one is filled, the other read. */
+/* Two banks of one memory: one is filled, the other read. */
 static void write_memory(tern_text *t, const tern_rtl_layer *l)
 {
     int64_t words = (int64_t)l->in_h * l->in_w * (l->in_c / l->simd);
     int bits = tern_rtl_count_bits(words - 1);
+    put_style(t, "ram", (int64_t)2 << bits, tern_rtl_word(l, false));
     tern_text_format(
         t,
-        "    reg [%d:0] memory0 [0:%lld];\n"
-        "    reg [%d:0] memory1 [0:%lld];\n"
+        "    reg [%d:0] memory [0:%lld];\n"
         "    reg filling, reading;\n"
         "    reg [1:0] full;\n"
         "    reg [%d:0] fill_at;\n"
@@ -174,8 +182,7 @@ static void write_memory(tern_text *t, const tern_rtl_layer *l)
         "    assign in_ready = !full[filling];\n"
         "    wire emptied;\n"
         "    always @(posedge clk) begin\n"
-        "        if (fill && !filling) memory0[fill_at] <= in_data;\n"
-        "        if (fill && filling) memory1[fill_at] <= in_data;\n"
+        "        if (fill) memory[{filling, fill_at}] <= in_data;\n"
         "        if (reset) begin\n"
         "            filling <= 1'b0;\n            full <= 2'b00;\n            fill_at <= 0;\n"
         "        end else begin\n"
@@ -184,8 +191,8 @@ static void write_memory(tern_text *t, const tern_rtl_layer *l)
         "                full[filling] <= 1'b1;\n                filling <= !filling;\n            end\n"
         "            if (emptied) full[reading] <= 1'b0;\n"
         "        end\n    end\n\n",
-        tern_rtl_word(l, false) - 1, (long long)(words - 1), tern_rtl_word(l, false) - 1,
-        (long long)(words - 1), bits - 1, bits, (long long)(words - 1));
+        tern_rtl_word(l, false) - 1, (long long)(((int64_t)2 << bits) - 1), bits - 1, bits,
+        (long long)(words - 1));
 }
 
 /* The loops: pixels, groups of results, taps, groups of operands; addresses grow by constants. */
@@ -327,24 +334,64 @@ static void write_rom_words(tern_text *t, const tern_rtl_layer *l)
     if (l->bias) tern_text_format(t, "    wire [%d:0] bias_word = bias[group2];\n", l->pe * l->sum_bits - 1);
 }
 
-/* Operand s of the word times weight k of the word of weights. */
+/* Operand word[low ..], a bit wider. */
+static void write_operand(tern_text *t, const tern_rtl_layer *l, int low)
+{
+    if (l->in_positive)
+        tern_text_format(t, "{1'b0, word[%d:%d]}", low + l->in_bits - 1, low);
+    else
+        tern_text_format(t, "{word[%d], word[%d:%d]}", low + l->in_bits - 1, low + l->in_bits - 1, low);
+}
+
+enum { LOGIC_BITS = 4 }; /* an operand and its weight are the inputs of one look-up table */
+
+/* Minus an operand, a bit wider, in a word of its own: bit i is turned where a bit below it is set. */
+static void write_negative(tern_text *t, const tern_rtl_layer *l, int low)
+{
+    int bits = l->in_bits;
+    if (bits > LOGIC_BITS) {
+        tern_text_put(t, "-");
+        write_operand(t, l, low);
+        return;
+    }
+    tern_text_put(t, "{");
+    for (int i = bits; i > 0; i--) {
+        if (i < bits || !l->in_positive) tern_text_format(t, "word[%d] ^ ", low + (i < bits ? i : bits - 1));
+        tern_text_format(t, "(|word[%d:%d]), ", low + i - 1, low);
+    }
+    tern_text_format(t, "word[%d]}", low);
+}
+
+/* Operand s of the word times weight k of the word of weights: -1, 0 or 1.  2^bits is added, so that columns of signs need no
+ * adders; write_lane takes it off again. */
+static void write_sign_term(tern_text *t, const tern_rtl_layer *l, int s, int k)
+{
+    int low = s * l->in_bits, bits = l->in_bits + 1;
+    tern_text_put(t, "$signed({");
+    if (l->sum_bits > bits) tern_text_format(t, "%d'd0, ", l->sum_bits - bits);
+    tern_text_format(t, "(weight[%d] ? (weight[%d] ? ", 2 * k, 2 * k + 1);
+    write_negative(t, l, low);
+    tern_text_put(t, " : ");
+    write_operand(t, l, low);
+    tern_text_format(t, ") : %d'd0) ^ %d'd%d})", bits, bits, 1 << l->in_bits);
+}
+
 static void write_term(tern_text *t, const tern_rtl_layer *l, int s, int k)
 {
     int low = s * l->in_bits, w = weight_width(l);
     tern_term kind = product_kind(l);
+    if (kind == SIGNS) {
+        write_sign_term(t, l, s, k);
+        return;
+    }
     if (kind == FUNCTION) {
         tern_text_format(t, "product({%sword[%d:%d]}, weight[%d:%d])", l->in_positive ? "1'b0, " : "",
                          low + l->in_bits - 1, low, (k + 1) * w - 1, k * w);
         return;
     }
-    if (kind == SIGNS) tern_text_format(t, "(weight[%d] ? (weight[%d] ? -", 2 * k, 2 * k + 1);
     tern_rtl_field(t, "word", low, l->in_bits, l->in_positive, l->sum_bits);
-    tern_text_put(t, kind == SIGNS ? " : " : " * ");
-    if (kind == SIGNS)
-        tern_rtl_field(t, "word", low, l->in_bits, l->in_positive, l->sum_bits);
-    else
-        tern_rtl_field(t, "weight", k * w, w, false, l->sum_bits);
-    if (kind == SIGNS) tern_text_format(t, ") : %d'sd0)", l->sum_bits);
+    tern_text_put(t, " * ");
+    tern_rtl_field(t, "weight", k * w, w, false, l->sum_bits);
 }
 
 /* Lane p: its operand sums, its sum, and what becomes of it. */
@@ -365,6 +412,10 @@ static void write_lane(tern_text *t, const tern_rtl_layer *l, int p)
     for (int s = 0; s < l->simd; s++) {
         if (s) tern_text_put(t, "\n            + ");
         write_term(t, l, s, p * l->simd + s);
+    }
+    if (product_kind(l) == SIGNS) {
+        int64_t added = (int64_t)l->simd << l->in_bits, mask = ((int64_t)1 << sum) - 1;
+        tern_text_format(t, "\n            + %d'sd%lld", sum, (long long)(-added & mask));
     }
     tern_text_format(t, ";\n        if (valid2) sum%d <= (first2 ? ", p);
     if (l->bias)
@@ -414,7 +465,7 @@ static void write_pipeline(tern_text *t, const tern_rtl_layer *l)
         tern_text_format(t, "    reg [%d:0] weight_at;\n    reg [%d:0] weight;\n    reg inside1;\n",
                          tern_rtl_count_bits(depth - 1) - 1, l->pe * l->simd * weight_width(l) - 1);
     tern_text_put(t, "    always @(posedge clk) begin\n        if (move) begin\n"
-                     "            word <= reading ? memory1[read_at] : memory0[read_at];\n"
+                     "            word <= memory[{reading, read_at}];\n"
                      "            first1 <= c == 0 && kx == 0 && ky == 0;\n"
                      "            last1 <= last_c && last_kx && last_ky;\n"
                      "            first2 <= first1;\n            last2 <= last1;\n");

@@ -1,0 +1,137 @@
+/* What yosys makes of an emitted circuit, module by module: the cells that it counts. */
+#define _GNU_SOURCE /* posix_spawn_file_actions_addchdir_np */
+#include "emit/rtl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+typedef struct chip {
+    const char *name, *script; /* behind the reading of the file; the name of the top is filled in */
+} chip;
+
+static const chip chips[] = {
+    [TERN_RTL_XILINX] = {"xilinx", "synth_xilinx -top %s -family xcup -noiopad"},
+    [TERN_RTL_ICE40] = {"ice40", "synth_ice40 -top %s -noflatten -dsp"},
+};
+
+/* ---- what a cell counts as ---------------------------------------------------------------------------------------------- */
+
+typedef struct cell {
+    const char *prefix;
+    size_t field; /* of tern_rtl_cells */
+    double weight;
+} cell;
+
+#define FIELD(name) offsetof(tern_rtl_cells, name)
+
+/* LUT RAM in the look-up tables of the slices that it takes (UG574: 8 in RAM64M8 and RAM32M16). */
+static const cell cells_of[] = {
+    {"LUT", FIELD(luts), 1},          {"INV", FIELD(luts), 1},       {"SRL", FIELD(luts), 1},
+    {"RAM64M8", FIELD(luts), 8},      {"RAM32M16", FIELD(luts), 8},  {"RAM64M", FIELD(luts), 4},
+    {"RAM32M", FIELD(luts), 4},       {"RAM32X1D", FIELD(luts), 2},  {"RAM64X1D", FIELD(luts), 2},
+    {"RAM128X1D", FIELD(luts), 4},    {"RAM256X1D", FIELD(luts), 8}, {"RAM512X1S", FIELD(luts), 8},
+    {"RAM256X1S", FIELD(luts), 4},    {"RAM128X1S", FIELD(luts), 2}, {"RAM64X1S", FIELD(luts), 1},
+    {"RAM32X1S", FIELD(luts), 1},     {"FD", FIELD(flip_flops), 1},  {"RAMB18", FIELD(bram), 1},
+    {"RAMB36", FIELD(bram), 2},       {"DSP", FIELD(dsp), 1},        {"SB_LUT4", FIELD(luts), 1},
+    {"SB_DFF", FIELD(flip_flops), 1}, {"SB_RAM", FIELD(bram), 1},    {"SB_MAC16", FIELD(dsp), 1},
+};
+
+static void count_cell(tern_rtl_cells *c, const char *kind, double count)
+{
+    for (size_t i = 0; i < TERN_COUNT(cells_of); i++) {
+        if (strncmp(kind, cells_of[i].prefix, strlen(cells_of[i].prefix)) != 0) continue;
+        *(double *)(void *)((char *)c + cells_of[i].field) += cells_of[i].weight * count;
+        return;
+    }
+}
+
+/* The place of a module: that of block i, or the last for what stands between blocks. */
+static tern_rtl_cells *place_of(const char *module, const char *name, tern_rtl_cells *cells, int count)
+{
+    size_t n = strlen(name);
+    char *end;
+    if (strncmp(module, name, n) != 0 || strncmp(module + n, "_block", 6) != 0) return &cells[count];
+    long i = strtol(module + n + 6, &end, 10);
+    return i >= 0 && i < count ? &cells[i] : &cells[count];
+}
+
+/* The tables of `stat`: "=== module ===", then a line a kind of cell; behind the modules comes their sum. */
+tern_status tern_rtl_read_cells(const char *text, const char *name, tern_rtl_cells *cells, int count)
+{
+    tern_rtl_cells *now = NULL;
+    int modules = 0;
+    memset(cells, 0, ((size_t)count + 1) * sizeof *cells);
+    for (const char *line = text, *end = text; *end; line = end + 1) {
+        char word[128];
+        double number;
+        end = line + strcspn(line, "\n");
+        line += strspn(line, " ");
+        if (line == end) continue;
+        if (strncmp(line, "=== design hierarchy", 20) == 0) break;
+        if (sscanf(line, "=== %127s", word) == 1) {
+            now = place_of(word, name, cells, count);
+            modules++;
+        } else if (now && sscanf(line, "%127s %lf", word, &number) == 2) {
+            count_cell(now, word, number);
+        }
+    }
+    if (modules > count) return TERN_OK;
+    return tern_fail(TERN_FAILED, "yosys: statistics of %d modules, expected %d blocks and the top", modules,
+                     count);
+}
+
+/* ---- running it ----------------------------------------------------------------------------------------------------------- */
+
+/* Runs yosys with an option and its value in a folder, and waits; what it says goes into `log` there. */
+static tern_status run_yosys(const char *folder, const char *option, const char *value, const char *log)
+{
+    char *const arguments[] = {"yosys", "-q", (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status = 0, error = posix_spawn_file_actions_init(&actions);
+    if (error) return tern_fail(TERN_FAILED, "yosys: %s", strerror(error));
+    error = posix_spawn_file_actions_addchdir_np(&actions, folder);
+    if (!error)
+        error = posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    if (!error) error = posix_spawnp(&child, "yosys", &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error)
+        return tern_fail(TERN_FAILED,
+                         "yosys cannot be started: %s; it is installed by scripts/setup --rtl, or apt-get "
+                         "install yosys",
+                         strerror(error));
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return tern_fail(TERN_FAILED, "yosys: %s", strerror(errno));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return TERN_OK;
+    return tern_fail(TERN_FAILED, "yosys has failed in %s: see %s there", folder, log);
+}
+
+tern_status tern_rtl_find_yosys(void)
+{
+    return run_yosys(".", "-V", NULL, "/dev/null");
+}
+
+tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
+                                tern_rtl_cells *cells, int count)
+{
+    char log[64], statistics[64], path[4096], tool[128], script[512];
+    char *text = NULL;
+    snprintf(log, sizeof log, "yosys-%s.log", chips[chip].name);
+    snprintf(statistics, sizeof statistics, "yosys-%s.txt", chips[chip].name);
+    snprintf(tool, sizeof tool, chips[chip].script, name);
+    snprintf(script, sizeof script, "read_verilog %s.v; %s; tee -q -o %s stat", name, tool, statistics);
+    TERN_TRY(run_yosys(folder, "-p", script, log));
+    snprintf(path, sizeof path, "%s/%s", folder, statistics);
+    size_t size;
+    TERN_TRY(tern_read_file(path, &text, &size));
+    tern_status status = tern_rtl_read_cells(text, name, cells, count);
+    tern_release(text);
+    return status;
+}
