@@ -106,7 +106,8 @@ static tern_machine *machine_of(const tern_probe *o)
 static void check_twice(proof *p, const tern_machine *a, const tern_machine *b)
 {
     int within;
-    tern_agreement *rows = tern_take_array((size_t)(a->measured_count + a->kernel_count) + 1, sizeof *rows);
+    tern_agreement *rows =
+        tern_take_array((size_t)(a->measured_count + 2 * a->kernel_count) + 1, sizeof *rows);
     if (!rows) PROOF_OK(tern_no_memory(sizeof *rows, "a comparison"));
     int count = tern_probe_compare(a, b, 0.1, rows, &within);
     for (int i = 0; i < count - within; i++)

@@ -60,6 +60,32 @@ static void test_distances(void **state)
     tern_graph_close(g);
 }
 
+/* The same as a histogram: what was touched less than 4 KiB ago stands apart from what comes round with the weights. */
+static void test_ages(void **state)
+{
+    (void)state;
+    tern_graph *g = small_net();
+    tern_program *p;
+    assert_ok(tern_plan(&p, g, &(tern_plan_options){.reference = true}));
+    tern_step_work *steps = tern_take_array((size_t)p->step_count, sizeof *steps);
+    assert_non_null(steps);
+    assert_ok(tern_program_work(p, 1, steps));
+    double young = 0, old = 0;
+    for (int i = 0; i < p->step_count; i++) {
+        tern_task_work t = tern_task_of(&steps[i]);
+        double all = 0;
+        for (int k = 0; k < TERN_AGES; k++) all += t.aged[k];
+        assert_true(all == t.read_bytes + t.weight_bytes + t.written_bytes);
+        young += t.aged[0];
+        old += t.aged[3]; /* 8 KiB to 11.3 KiB */
+    }
+    assert_true(young == 400 + 80 + 80 + 80 + 80 + 20);
+    assert_true(old == 8000 + 400);
+    tern_release(steps);
+    tern_program_close(p);
+    tern_graph_close(g);
+}
+
 /* A task of 2000 multiply-accumulates: 2 us; 8000 bytes of weights from afar, 80 near: 8080 B through the near memory, 80.8 us;
  * 8000 B from the far one, 800 us. */
 static void test_machine(void **state)
@@ -117,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_ages),
         cmocka_unit_test(test_machine),
         cmocka_unit_test(test_out_of_memory),
     };

@@ -70,7 +70,15 @@ static void test_kernel_classes(void **state)
     assert_string_equal(class, "conv2d 1x1");
     t = conv_task(100, 32, 64, 3);
     tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d window"); /* a row of pixels: most of each tile would lie outside */
+    t.product.out_height = t.product.out_width = 10;
+    tern_kernel_class(&t, class);
     assert_string_equal(class, "conv2d 3x3");
+    assert_true(tern_kernel_rows(&t) == 9 * 16); /* 3 x 3 tiles of 4 x 4 */
+    t.defined = true;
+    tern_kernel_class(&t, class);
+    assert_string_equal(class, "conv2d 3x3 defined");
+    t.defined = false;
     t.product.stride = 2;
     tern_kernel_class(&t, class);
     assert_string_equal(class, "conv2d window");
@@ -124,6 +132,38 @@ static void test_kernel_seconds(void **state)
     q.weights = 5e5;
     tern_machine_cost(m, &q, &cost, NULL);
     near_to(cost.seconds, 5e5 / m->tiers[0].bandwidth);
+    tern_machine_close(m);
+}
+
+/* A kernel that takes 1 us with near operands and 3 us with far ones: what is old for a cache of 1 MiB has far operands. */
+static void test_far_operands(void **state)
+{
+    (void)state;
+    tern_text text = {0};
+    tern_machine *m;
+    double seconds;
+    tern_text_put(&text, MACHINE "near: 1 MiB\nkernels:\n");
+    for (int bytes = 1000; bytes <= 100000; bytes *= 10)
+        tern_text_format(
+            &text,
+            "  - {name: r%d, kernel: relu, bytes: %d, written: %d, operations: 10, median: 1 us, "
+            "far: 3 us, source: s}\n",
+            bytes, bytes, bytes / 2);
+    assert_ok(tern_machine_parse(&m, text.data, text.size, "f.yaml"));
+    tern_text_free(&text);
+    tern_task_work t = {
+        .operator_name = "relu", .read_bytes = 5e3, .written_bytes = 5e3, .work = {.elementwise = 10}};
+    assert_true(tern_kernel_seconds(m, &t, &seconds)); /* ages not known: near */
+    near_to(seconds, 1e-6);
+    t.aged[0] = 1e4;
+    assert_true(tern_kernel_seconds(m, &t, &seconds));
+    near_to(seconds, 1e-6);
+    t.aged[TERN_AGES - 1] = 1e4; /* the half is far */
+    assert_true(tern_kernel_seconds(m, &t, &seconds));
+    near_to(seconds, 2e-6);
+    t.aged[0] = 0;
+    assert_true(tern_kernel_seconds(m, &t, &seconds));
+    near_to(seconds, 3e-6);
     tern_machine_close(m);
 }
 
@@ -202,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kernel_classes),
         cmocka_unit_test(test_kernel_seconds),
+        cmocka_unit_test(test_far_operands),
         cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

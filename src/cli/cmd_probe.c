@@ -132,7 +132,7 @@ static tern_status compare(tern_cli *cli)
     tern_status status = tern_machine_open(&b, cli->arguments[1]);
     tern_agreement *rows = NULL;
     if (status == TERN_OK) {
-        rows = tern_take_array((size_t)(a->measured_count + a->kernel_count) + 1, sizeof *rows);
+        rows = tern_take_array((size_t)(a->measured_count + 2 * a->kernel_count) + 1, sizeof *rows);
         if (!rows) status = tern_no_memory(sizeof *rows, "a comparison");
     }
     if (rows) count = tern_probe_compare(a, b, tern_cli_number(cli, "within"), rows, &within);
@@ -153,11 +153,12 @@ static json_t *kernels_json(const tern_probe *probe)
     json_t *all = json_array();
     for (int i = 0; i < probe->kernel_count; i++) {
         const tern_kernel_point *k = &probe->kernels[i];
-        json_array_append_new(all, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "kernel",
-                                             k->kernel, "m", k->m, "n", k->n, "k", k->k, "count", k->count,
-                                             "density", k->density, "bytes", k->bytes, "written", k->written,
-                                             "operations", k->operations, "median", k->median,
-                                             "lower_quartile", k->lower, "upper_quartile", k->upper));
+        json_array_append_new(all, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}",
+                                             "kernel", k->kernel, "m", k->m, "n", k->n, "k", k->k, "count",
+                                             k->count, "density", k->density, "bytes", k->bytes, "written",
+                                             k->written, "operations", k->operations, "spread", k->spread,
+                                             "median", k->median, "lower_quartile", k->lower,
+                                             "upper_quartile", k->upper, "far", k->far));
     }
     return all;
 }

@@ -1,6 +1,7 @@
 /* Values and nodes: how a graph grows. */
 #include "graph/graph.h"
 
+#include <math.h>
 #include <string.h>
 
 tern_status tern_graph_open(tern_graph **graph, const tern_graph_options *options)
@@ -400,4 +401,16 @@ void tern_work_add(tern_work *total, const tern_work *part)
     total->accumulates += part->accumulates;
     total->specials += part->specials;
     total->elementwise += part->elementwise;
+}
+
+double tern_call_spread(const tern_call *call)
+{
+    double least = INFINITY, most = 1;
+    for (int i = 0; i < call->nin + call->nout; i++) {
+        const tern_tensor *t = i < call->nin ? &call->in[i] : &call->out[i - call->nin];
+        double elements = t->shape.rank ? (double)tern_elements(&t->shape) : 0;
+        if (elements > 1) least = fmin(least, elements);
+        most = fmax(most, elements);
+    }
+    return isfinite(least) ? most / least : 1;
 }

@@ -147,6 +147,9 @@ struct tern_call {
         *run_body; /* runs body `which` once: inputs and parameters, states (read and overwritten), outputs */
 };
 
+/* Elements of the largest operand for each of the smallest that has more than one; 1: they are of one size. */
+double tern_call_spread(const tern_call *call);
+
 /* A faster kernel beside the reference.  match looks at types and arguments only (data are NULL). */
 typedef struct tern_fast {
     const char *name;

@@ -5,8 +5,8 @@
 
 #include "machine/machine.h"
 
-/* What a task reads or writes of one tensor.  distance: bytes of all different tensors that were touched since the tensor was
- * last, itself among them (of what is written: until it is read); INFINITY: nothing here has touched it. */
+/* What a task reads or writes of one tensor.  distance: bytes of all different tensors, and of scratch memory, that were touched
+ * since the tensor was last, itself among them (of what is written: until it is read); INFINITY: nothing here has touched it. */
 typedef struct tern_access {
     int task;
     double bytes, distance;

@@ -277,6 +277,7 @@ static tern_status check_item(tern_draft *d, int list, int index)
             return tern_fail(TERN_FAILED, "expected a \"kernel\", a \"median\", and \"bytes\" or the "
                                           "sizes of a product: \"m\", \"n\", \"k\" and \"count\"");
         if (k->density == 0) k->density = 1;
+        if (k->spread == 0) k->spread = 1;
     } else {
         tern_link *l = &m->links[index];
         if (l->bandwidth == 0) return tern_fail(TERN_FAILED, "expected a \"bandwidth\"");

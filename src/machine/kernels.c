@@ -1,9 +1,13 @@
 /* What a call of a kernel takes, from calls of its class that tern probe measured: a regression over those that are like it.
  *
  * A product is described by the logarithms of its sizes and of its density, anything else by those of its bytes, the share of
- * them that is written, and its operations a byte; what is fitted is the logarithm of the seconds a multiply-accumulate, or a byte.  Outside the box that
- * the points of the class fill, its border counts: rates stay as they are beyond the largest, and no call is shorter than
- * the shortest. */
+ * them that is written, its operations a byte, and how many elements share one of a smaller operand; what is fitted is the
+ * logarithm of the seconds a multiply-accumulate, or a byte.  Outside the box that the points of the class fill, its border
+ * counts: rates stay as they are beyond the largest, and no call is shorter than the shortest.  3x3 convolutions by tiles of
+ * 4x4 outputs (kernel/winograd.c) have whole tiles for pixels.
+ *
+ * Two times are fitted so: of calls whose operands caches have, and of calls whose operands they have lost.  A task stands
+ * between them by the share of its bytes that is too old for the caches. */
 #include "machine/machine.h"
 
 #include <math.h>
@@ -20,14 +24,25 @@ typedef struct tern_kernel_case {
 /* How quickly a point loses weight with its distance (octaves, squared), and how strongly slopes are drawn to 0. */
 static const double near_by = 0.1, stiffness = 0.05;
 
+static int64_t tiles_of(const tern_product_shape *p)
+{
+    return (p->out_height + 3) / 4 * ((p->out_width + 3) / 4);
+}
+
+/* As tern_winograd_fits has it, but for images that are too large for it. */
+static bool is_tiled(const tern_product_shape *p)
+{
+    return p->kernel_height == 3 && p->kernel_width == 3 && p->stride == 1 && p->count == 1 && p->n >= 16 &&
+           p->k >= (int64_t)16 * 9 && p->out_height >= 3 && p->out_width >= 3 &&
+           p->out_height * p->out_width >= 7 * tiles_of(p);
+}
+
 static const char *conv_kind(const tern_product_shape *p)
 {
-    bool small = p->kernel_height == 3 && p->kernel_width == 3 && p->stride == 1;
     if (p->n == 1 && p->count > 1) return p->stride > 1 ? " depthwise strided" : " depthwise";
     if (p->count > 1) return " grouped";
     if (p->kernel_height == 1 && p->kernel_width == 1 && p->stride == 1) return " 1x1";
-    return small && p->n >= 16 && p->k >= (int64_t)16 * 9 ? " 3x3"
-                                                          : " window"; /* fewer channels: no Winograd */
+    return is_tiled(p) ? " 3x3" : " window";
 }
 
 void tern_kernel_class(const tern_task_work *t, char class[64])
@@ -37,9 +52,16 @@ void tern_kernel_class(const tern_task_work *t, char class[64])
         tern_dtype_of(t->weights)->unpack != NULL || t->weights == TERN_F16 || t->weights == TERN_BF16;
     class[0] = 0;
     if (!t->operator_name) return;
-    snprintf(class, 64, "%.24s%s%s%.8s%s", t->operator_name,
+    snprintf(class, 64, "%.20s%s%s%.8s%s%s", t->operator_name,
              p->count > 0 && p->kernel_height > 0 ? conv_kind(p) : "", packed ? " " : "",
-             packed ? tern_dtype_of(t->weights)->name : "", t->bits ? " spikes" : "");
+             packed ? tern_dtype_of(t->weights)->name : "", t->bits ? " spikes" : "",
+             t->defined ? " defined" : "");
+}
+
+double tern_kernel_rows(const tern_task_work *t)
+{
+    const tern_product_shape *p = &t->product;
+    return is_tiled(p) && !t->bits ? 16.0 * (double)(tiles_of(p) * p->images) : (double)p->m;
 }
 
 static tern_kernel_case product_case(double m, double n, double k, double count, double density)
@@ -48,16 +70,18 @@ static tern_kernel_case product_case(double m, double n, double k, double count,
         FEATURES, {log2(m), log2(n), log2(k), log2(count), log2(fmax(density, 1e-4))}, m * n * k * count};
 }
 
-static tern_kernel_case stream_case(double bytes, double written, double operations)
+static tern_kernel_case stream_case(double bytes, double written, double operations, double spread)
 {
-    return (tern_kernel_case){
-        3, {log2(bytes), log2(fmax(written, 1) / bytes), log2(fmax(operations, 1) / bytes)}, bytes};
+    return (tern_kernel_case){4,
+                              {log2(bytes), log2(fmax(written, 1) / bytes), log2(fmax(operations, 1) / bytes),
+                               log2(fmax(spread, 1))},
+                              bytes};
 }
 
 static tern_kernel_case case_of_point(const tern_kernel_point *p)
 {
     return p->m > 0 ? product_case(p->m, p->n, p->k, p->count, p->density)
-                    : stream_case(p->bytes, p->written, p->operations);
+                    : stream_case(p->bytes, p->written, p->operations, p->spread);
 }
 
 static tern_kernel_case case_of_task(const tern_task_work *t)
@@ -66,11 +90,11 @@ static tern_kernel_case case_of_task(const tern_task_work *t)
     const tern_work *w = &t->work;
     if (p->count > 0 && p->m * p->n * p->k > 0) {
         double products = (double)p->m * (double)p->n * (double)p->k * (double)p->count;
-        return product_case((double)p->m, (double)p->n, (double)p->k, (double)p->count,
+        return product_case(tern_kernel_rows(t), (double)p->n, (double)p->k, (double)p->count,
                             t->bits ? w->accumulates / products : 1);
     }
     return stream_case(fmax(1, t->weight_bytes + t->state_bytes + t->read_bytes + t->written_bytes),
-                       t->written_bytes, w->macs + w->accumulates + w->specials + w->elementwise);
+                       t->written_bytes, w->macs + w->accumulates + w->specials + w->elementwise, t->spread);
 }
 
 /* Solves the symmetric, positive definite A x = b of `size` unknowns in place (Cholesky) and returns x[0]. */
@@ -113,33 +137,79 @@ static void add_point(tern_kernel_fit *f, const tern_kernel_case *at, const tern
     f->weight += weight;
 }
 
-bool tern_kernel_seconds(const tern_machine *m, const tern_task_work *task, double *seconds)
+/* The share of a task's bytes that caches of the machine's `near` bytes have lost.  A cache does not forget at its size all at once:
+ * a random walk through it finds a few lines gone at 0.8 of it, four tenths at its size, nearly all at half as much again. */
+static double lost_share(const tern_machine *m, const tern_task_work *t)
 {
-    char class[64];
-    double low[FEATURES], high[FEATURES], least = INFINITY;
-    if (m->kernel_count == 0) return false;
-    tern_kernel_case at = case_of_task(task);
-    tern_kernel_class(task, class);
-    for (int i = 0; i < FEATURES; i++) low[i] = INFINITY, high[i] = -INFINITY;
-    for (int i = 0; i < m->kernel_count; i++) {
-        if (strcmp(m->kernels[i].kernel, class) != 0) continue;
-        tern_kernel_case c = case_of_point(&m->kernels[i]);
-        if (c.features != at.features) continue;
-        for (int k = 0; k < c.features; k++) {
-            low[k] = fmin(low[k], c.feature[k]);
-            high[k] = fmax(high[k], c.feature[k]);
-        }
-        least = fmin(least, m->kernels[i].median);
+    double lost = 0, all = 0;
+    for (int i = 0; i < TERN_AGES; i++) {
+        double age = TERN_YOUNGEST * exp2(i / 2.0 - 0.25); /* the middle of the bucket */
+        lost += t->aged[i] * fmin(fmax(0.4 + log2(age / m->near), 0), 1);
+        all += t->aged[i];
     }
-    if (!isfinite(least)) return false;
-    for (int k = 0; k < at.features; k++) at.feature[k] = fmin(fmax(at.feature[k], low[k]), high[k]);
+    return m->near > 0 && all > 0 ? lost / all : 0;
+}
+
+/* The points of a class, and the box that they fill. */
+typedef struct tern_kernel_box {
+    char class[64];
+    double low[FEATURES], high[FEATURES], least, least_far; /* least: of their seconds */
+    int count;
+} tern_kernel_box;
+
+static bool is_like(const tern_kernel_box *box, const tern_kernel_point *p, const tern_kernel_case *at,
+                    tern_kernel_case *point)
+{
+    if (strcmp(p->kernel, box->class) != 0) return false;
+    *point = case_of_point(p);
+    return point->features == at->features;
+}
+
+static void find_box(const tern_machine *m, const tern_kernel_case *at, tern_kernel_box *box)
+{
+    for (int i = 0; i < FEATURES; i++) box->low[i] = INFINITY, box->high[i] = -INFINITY;
+    box->least = box->least_far = INFINITY;
+    for (int i = 0; i < m->kernel_count; i++) {
+        const tern_kernel_point *p = &m->kernels[i];
+        tern_kernel_case c;
+        if (!is_like(box, p, at, &c)) continue;
+        for (int k = 0; k < c.features; k++) {
+            box->low[k] = fmin(box->low[k], c.feature[k]);
+            box->high[k] = fmax(box->high[k], c.feature[k]);
+        }
+        box->least = fmin(box->least, p->median);
+        if (p->far > 0) box->least_far = fmin(box->least_far, p->far);
+        box->count++;
+    }
+}
+
+/* Seconds of calls with near or far operands; NAN: no point has them. */
+static double fitted(const tern_machine *m, const tern_kernel_box *box, const tern_kernel_case *at, bool far)
+{
     tern_kernel_fit fit = {0};
     for (int i = 0; i < m->kernel_count; i++) {
-        if (strcmp(m->kernels[i].kernel, class) != 0) continue;
-        tern_kernel_case c = case_of_point(&m->kernels[i]);
-        if (c.features == at.features) add_point(&fit, &at, &c, log2(m->kernels[i].median / c.amount));
+        const tern_kernel_point *p = &m->kernels[i];
+        double seconds = far ? p->far : p->median;
+        tern_kernel_case c;
+        if (seconds > 0 && is_like(box, p, at, &c)) add_point(&fit, at, &c, log2(seconds / c.amount));
     }
-    for (int i = 1; i <= at.features; i++) fit.a[i][i] += stiffness * fit.weight;
-    *seconds = fmax(least, at.amount * exp2(solve_first(fit.a, fit.b, at.features + 1)));
+    if (fit.weight == 0) return NAN;
+    for (int i = 1; i <= at->features; i++) fit.a[i][i] += stiffness * fit.weight;
+    return fmax(far ? box->least_far : box->least,
+                at->amount * exp2(solve_first(fit.a, fit.b, at->features + 1)));
+}
+
+bool tern_kernel_seconds(const tern_machine *m, const tern_task_work *task, double *seconds)
+{
+    tern_kernel_box box = {.count = 0};
+    if (m->kernel_count == 0) return false;
+    tern_kernel_case at = case_of_task(task);
+    tern_kernel_class(task, box.class);
+    find_box(m, &at, &box);
+    if (box.count == 0) return false;
+    for (int k = 0; k < at.features; k++) at.feature[k] = fmin(fmax(at.feature[k], box.low[k]), box.high[k]);
+    double lost = lost_share(m, task), far = lost > 0 ? fitted(m, &box, &at, true) : NAN;
+    *seconds = fitted(m, &box, &at, false);
+    if (far > *seconds) *seconds += lost * (far - *seconds);
     return true;
 }

@@ -108,7 +108,8 @@ typedef struct tern_measured {
     double threads, runs;
 } tern_measured;
 
-/* What one of Tern's kernels took here at one size (kernels.c): seconds of one call on all threads, its operands near. */
+/* What one of Tern's kernels took here at one size (kernels.c): seconds of one call on all threads, its operands in caches, as
+ * far as they fit, or moved out of them (see tern_machine.near) before each call. */
 typedef struct tern_kernel_point {
     const char *name, *source;
     const char *kernel;          /* the class: tern_kernel_class */
@@ -116,7 +117,9 @@ typedef struct tern_kernel_point {
     double density;              /* share of the products that spikes ask for; 1 without spikes */
     double bytes, written;       /* moved, and of these written */
     double operations;           /* work on single elements */
+    double spread;               /* see tern_task_work */
     double median, lower, upper; /* s, and quartiles */
+    double far;                  /* s, median of calls whose operands were moved out; 0: not measured */
 } tern_kernel_point;
 
 typedef struct tern_machine {
@@ -133,13 +136,14 @@ typedef struct tern_machine {
     int measured_count;
     tern_kernel_point *kernels;
     int kernel_count;
-    double air, trip;     /* degrees Celsius around it, and of the first body when the clock is to fall */
-    double hysteresis;    /* K below the trip from which it rises again */
-    double clock_step;    /* by which it falls and rises, share of the full one */
-    double least_clock;   /* share of the full one */
-    double idle;          /* W while it works, on top of the operations */
-    double launch;        /* s that starting an operator takes */
-    double power;         /* W at full load, all told; 0: not given */
+    double air, trip;   /* degrees Celsius around it, and of the first body when the clock is to fall */
+    double hysteresis;  /* K below the trip from which it rises again */
+    double clock_step;  /* by which it falls and rises, share of the full one */
+    double least_clock; /* share of the full one */
+    double idle;        /* W while it works, on top of the operations */
+    double launch;      /* s that starting an operator takes */
+    double near;  /* bytes of the caches out of which the operands of "far" kernels had been moved; 0: none */
+    double power; /* W at full load, all told; 0: not given */
     bool recalled;        /* the machine's own figures: idle, launch */
     const char *warnings; /* lines about figures without a source; "" */
     uint64_t hash;        /* of the file's text and that of the files it inherits from */
@@ -193,6 +197,10 @@ const tern_tier *tern_machine_main(const tern_machine *machine);
 
 /* ---- cost ------------------------------------------------------------------------------------------------------ */
 
+/* By how many bytes of other tensors were touched since, bytes that are touched again: bucket 0 has those of less than 4 KiB ago,
+ * each further two those of up to twice as many, the last all that are older. */
+enum { TERN_AGES = 40, TERN_YOUNGEST = 4096 };
+
 /* One operator's work: what it computes in which format, and the bytes that it moves. */
 typedef struct tern_task_work {
     const char *label;
@@ -204,6 +212,9 @@ typedef struct tern_task_work {
     const char *operator_name;  /* NULL: only its work is known */
     tern_dtype weights;         /* format in which its weights lie in memory */
     bool bits;                  /* an operand is spikes as bits: kernels for those run */
+    bool defined;  /* the definition runs, though the operator has kernels: none is for these arguments */
+    double spread; /* elements of the largest operand for each of the smallest that has more than one */
+    double aged[TERN_AGES]; /* bytes by their age; all 0: not known, near */
 } tern_task_work;
 
 typedef struct tern_cost_query {
@@ -236,11 +247,16 @@ void tern_machine_cost(const tern_machine *machine, const tern_cost_query *query
 /* ---- kernels, as measured ---------------------------------------------------------------------------------------- */
 
 /* The class of kernels that a task belongs to, as machine files name it: the operator, of convolutions their kind ("conv2d 3x3"),
- * then the format of packed weights, and "spikes" where an operand is spikes.  "": the operator is not known. */
+ * then the format of packed weights, "spikes" where an operand is spikes, and "defined" where no kernel is for its arguments.
+ * "": the operator is not known. */
 void tern_kernel_class(const tern_task_work *task, char class[64]);
 
-/* Seconds that a call takes where the machine has points of its class, weights near; false: it has none.  A regression over the
- * points of the class that are like it (docs/machines.md). */
+/* Rows of a product as its kernel computes them: of convolutions by tiles those of whole tiles. */
+double tern_kernel_rows(const tern_task_work *task);
+
+/* Seconds that a call takes where the machine has points of its class; false: it has none.  A regression over the
+ * points of the class that are like it, between calls with near operands and calls with far ones by the share of its bytes
+ * that caches have lost (docs/machines.md). */
 bool tern_kernel_seconds(const tern_machine *machine, const tern_task_work *task, double *seconds);
 
 /* ---- simulation: cycles of systolic arrays ------------------------------------------------------------------------ */
@@ -338,6 +354,7 @@ typedef struct tern_probe {
     int count;
     tern_kernel_point *kernels; /* [kernel_count] */
     int kernel_count;
+    double near;          /* see tern_machine */
     double seconds;       /* that the probe took */
     double foreign_share; /* of the processors' time that other programs used meanwhile; < 0: unknown */
     tern_arena arena;     /* names */
@@ -370,7 +387,7 @@ typedef struct tern_agreement {
 } tern_agreement;
 
 /* Figures and kernels that both have, least agreement first; *within of them differ by no more than the share `by` of the smaller.
- * rows[a->measured_count + a->kernel_count] is filled. */
+ * rows[a->measured_count + 2 * a->kernel_count] is filled. */
 int tern_probe_compare(const tern_machine *a, const tern_machine *b, double by, tern_agreement *rows,
                        int *within);
 

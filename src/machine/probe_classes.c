@@ -1,6 +1,8 @@
 /* What the probe measures of Tern's kernels: each class of operators, at sizes over the whole range that nets have. */
 #include "machine/probe_kernels.h"
 
+#include "op/fixed.h"
+#include "op/lif.h"
 #include "op/norm.h"
 
 /* ---- what is measured ------------------------------------------------------------------------------------------ */
@@ -67,10 +69,10 @@ static void add_matmul(tern_bench *b, int count, int m, int n, int k, bool turne
     end(b, g, 0);
 }
 
-/* Convolutions: pixels from 2 x 2 to 112 x 112, channels from 8 to 1024, no more products than a layer of some size has. */
+/* Convolutions: pixels from 1 x 1 to 112 x 112, channels from 8 to 1024, no more products than a layer of some size has. */
 static void add_convs(tern_bench *b)
 {
-    static const int sizes[] = {2, 7, 14, 28, 56, 112}, channels[] = {8, 64, 256, 1024};
+    static const int sizes[] = {1, 2, 7, 14, 28, 56, 112}, channels[] = {8, 64, 256, 1024};
     for (size_t s = 0; s < TERN_COUNT(sizes); s++)
         for (size_t c = 0; c < TERN_COUNT(channels); c++) {
             int size = sizes[s], in = channels[c];
@@ -84,19 +86,23 @@ static void add_convs(tern_bench *b)
             if (products < 1.2e8 && in >= 64)
                 add_conv(b, 1, in / 2, size, conv_args(even ? in / 2 : in, 3, 1, 1), 0);
             if (products < 6e6) add_conv(b, 1, in, size, conv_args(even ? 2 * in : in, 3, 2, 1), 0);
-            if (pixels * in > 1e6 || size == 2) continue;
+            if (pixels * in > 1e6 || size < 7) continue;
             add_conv(b, 1, in, size, conv_args(in, 3, 1, in), 0);
             add_conv(b, 1, in, size, conv_args(in, even ? 3 : 5, 2, in), 0);
             if (even) add_conv(b, 1, in, size, conv_args(in, 5, 1, in), 0);
         }
     add_conv(b, 1, 256, 4, conv_args(256, 3, 1, 1), 0);
     add_conv(b, 1, 512, 4, conv_args(512, 3, 1, 1), 0);
+    add_conv(b, 1, 1024, 4, conv_args(1024, 3, 1, 1), 0);
+    for (int size = 3; size <= 24; size *= 2) /* time steps of a spiking net */
+        add_conv(b, 8, 1536 / size, size, conv_args(1536 / size, 3, 1, 1), 0);
     for (int size = 7; size <= 112; size *= 2)
         add_conv(b, 1, size > 28 ? 16 : 128, size, conv_args(size > 28 ? 32 : 128, 3, 1, 1), 0);
     for (int size = 28; size <= 224; size *= 2) {
         add_conv(b, 1, 3, size, conv_args(32, 3, 1, 1), 0);
         add_conv(b, 1, 3, size, conv_args(64, size == 56 ? 7 : 3, 2, 1), 0);
         add_conv(b, 1, 1, size / 4, conv_args(16, 5, 1, 1), 0);
+        add_conv(b, 1, 1, size / 2, conv_args(32, 3, 1, 1), 0);
         add_conv(b, 1, 32, size / 4, conv_args(32, 5, 1, 1), 0);
         add_conv(b, 1, 64, size / 4, conv_args(64, 3, 1, 8), 0);
     }
@@ -207,6 +213,11 @@ static tern_value neurons(tern_graph *g, tern_value x)
     tern_shape s = tern_shape_of(g, x);
     return tern_lif(g, tern_reshape(g, x, TERN_SHAPE(4, 1, s.dim[1] / 4, s.dim[2], s.dim[3])));
 }
+static tern_value still_neurons(tern_graph *g, tern_value x)
+{
+    tern_lif_op op = {.decay = 0.5, .gain = 0.5, .threshold = 1, .alpha = 2, .timesteps = 8};
+    return tern_apply(g, &tern_op_lif, &op, &x, 1, NULL);
+}
 static tern_value join(tern_graph *g, tern_value x, tern_value y)
 {
     return tern_concat(g, (tern_value[]){x, y}, 2, 1);
@@ -249,7 +260,8 @@ static void add_curves(tern_bench *b, int channels, int size)
                                             half,
                                             crop,
                                             border,
-                                            neurons};
+                                            neurons,
+                                            still_neurons};
     static tern_curve_of *const of_spikes[] = {max_pool, avg_pool, pixel_mean, first_mean};
     static tern_pair_of *const pairs[] = {tern_add,    tern_subtract, tern_multiply,
                                           tern_divide, tern_maximum,  join};
@@ -293,17 +305,18 @@ static void add_curves(tern_bench *b, int channels, int size)
 /* Rows of some length, and axes that change places. */
 static void add_rows(tern_bench *b)
 {
-    static const int rows[][2] = {{1, 10}, {4, 64}, {50, 197}, {200, 384}, {1200, 197}, {1000, 768}};
+    static const int rows[][2] = {{1, 4}, {1, 10}, {4, 64}, {50, 197}, {200, 384}, {1200, 197}, {1000, 768}};
     static const int heads[][3] = {{16, 4, 16}, {64, 4, 32}, {200, 6, 64}, {1000, 8, 64}};
     static const int turns[][2] = {{16, 16}, {64, 49}, {384, 196}, {512, 1000}};
     tern_value x;
     for (size_t i = 0; i < TERN_COUNT(rows); i++)
-        for (int kind = 0; kind < 3; kind++) {
+        for (int kind = 0; kind < 4; kind++) {
             tern_graph *g = begin(b, false, TERN_SHAPE(rows[i][0], rows[i][1]), &x);
             if (g && kind == 0) tern_softmax(g, x);
             if (g && kind == 1) tern_mean(g, x, .axis = 1);
             if (g && kind == 2)
                 tern_apply(g, &tern_op_normalise, &(tern_normalise_op){1e-5, true}, &x, 1, NULL);
+            if (g && kind == 3) tern_sum(g, x, .axis = 1);
             end(b, g, 0);
         }
     for (size_t i = 0; i < TERN_COUNT(heads); i++) {
@@ -316,20 +329,67 @@ static void add_rows(tern_bench *b)
     }
 }
 
+/* Numbers of few bits: fixed point, and levels by channel. */
+static void add_levels(tern_bench *b)
+{
+    static const int widths[] = {4, 32, 256, 4096, 32768};
+    tern_value x;
+    for (size_t i = 0; i < TERN_COUNT(widths); i++) {
+        tern_graph *g = begin(b, false, TERN_SHAPE(1, widths[i]), &x);
+        if (g) tern_fixed(g, x, .width = 8, .point = 6);
+        end(b, g, 0);
+        g = begin(b, false, TERN_SHAPE(1, widths[i]), &x);
+        if (g) tern_fixed(g, x, .width = 8, .point = 6, .round = TERN_ROUND_DOWN);
+        end(b, g, 0);
+        g = begin(b, false, TERN_SHAPE(1, widths[i]), &x);
+        tern_thresholds_op op = {.high = 15, .inner = 1};
+        if (g) {
+            tern_value in[] = {x, tern_input(g, "scale", TERN_F32, TERN_SHAPE(widths[i])),
+                               tern_input(g, "shift", TERN_F32, TERN_SHAPE(widths[i]))};
+            tern_apply(g, &tern_op_step_levels, &op, in, 3, NULL);
+        }
+        end(b, g, 0);
+    }
+}
+
+/* Transposed convolutions, which run as gradients of convolutions. */
+static void add_transposed(tern_bench *b, int in, int size, tern_conv_transpose2d_args args)
+{
+    tern_value x;
+    tern_graph *g = begin(b, false, TERN_SHAPE(1, in, args.flat ? 1 : size, size), &x);
+    args.pad = (args.kernel - 1) / 2;
+    args.dilation = args.groups = 1;
+    if (g) tern_conv_transpose2d_with(g, x, args);
+    end(b, g, 0);
+}
+
 void tern_bench_fill(tern_bench *b)
 {
     add_products(b);
     add_convs(b);
     add_spikes(b);
     add_rows(b);
+    add_levels(b);
     static const struct {
         int channels, size;
-    } images[] = {{16, 2}, {512, 7}, {64, 14}, {128, 56}, {32, 224}};
+    } images[] = {{4, 2}, {16, 2}, {1024, 2}, {512, 7}, {64, 14}, {128, 56}, {32, 224}};
     for (size_t i = 0; i < TERN_COUNT(images); i++) add_curves(b, images[i].channels, images[i].size);
-    for (int size = 4; size <= 32; size *= 2) { /* a transposed convolution runs as the gradient of one */
+    for (int size = 2; size <= 32; size *= 2) {
+        add_transposed(b, 16, size, (tern_conv_transpose2d_args){.out = 4, .kernel = 3, .stride = 1});
+        add_transposed(b, 64, size, (tern_conv_transpose2d_args){.out = 32, .kernel = 4, .stride = 2});
+        add_transposed(
+            b, 256 / size, 2 * size,
+            (tern_conv_transpose2d_args){.out = 128 / size, .kernel = 4, .stride = 2, .flat = true});
+        add_transposed(b, 512 / size, size,
+                       (tern_conv_transpose2d_args){.out = 256 / size, .kernel = 2, .stride = 2});
+        if (size >= 4 && size <= 16)
+            add_transposed(b, 4096 / size, size,
+                           (tern_conv_transpose2d_args){.out = 2048 / size, .kernel = 2, .stride = 2});
+        tern_conv2d_args flat = conv_args(128 / size, 4, 2, 1);
+        flat.pad = 1;
         tern_value x;
-        tern_graph *g = begin(b, false, TERN_SHAPE(1, 512 / size, size, size), &x);
-        if (g) tern_conv_transpose2d(g, x, .out = 256 / size, .bias = false);
+        tern_graph *g = begin(b, false, TERN_SHAPE(1, 64 / size, 4 * size), &x);
+        if (g) tern_conv1d_with(g, x, flat);
         end(b, g, 0);
     }
 }

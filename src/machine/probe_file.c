@@ -1,5 +1,5 @@
 /* What was measured, as a machine file; and how far two such files agree. */
-#include "machine/machine.h"
+#include "machine/prober.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,6 +26,9 @@ static void put_head(const tern_probe *o, tern_text *out)
                      o->threads);
     const tern_figure *launch = tern_probe_find(o, "launch", NULL, 0);
     if (launch) tern_text_format(out, "launch: %.4g s   # an empty job for all threads\n", launch->median);
+    if (o->kernel_count && o->near > 0)
+        tern_text_format(out, "near: %.0f B   # caches that calls of far operands had been moved out of\n",
+                         o->near);
 }
 
 /* A unit whose peak is `rate` and which sustains what the product of matrices did. */
@@ -67,7 +70,7 @@ static void put_cache(const tern_probe *o, tern_text *out, const tern_cache *c)
     }
 }
 
-static void put_measured(const tern_probe *o, tern_text *out)
+void tern_probe_put_measured(const tern_probe *o, tern_text *out)
 {
     tern_text_put(out, "measured:   # all figures: medians and quartiles of runs\n");
     for (int i = 0; i < o->count; i++) {
@@ -85,18 +88,21 @@ static void put_kernels(const tern_probe *o, tern_text *out)
 {
     if (o->kernel_count)
         tern_text_put(out,
-                      "kernels:   # one call on all threads, operands near: medians and quartiles of runs\n");
+                      "kernels:   # one call on all threads, operands near: medians and quartiles of runs; "
+                      "far: medians of calls with operands far\n");
     for (int i = 0; i < o->kernel_count; i++) {
         const tern_kernel_point *k = &o->kernels[i];
         tern_text_format(out, "  - {name: \"%s\", kernel: \"%s\", ", k->name, k->kernel);
         if (k->m > 0)
             tern_text_format(out, "m: %.0f, n: %.0f, k: %.0f, count: %.0f, ", k->m, k->n, k->k, k->count);
         else
-            tern_text_format(out, "bytes: %.0f, written: %.0f, operations: %.0f, ", k->bytes, k->written,
-                             k->operations);
+            tern_text_format(out, "bytes: %.0f, written: %.0f, operations: %.0f, spread: %.6g, ", k->bytes,
+                             k->written, k->operations, k->spread);
         if (k->density < 1) tern_text_format(out, "density: %.4g, ", k->density);
-        tern_text_format(out, "median: %.5g s, lower: %.5g s, upper: %.5g s, source: tern probe}\n",
-                         k->median, k->lower, k->upper);
+        tern_text_format(out, "median: %.5g s, lower: %.5g s, upper: %.5g s, ", k->median, k->lower,
+                         k->upper);
+        if (k->far > 0) tern_text_format(out, "far: %.5g s, ", k->far);
+        tern_text_put(out, "source: tern probe}\n");
     }
 }
 
@@ -112,7 +118,7 @@ tern_status tern_probe_write(const tern_probe *o, tern_text *out)
     tern_text_put(out, "memories:\n");
     for (int i = 0; i < o->cache_count; i++) put_cache(o, out, &o->caches[i]);
     put_memory(o, out, "DRAM", o->memory, "as the system says");
-    put_measured(o, out);
+    tern_probe_put_measured(o, out);
     put_kernels(o, out);
     return tern_text_status(out);
 }
@@ -143,9 +149,12 @@ int tern_probe_compare(const tern_machine *a, const tern_machine *b, double by, 
                                                  a->measured[i].median, b->measured[k].median};
     for (int i = 0; i < a->kernel_count; i++)
         for (int k = 0; k < b->kernel_count; k++)
-            if (strcmp(a->kernels[i].name, b->kernels[k].name) == 0)
-                rows[count++] =
-                    (tern_agreement){a->kernels[i].name, "s", a->kernels[i].median, b->kernels[k].median};
+            if (strcmp(a->kernels[i].name, b->kernels[k].name) == 0) {
+                const tern_kernel_point *x = &a->kernels[i], *y = &b->kernels[k];
+                rows[count++] = (tern_agreement){x->name, "s", x->median, y->median};
+                if (x->far > 0 && y->far > 0)
+                    rows[count++] = (tern_agreement){x->name, "s, far", x->far, y->far};
+            }
     qsort(rows, (size_t)count, sizeof *rows, by_distance);
     *within = 0;
     for (int i = 0; i < count; i++) *within += distance(&rows[i]) <= by;

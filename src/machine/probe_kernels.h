@@ -18,7 +18,7 @@ typedef struct tern_subject {
     tern_task_work task;
     char class[64];
     int64_t times; /* of a run */
-    double runs[TERN_PROBE_RUNS];
+    double runs[TERN_PROBE_RUNS], far_runs[TERN_PROBE_RUNS];
 } tern_subject;
 
 typedef struct tern_bench {
@@ -26,9 +26,12 @@ typedef struct tern_bench {
     tern_subject *subjects;
     int count, seen;    /* seen: with those that are left out */
     tern_status status; /* the first failure of adding */
-    size_t memory[MOST_OPERANDS], scratch;
-    char *operand[MOST_OPERANDS], *result[MOST_OPERANDS], *room;
+    size_t memory[MOST_OPERANDS], result_bytes, scratch;
+    char *operand[MOST_OPERANDS], *result, *room;
     double filled_density; /* of the bits in operand 0; < 0: it holds numbers */
+    char *sweep;           /* [sweep_bytes], or NULL: what is read to move operands out of the near caches */
+    size_t sweep_bytes;
+    double clock_seconds; /* that asking for the time takes */
 } tern_bench;
 
 /* The last node of the graph that computes becomes a subject; takes the graph.  density: of spikes in its operands. */

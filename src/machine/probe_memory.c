@@ -48,9 +48,10 @@ static tern_status measure_level(tern_prober *p, const char *level, double bytes
         tern_figure f = {.name = kinds[i].name, .unit = "B/s", .method = kinds[i].method, .threads = threads};
         double moved = kinds[i].trial == trial_triad ? (double)(p->set / 3 / 512 * 512) * 3 : (double)p->set;
         snprintf(f.level, sizeof f.level, "%s", level);
+        for (int t = 0; kinds[i].trial == trial_triad && t < threads; t++) /* no number may be slow to add */
+            memset(p->memory + t * p->block, 0, (size_t)p->set);
         TERN_TRY(tern_probe_measure(p, f, kinds[i].trial, moved, false));
     }
-    memset(p->memory, 0, (size_t)p->set); /* no number that was written may be slow to add */
     return TERN_OK;
 }
 

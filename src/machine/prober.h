@@ -55,6 +55,9 @@ tern_status tern_probe_measure(tern_prober *p, tern_figure figure, tern_trial *t
 /* TERN_INTERRUPTED when the user wants to stop. */
 tern_status tern_probe_pause(const tern_prober *p, const char *what);
 
+/* The list `measured` of a machine file. */
+void tern_probe_put_measured(const tern_probe *probe, tern_text *yaml);
+
 /* A name that lives as long as the probe; NULL: no memory. */
 const char *tern_probe_name(tern_prober *p, const char *format, ...) TERN_PRINTF(2, 3);
 

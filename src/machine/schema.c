@@ -115,9 +115,11 @@ static const tern_field kernel_fields[] = {
     NUMBER(tern_kernel_point, bytes),
     NUMBER(tern_kernel_point, written),
     NUMBER(tern_kernel_point, operations),
+    NUMBER(tern_kernel_point, spread),
     AMOUNT(tern_kernel_point, median, TERN_IN_SECONDS),
     AMOUNT(tern_kernel_point, lower, TERN_IN_SECONDS),
     AMOUNT(tern_kernel_point, upper, TERN_IN_SECONDS),
+    AMOUNT(tern_kernel_point, far, TERN_IN_SECONDS),
 };
 
 /* Values of KIND, in the order of tern_unit_kind. */
@@ -162,6 +164,7 @@ static const tern_field machine_fields[] = {
     {"least_clock", TERN_FORM_SHARE, 0, offsetof(tern_machine, least_clock)},
     AMOUNT(tern_machine, idle, TERN_IN_WATTS),
     AMOUNT(tern_machine, launch, TERN_IN_SECONDS),
+    AMOUNT(tern_machine, near, TERN_IN_BYTES),
     AMOUNT(tern_machine, power, TERN_IN_WATTS),
 };
 

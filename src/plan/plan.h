@@ -101,6 +101,9 @@ typedef struct tern_step_work {
     tern_product_shape product;
     tern_dtype weights; /* format of its first parameter */
     bool bits;          /* an operand is spikes as bits, where on_spikes has fractions of them too */
+    bool defined;       /* see tern_task_work */
+    double spread;      /* elements of the largest operand for each of the smallest that has more than one */
+    double aged[TERN_AGES]; /* bytes by how long ago they were touched (machine.h) */
 } tern_step_work;
 
 /* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros, and so

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SCRATCH = 0 }; /* stands for the scratch memory of all steps, which is one */
+
 typedef struct stack {
     const tern_program *program;
     int *root;     /* [depth]: values, the last touched first */
@@ -55,6 +57,7 @@ static void run_once(stack *s, tern_tensor *tensors, double *bytes, bool record)
         if (node->op->flags & TERN_OP_VIEW) continue;
         tern_call call = tern_call_of(s->program->graph, node, tensors, tensors + node->nin);
         tern_step_bytes(s->program, node, &call, bytes, bytes + node->nin);
+        if (s->program->steps[i].scratch_bytes) touch(s, SCRATCH, (double)s->program->steps[i].scratch_bytes);
         for (int k = 0; k < node->nin; k++) access_value(s, i, node->in[k].id, bytes[k], false, record);
         for (int k = 0; k < node->nout; k++)
             access_value(s, i, node->out[k].id, bytes[node->nin + k], true, record);
@@ -92,4 +95,23 @@ tern_status tern_program_accesses(const tern_program *program, tern_access **acc
     tern_release(s.accesses);
     *accesses = NULL;
     return tern_no_memory((operands + values) * sizeof *s.accesses, "an account of accesses");
+}
+
+static int bucket_of(double age)
+{
+    return age < TERN_YOUNGEST ? 0 : (int)fmin(2 * log2(age / TERN_YOUNGEST) + 1, TERN_AGES - 1);
+}
+
+tern_status tern_program_ages(const tern_program *program, tern_step_work *steps)
+{
+    tern_access *accesses;
+    int count;
+    TERN_TRY(tern_program_accesses(program, &accesses, &count));
+    for (int i = 0; i < count; i++) {
+        const tern_access *a = &accesses[i];
+        double age = a->written || isinf(a->distance) ? 0 : a->distance;
+        steps[a->task].aged[bucket_of(age)] += a->bytes;
+    }
+    tern_release(accesses);
+    return TERN_OK;
 }

@@ -1,6 +1,6 @@
 /* What a program does, step by step, before it runs: arithmetic from each operator's own account, bytes from where its
  * operands are. */
-#include "plan/plan.h"
+#include "plan/reuse.h"
 
 #include "kernel/packed.h"
 
@@ -155,6 +155,8 @@ tern_status tern_program_work_with(const tern_program *program, double density, 
         for (int i = 0; i < node->nout; i++)
             add_written(program, node->out[i].id, bytes[node->nin + i], &out->traffic);
         call.density = densities;
+        out->spread = tern_call_spread(&call);
+        out->defined = node->op->fast && !program->steps[s].fast;
         node->op->work(&call, &out->work);
         if (out->work.macs == 0) out->dtype = TERN_F32;
         if (node->op->product) out->product = node->op->product(&call);
@@ -163,14 +165,17 @@ tern_status tern_program_work_with(const tern_program *program, double density, 
         tern_release(bytes);
         TERN_TRY(add_bodies(&program->steps[s], density, out));
     }
-    return TERN_OK;
+    return tern_program_ages(program, steps);
 }
 
 tern_task_work tern_task_of(const tern_step_work *s)
 {
-    return (tern_task_work){s->label,           s->work,           s->dtype,        s->on_spikes,
-                            s->traffic.weights, s->traffic.state,  s->traffic.read, s->traffic.written,
-                            s->product,         s->node->op->name, s->weights,      s->bits};
+    tern_task_work t = {
+        s->label,         s->work,         s->dtype,           s->on_spikes, s->traffic.weights,
+        s->traffic.state, s->traffic.read, s->traffic.written, s->product,   s->node->op->name,
+        s->weights,       s->bits,         s->defined,         s->spread,    {0}};
+    memcpy(t.aged, s->aged, sizeof t.aged);
+    return t;
 }
 
 /* Adds the memory of root `id`, which the steps of each run read. */
