@@ -433,6 +433,10 @@ static void test_packed_products(void **state)
         /* more than the rows of x and of W that are taken at once */
         check_product(TERN_Q8_0, (product_sizes){515, 70, 288}, rng, &drawn, pool);
         check_product(TERN_Q4_K, (product_sizes){35, 1060, 256}, rng, &drawn, pool);
+        /* and than the columns */
+        check_product(TERN_Q4_0, (product_sizes){37, 35, 1120}, rng, &drawn, pool);
+        check_product(TERN_Q6_K, (product_sizes){35, 33, 1280}, rng, &drawn, pool);
+        check_product(TERN_F16, (product_sizes){49, 70, 611}, rng, &drawn, pool);
     }
     assert_ok(tern_isa_select(NULL));
     tern_pool_close(pool);

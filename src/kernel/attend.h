@@ -28,7 +28,7 @@ void tern_attention_run(tern_pool *pool, const tern_attention *attention);
  * the queries that read one group, head after head for each. */
 typedef void tern_attention_head(const tern_attention *attention, int64_t query, int64_t head);
 typedef void tern_attention_block(const tern_attention *attention, int64_t group, int64_t block);
-enum { TERN_ATTENTION_WIDTH = 256 };
+enum { TERN_ATTENTION_WIDTH = 256, TERN_ATTENTION_TILES = 128 };
 /* Up to so many tokens of a step have the bits that each has in a step of its own, so that guesses can be checked together; with more,
  * queries stand side by side, and halves of weights go through tiles. */
 enum { TERN_ALIKE = 33 };

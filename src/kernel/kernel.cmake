@@ -1,7 +1,7 @@
 # The fast loops: each file of isa/ is compiled once per instruction set of this processor family.
 file(GLOB TERN_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.c)
 file(GLOB TERN_ISA_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/isa/*.c)
-list(FILTER TERN_ISA_SOURCES EXCLUDE REGEX "/tiles.c$|/many_tiles.c$|/peak_tiles.c$")
+list(FILTER TERN_ISA_SOURCES EXCLUDE REGEX "/(|attend_|many_|peak_)tiles.c$")
 target_sources(tern PRIVATE ${TERN_KERNEL_SOURCES})
 
 set(TERN_ISA_FLAGS_scalar "")
@@ -33,7 +33,7 @@ set(TERN_AMX_FLAGS -mamx-tile -mamx-int8 -mamx-bf16 -mavx512bf16)
 check_c_compiler_flag("${TERN_AMX_FLAGS}" TERN_KNOWS_AMX)
 if(TERN_KNOWS_AMX AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   tern_add_isa(amx avx512 ${CMAKE_CURRENT_LIST_DIR}/isa/table.c ${CMAKE_CURRENT_LIST_DIR}/isa/tiles.c ${CMAKE_CURRENT_LIST_DIR}/isa/many_tiles.c
-              ${CMAKE_CURRENT_LIST_DIR}/isa/peak_tiles.c)
+              ${CMAKE_CURRENT_LIST_DIR}/isa/attend_tiles.c ${CMAKE_CURRENT_LIST_DIR}/isa/peak_tiles.c)
   target_compile_definitions(tern_isa_amx PRIVATE TERN_AMX=1)
   target_compile_options(tern_isa_amx PRIVATE ${TERN_AMX_FLAGS})
   target_compile_definitions(tern PRIVATE TERN_AMX=1)

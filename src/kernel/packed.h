@@ -82,9 +82,9 @@ typedef void tern_packed_few(int64_t k, const uint8_t *w, size_t row_bytes, int 
 /* Rows first .. first + TERN_BLOCK_ROWS of W times all rows of x, whose panels begin at `panels`. */
 enum { TERN_BLOCK_ROWS = 32 };
 typedef void tern_packed_block(const tern_packed_product *product, void *panels, int64_t first);
-/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  A panel of x is what the second function makes: bf16,
- * [parts][k/32][16][16][2], f16 and bf16 having two parts, of which x is the sum. */
-enum { TERN_MANY_ROWS = 256 };
+/* Of `many` rows: `count` <= TERN_MANY_ROWS rows of W from `first` on.  The second function makes a panel of 16 rows of x: bf16,
+ * [parts][k/32][16][16][2] of each tern_many_step columns, f16 and bf16 having two parts, of which x is the sum. */
+enum { TERN_MANY_ROWS = 256, TERN_MANY_COLUMNS = 512 };
 typedef void tern_packed_many_block(const tern_packed_product *product, const void *panels, int64_t first,
                                     int64_t count);
 typedef void tern_packed_split(const tern_packed_product *product, int64_t panel, void *panels);
@@ -95,6 +95,14 @@ static inline int tern_many_parts(tern_dtype dtype)
 static inline int64_t tern_many_columns(int64_t k)
 {
     return (k + 31) / 32 * 32;
+}
+/* Columns that are multiplied at once: about as many each time, whole blocks of the format. */
+static inline int64_t tern_many_step(tern_dtype dtype, int64_t k)
+{
+    int64_t block = tern_dtype_of(dtype)->block > 32 ? tern_dtype_of(dtype)->block : 32;
+    int64_t most = TERN_MANY_COLUMNS / tern_many_parts(dtype);
+    int64_t times = (k + most - 1) / most, even = (k + times - 1) / times;
+    return (even + block - 1) / block * block;
 }
 static inline size_t tern_many_bytes(tern_dtype dtype, int64_t k) /* of a panel */
 {

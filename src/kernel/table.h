@@ -129,6 +129,8 @@ typedef struct tern_kernels {
     tern_packed_few *const *packed_few; /* by dtype, used where there is one, else packed_dot */
     tern_attention_block *attention_block;
     int attention_lanes; /* queries of a block */
+    tern_attention_block
+        *attention_tiles; /* TERN_ATTENTION_TILES queries, to a cache in f16, in pages or not; or NULL */
 } tern_kernels;
 
 const tern_kernels *tern_kernels_get(void);

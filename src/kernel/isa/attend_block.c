@@ -139,8 +139,9 @@ void TERN_FOR_ISA(tern_attention_block)(const tern_attention *a, int64_t group, 
         take_rows(a, &b, group, c, high - c + 1 < ROWS ? (int)(high - c + 1) : ROWS);
     for (int l = 0; l < count; l++) {
         int64_t query = (from + l) / per, head = group * per + (from + l) % per;
-        float share = b.last[l] >= b.first[l] ? 1 / b.sum[l] : 0;
+        bool none = b.last[l] < b.first[l];
+        float share = 1 / b.sum[l];
         for (int64_t d = 0; d < a->width; d++)
-            a->y[(query * a->heads + head) * a->width + d] = b.y[d * TERN_LANES + l] * share;
+            a->y[(query * a->heads + head) * a->width + d] = none ? 0 : b.y[d * TERN_LANES + l] * share;
     }
 }

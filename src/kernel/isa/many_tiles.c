@@ -3,44 +3,24 @@
  *
  * Weights in f16 and bf16 are multiplied as they are, by x in 16 significant bits: f16 and such an x are sums of two bf16, high and
  * low.  The products of both low parts, at most 2^-18 of the whole, are left out. */
+#include "kernel/isa/bf16.h"
 #include "kernel/isa/groups.h"
 #include "kernel/isa/tiles.h"
-#include "kernel/isa/transpose.h"
 #include "kernel/packed.h"
 
 #if defined(TERN_AMX)
 
 enum {
-    COLUMNS = 256, /* at once: two panels of W stay in the nearest cache, whole blocks of every format */
-    ROWS = 512,    /* of x at once */
+    COLUMNS = TERN_MANY_COLUMNS, /* at once: all panels of W stay in the second cache */
+    ROWS = 512,                  /* of x at once */
     PANELS = TERN_MANY_ROWS / TERN_PANEL,
     TILE = TERN_PANEL * 32, /* elements of a tile */
 };
 
-/* 16 rows of W as first factors, [k/32][16][32]. */
-typedef struct many_panel {
-    _Alignas(64) uint16_t at[TERN_PANEL * COLUMNS], low[TERN_PANEL * COLUMNS]; /* low: of f16 */
-} many_panel;
-
-TERN_INLINE __m512i to_bf16(__m512 a, __m512 b)
-{
-    return (__m512i)_mm512_cvtne2ps_pbh(b, a);
-}
-/* What is left of a and b. */
-TERN_INLINE __m512i take_bf16(__m512 *a, __m512 *b)
-{
-    __m512i both = to_bf16(*a, *b);
-    __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)),
-            high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
-    *a = _mm512_sub_ps(*a, _mm512_castsi512_ps(_mm512_slli_epi32(low, 16)));
-    *b = _mm512_sub_ps(*b, _mm512_castsi512_ps(_mm512_slli_epi32(high, 16)));
-    return both;
-}
-
-TERN_INLINE uint32_t first_bits(int64_t count)
-{
-    return count >= 32 ? ~0u : (1u << count) - 1;
-}
+/* Panels of 16 rows of W as first factors, [k/32][16][32]; low: of f16. */
+typedef struct many_panels {
+    _Alignas(64) uint16_t at[PANELS][TERN_PANEL * COLUMNS], low[PANELS][TERN_PANEL * COLUMNS];
+} many_panels;
 
 /* 32 elements of a row: each of at most 32 levels (16 where each half has a scale of its own) has its bf16 in a register, and
  * levels pick theirs. */
@@ -76,18 +56,19 @@ TERN_INLINE __m512i computed(const group *g)
     return (__m512i)_mm512_cvtne2ps_pbh(b, a);
 }
 
-typedef void unpack_rows(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to);
+typedef void unpack_rows(const uint8_t *const rows[TERN_PANEL], int64_t k, uint16_t *to, uint16_t *low);
 
 #define UNPACK(name, bytes, groups, how)                                                                     \
-    static void rows_##name(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to)                \
+    static void rows_##name(const uint8_t *const rows[TERN_PANEL], int64_t k, uint16_t *to, uint16_t *low)   \
     {                                                                                                        \
+        (void)low;                                                                                           \
         for (int r = 0; r < TERN_PANEL; r++)                                                                 \
             for (int64_t i = 0; i < k / 32; i += (groups)) {                                                 \
                 const uint8_t *block = rows[r] + i / (groups) * (bytes);                                     \
                 TERN_UNROLL for (int g = 0; g < (groups); g++)                                               \
                 {                                                                                            \
                     group of = group_##name(block, g);                                                       \
-                    _mm512_store_si512(to->at + (i + g) * TILE + r * 32, how(&of));                          \
+                    _mm512_store_si512(to + (i + g) * TILE + r * 32, how(&of));                              \
                 }                                                                                            \
             }                                                                                                \
     }
@@ -104,8 +85,8 @@ UNPACK(q6_K, 210, 8, computed)
 UNPACK(ternary, 66, 8, picked)
 
 /* Columns beyond the last are 0. */
-TERN_INLINE void unpack_halves(const uint8_t *const rows[TERN_PANEL], int64_t k, const bool two,
-                               many_panel *to)
+TERN_INLINE void unpack_halves(const uint8_t *const rows[TERN_PANEL], int64_t k, const bool two, uint16_t *to,
+                               uint16_t *low)
 {
     for (int r = 0; r < TERN_PANEL; r++)
         for (int64_t i = 0; i < k; i += 32) {
@@ -114,18 +95,18 @@ TERN_INLINE void unpack_halves(const uint8_t *const rows[TERN_PANEL], int64_t k,
                 __m512 a = _mm512_cvtph_ps(_mm512_castsi512_si256(v)),
                        b = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
                 v = take_bf16(&a, &b);
-                _mm512_store_si512(to->low + i * TERN_PANEL + r * 32, to_bf16(a, b));
+                _mm512_store_si512(low + i * TERN_PANEL + r * 32, to_bf16(a, b));
             }
-            _mm512_store_si512(to->at + i * TERN_PANEL + r * 32, v);
+            _mm512_store_si512(to + i * TERN_PANEL + r * 32, v);
         }
 }
-static void rows_f16(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to)
+static void rows_f16(const uint8_t *const rows[TERN_PANEL], int64_t k, uint16_t *to, uint16_t *low)
 {
-    unpack_halves(rows, k, true, to);
+    unpack_halves(rows, k, true, to, low);
 }
-static void rows_bf16(const uint8_t *const rows[TERN_PANEL], int64_t k, many_panel *to)
+static void rows_bf16(const uint8_t *const rows[TERN_PANEL], int64_t k, uint16_t *to, uint16_t *low)
 {
-    unpack_halves(rows, k, false, to);
+    unpack_halves(rows, k, false, to, low);
 }
 static unpack_rows *const unpacks[TERN_DTYPES] = {
     [TERN_F16] = rows_f16,   [TERN_BF16] = rows_bf16, [TERN_Q4_0] = rows_q4_0, [TERN_Q4_1] = rows_q4_1,
@@ -134,19 +115,17 @@ static unpack_rows *const unpacks[TERN_DTYPES] = {
     [TERN_Q6_K] = rows_q6_K,
 };
 
-static void turn_pairs(vf pairs[TERN_PANEL], uint16_t *to)
-{
-    tern_transpose(pairs);
-    for (int c = 0; c < TERN_PANEL; c++) tern_store((float *)(void *)(to + c * 32), pairs[c]);
-}
-
-/* 16 rows of x as second factors, [parts][k/32][16 pairs of columns][16 rows][2]; zeros where x has no more rows or columns. */
+/* 16 rows of x as second factors, [columns at once][panel][parts][k/32][16 pairs of columns][16 rows][2]: what meets
+ * the same columns of W lies together.  Zeros where x has no more rows or columns. */
 void tern_many_split(const tern_packed_product *p, int64_t panel, void *panels)
 {
-    int64_t whole = tern_many_columns(p->k), rows = p->rows - panel * TERN_PANEL;
+    int64_t whole = tern_many_columns(p->k), count = (p->rows + TERN_PANEL - 1) / TERN_PANEL;
+    int64_t rows = p->rows - panel * TERN_PANEL, wide = tern_many_step(p->dtype, p->k);
     int parts = tern_many_parts(p->dtype);
-    uint16_t *to = (uint16_t *)panels + panel * parts * whole * TERN_PANEL;
     for (int64_t i = 0; i < whole; i += 32) {
+        int64_t first = i / wide * wide, columns = whole - first < wide ? whole - first : wide;
+        uint16_t *to =
+            (uint16_t *)panels + (first * count * parts + panel * parts * columns + i - first) * TERN_PANEL;
         vf high[TERN_PANEL], low[TERN_PANEL];
         for (int r = 0; r < TERN_PANEL; r++) {
             const float *x = p->x + (panel * TERN_PANEL + (r < rows ? r : 0)) * p->k + i;
@@ -156,17 +135,14 @@ void tern_many_split(const tern_packed_product *p, int64_t panel, void *panels)
             high[r] = (vf)take_bf16(&a, &b);
             low[r] = (vf)to_bf16(a, b);
         }
-        turn_pairs(high, to + i * TERN_PANEL);
-        if (parts == 2) turn_pairs(low, to + (whole + i) * TERN_PANEL);
+        turn_pairs(high, to);
+        if (parts == 2) turn_pairs(low, to + columns * TERN_PANEL);
     }
 }
 
-/* Sums, [rows/16][panel of W][16 rows of W][16 rows of x], beside each other: rows of y lie so far apart that they would push each
- * other out of the caches. */
-typedef float many_row[PANELS][TERN_PANEL * TERN_PANEL];
-typedef struct many_sums {
-    _Alignas(64) many_row at[ROWS / TERN_PANEL];
-} many_sums;
+/* Sums of two panels of x and two of W, [panel of x][panel of W][16 rows of W][16 rows of x].  They lie beside each other: rows of y
+ * lie so far apart that they would push each other out of the caches. */
+typedef float many_sums[2][2][TERN_PANEL * TERN_PANEL];
 
 #define LOAD(tile, sums, first)                                                                              \
     do {                                                                                                     \
@@ -185,54 +161,53 @@ typedef struct many_sums {
         _tile_dpbf16ps(3, 5, 7);                                                                             \
     } while (0)
 
-/* What two panels of x, one behind the other, are multiplied with: elements from the one to the other and from the high to the low
- * parts of x, and 32 columns how often. */
-typedef struct extent {
-    int64_t apart, low, steps;
-} extent;
+/* Two panels of x and two of W, one behind the other: elements from the one to the other, from the high to the low parts, and 32
+ * columns how often. */
+typedef struct factors {
+    const uint16_t *x, *w;
+    int64_t x_apart, x_low, w_apart, w_low, steps;
+} factors;
 
-/* sums[0 and 1][panel and panel + 1] += two panels of x times two of W. */
-TERN_INLINE void multiply(const uint16_t *x, extent e, const many_panel w[2], const bool x_low,
-                          const bool w_low, bool first, many_row *sums, int panel)
+/* sums += two panels of x times two of W. */
+TERN_INLINE void multiply(factors f, const bool x_low, const bool w_low, bool first, many_sums *sums)
 {
     __asm__ volatile("" : : : "memory"); /* tiles are loaded behind the compiler's back */
-    LOAD(0, sums[0][panel], first);
-    LOAD(1, sums[0][panel + 1], first);
-    LOAD(2, sums[1][panel], first);
-    LOAD(3, sums[1][panel + 1], first);
-    for (int64_t i = 0; i < e.steps * TILE; i += TILE) {
-        _tile_loadd(4, w[0].at + i, 64);
-        _tile_loadd(5, w[1].at + i, 64);
+    LOAD(0, (*sums)[0][0], first);
+    LOAD(1, (*sums)[0][1], first);
+    LOAD(2, (*sums)[1][0], first);
+    LOAD(3, (*sums)[1][1], first);
+    for (int64_t i = 0; i < f.steps * TILE; i += TILE) {
+        _tile_stream_loadd(4, f.w + i, 64);
+        _tile_stream_loadd(5, f.w + f.w_apart + i, 64);
         if (x_low) {
-            _tile_loadd(6, x + e.low + i, 64);
-            _tile_loadd(7, x + e.low + e.apart + i, 64);
+            _tile_loadd(6, f.x + f.x_low + i, 64);
+            _tile_loadd(7, f.x + f.x_low + f.x_apart + i, 64);
             MULTIPLY;
         }
-        _tile_loadd(6, x + i, 64);
-        _tile_loadd(7, x + e.apart + i, 64);
+        _tile_loadd(6, f.x + i, 64);
+        _tile_loadd(7, f.x + f.x_apart + i, 64);
         MULTIPLY;
         if (w_low) {
-            _tile_loadd(4, w[0].low + i, 64);
-            _tile_loadd(5, w[1].low + i, 64);
+            _tile_stream_loadd(4, f.w + f.w_low + i, 64);
+            _tile_stream_loadd(5, f.w + f.w_low + f.w_apart + i, 64);
             MULTIPLY;
         }
     }
-    _tile_stored(0, sums[0][panel], 64);
-    _tile_stored(1, sums[0][panel + 1], 64);
-    _tile_stored(2, sums[1][panel], 64);
-    _tile_stored(3, sums[1][panel + 1], 64);
+    _tile_stored(0, (*sums)[0][0], 64);
+    _tile_stored(1, (*sums)[0][1], 64);
+    _tile_stored(2, (*sums)[1][0], 64);
+    _tile_stored(3, (*sums)[1][1], 64);
     __asm__ volatile("" : : : "memory");
 }
 
-static void multiply_any(tern_dtype dtype, const uint16_t *x, extent e, const many_panel w[2], bool first,
-                         many_row *sums, int panel)
+static void multiply_any(tern_dtype dtype, factors f, bool first, many_sums *sums)
 {
     if (dtype == TERN_F16)
-        multiply(x, e, w, true, true, first, sums, panel);
+        multiply(f, true, true, first, sums);
     else if (dtype == TERN_BF16)
-        multiply(x, e, w, true, false, first, sums, panel);
+        multiply(f, true, false, first, sums);
     else
-        multiply(x, e, w, false, false, first, sums, panel);
+        multiply(f, false, false, first, sums);
 }
 
 /* Where the sums of two panels of x and two of W go: y[row ..][n ..], of which so many rows are left. */
@@ -261,57 +236,85 @@ static void put(const tern_packed_product *p, const float *sums, target to)
         _mm512_mask_storeu_ps(p->y + (to.row + r) * p->n + to.n, known, (__m512)(y[r] + bias));
 }
 
-static void put_pairs(const tern_packed_product *p, many_row *sums, int panel, target to)
+static void put_sums(const tern_packed_product *p, const many_sums *sums, target to)
 {
     for (int r = 0; r < 2; r++, to.row += TERN_PANEL, to.rows -= TERN_PANEL)
-        for (int i = 0; i < 2; i++)
-            put(p, sums[r][panel + i], (target){to.row, to.rows, to.n + i * TERN_PANEL});
+        for (int i = 0; i < 2; i++) put(p, (*sums)[r][i], (target){to.row, to.rows, to.n + i * TERN_PANEL});
 }
 
-/* Columns first .. of `count` panels of W from row n on. */
-static void unpack(const tern_packed_product *p, int64_t n, int count, int64_t first, int64_t columns,
-                   many_panel *to)
+/* Columns first .. of rows n .. end of W. */
+typedef struct place {
+    int64_t n, end, first, columns;
+} place;
+
+/* The rows of a panel, the last one of W again and again behind the end. */
+static void find_rows(const tern_packed_product *p, place at, const uint8_t *rows[TERN_PANEL])
 {
-    size_t row_bytes = tern_bytes_of(p->dtype, p->k), at = tern_bytes_of(p->dtype, first);
-    for (int i = 0; i < count; i++, n += TERN_PANEL) {
-        const uint8_t *rows[TERN_PANEL];
-        for (int r = 0; r < TERN_PANEL; r++)
-            rows[r] = (const uint8_t *)p->w + (size_t)(n + r < p->n ? n + r : p->n - 1) * row_bytes + at;
-        unpacks[p->dtype](rows, columns, &to[i]);
+    size_t row_bytes = tern_bytes_of(p->dtype, p->k), from = tern_bytes_of(p->dtype, at.first);
+    for (int r = 0; r < TERN_PANEL; r++)
+        rows[r] = (const uint8_t *)p->w + (size_t)(at.n + r < p->n ? at.n + r : p->n - 1) * row_bytes + from;
+}
+
+/* An even number of panels.  Rows come from far: those of the next panel are asked for while one is unpacked. */
+static void unpack(const tern_packed_product *p, place at, many_panels *to)
+{
+    const uint8_t *rows[TERN_PANEL], *next[TERN_PANEL];
+    size_t bytes = tern_bytes_of(p->dtype, at.columns);
+    find_rows(p, at, next);
+    for (int i = 0; at.n < at.end || i % 2; i++) {
+        at.n += TERN_PANEL;
+        memcpy(rows, next, sizeof rows);
+        find_rows(p, at, next);
+        for (int r = 0; r < TERN_PANEL && at.n < at.end; r++)
+            for (size_t b = 0; b < bytes + 63; b += 64) __builtin_prefetch(next[r] + b, 0, 3);
+        unpacks[p->dtype](rows, at.columns, to->at[i], to->low[i]);
     }
 }
 
-/* Rows row .. row + rows of x times `count` panels of W.  x comes from far, and 32 rows of it stay near while they meet all panels. */
-static void part(const tern_packed_product *p, const uint16_t *panels, int64_t row, int64_t rows, int64_t n,
-                 int count)
+/* Two panels of x, of which `rows` rows are left, times those of W. */
+static void pair(const tern_packed_product *p, factors f, place at, int64_t row, int64_t rows,
+                 many_sums *sums)
 {
-    many_panel w[PANELS];
-    many_sums sums;
-    int64_t whole = tern_many_columns(p->k), panel = tern_many_parts(p->dtype) * whole * TERN_PANEL;
-    for (int64_t first = 0; first < p->k; first += COLUMNS) {
-        int64_t columns = p->k - first < COLUMNS ? p->k - first : COLUMNS;
-        unpack(p, n, count, first, columns, w);
-        for (int64_t r = 0; r < rows; r += 2 * TERN_PANEL) {
-            bool two = r + TERN_PANEL < rows; /* else one panel stands for both */
-            const uint16_t *x = panels + (row + r) / TERN_PANEL * panel + first * TERN_PANEL;
-            extent e = {two ? panel : 0, whole * TERN_PANEL, (columns + 31) / 32};
-            many_row *at = &sums.at[r / TERN_PANEL];
-            for (int i = 0; i < count; i += 2) {
-                target to = {row + r, rows - r, n + i * TERN_PANEL};
-                if (first + columns == p->k) expect(p, to);
-                multiply_any(p->dtype, x, e, w + i, first == 0, at, i);
-                if (first + columns == p->k) put_pairs(p, at, i, to);
-            }
+    bool last = at.first + at.columns == p->k;
+    for (; at.n < at.end; at.n += 2 * TERN_PANEL, f.w += 2 * f.w_apart, sums++) {
+        target to = {row, rows, at.n};
+        if (last) expect(p, to);
+        multiply_any(p->dtype, f, at.first == 0, sums);
+        if (last) put_sums(p, (const many_sums *)sums, to);
+    }
+}
+
+/* Rows row .. row + rows of x times rows at.n .. at.end of W.  x comes from far, and 32 rows of it stay near while they meet all panels. */
+static void part(const tern_packed_product *p, const uint16_t *panels, int64_t row, int64_t rows, place at)
+{
+    many_panels w;
+    _Alignas(64) many_sums sums[ROWS / (2 * TERN_PANEL)][PANELS / 2];
+    int64_t wide = tern_many_step(p->dtype, p->k), count = (p->rows + TERN_PANEL - 1) / TERN_PANEL;
+    int64_t whole = tern_many_columns(p->k), parts = tern_many_parts(p->dtype);
+    int64_t pairs = (rows + 2 * TERN_PANEL - 1) / (2 * TERN_PANEL);
+    for (; at.first < p->k; at.first += wide) {
+        int64_t left = p->k - at.first, columns = whole - at.first < wide ? whole - at.first : wide;
+        at.columns = left < wide ? left : wide;
+        unpack(p, at, &w);
+        factors f = {
+            .w = w.at[0], .w_apart = w.at[1] - w.at[0], .w_low = w.low[0] - w.at[0], .steps = columns / 32};
+        f.x_low = columns * TERN_PANEL;
+        for (int64_t r = 0; r < pairs; r++) {
+            int64_t panel = row / TERN_PANEL + 2 * r;
+            f.x = panels + (at.first * count + panel * columns) * parts * TERN_PANEL;
+            f.x_apart =
+                (2 * r + 1) * TERN_PANEL < rows ? parts * f.x_low : 0; /* else one panel stands for both */
+            pair(p, f, at, row + 2 * r * TERN_PANEL, rows - 2 * r * TERN_PANEL, sums[r]);
         }
     }
 }
 
 static void block(const tern_packed_product *p, const void *panels, int64_t first, int64_t count)
 {
-    int pairs = (int)((count + 2 * TERN_PANEL - 1) / (2 * TERN_PANEL));
     shape_tiles(64);
     for (int64_t row = 0; row < p->rows; row += ROWS)
-        part(p, panels, row, p->rows - row < ROWS ? p->rows - row : ROWS, first, 2 * pairs);
+        part(p, panels, row, p->rows - row < ROWS ? p->rows - row : ROWS,
+             (place){first, first + count, 0, 0});
     _tile_release();
 }
 

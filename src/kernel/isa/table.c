@@ -16,12 +16,14 @@ extern const tern_int8_loops TERN_FOR_ISA(tern_int8_loops);
 extern tern_packed_block *const tern_tile_blocks[];
 tern_packed_split tern_many_split;
 extern tern_packed_many_block *const tern_many_blocks[];
+tern_attention_block tern_attention_on_tiles;
 extern const struct tern_peak tern_peak_amx;
 const tern_kernels tern_table_amx = {
     .name = "amx",
     .packed_block = tern_tile_blocks,
     .many_block = tern_many_blocks,
     .many_split = tern_many_split,
+    .attention_tiles = tern_attention_on_tiles,
     .block_from = 5,
 #else
 const tern_kernels TERN_FOR_ISA(tern_table) = {
