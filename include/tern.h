@@ -529,6 +529,7 @@ typedef struct tern_net {
     size_t qat; /* the same for a tern_qat_parameters: floats that are rounded as the net in bytes will be */
     size_t fixed;  /* the same for a tern_fixed_parameters */
     bool integers; /* what is inferred, is inferred in integers (NET-fixed) */
+    size_t half;   /* the same for a tern_half_parameters: the net computes, and learns, in 16 bits */
     bool decoder;  /* a language model: tokens [1,S] in, logits of the last one out */
     bool classic;  /* a classic learner: features in, scores of classes out; fitted, not trained */
 } tern_net;
@@ -559,9 +560,17 @@ typedef struct tern_qat_parameters {
     int bits; /* of weights; activations have 8 */
 } tern_qat_parameters;
 
+/* Of nets of 16 bits: every value has them, and sums are rounded behind every term. */
+typedef struct tern_half_parameters {
+    int format;   /* 0 f16, 1 bf16, 2 f32: the same, to compare with */
+    int lanes;    /* sums of an output of a linear layer, which are added at its end: 1, 2, 4 or 8 */
+    int wide;     /* 1: sums are f32 and rounded once */
+    double scale; /* that the loss is multiplied by in training */
+} tern_half_parameters;
+
 /* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers;
  * NET-regroup is NET with group convolutions for depthwise ones; NET-int8, of a net without spikes, is NET in bytes,
- * NET-qat NET as it is trained to become that. */
+ * NET-qat NET as it is trained to become that, NET-half NET in 16 bits. */
 const tern_net *tern_net_find(const char *name);
 const tern_net *tern_net_at(int index);     /* NULL behind the last */
 const tern_net *tern_decoder_at(int index); /* language models, which are known by their shapes only */

@@ -5,6 +5,8 @@
 #include "op/fake_quantise.h"
 #include "op/int8.h"
 
+#include "op_cases_half.h"
+
 /* Bias, multipliers and shifts (by output or one for all), constants. */
 static void some_scale(spec *s, int64_t outputs)
 {
@@ -342,7 +344,7 @@ static void make_softmax_error(spec *s)
         {"softmax_error", make_softmax_error},
 
 #define INT8_CASES                                                                                           \
-    {"linear_int8", make_linear_int8}, {"linear_int16", make_linear_int8},                                   \
+    HALF_CASES{"linear_int8", make_linear_int8}, {"linear_int16", make_linear_int8},                         \
         {"conv2d_transposed_int8", make_conv2d_transposed_int8}, {"conv2d_int8", make_conv2d_int8},          \
         {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \
         {"quantise_int8", make_quantise_int8}, {"dequantise_int8", make_dequantise_int8},                    \

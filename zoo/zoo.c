@@ -7,7 +7,8 @@
 
 #define DECLARE(id)                                                                                          \
     extern const tern_net tern_net_##id, tern_net_##id##_delta, tern_net_##id##_regroup,                     \
-        tern_net_##id##_int8, tern_net_##id##_qat, tern_net_##id##_qfx, tern_net_##id##_fixed;
+        tern_net_##id##_int8, tern_net_##id##_qat, tern_net_##id##_qfx, tern_net_##id##_fixed,               \
+        tern_net_##id##_half;
 TERN_NETS(DECLARE)
 #define DECLARE_ONE(id) extern const tern_net tern_net_##id;
 TERN_DECODERS(DECLARE_ONE)
@@ -17,12 +18,14 @@ TERN_CLASSICS(DECLARE_ONE)
 #define LIST_REGROUP(id) &tern_net_##id##_regroup,
 #define LIST_INT8(id)    &tern_net_##id##_int8,
 #define LIST_QAT(id)     &tern_net_##id##_qat,
+#define LIST_HALF(id)    &tern_net_##id##_half,
 #define LIST_FIXED(id)   &tern_net_##id##_qfx, &tern_net_##id##_fixed,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
 static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
 static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
 static const tern_net *const int8_nets[] = {TERN_NETS(LIST_INT8) NULL};
 static const tern_net *const qat_nets[] = {TERN_NETS(LIST_QAT) NULL};
+static const tern_net *const half_nets[] = {TERN_NETS(LIST_HALF) NULL};
 static const tern_net *const fixed_nets[] = {TERN_NETS(LIST_FIXED) NULL};
 static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
 static const tern_net *const classics[] = {TERN_CLASSICS(LIST) NULL};
@@ -54,6 +57,8 @@ const tern_net *tern_net_find(const char *name)
         if (!int8_nets[i]->spiking && strcmp(int8_nets[i]->name, name) == 0) return int8_nets[i];
     for (int i = 0; qat_nets[i]; i++)
         if (!qat_nets[i]->spiking && strcmp(qat_nets[i]->name, name) == 0) return qat_nets[i];
+    for (int i = 0; half_nets[i]; i++)
+        if (!half_nets[i]->spiking && strcmp(half_nets[i]->name, name) == 0) return half_nets[i];
     for (int i = 0; fixed_nets[i]; i++)
         if (!fixed_nets[i]->spiking && strcmp(fixed_nets[i]->name, name) == 0) return fixed_nets[i];
     for (int i = 0; decoders[i]; i++)

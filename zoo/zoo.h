@@ -17,6 +17,7 @@
     X(vgg11_snn)                                                                                             \
     X(spiking_resnet)                                                                                        \
     X(mobilenet)                                                                                             \
+    X(ds_cnn)                                                                                                \
     X(mobilenet_v2)                                                                                          \
     X(mobilenet_v3)                                                                                          \
     X(resnet)                                                                                                \
@@ -122,6 +123,17 @@
             "bits that weights are trained for, 2 to 8"                                                      \
     }
 
+/* Parameters that NET-half has besides those of NET. */
+#define HALF_OPTIONS(id)                                                                                     \
+    {"half-format", false, offsetof(struct id##_half, half.format), 0, "0 f16, 1 bf16, 2 f32"},              \
+        {"lanes", false, offsetof(struct id##_half, half.lanes), 8,                                          \
+         "sums of an output of a linear layer, added at its end: 1, 2, 4 or 8"},                             \
+        {"wide-sums", false, offsetof(struct id##_half, half.wide), 0, "1: sums are f32, rounded once"},     \
+    {                                                                                                        \
+        "loss-scale", true, offsetof(struct id##_half, half.scale), 1,                                       \
+            "that gradients are multiplied by on their way"                                                  \
+    }
+
 /* Parameters that NET-qfx and NET-fixed have besides those of NET. */
 #define FIXED_OPTION(id, field, name_, real_, standard_, doc_)                                               \
     {                                                                                                        \
@@ -207,6 +219,19 @@
                                           .spiking = spiking_,                                               \
                                           .build = id##_build,                                               \
                                           .qat = offsetof(struct id##_qat, qat)};                            \
+    struct id##_half {                                                                                       \
+        struct id net;                                                                                       \
+        tern_half_parameters half;                                                                           \
+    };                                                                                                       \
+    static const tern_option id##_half_options[] = {__VA_ARGS__, HALF_OPTIONS(id), {0}};                     \
+    const tern_net tern_net_##id##_half = {.name = name_ "-half",                                            \
+                                           .doc = doc_ ", in 16 bits",                                       \
+                                           .size = sizeof(struct id##_half),                                 \
+                                           .options = id##_half_options,                                     \
+                                           .sample = sample_,                                                \
+                                           .spiking = spiking_,                                              \
+                                           .build = id##_build,                                              \
+                                           .half = offsetof(struct id##_half, half)};                        \
     struct id##_qfx {                                                                                        \
         struct id net;                                                                                       \
         tern_fixed_parameters fixed;                                                                         \

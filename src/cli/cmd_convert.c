@@ -1,5 +1,5 @@
 /* tern convert: a trained net of ReLUs becomes a spiking one, depthwise convolutions group convolutions, or any net one of
- * bytes, of fixed point or of integers, in a run folder of its own; a language model changes its number format
+ * bytes, of 16 bits, of fixed point or of integers, in a run folder of its own; a language model changes its number format
  * (convert_model.c); what scikit-learn fitted becomes a run (learner.c). */
 #include "cli/convert_int8.h"
 #include "cli/convert_model.h"
@@ -12,9 +12,12 @@
 static const tern_cli_option options[] = {
     {"to", 0, TERN_PICK, "FORM", "snn",
      "what it becomes: a spiking net; NET-regroup, which computes the same and can learn more; NET-int8, in "
-     "bytes; NET-qfx, fixed point with binary points from data; or, of NET-qfx and nets of few bits, "
+     "bytes; NET-half, in 16 bits, which goes on to learn; NET-qfx, fixed point with binary points from "
+     "data; or, of NET-qfx and nets of few bits, "
      "NET-fixed, which computes the same in integers",
-     "snn|regroup|int8|qfx|fixed"},
+     "snn|regroup|int8|half|qfx|fixed"},
+    {"dtype", 0, TERN_PICK, "NAME", "f16", "--to half: format of all values (f32: to compare with)",
+     "f16|bf16|f32"},
     {"word", 0, TERN_WHOLE, "W", "8", "--to qfx: bits of a weight", "2..16"},
     {"word-act", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of an activation; 0: as weights", "0..16"},
     {"word-norm", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a scale of a norm; 0: as weights", "0..12"},
@@ -62,7 +65,7 @@ static const tern_cli_option options[] = {
 };
 
 /* In the order of --to. */
-typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8, TO_QFX, TO_FIXED } convert_form;
+typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8, TO_HALF, TO_QFX, TO_FIXED } convert_form;
 
 typedef struct tern_convert_job {
     tern_cli *cli;
@@ -113,6 +116,7 @@ static tern_status check_options(const tern_convert_job *job)
                  {"per", 1 << TO_INT8},
                  {"out-bits", 1 << TO_INT8},
                  {"multiplier-bits", 1 << TO_INT8},
+                 {"dtype", 1 << TO_HALF},
                  {"word", 1 << TO_QFX},
                  {"word-act", 1 << TO_QFX},
                  {"word-norm", 1 << TO_QFX},
@@ -151,15 +155,15 @@ static tern_status check_form(tern_convert_job *job)
     if (job->form == TO_QFX || job->form == TO_FIXED) return check_fixed(job);
     if (job->form != TO_SNN) {
         bool bytes = job->form == TO_INT8, other = s->net->delta || s->net->regroup || s->net->int8 ||
-                                                   s->net->fixed || (s->net->qat && !bytes);
+                                                   s->net->half || s->net->fixed || (s->net->qat && !bytes);
         int base = (int)strlen(s->net->name) - (s->net->qat ? (int)strlen("-qat") : 0);
         snprintf(name, sizeof name, "%.*s-%s", base, s->net->name, tern_cli_text(job->cli, "to"));
         job->net = other ? NULL : tern_net_find(name);
-        return job->net
-                   ? TERN_OK
-                   : tern_fail(TERN_USAGE, "%s is a run of %s, which %s", s->folder, s->net->name,
-                               bytes ? "has no form in bytes: those of plain nets without spikes have one"
-                                     : "cannot be regrouped");
+        return job->net ? TERN_OK
+                        : tern_fail(TERN_USAGE, "%s is a run of %s, which %s", s->folder, s->net->name,
+                                    job->form != TO_REGROUP
+                                        ? "has no such form: plain nets without spikes have one"
+                                        : "cannot be regrouped");
     }
     job->net = s->net;
     for (const tern_option *o = s->net->options; o->name; o++)
@@ -320,6 +324,17 @@ static tern_status to_int8(tern_convert_job *job, tern_samples *train, tern_samp
     return keep(job, test);
 }
 
+/* Weights with norms folded in, rounded. */
+static tern_status to_half(tern_convert_job *job, tern_samples *test)
+{
+    const tern_subject *s = &job->from;
+    TERN_TRY(tern_net_set(job->net, job->parameters, "half-format", tern_cli_pick(job->cli, "dtype")));
+    const tern_half_parameters *how = (const void *)((const char *)job->parameters + job->net->half);
+    TERN_TRY(tern_convert_half(s->net, s->parameters, how, &s->sample, &job->from.store, &job->store,
+                               job->cli->pool));
+    return keep(job, test);
+}
+
 /* Fixed point with binary points from data. */
 static tern_status to_qfx(tern_convert_job *job, const tern_samples *train)
 {
@@ -364,6 +379,7 @@ static tern_status convert(tern_convert_job *job)
     tern_samples_normalise_as(&train, job->from.config);
     tern_samples_normalise_as(&test, job->from.config);
     if (job->form == TO_INT8) return to_int8(job, &train, &test);
+    if (job->form == TO_HALF) return to_half(job, &test);
     if (job->form == TO_QFX || job->form == TO_FIXED) {
         TERN_TRY(job->form == TO_QFX ? to_qfx(job, &train) : to_fixed(job));
         return keep(job, &test);
@@ -434,6 +450,7 @@ const tern_command tern_command_convert = {
         "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 --epochs-per-stage 2 -o run/iir\n"
         "tern convert run/mobilenet --to regroup --group 4\n"
         "tern convert run/cnn --to int8 --calibrate mse -o run/cnn-int8   # then eval, cost, emit it\n"
+        "tern convert run/resnet-small --to half --dtype bf16   # learns on in 16 bits: tern train RUN-half\n"
         "tern train lenet --insert qfx --word 8 -o run/lenet-qfx && tern convert run/lenet-qfx --to fixed\n"
         "tern convert run/lenet --to qfx --word 6          # after training, from data\n"
         "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"

@@ -14,9 +14,10 @@ static const tern_cli_option options[] = {
      "c99: freestanding C and a main that checks it; host: the same, whose main also reads images from a "
      "file and measures time; the others: a program for a board with its linker script, run in an emulator "
      "by "
-     "make check (cortex-m: a Cortex-M7, riscv: RV32IMAFDC); verilog: logic, of nets in integers, with a "
+     "make check (cortex-m: a Cortex-M7, riscv: RV32IMAFDC, riscv-zfh: with halves); verilog: logic, of nets "
+     "in integers, with a "
      "test bench",
-     "c99|host|cortex-m|cortex-m4|cortex-m7|cortex-m55|riscv|rv32imac|verilog"},
+     "c99|host|cortex-m|cortex-m4|cortex-m7|cortex-m55|riscv|riscv-zfh|rv32imac|verilog"},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "folder (default emit/NAME)", NULL},
     {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
     {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
@@ -25,7 +26,8 @@ static const tern_cli_option options[] = {
      NULL},
     TERN_BLOCK_OPTIONS,
     {"train", 0, TERN_FLAG, NULL, NULL,
-     "of a run in bytes: a training step (--update), checked over --steps of them between two looks at "
+     "of a run in bytes or in 16 bits: a training step (--update), checked over --steps of them between two "
+     "looks at "
      "--samples of the "
      "test split",
      NULL},

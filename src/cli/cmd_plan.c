@@ -114,9 +114,9 @@ static tern_status print(tern_cli *cli, const tern_program *p)
 }
 
 /* The rule asks for a training step. */
-static tern_status recipe_of(const tern_cli *cli, tern_recipe *recipe)
+static tern_status recipe_of(const tern_cli *cli, const tern_net *net, tern_recipe *recipe)
 {
-    *recipe = tern_recipe_default();
+    *recipe = tern_recipe_of(net);
     recipe->rule = (tern_rule)tern_cli_pick(cli, "rule");
     recipe->chosen = tern_cli_whole(cli, "K");
     if (tern_cli_has(cli, "rule") && !tern_cli_has(cli, "train"))
@@ -170,7 +170,7 @@ static tern_status run_plan(tern_cli *cli)
     bool learning = tern_cli_has(cli, "train") && s.net->int8;
     if (learning) tern_subject_close(&s);
     if (learning) return tern_plan_learning(cli);
-    tern_status status = recipe_of(cli, &recipe);
+    tern_status status = recipe_of(cli, s.net, &recipe);
     if (status == TERN_OK && tern_cli_has(cli, "update"))
         status = tern_fail(TERN_USAGE, "plan: --update is for nets in bytes, with --train");
     bool board = status == TERN_OK && tern_plans_board(cli);

@@ -5,7 +5,9 @@
 
 static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "M", "systolic-32x32",
-     "machine: a name or a path; a systolic array, event cores or processors with caches", NULL},
+     "machine: a name or a path; a systolic array, event cores, processors with caches or, for NET-half, "
+     "cores that share floating-point units",
+     NULL},
     TERN_ARRAY_OPTIONS,
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
@@ -55,6 +57,8 @@ static tern_status simulate(const tern_simulate_ask *ask, int batch)
     if (tern_cli_has(ask->cli, "mapping") && !tern_event_unit(ask->machine))
         return tern_fail(TERN_USAGE, "simulate: machine %s has no event cores: --mapping means nothing",
                          ask->machine->name);
+    if (!tern_event_unit(ask->machine) && tern_simulate_is_cluster(ask->program))
+        return tern_simulate_cluster(ask);
     if (!tern_event_unit(ask->machine) || tern_cli_has(ask->cli, "train")) return tern_simulate_caches(ask);
     return batch == 1
                ? tern_simulate_cores(ask)
@@ -65,7 +69,7 @@ static tern_status simulate(const tern_simulate_ask *ask, int batch)
 static tern_status plan_net(const tern_cli *cli, const tern_subject *s, int batch, tern_graph **g,
                             tern_program **p)
 {
-    tern_recipe recipe = tern_recipe_default();
+    tern_recipe recipe = tern_recipe_of(s->net);
     TERN_TRY(tern_cli_has(cli, "train")
                  ? tern_model_training_graph(g, s->net, s->parameters, &s->sample, batch, &recipe)
                  : tern_model_graph(g, s->net, s->parameters, &s->sample, batch, cli->seed));

@@ -490,6 +490,17 @@ static tern_status check_net(const tern_cli *cli, const tern_subject *s, const t
         tern_shape_text(text, &d->sample), s->net->name);
 }
 
+/* Nets of 16 bits learn by plain gradient descent: what is not said otherwise, is that. */
+static tern_status give_plain(tern_cli *cli, const tern_net *net)
+{
+    static const char *const plain[][2] = {{"optimiser", "sgd"}, {"momentum", "0"}, {"decay", "0"},
+                                           {"smoothing", "0"},   {"batch", "1"},    {"rate", "0.01"},
+                                           {"crop", "0"},        {"flip", "no"}};
+    for (size_t i = 0; net->half && i < TERN_COUNT(plain); i++)
+        if (!tern_cli_has(cli, plain[i][0])) TERN_TRY(tern_cli_give(cli, plain[i][0], plain[i][1]));
+    return TERN_OK;
+}
+
 /* One stage, from where it stands or else from what run->store holds. */
 static tern_status train_stage(tern_train_run *run, tern_subject *s, const tern_dataset *d, int timesteps)
 {
@@ -547,6 +558,7 @@ static tern_status run_train(tern_cli *cli)
     tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
     if (status == TERN_OK) status = stages_of(cli, timesteps, &stages);
     if (status == TERN_OK) status = open_run(&run, &subject);
+    if (status == TERN_OK) status = give_plain(cli, subject.net);
     tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit"),
                                    .timesteps = tern_cli_whole(cli, "frames")};
     if (status == TERN_OK)
@@ -575,6 +587,7 @@ const tern_command tern_command_train = {
         "tern train run/vgg9 --resume --epochs 20\n"
         "tern train cnn-qat --weight-bits 2 -o run/two            # then: tern convert run/two --to int8\n"
         "tern train run/cnn-int8 --update last=2,stochastic --data mnist --rate 0.01   # as a device would\n"
+        "tern train run/cnn-half --data mnist                     # of tern convert --to half: in 16 bits\n"
         "tern train forest --data table.csv --trees 16 --depth 8  # classic learners are fitted\n"
         "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
         "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "

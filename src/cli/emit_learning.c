@@ -1,4 +1,4 @@
-/* tern emit RUN-int8 --train: a training step as C, with samples that it is checked by. */
+/* tern emit RUN-int8 --train, RUN-half --train: a training step as C, with samples that it is checked by. */
 #include "cli/learning.h"
 #include "emit/emit.h"
 
@@ -32,7 +32,7 @@ static tern_status open_all(tern_learning_emission *e)
     if (!s->config)
         return tern_fail(TERN_USAGE,
                          "--train: a training step begins with a trained net: give a run folder of tern "
-                         "convert RUN --to int8");
+                         "convert RUN --to int8 or --to half");
     const char *data = tern_cli_text(cli, "data");
     if (!data) data = json_string_value(json_object_get(s->config, "data"));
     int steps = tern_cli_whole(cli, "steps"), held = tern_cli_whole(cli, "samples");
@@ -42,6 +42,8 @@ static tern_status open_all(tern_learning_emission *e)
     if (!tern_shape_equal(&s->sample, &e->dataset.sample))
         return tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
                          tern_shape_text(a, &e->dataset.sample), tern_shape_text(b, &s->sample));
+    if (s->net->half && tern_cli_has(cli, "update"))
+        return tern_fail(TERN_USAGE, "--update: of a net of 16 bits everything learns");
     return tern_int8_stepper_open(&e->stepper, s->net, s->parameters, &s->sample, 1, &e->update, &s->store,
                                   cli->pool);
 }
@@ -95,7 +97,10 @@ static tern_status report(const tern_learning_emission *e, const char *folder)
     char arena[24], state[24];
     tern_text update = {0};
     tern_emit_sizes_of(e->stepper.program, &s);
-    tern_int8_update_print(&e->update, &update);
+    if (e->subject.net->half)
+        tern_text_put(&update, "all of it");
+    else
+        tern_int8_update_print(&e->update, &update);
     tern_status status = tern_text_status(&update);
     if (status == TERN_OK && e->cli->json)
         status = tern_print_json(json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "folder", folder, "name", e->name,

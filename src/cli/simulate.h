@@ -15,8 +15,11 @@ typedef struct tern_simulate_ask {
     json_t **total;     /* the sums as an object, the caller's to release; NULL: print all */
 } tern_simulate_ask;
 
-/* Cycles of a systolic array; time steps of event cores; a roofline over caches. */
+/* Cycles of a systolic array; of cores that share floating-point units, for nets of 16 bits; time steps of event cores; a
+ * roofline over caches. */
 tern_status tern_simulate_array(const tern_simulate_ask *ask);
+tern_status tern_simulate_cluster(const tern_simulate_ask *ask);
+bool tern_simulate_is_cluster(const tern_program *program); /* whether it has products of 16 bits */
 tern_status tern_simulate_cores(const tern_simulate_ask *ask);
 tern_status tern_simulate_caches(const tern_simulate_ask *ask);
 

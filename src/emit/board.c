@@ -11,19 +11,21 @@
         "arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi", cpu " -mthumb --specs=nano.specs", \
             "qemu-system-arm", "qemu-system-arm", machine, 0, 0x20000000, flash, 4 << 20                     \
     }
-#define RISCV(isa)                                                                                           \
+#define RISCV(isa, machine)                                                                                  \
     {                                                                                                        \
         "riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",                   \
             isa " -misa-spec=2.2 --specs=picolibc.specs", "qemu-system-riscv32", "qemu-system-misc",         \
-            "virt -bios none", 0x80000000, 0x82000000, 32 << 20, 32 << 20                                    \
+            machine, 0x80000000, 0x82000000, 32 << 20, 32 << 20                                              \
     }
 static const tern_emit_board cortex_m4 = ARM("-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16",
                                              "mps2-an386", 4 << 20),
                              cortex_m7 = ARM("-mcpu=cortex-m7 -mfloat-abi=hard -mfpu=fpv5-d16", "mps2-an500",
                                              4 << 20),
                              cortex_m55 = ARM("-mcpu=cortex-m55 -mfloat-abi=hard", "mps3-an547", 512 << 10),
-                             rv32imac = RISCV("-march=rv32imac -mabi=ilp32"),
-                             rv32imafdc = RISCV("-march=rv32imafdc -mabi=ilp32d");
+                             rv32imac = RISCV("-march=rv32imac -mabi=ilp32", "virt -bios none"),
+                             rv32imafdc = RISCV("-march=rv32imafdc -mabi=ilp32d", "virt -bios none"),
+                             zfh = RISCV("-march=rv32imafdc -mabi=ilp32d -DRISCV_ZFH",
+                                         "virt -bios none -cpu rv32,Zfh=true");
 
 const tern_emit_target tern_emit_targets[] = {
     {"c99", "freestanding C99, with a main that checks it", false, NULL, false},
@@ -33,6 +35,7 @@ const tern_emit_target tern_emit_targets[] = {
     {"cortex-m7", "for a Cortex-M7", false, &cortex_m7, false},
     {"cortex-m55", "for a Cortex-M55", false, &cortex_m55, false},
     {"riscv", "for RV32IMAFDC", false, &rv32imafdc, false},
+    {"riscv-zfh", "the same with arithmetic of f16", false, &zfh, false},
     {"rv32imac", "for RV32IMAC, which has no floats", false, &rv32imac, false},
     {"verilog", "logic, of nets in integers", false, NULL, true},
     {0},

@@ -39,6 +39,9 @@ const char *tern_emit_type(tern_dtype dtype)
         return "int32_t";
     case TERN_I16:
         return "int16_t";
+    case TERN_F16: /* as they lie in memory */
+    case TERN_BF16:
+        return "uint16_t";
     case TERN_I8:
         return "int8_t";
     case TERN_U8:
@@ -150,7 +153,7 @@ static tern_status write_constant(const tern_emit_source *source, int root, tern
     constant_name(p, root, name);
     const char *c_type = tern_emit_type(type->dtype);
     if (!c_type || type->dtype == TERN_BIT)
-        return tern_fail(TERN_USAGE, "%s is %s; constants of C are f32, i32, i16, i8 or u8", name,
+        return tern_fail(TERN_USAGE, "%s is %s; constants of C are f32, f16, bf16, i32, i16, i8 or u8", name,
                          tern_dtype_of(type->dtype)->name);
     const void *x = tern_session_memory(source->session, (tern_value){root});
     int64_t n = elements_of(p, root);
@@ -158,8 +161,9 @@ static tern_status write_constant(const tern_emit_source *source, int root, tern
                      tern_shape_text(shape, &type->shape));
     if (type->dtype == TERN_F32) TERN_TRY(write_floats(x, n, name, t));
     tern_tensor tensor = {type->dtype, type->shape, (void *)(uintptr_t)x};
+    bool halves = type->dtype == TERN_F16 || type->dtype == TERN_BF16;
     for (int64_t i = 0; type->dtype != TERN_F32 && i < n; i++) {
-        double value = tern_get(&tensor, i);
+        double value = halves ? (double)((const uint16_t *)x)[i] : tern_get(&tensor, i);
         if (value == INT32_MIN) /* has no literal of its own type */
             tern_text_put(t, "INT32_MIN");
         else
@@ -176,10 +180,11 @@ static tern_status check_operand(const tern_node *node, const tern_tensor *t)
 {
     char shape[96];
     if (tern_emit_type(t->dtype) && tern_elements(&t->shape) <= INT_MAX) return TERN_OK;
-    return tern_fail(
-        TERN_USAGE,
-        "layer %s: %s of %s %s is not emitted: expected f32, i32, i16, i8, u8 or bits, fewer than 2^31",
-        node->layer, node->op->name, tern_dtype_of(t->dtype)->name, tern_shape_text(shape, &t->shape));
+    return tern_fail(TERN_USAGE,
+                     "layer %s: %s of %s %s is not emitted: expected f32, f16, bf16, i32, i16, i8, u8 or "
+                     "bits, fewer than 2^31",
+                     node->layer, node->op->name, tern_dtype_of(t->dtype)->name,
+                     tern_shape_text(shape, &t->shape));
 }
 
 /* Marks the operands that are there, as emit functions expect it. */

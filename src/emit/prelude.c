@@ -1,5 +1,6 @@
 /* Functions that the bodies of operators may call, written where they do. */
 #include "emit/emit.h"
+#include "emit/half_text.h"
 
 #include <string.h>
 
@@ -330,7 +331,23 @@ static const struct {
                  {"exp_negative(", exp_function},
                  {"log_positive(", log_function},
                  {"round_by(", round_function},
-                 {" chance(", chance_function}};
+                 {" chance(", chance_function},
+                 {" f16_", tern_half_text_odd},
+                 {" bf16_", tern_half_text_odd},
+                 {" f16_", tern_half_f16_numbers},
+                 {" f16_rows(", tern_half_f16_rows},
+                 {" f16_lanes(", tern_half_f16_lanes},
+                 {" f16_wide(", tern_half_f16_wide},
+                 {" f16_columns(", tern_half_f16_columns},
+                 {" bf16_", tern_half_bf16_numbers},
+                 {" bf16_rows(", tern_half_bf16_rows},
+                 {" bf16_lanes(", tern_half_bf16_lanes},
+                 {" bf16_wide(", tern_half_bf16_wide},
+                 {" bf16_columns(", tern_half_bf16_columns},
+                 {" f32_", tern_half_f32_numbers},
+                 {" f32_rows(", tern_half_f32_rows},
+                 {" f32_lanes(", tern_half_f32_lanes},
+                 {" f32_columns(", tern_half_f32_columns}};
 
 void tern_emit_prelude(const tern_text *bodies, tern_text *code)
 {

@@ -5,6 +5,7 @@
 
 #include "kernel/attend.h"
 #include "kernel/element.h"
+#include "kernel/half.h"
 #include "kernel/int8.h"
 #include "kernel/outlier.h"
 #include "kernel/packed.h"
@@ -130,7 +131,8 @@ typedef struct tern_kernels {
     tern_attention_block *attention_block;
     int attention_lanes; /* queries of a block */
     tern_attention_block
-        *attention_tiles; /* TERN_ATTENTION_TILES queries, to a cache in f16, in pages or not; or NULL */
+        *attention_tiles;      /* TERN_ATTENTION_TILES queries, to a cache in f16, in pages or not; or NULL */
+    tern_half_rows *half_rows; /* or NULL: half.h */
 } tern_kernels;
 
 const tern_kernels *tern_kernels_get(void);

@@ -69,6 +69,20 @@ static void cast_fast(const tern_call *call)
                    call->out[0].dtype, call->out[0].data);
 }
 
+/* Between floats and halves. */
+static tern_status cast_emit(const tern_call *call, tern_emit *to)
+{
+    tern_dtype from = call->in[0].dtype, into = call->out[0].dtype;
+    bool halves = from == TERN_F16 || from == TERN_BF16, makes = into == TERN_F16 || into == TERN_BF16;
+    if (!(from == TERN_F32 && makes) && !(into == TERN_F32 && halves))
+        return tern_fail(TERN_USAGE, "a cast from %s to %s is not written as C, only between f32 and halves",
+                         tern_dtype_of(from)->name, tern_dtype_of(into)->name);
+    tern_text_format(to->text, "    for (int i = 0; i < %lld; i++) out0[i] = %s_%s_float(in0[i]);\n",
+                     (long long)tern_elements(&call->in[0].shape), tern_dtype_of(halves ? from : into)->name,
+                     halves ? "to" : "of");
+    return TERN_OK;
+}
+
 static const tern_fast cast_kernels[] = {{"loop", cast_matches, NULL, cast_fast}, {0}};
 
 const tern_op tern_op_cast = {
@@ -80,6 +94,7 @@ const tern_op tern_op_cast = {
     .grad = cast_grad,
     .work = cast_work,
     .run = cast_run,
+    .emit = cast_emit,
     .fast = cast_kernels,
 };
 

@@ -32,6 +32,8 @@
     X(int8_grad_scale) X(int8_grad_bias) X(int8_grad_weight) X(int8_grad_input) /* int8_grad.c: their gradients */       \
     X(avg_pool2d_int8_grad) X(take_channels)                                                                           \
     X(int8_update) X(int8_descend) X(softmax_error)              /* int8_update.c: bytes that learn */                  \
+    X(half_product) X(half_grad_input) X(half_grad_weight)       /* half_product.c: sums of 16 bits */                 \
+    X(half_relu) X(half_relu_grad) X(half_add) X(half_sum) X(half_mean) X(half_mean_grad) X(half_update) /* half_element.c */ \
     X(fake_quantise)                                             /* fake_quantise.c: for training towards that */       \
     X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(multiply_int8) /* int8_element.c */ \
     X(avg_pool2d_int8) X(mean_int8) X(softmax_int8)              /* int8_rows.c: of windows, of axes, of rows */         \

@@ -138,6 +138,28 @@ tern_status tern_int8_learn_fill(const tern_graph *graph, bool unscaled, const t
  * input of the last product. */
 tern_status tern_int8_update_bytes(const tern_graph *from, const tern_int8_update_plan *plan, double *bytes);
 
+/* ---- nets of 16 bits that learn on the device (Nadalini et al., FGCS 2023, arXiv 2305.19167) ---------------------- */
+
+/* Which parameter of a net of 16 bits follows from which value of the graph of floats. */
+typedef struct tern_half_site {
+    int value;
+    const char *name;
+} tern_half_site;
+typedef struct tern_half_plan {
+    tern_half_site *sites;
+    int count;
+    tern_arena arena;
+} tern_half_plan;
+void tern_half_plan_free(tern_half_plan *plan);
+
+/* An inference graph of floats, norms folded, as one whose values are f16, bf16 or f32 and whose sums are rounded behind every
+ * term (op/half.h); inputs and outputs are f32.  plan may be NULL.  Fails with the layer whose operator has no such form. */
+tern_status tern_pass_half(const tern_graph *from, const tern_half_parameters *how, tern_graph **to,
+                           tern_half_plan *plan);
+/* Such a graph becomes a training step: inputs "labels" i32 [B] and "rate" f32 [1] come to it, the output "loss" f32 [1] too
+ * (cross-entropy, in f32), and every parameter has a next value, by gradient descent without momentum. */
+tern_status tern_half_learn(tern_graph *graph, const tern_half_parameters *how);
+
 /* ---- calibration: which range an activation should have ------------------------------------------------------------ */
 
 typedef enum tern_calibrator {

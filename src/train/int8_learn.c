@@ -1,7 +1,27 @@
-/* Nets in bytes that learn: the step that a board makes, made here with the same whole numbers, and many of them. */
+/* Nets in bytes, or in 16 bits, that learn: the step that a board makes, made here with the same whole numbers, and many of them. */
 #include "train/train.h"
 
 #include <string.h>
+
+/* The program of a step as a device makes it; the graph is closed where there is none. */
+static tern_status plan_step(tern_graph **graph, tern_program **program, bool keep_order)
+{
+    /* every_run: what a step is given may change in any step */
+    tern_plan_options how = {.reference = true, .compact = true, .every_run = true, .keep_order = keep_order};
+    tern_status status = tern_plan(program, *graph, &how);
+    if (status == TERN_OK) return TERN_OK;
+    tern_graph_close(*graph);
+    *graph = NULL;
+    return status;
+}
+
+static tern_status half_program(tern_graph **graph, tern_program **program, const tern_net *net,
+                                const void *parameters, const tern_shape *sample, int batch)
+{
+    tern_recipe recipe = tern_recipe_of(net);
+    TERN_TRY(tern_model_training_graph(graph, net, parameters, sample, batch, &recipe));
+    return plan_step(graph, program, false);
+}
 
 tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, const tern_net *net,
                                    const void *parameters, const tern_shape *sample, int batch,
@@ -10,6 +30,7 @@ tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, c
     tern_graph *bytes = NULL;
     *graph = NULL;
     *program = NULL;
+    if (net->half) return half_program(graph, program, net, parameters, sample, batch);
     if (!net->int8)
         return tern_fail(
             TERN_USAGE,
@@ -19,14 +40,7 @@ tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, c
     tern_status status = tern_pass_int8_learn(bytes, update, graph);
     tern_graph_close(bytes);
     TERN_TRY(status);
-    /* every_run: what a step is given may change in any step */
-    tern_plan_options how = {
-        .reference = true, .compact = true, .every_run = true, .keep_order = update->late};
-    status = tern_plan(program, *graph, &how);
-    if (status == TERN_OK) return TERN_OK;
-    tern_graph_close(*graph);
-    *graph = NULL;
-    return status;
+    return plan_step(graph, program, update->late);
 }
 
 static tern_tensor *parameter_of(void *context, const char *name)
@@ -51,7 +65,7 @@ tern_status tern_int8_stepper_open(tern_int8_stepper *s, const tern_net *net, co
         tern_int8_step_program(&s->graph, &s->program, net, parameters, sample, batch, update);
     if (status == TERN_OK) status = tern_session_open(&s->session, s->program, store, pool);
     tern_int8_target target = {parameter_of, store};
-    if (status == TERN_OK) status = tern_int8_learn_fill(s->graph, update->unscaled, &target);
+    if (status == TERN_OK && !net->half) status = tern_int8_learn_fill(s->graph, update->unscaled, &target);
     if (status != TERN_OK) tern_int8_stepper_close(s);
     return status;
 }

@@ -115,6 +115,18 @@ static tern_status in_bytes(tern_graph **graph, const tern_net *net, const void 
     return TERN_OK;
 }
 
+/* In 16 bits where the net asks for it. */
+static tern_status in_halves(tern_graph **graph, const tern_net *net, const void *parameters)
+{
+    const tern_half_parameters *p = (const void *)((const char *)parameters + net->half);
+    tern_graph *result = NULL;
+    tern_status status = tern_pass_half(*graph, p, &result, NULL);
+    if (status != TERN_OK) return tern_in(status, "net %s", net->name);
+    tern_graph_close(*graph);
+    *graph = result;
+    return TERN_OK;
+}
+
 /* Products of rounded operands where the net asks for them. */
 static tern_status insert_fake(tern_graph **graph, const tern_net *net, const void *parameters)
 {
@@ -176,6 +188,7 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     if (!options->training) TERN_TRY(pass(graph, tern_pass_fold_norm));
     TERN_TRY(pass(graph, tern_pass_fold));
     TERN_TRY(pass(graph, tern_pass_common));
+    if (net->half) return in_halves(graph, net, parameters);
     return net->int8 ? in_bytes(graph, net, parameters) : TERN_OK;
 }
 
@@ -312,6 +325,21 @@ static tern_status learn_by_step(tern_graph **graph, const tern_net *net, const 
     return update_all(g, r, learned.params, learned.grads, learned.count);
 }
 
+/* Halves learn with the norms folded in, as they infer. */
+static tern_status learn_in_halves(tern_graph **graph, const tern_net *net, const void *parameters,
+                                   const tern_shape *sample, int batch, const tern_recipe *r)
+{
+    if (r->optimiser != TERN_SGD || r->momentum != 0 || r->decay != 0 || r->smoothing != 0 || r->targets ||
+        r->rule != TERN_BPTT)
+        return tern_fail(
+            TERN_USAGE,
+            "net %s learns classes by gradient descent alone: optimiser sgd, momentum, decay and "
+            "smoothing 0",
+            net->name);
+    TERN_TRY(forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = r->seed}, NULL));
+    return tern_half_learn(*graph, (const void *)((const char *)parameters + net->half));
+}
+
 tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, const void *parameters,
                                       const tern_shape *sample, int batch, const tern_recipe *recipe)
 {
@@ -323,9 +351,10 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
             "--to int8",
             net->name);
     tern_graph_options options = {.training = true, .seed = recipe->seed};
-    bool whole = recipe->rule == TERN_BPTT;
-    tern_status status = whole ? forward(graph, net, parameters, sample, batch, &options, recipe)
-                               : learn_by_step(graph, net, parameters, sample, batch, recipe);
+    bool whole = recipe->rule == TERN_BPTT && !net->half;
+    tern_status status = net->half ? learn_in_halves(graph, net, parameters, sample, batch, recipe)
+                         : whole   ? forward(graph, net, parameters, sample, batch, &options, recipe)
+                                   : learn_by_step(graph, net, parameters, sample, batch, recipe);
     if (status == TERN_OK && whole) status = learn(*graph, recipe);
     if (status == TERN_OK) status = pass(graph, tern_pass_common);
     if (status == TERN_OK) status = pass(graph, tern_pass_fuse);

@@ -25,6 +25,16 @@ tern_recipe tern_recipe_default(void)
     };
 }
 
+tern_recipe tern_recipe_of(const tern_net *net)
+{
+    tern_recipe r = tern_recipe_default();
+    if (!net->half) return r;
+    r.optimiser = TERN_SGD;
+    r.momentum = r.decay = r.smoothing = 0;
+    r.batch = 1;
+    return r;
+}
+
 double tern_recipe_rate(const tern_recipe *r, double epoch)
 {
     if (epoch < r->warmup) return r->rate * epoch / r->warmup;

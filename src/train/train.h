@@ -87,6 +87,8 @@ typedef struct tern_recipe {
 
 /* Defaults that suit the zoo. */
 tern_recipe tern_recipe_default(void);
+/* The same for a net, where there is no choice: nets of 16 bits learn by plain gradient descent, a sample at a time. */
+tern_recipe tern_recipe_of(const tern_net *net);
 /* Learning rate at a point of training, in epochs (fractions count). */
 double tern_recipe_rate(const tern_recipe *recipe, double epoch);
 
@@ -259,6 +261,10 @@ void tern_int8_stepper_close(tern_int8_stepper *stepper);
 tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, const tern_net *net,
                                    const void *parameters, const tern_shape *sample, int batch,
                                    const tern_int8_update_plan *update);
+
+/* The parameters of a trained net of floats, norms folded in, rounded into those of its form in 16 bits. */
+tern_status tern_convert_half(const tern_net *net, const void *parameters, const tern_half_parameters *how,
+                              const tern_shape *sample, tern_store *from, tern_store *to, tern_pool *pool);
 
 /* Steps of gradient descent over epochs, with a cosine rate behind a tenth of linear growth; then the test split, if there is
  * one.  Bits depend on the seed, not on threads. */

@@ -10,6 +10,9 @@ extern const struct tern_rows TERN_FOR_ISA(tern_rows);
 extern const struct tern_casts TERN_FOR_ISA(tern_casts);
 extern const struct tern_peak TERN_FOR_ISA(tern_peak);
 extern const tern_int8_loops TERN_FOR_ISA(tern_int8_loops);
+#if defined(__AVX512F__)
+tern_half_rows TERN_FOR_ISA(tern_half_rows_of);
+#endif
 
 /* With -DTERN_AMX: the loops of AVX-512, and tiles for products with many rows. */
 #if defined(TERN_AMX)
@@ -79,4 +82,7 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .packed_few = TERN_FOR_ISA(tern_packed_fews),
     .attention_block = TERN_FOR_ISA(tern_attention_block),
     .attention_lanes = TERN_LANES,
+#if defined(__AVX512F__)
+    .half_rows = TERN_FOR_ISA(tern_half_rows_of),
+#endif
 };
