@@ -46,13 +46,15 @@ static size_t bytes_of(const tern_tensor *t)
 static void write_array(tern_text *t, const tern_tensor *x, const char *name, int number, int operand,
                         bool value)
 {
-    bool bits = x->dtype == TERN_BIT;
+    bool bits = x->dtype == TERN_BIT, halves = x->dtype == TERN_F16 || x->dtype == TERN_BF16;
     size_t count = bits ? bytes_of(x) : (size_t)tern_elements(&x->shape);
     tern_text_format(t, "    static %s%s %s%d_%d[%zu]", value ? "const " : "", tern_emit_type(x->dtype), name,
                      number, operand, count);
     for (size_t i = 0; value && i < count; i++)
         tern_text_format(t, x->dtype != TERN_F32 ? "%s%.0f" : "%s%af", i ? ", " : " = {",
-                         bits ? (double)((const uint8_t *)x->data)[i] : tern_get(x, (int64_t)i));
+                         bits     ? (double)((const uint8_t *)x->data)[i]
+                         : halves ? (double)((const uint16_t *)x->data)[i]
+                                  : tern_get(x, (int64_t)i));
     tern_text_put(t, value ? "};\n" : ";\n");
 }
 

@@ -67,7 +67,7 @@ def nets():
 def synthesis():
     if shutil.which("yosys"):
         for chip in "xilinx", "ice40":
-            d = document("emit", "mlp-fixed", "--hidden", "2", "--layers", "1", "--word", "4", "--target", "verilog",
+            d = document("emit", "cqmlp-fixed", "--word", "0", "--width", "4", "--layers", "1", "--target", "verilog",
                          "--synthesise", chip, "--samples", "1", "-o", work / chip) or {"synthesis": {"luts": 0}, "blocks": []}
             counted = sum(map(int, re.findall(r" (?:LUT\d|SB_LUT4|INV) +(\d+)", (work / chip / f"yosys-{chip}.txt").read_text().split("hierarchy")[0])))
             check(f"{chip}: look-up tables", d["synthesis"]["luts"] >= counted > 100, (d, counted))

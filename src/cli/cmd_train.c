@@ -4,6 +4,7 @@
 #include "cli/cosines.h"
 #include "cli/learner.h"
 #include "cli/learning.h"
+#include "cli/train_recipe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -81,62 +82,6 @@ typedef struct tern_train_run {
     tern_arena arena;        /* values of options that a resumed run began with */
 } tern_train_run;
 
-/* Numbers of an option "5,4,3"; at most `most`, each in low .. high; returns how many. */
-static tern_status numbers(const tern_cli *cli, const char *name, double low, double high, double *out,
-                           int most, int *count)
-{
-    const char *text = tern_cli_text(cli, name), *p = text;
-    char *end = NULL;
-    for (*count = 0; *count < most; p = end + 1) {
-        double value = strtod(p, &end);
-        if (end == p || !(value >= low && value <= high) || (*end && *end != ',')) break;
-        out[(*count)++] = value;
-        if (!*end) return TERN_OK;
-    }
-    return tern_fail(TERN_USAGE,
-                     "--%s is \"%s\", expected at most %d numbers from %g to %g with commas between", name,
-                     text, most, low, high);
-}
-
-static tern_status milestones_of(const tern_cli *cli, tern_recipe *r)
-{
-    int count = 0;
-    TERN_TRY(numbers(cli, "milestones", 0, 100, r->milestones, TERN_MILESTONES, &count));
-    for (int i = 0; i < TERN_MILESTONES; i++) r->milestones[i] = i < count ? r->milestones[i] / 100 : 0;
-    return TERN_OK;
-}
-
-static tern_recipe recipe_of(const tern_cli *cli, const tern_dataset *d)
-{
-    tern_recipe r = tern_recipe_default();
-    bool staged = tern_cli_has(cli, "epochs-per-stage");
-    r.epochs = tern_cli_whole(cli, staged ? "epochs-per-stage" : "epochs");
-    r.batch = tern_cli_whole(cli, "batch");
-    r.rule = (tern_rule)tern_cli_pick(cli, "rule");
-    r.chosen = tern_cli_whole(cli, "K");
-    r.square = tern_cli_number(cli, "square");
-    r.optimiser = (tern_optimiser)tern_cli_pick(cli, "optimiser");
-    r.rate = tern_cli_number(cli, "rate");
-    r.schedule = (tern_schedule)tern_cli_pick(cli, "schedule");
-    r.warmup = tern_cli_number(cli, "warmup");
-    r.step_epochs = tern_cli_whole(cli, "step-epochs");
-    r.step_factor = tern_cli_number(cli, "step-factor");
-    r.momentum = tern_cli_number(cli, "momentum");
-    r.nesterov = strcmp(tern_cli_text(cli, "nesterov"), "yes") == 0;
-    r.decay = tern_cli_number(cli, "decay");
-    r.smoothing = tern_cli_number(cli, "smoothing");
-    bool targets = d->train.targets.data != NULL; /* what is shifted or mirrored has others */
-    r.crop = targets && !tern_cli_has(cli, "crop") ? 0 : tern_cli_whole(cli, "crop");
-    int flip = tern_cli_pick(cli, "flip");
-    r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4 && !targets);
-    r.delta_rate = tern_cli_number(cli, "delta-rate");
-    r.delta_values = strcmp(tern_cli_text(cli, "delta-penalty"), "values") == 0;
-    r.norm_samples = tern_cli_whole(cli, "norm-samples");
-    r.patience = tern_cli_whole(cli, "patience");
-    r.seed = cli->seed;
-    return r;
-}
-
 static json_t *recipe_json(const tern_cli *cli)
 {
     json_t *object = json_object();
@@ -149,38 +94,6 @@ static json_t *recipe_json(const tern_cli *cli)
         json_object_set_new(object, o->name, number ? json_real(strtod(text, NULL)) : json_string(text));
     }
     return object;
-}
-
-/* Whether the word stands in "one|other". */
-static bool is_one_of(const char *words, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *w = words; w; w = strchr(w, '|')) {
-        w += *w == '|';
-        if (strncmp(w, word, length) == 0 && (w[length] == '|' || !w[length])) return true;
-    }
-    return false;
-}
-
-/* Options without effect are a misunderstanding. */
-static tern_status check_recipe(const tern_cli *cli)
-{
-    static const struct {
-        const char *option, *needs, *value;
-    } pairs[] = {{"momentum", "optimiser", "sgd"},         {"nesterov", "optimiser", "sgd"},
-                 {"step-epochs", "schedule", "step"},      {"step-factor", "schedule", "step|milestones"},
-                 {"milestones", "schedule", "milestones"}, {"K", "rule", "sltt-k"},
-                 {"square", "rule", "sltt|sltt-k"}};
-    for (size_t i = 0; i < TERN_COUNT(pairs); i++) {
-        const char *found = tern_cli_text(cli, pairs[i].needs);
-        if (!tern_cli_has(cli, pairs[i].option) || is_one_of(pairs[i].value, found)) continue;
-        return tern_fail(TERN_USAGE, "--%s has no effect with --%s %s: it needs --%s %s", pairs[i].option,
-                         pairs[i].needs, found, pairs[i].needs, pairs[i].value);
-    }
-    if (tern_cli_has(cli, "epochs-per-stage") && !tern_cli_has(cli, "timesteps-schedule"))
-        return tern_fail(TERN_USAGE, "--epochs-per-stage has no effect without --timesteps-schedule");
-    tern_recipe recipe;
-    return milestones_of(cli, &recipe);
 }
 
 static const tern_cli_option *option_named(const char *name)
@@ -252,7 +165,7 @@ static tern_status stages_of(const tern_cli *cli, int timesteps[STAGES], int *co
     double list[STAGES];
     *count = 0;
     if (!tern_cli_text(cli, "timesteps-schedule")) return TERN_OK;
-    TERN_TRY(numbers(cli, "timesteps-schedule", 1, 1000, list, STAGES, count));
+    TERN_TRY(tern_cli_numbers(cli, "timesteps-schedule", 1, 1000, list, STAGES, count));
     for (int i = 0; i < *count; i++) {
         timesteps[i] = (int)list[i];
         if (timesteps[i] != list[i] || (i > 0 && timesteps[i] >= timesteps[i - 1]))
@@ -447,14 +360,13 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
     tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
     tern_training t = {.net = s->net,
                        .parameters = s->parameters,
-                       .recipe = recipe_of(run->cli, d),
                        .train = &train,
                        .test = &test,
                        .max_seconds = tern_cli_number(run->cli, "max-seconds"),
                        .quiet = run->cli->quiet,
                        .hook = hook,
                        .context = run};
-    TERN_TRY(milestones_of(run->cli, &t.recipe));
+    TERN_TRY(tern_recipe_read(run->cli, d, &t.recipe));
     TERN_TRY(tern_make_folder(run->folder));
     TERN_TRY(keep_config(run, s, d));
     tern_catch_interrupts();
@@ -488,17 +400,6 @@ static tern_status check_net(const tern_cli *cli, const tern_subject *s, const t
         "--delta-rate needs clips [T,C,H,W] of at least two frames and a net of images, found samples "
         "%s and net %s; give --data video-moving, or --delta-penalty values",
         tern_shape_text(text, &d->sample), s->net->name);
-}
-
-/* Nets of 16 bits learn by plain gradient descent: what is not said otherwise, is that. */
-static tern_status give_plain(tern_cli *cli, const tern_net *net)
-{
-    static const char *const plain[][2] = {{"optimiser", "sgd"}, {"momentum", "0"}, {"decay", "0"},
-                                           {"smoothing", "0"},   {"batch", "1"},    {"rate", "0.01"},
-                                           {"crop", "0"},        {"flip", "no"}};
-    for (size_t i = 0; net->half && i < TERN_COUNT(plain); i++)
-        if (!tern_cli_has(cli, plain[i][0])) TERN_TRY(tern_cli_give(cli, plain[i][0], plain[i][1]));
-    return TERN_OK;
 }
 
 /* One stage, from where it stands or else from what run->store holds. */
@@ -555,10 +456,10 @@ static tern_status run_train(tern_cli *cli)
     int timesteps[STAGES], stages = 0;
     if (cli->net && cli->net->classic) return tern_train_learner(cli);
     if (tern_cli_has(cli, "update")) return tern_train_learning(cli);
-    tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : check_recipe(cli);
+    tern_status status = tern_cli_has(cli, "resume") ? TERN_OK : tern_recipe_check(cli);
     if (status == TERN_OK) status = stages_of(cli, timesteps, &stages);
     if (status == TERN_OK) status = open_run(&run, &subject);
-    if (status == TERN_OK) status = give_plain(cli, subject.net);
+    if (status == TERN_OK) status = tern_recipe_plain(cli, subject.net);
     tern_dataset_options limits = {.train_limit = tern_cli_whole(cli, "limit"),
                                    .timesteps = tern_cli_whole(cli, "frames")};
     if (status == TERN_OK)

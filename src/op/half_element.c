@@ -343,7 +343,8 @@ static tern_status mean_grad_infer(tern_infer *types)
     tern_shape x = TERN_ARGS(half_mean_op, types)->like, y = x;
     y.rank -= 2;
     if (x.rank < 3 || !tern_shape_equal(&y, &types->in[0]->shape))
-        return tern_infer_fail(types, "dy is not the shape of x without its last two axes");
+        return tern_infer_fail(types,
+                               "dy has another shape than expected: that of x without its last two axes");
     tern_infer_out(types, types->in[0]->dtype, x);
     return TERN_OK;
 }
@@ -403,7 +404,9 @@ static tern_status update_infer(tern_infer *types)
     TERN_TRY(tern_half_check(&halves));
     TERN_TRY(tern_infer_like(types, 1, 1, types->in[0]->shape));
     TERN_TRY(tern_infer_like(types, 2, 2, TERN_SHAPE(1)));
-    if (types->in[2]->dtype != TERN_F32) return tern_infer_fail(types, "the rate is not f32");
+    if (types->in[2]->dtype != TERN_F32)
+        return tern_infer_fail(types, "the rate is %s, expected f32",
+                               tern_dtype_of(types->in[2]->dtype)->name);
     if (!(TERN_ARGS(half_update_op, types)->scale > 0)) return tern_infer_fail(types, "scale is not above 0");
     tern_infer_out(types, types->in[0]->dtype, types->in[0]->shape);
     return TERN_OK;
