@@ -31,6 +31,7 @@ typedef struct tern_fixed_arguments {
     tern_round_mode round;
     tern_overflow overflow;
     int hot;
+    bool still; /* f is not learned */
     const char *name;
 } tern_fixed_arguments;
 tern_value tern_fixed_with(tern_graph *graph, tern_value x, tern_fixed_arguments args);
@@ -43,9 +44,11 @@ tern_value tern_fixed_with(tern_graph *graph, tern_value x, tern_fixed_arguments
                                            .overflow = TERN_OVERFLOW_SATURATE,                               \
                                            __VA_ARGS__})
 /* What is put into a net whose tensors are to be fixed-point numbers: a cast with a learned binary point before each product,
- * on its weights, and around norms and sums; biases are on the grid of the sums that they join. */
+ * on its weights, and around norms and sums; biases are on the grid of the sums that they join, of 24 bits or, with
+ * a point of their own, of bias_bits. */
 typedef struct tern_fixed_parameters {
     int bits, act_bits, norm_bits; /* of weights, activations, norms (the last two: 0: as weights) */
+    int bias_bits;                 /* of biases; 0: as the sums need */
     int hot;                       /* most one-bits of a weight; 0: any */
     int round, overflow;           /* a tern_round_mode, a tern_overflow */
     double range;                  /* of activations, at the beginning */

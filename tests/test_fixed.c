@@ -172,6 +172,8 @@ static void test_integers_are_the_training_form(void **state)
     const char *const econ[][2] = {
         {"code_bits", "9"}, {"word", "6"}, {"word-act", "8"}, {"range", "1"}, {NULL, NULL}};
     check_forms("econ-ae-qfx", "econ-ae-fixed", econ, TERN_SHAPE(3, 4, 4), true); /* casts of its own */
+    const char *const biases[][2] = {{"hidden", "20"}, {"word", "6"}, {"word-bias", "4"}, {NULL, NULL}};
+    check_forms("lenet-qfx", "lenet-fixed", biases, image, false); /* with binary points of their own */
     for (int bits = 1; bits <= 4; bits++) {
         char text[4];
         snprintf(text, 4, "%d", bits);

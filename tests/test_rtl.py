@@ -77,12 +77,15 @@ def synthesis():
 
 
 
-def reload(what, *tmr):
+def reload(what, bias, *tmr):
     """Weights that are loaded twice and read back, a result a cycle, bits that flip: the last line of the bench."""
     folder = work / what
-    d = document("emit", "mlp-fixed", "--hidden", "2", "--layers", "1", "--word", "4", "--target", "verilog", "--reloadable", *tmr,
+    d = document("emit", "mlp-fixed", "--hidden", "2", "--layers", "1", "--word", "4", "--word-bias", bias, "--target", "verilog", "--reloadable", *tmr,
                  "--samples", "6", "-o", folder, "--name", "net")
-    check(f"{what}: chain", d["chain_bits"] == 4 * (784 * 2 + 2 * 10) + 24 * 12, d)
+    check(f"{what}: chain", d["chain_bits"] == 4 * (784 * 2 + 2 * 10) + (bias or 24) * 12, d)
+    gates = d["gates"]
+    check(f"{what}: gates", gates["registers"] == 5.5 * d["register_bits"] / (3 if tmr else 1) and (gates["redundancy"] > 0) == bool(tmr), d)
+    check(f"{what}: products and sums", gates["dots"] > 4 * 4 * 1.5 * 784 * 2 and gates["area_mm2"] > 0 and gates["energy_nj"] > 0, d)
     check(f"{what}: registers", d["register_bits"] == (3 if tmr else 1) * (d["chain_bits"] + 2 * 4 + 1 + 10 * d["layers"][1]["sum_bits"] + 1), d)
     r = run("iverilog", "-g2012", "-o", "net.vvp", "net.v", "net_tb.v", cwd=folder)
     check(f"{what}: iverilog", r.returncode == 0, r.stdout + r.stderr)
@@ -93,7 +96,7 @@ def reload(what, *tmr):
 
 def reloads():
     if shutil.which("iverilog"):
-        folder, changed = reload("mended", "--tmr")
+        folder, changed = reload("mended", 5, "--tmr")
         check("three copies mend what flips", changed == 0, changed)
         lines = (folder / "weights.hex").read_text().split("\n")
         at = len(lines) // 2 - 1  # the sign of the first set's last bias
@@ -101,13 +104,14 @@ def reloads():
         (folder / "weights.hex").write_text("\n".join(lines))
         r = run("vvp", "-N", "net.vvp", "+flips=0", cwd=folder)
         check("other weights give other results", r.returncode != 0 and " 0 wrong" not in r.stdout, r.stdout)
-        _, changed = reload("single")
+        _, changed = reload("single", 0)
         check("one copy does not", changed > 0, changed)
 
 
 def wrong_use():
     bad(2, "expected products of words", "cqmlp-fixed", "--word", "0", "--target", "verilog", "--reloadable", "-o", work / "none")
     bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--tmr", "-o", work / "none")
+    bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--weights", "run", "-o", work / "none")
     bad(2, "no effect on --reloadable", "mlp-fixed", "--target", "verilog", "--reloadable", "--cycles", "100", "-o", work / "none")
     bad(2, "tern convert RUN --to fixed", "mlp", "--target", "verilog", "-o", work / "none")
     bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")

@@ -2,6 +2,8 @@
 #include "test.h"
 
 #include "base/transport.h"
+#include "io/io.h"
+#include "train/train.h"
 #include "transport_reference.h"
 
 #include <math.h>
@@ -148,12 +150,63 @@ static void test_encoders_keep_their_bits(void **state)
     }
 }
 
+/* The telescoping loss: squared errors of 48, 12 and 3 sums, each weighed by the larger of output and target. */
+static void test_weighed_errors(void **state)
+{
+    (void)state;
+    enum { BATCH = 4, ALL = 48 + 12 + 3 };
+    tern_dataset d;
+    tern_dataset_options few = {.train_limit = BATCH, .test_limit = 1};
+    assert_ok(tern_dataset_open(&d, "showers", &few));
+    const tern_net *net = tern_net_find("econ-ae");
+    void *parameters;
+    assert_ok(tern_net_parameters(net, &parameters));
+    const float *target = d.train.targets.data;
+    float weights[ALL], rate = 0, step = 1;
+    for (int k = 0; k < ALL; k++) weights[k] = 1 / ((const float *)d.units.data)[k];
+    double telescope[2] = {0};
+    for (int weighed = 0; weighed < 2; weighed++) {
+        tern_recipe recipe = tern_recipe_default();
+        tern_store store = {0};
+        tern_model model;
+        tern_tensor y, loss;
+        recipe.targets = ALL;
+        recipe.weighed = weighed;
+        assert_ok(tern_model_open(&model, net, parameters, &d.sample, BATCH, &recipe, &store, NULL));
+        assert_ok(tern_session_bind(model.session, "image", d.train.images.data));
+        assert_ok(tern_session_bind(model.session, "targets", target));
+        assert_ok(tern_session_bind(model.session, "weights", weights));
+        assert_ok(tern_session_bind(model.session, "rate", &rate));
+        assert_ok(tern_session_bind(model.session, "step", &step));
+        assert_ok(tern_session_run(model.session, 0));
+        assert_ok(tern_session_output(model.session, "logits", &y));
+        assert_ok(tern_session_output(model.session, "loss", &loss));
+        double levels[3] = {0}; /* means of 48 cells, 12 sums and 3 */
+        for (int i = 0; i < BATCH * ALL; i++) {
+            int k = i % ALL, level = k < 48 ? 0 : k < 60 ? 1 : 2, count[] = {48, 12, 3};
+            double a = tern_get(&y, i), b = (double)target[i];
+            levels[level] += (a - b) * (a - b) * (weighed ? fmax(a, b) : 1) / (BATCH * count[level]);
+        }
+        telescope[weighed] = 4 * levels[0] + 2 * levels[1] + levels[2];
+        assert_true(fabs(tern_get(&loss, 0) / (1000 * telescope[weighed]) - 1) < 1e-4);
+        tern_model_close(&model);
+        tern_store_close(&store);
+    }
+    assert_true(telescope[1] < telescope[0]); /* shares are below 1 */
+    tern_net_free(parameters);
+    tern_dataset_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cells_fill_a_hexagon),       cmocka_unit_test(test_distances),
-        cmocka_unit_test(test_transport_takes_flows_back), cmocka_unit_test(test_codes_of_charges),
-        cmocka_unit_test(test_showers_are_reproducible),   cmocka_unit_test(test_encoders_keep_their_bits),
+        cmocka_unit_test(test_cells_fill_a_hexagon),
+        cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_transport_takes_flows_back),
+        cmocka_unit_test(test_codes_of_charges),
+        cmocka_unit_test(test_showers_are_reproducible),
+        cmocka_unit_test(test_encoders_keep_their_bits),
+        cmocka_unit_test(test_weighed_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

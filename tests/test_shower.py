@@ -35,14 +35,34 @@ bad(2, "expected up to 8 numbers", "data", "fit", "showers", "--bits", "12")
 bad(2, "no effect on fit showers", "data", "fit", "showers", "--snr", "40")
 bad(2, "no effect on fit pulses", "data", "fit", "pulses", "--bits", "48")
 bad(2, "expected pulses, found showers", "data", "make", "showers")
-r = run("train", "econ-ae", "--insert", "qfx", "--word", "6", "--word-act", "8", "--range", "1", "--data", "showers", "--limit", "256", "--epochs", "1",
-        "--crop", "0", "--flip", "no", "-q", "-o", work / "run")
+WORDS = ["--insert", "qfx", "--word", "6", "--word-act", "8", "--word-bias", "6", "--range", "1"]
+SHORT = ["--error", "weighed", "--limit", "256", "--epochs", "1", "--crop", "0", "--flip", "no", "-q"]
+r = run("train", "econ-ae", *WORDS, "--data", "showers", *SHORT, "-o", work / "run")
 check("trained", r.returncode == 0, r.stderr)
 r = run("eval", work / "run", "--metric", "emd", "--limit", "50", "--json")
 scores = json.loads(r.stdout) if r.returncode == 0 else []
 check("beside classical encoders", [s["encoder"] for s in scores] == ["econ-ae-qfx", "best-choice", "threshold", "super-cell"] and scores[0]["bits"] == 144, r.stderr)
 check("a distance within the hexagon", scores and 0 < scores[0]["distance"] < 8, scores)
 bad(2, "expected a net that decodes 48 cells, on showers", "eval", work / "run", "--metric", "emd", "--data", "showers-wide", "--limit", "20")
+# weights of another module: the same binary points, which are the shifts of the logic
+SMALL = ["--filters", "1", "--keep", "4"]
+for name, data, more in ("one", "showers", []), ("two", "showers-wide", ["--from", work / "one", "--frozen", "1"]), ("off", "showers", ["--point-shift", "3"]):
+    r = run("train", "econ-ae", *WORDS, *SMALL, "--data", data, *SHORT, *more, "-o", work / name)
+    check(f"trained {name}", r.returncode == 0, r.stderr)
+r = run("convert", work / "one", "--to", "fixed")
+check("in integers", r.returncode == 0, r.stderr)
+LOGIC = ["emit", work / "one-fixed", "--target", "verilog", "--reloadable", "--tmr", "--samples", "6", "--name", "net", "--json"]
+r = run(*LOGIC, "--weights", work / "two", "-o", work / "logic")
+d = json.loads(r.stdout) if r.returncode == 0 else {}
+check("words of 6 bits alone", d.get("chain_bits") == 6 * (27 + 1 + 4 * 16 + 4), r.stderr)
+bad(2, "other binary points", *LOGIC[:-1], "--weights", work / "off", "-o", work / "none")
+bad(2, "of the same shape", *LOGIC[:-1], "--weights", work / "run", "-o", work / "none")
+check("nothing half written", not (work / "none").exists())
+if d and shutil.which("iverilog"):
+    sets = (work / "logic" / "weights.hex").read_text().split()
+    check("two sets", len(sets) == 2 * d["chain_bits"] and sets[: d["chain_bits"]] != sets[d["chain_bits"] :])
+    r = subprocess.run("iverilog -g2012 -o net.vvp net.v net_tb.v && vvp -N net.vvp +flips=40", shell=True, capture_output=True, text=True, cwd=work / "logic")
+    check("both sets, bit for bit", r.returncode == 0 and "6 samples, 0 wrong, latency 2 (model 2), 0 gaps, 0 bits lost, 40 flips, 0 results" in r.stdout, r.stdout + r.stderr)
 shutil.rmtree(work)
 print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)

@@ -13,7 +13,7 @@ static tern_value encode(tern_graph *g, const struct econ_ae *p, tern_value x)
 {
     if (p->share_bits)
         x = tern_fixed(g, x, .width = p->share_bits, .point = p->share_bits, .positive = true,
-                       .round = TERN_ROUND_DOWN, .name = "charge");
+                       .round = TERN_ROUND_DOWN, .still = true, .name = "charge");
     x = relu(g, conv2d(g, x, .out = p->filters, .kernel = 3, .pad = 1, .name = "filters"));
     x = relu(g, linear(g, flatten(g, x, .from = 1), .out = p->keep, .name = "code"));
     if (p->code_bits)

@@ -143,6 +143,7 @@
     FIXED_OPTION(id, bits, "word", false, 8, "bits of a fixed-point weight, 2 to 16; 0: the net as it is"),  \
         FIXED_OPTION(id, act_bits, "word-act", false, 0, "of an activation; 0: as weights"),                 \
         FIXED_OPTION(id, norm_bits, "word-norm", false, 0, "of a scale of a norm; 0: as weights"),           \
+        FIXED_OPTION(id, bias_bits, "word-bias", false, 0, "of a bias; 0: as the sums need"),                \
         FIXED_OPTION(id, hot, "khot", false, 0, "most one-bits of a weight or scale; 0: any"),               \
         FIXED_OPTION(id, round, "round", false, TERN_ROUND_UP,                                               \
                      "0 TRN, 1 TRN_ZERO, 2 RND, 3 RND_ZERO, 4 RND_MIN_INF, 5 RND_INF, 6 RND_CONV"),          \

@@ -1,6 +1,6 @@
 /* What tern emit --target verilog says of blocks: what they do, what they take by the estimate, and behind synthesis. */
 #include "cli/emit_logic.h"
-#include "emit/rtl_parallel.h"
+#include "emit/rtl.h"
 
 /* Cells behind synthesis beside the estimate, into a row and an object (or NULL); what stands between blocks has no estimate. */
 static void add_cells(tern_grid *t, json_t *to, const char *name, const tern_rtl_cost *estimate,
@@ -119,64 +119,5 @@ tern_status tern_emit_logic(const tern_logic_job *job)
                                  job->samples->count, job->folder);
     if (status == TERN_OK) status = report_logic(job, &rtl);
     tern_rtl_free(&rtl);
-    return status;
-}
-
-/* What can be loaded and what any of it can sum up to. */
-static tern_status report_reloadable(const tern_logic_job *job, const tern_rtl *rtl, bool tmr)
-{
-    tern_grid t = {0};
-    json_t *layers = json_array();
-    long long chain = tern_rtl_chain(rtl), registers = chain;
-    tern_grid_row(&t, "layer|bits of a weight|of a bias|least sum|largest sum|bits of sums|bits of results");
-    for (int i = 0; i < rtl->count; i++) {
-        const tern_rtl_layer *l = &rtl->layers[i];
-        double low, high;
-        int bits = tern_rtl_worst_sum(l, &low, &high);
-        registers += (long long)l->out_c * l->out_h * l->out_w * tern_rtl_result_bits(l) + 1;
-        tern_grid_row(&t, "%s|%d|%d|%.0f|%.0f|%d|%d", l->name, l->format_bits, l->bias ? l->bias_bits : 0,
-                      low, high, bits, tern_rtl_result_bits(l));
-        json_array_append_new(layers, json_pack("{s:s,s:i,s:i,s:f,s:f,s:i,s:i}", "layer", l->name,
-                                                "weight_bits", l->format_bits, "bias_bits",
-                                                l->bias ? l->bias_bits : 0, "low", low, "high", high,
-                                                "sum_bits", bits, "result_bits", tern_rtl_result_bits(l)));
-    }
-    registers *= tmr ? 3 : 1;
-    if (job->cli->json) {
-        tern_grid_free(&t);
-        return tern_print_json(json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:I,s:o}", "folder", job->folder, "name",
-                                         job->name, "target", "verilog", "interval", (json_int_t)1, "latency",
-                                         rtl->count, "chain_bits", (json_int_t)chain, "register_bits",
-                                         (json_int_t)registers, "layers", layers));
-    }
-    json_decref(layers);
-    TERN_TRY(tern_grid_print(&t, stdout));
-    printf("%s: %s.v, %s_tb.v, Makefile; a sample every cycle, its results %d cycles later; %lld bits to "
-           "load, %lld bits of "
-           "registers\n",
-           job->folder, job->name, job->name, rtl->count, chain, registers);
-    printf("check it: make -C %s check lint; make -C %s synth\n", job->folder, job->folder);
-    return TERN_OK;
-}
-
-tern_status tern_emit_reloadable(const tern_logic_job *job)
-{
-    tern_store other = {0};
-    tern_session *session[2] = {job->session, NULL};
-    tern_rtl rtl[2] = {0};
-    bool tmr = tern_cli_has(job->cli, "tmr");
-    tern_status status = tern_rtl_other_weights(job->store, &other);
-    if (status == TERN_OK) status = tern_session_open(&session[1], job->program, &other, job->cli->pool);
-    if (status == TERN_OK) status = tern_session_bind(session[1], "image", job->samples->images);
-    if (status == TERN_OK) status = tern_session_run(session[1], 0);
-    for (int k = 0; k < 2 && status == TERN_OK; k++)
-        status = tern_rtl_open(&rtl[k], job->program, session[k]);
-    if (status == TERN_OK)
-        status = tern_rtl_parallel_folder(rtl, session, job->name, job->about, job->samples->images,
-                                          job->samples->count, tmr, job->folder);
-    if (status == TERN_OK) status = report_reloadable(job, &rtl[0], tmr);
-    for (int k = 0; k < 2; k++) tern_rtl_free(&rtl[k]);
-    tern_session_close(session[1]);
-    tern_store_close(&other);
     return status;
 }

@@ -16,6 +16,7 @@ typedef struct tern_logic_job {
 } tern_logic_job;
 
 tern_status tern_emit_logic(const tern_logic_job *job);
+/* The second weights are those of --weights (emit_reloadable.c). */
 tern_status tern_emit_reloadable(const tern_logic_job *job);
 
 #endif

@@ -34,7 +34,7 @@ typedef struct tern_rtl_layer {
     int hot;                           /* one-bits of a weight, at most; 0: any */
     double in_low, in_high, low, high; /* what operands and results lie between */
     int format_bits;                   /* of a weight's word, whatever the weights are; 0: they have none */
-    int bias_bits;                     /* of a bias's word, on the grid of the sums */
+    int bias_bits, bias_places; /* of a bias's word; it is shifted left so far onto the grid of the sums */
     tern_rtl_post post[TERN_RTL_POSTS];
     int posts;
     int pe, simd;

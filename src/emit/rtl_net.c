@@ -106,14 +106,35 @@ static const tern_node *maker_of(const tern_reader *r, tern_value value)
     return v && v->kind == TERN_VALUE_NODE ? r->program->graph->nodes[v->node] : NULL;
 }
 
-/* The words that weights and biases are stored in, where they are words. */
-static void read_formats(const tern_reader *r, const tern_node *node, tern_rtl_layer *l)
+/* The shift that brings a bias of fewer bits onto the grid of the sums, or NULL. */
+static const tern_node *bias_shift(const tern_reader *r, const tern_node *node)
 {
-    const tern_node *weight = maker_of(r, node->in[1]),
-                    *bias = node->nin > 2 ? maker_of(r, node->in[2]) : NULL;
+    const tern_node *bias =
+        node->op == &tern_op_fixed_product && node->nin > 2 ? maker_of(r, node->in[2]) : NULL;
+    return bias && bias->op == &tern_op_fixed_shift ? bias : NULL;
+}
+
+/* The words that weights and biases are stored in, where they are words. */
+static tern_status read_formats(const tern_reader *r, const tern_node *node, tern_rtl_layer *l)
+{
+    const tern_node *weight = maker_of(r, node->in[1]), *shift = bias_shift(r, node),
+                    *bias = shift           ? maker_of(r, shift->in[0])
+                            : node->nin > 2 ? maker_of(r, node->in[2])
+                                            : NULL;
     if (weight && weight->op == &tern_op_fixed_code)
         l->format_bits = ((const tern_fixed_op *)weight->args)->bits;
-    if (bias && bias->op == &tern_op_fixed_code) l->bias_bits = ((const tern_fixed_op *)bias->args)->bits;
+    if (!bias || bias->op != &tern_op_fixed_code) return TERN_OK;
+    l->bias_bits = ((const tern_fixed_op *)bias->args)->bits;
+    if (!shift) return TERN_OK;
+    const int32_t *places;
+    int64_t n;
+    TERN_TRY(constant(r, node, shift->in[1], &places, &n));
+    l->bias_places = -places[0];
+    int most = ((const tern_shift_op *)shift->args)->to.bits - l->bias_bits;
+    if (l->bias_places >= 0 && l->bias_places <= most) return TERN_OK;
+    return tern_fail(TERN_USAGE,
+                     "layer %s: biases are shifted by %d places onto the grid of the sums, expected 0 to %d",
+                     node->layer, l->bias_places, most);
 }
 
 static tern_status add_product(tern_reader *r, const tern_node *node)
@@ -140,7 +161,7 @@ static tern_status add_product(tern_reader *r, const tern_node *node)
                           .in_positive = r->positive,
                           .in_low = r->low,
                           .in_high = r->high};
-    read_formats(r, node, l);
+    TERN_TRY(read_formats(r, node, l));
     if (w->rank == 4) {
         bool flat = r->h == 1 && w->dim[2] == 1;
         if (a->groups != 1 || a->dilation != 1)
@@ -343,6 +364,12 @@ tern_status tern_rtl_mark(tern_graph *graph)
                          "one of integers with tern convert RUN --to fixed");
     tern_output(graph, TERN_RTL_IN, in);
     tern_output(graph, TERN_RTL_OUT, out);
+    for (int n = 0; n < graph->node_count; n++) { /* else nothing would keep the places until they are read */
+        const tern_node *shift = bias_shift(&r, graph->nodes[n]);
+        const char *name = shift ? tern_arena_format(&graph->arena, "bias_places%d", n) : NULL;
+        if (shift && !name) return tern_no_memory(32, "names");
+        if (shift) tern_output(graph, name, shift->in[1]);
+    }
     return tern_graph_status(graph);
 }
 

@@ -37,11 +37,11 @@ int tern_rtl_worst_sum(const tern_rtl_layer *l, double *low, double *high)
 {
     double most = fmax(fabs(l->in_low), fabs(l->in_high)),
            size = ldexp(taps_of(l) * most, l->format_bits - 1);
-    double bias = l->bias ? ldexp(1, l->bias_bits - 1) : 0;
+    double step = ldexp(1, l->bias_places), bias = l->bias ? ldexp(step, l->bias_bits - 1) : 0;
     int bits = 1;
     *low = -size - bias; /* the least weight has no positive twin */
     *high = l->in_low < 0 ? size + bias
-                          : (ldexp(1, l->format_bits - 1) - 1) * taps_of(l) * most + fmax(bias - 1, 0);
+                          : (ldexp(1, l->format_bits - 1) - 1) * taps_of(l) * most + fmax(bias - step, 0);
     while (ldexp(-1, bits - 1) > *low || ldexp(1, bits - 1) - 1 < *high) bits++;
     return bits;
 }
@@ -118,8 +118,9 @@ static void write_dot(tern_text *t, const tern_rtl_layer *l, const char *name, i
     tern_text_put(t, "    always @* begin\n        sum = 0;\n        y = 0;\n        if (enable) begin\n     "
                      "       sum = ");
     if (l->bias) {
+        tern_text_put(t, "(");
         tern_rtl_field(t, "b", 0, l->bias_bits, false, sum);
-        tern_text_put(t, "\n                + ");
+        tern_text_format(t, " <<< %d)\n                + ", l->bias_places);
     }
     for (int k = 0; k < n; k++) {
         if (k) tern_text_put(t, "\n                + ");

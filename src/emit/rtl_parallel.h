@@ -13,6 +13,25 @@ int tern_rtl_worst_sum(const tern_rtl_layer *l, double *low, double *high);
 /* Bits of a result: of the cast behind the sum, or of the sum itself. */
 int tern_rtl_result_bits(const tern_rtl_layer *l);
 
+/* What a circuit takes, before synthesis (docs/commands/emit.md has the formulas).  Gates are equivalents of two-input NANDs. */
+typedef struct tern_rtl_gates {
+    double dots;          /* products, their sums, casts */
+    double registers;     /* one copy of them */
+    double loading;       /* what moves the chain of weights on */
+    double redundancy;    /* two more copies, and votes */
+    double register_bits; /* of all copies */
+    double area;          /* mm^2 of a 65 nm low-power process */
+    double energy;        /* J of a sample */
+} tern_rtl_gates;
+/* `activity`: the share of the bits of codes that change from sample to sample. */
+tern_rtl_gates tern_rtl_gates_of(const tern_rtl *rtl, bool tmr, double activity);
+/* Of one result of a layer. */
+double tern_rtl_dot_gates(const tern_rtl_layer *l);
+/* The share of bits that change, measured on the codes that go in and come out of `count` samples. */
+enum { TERN_RTL_MOST_CODES = 4096 }; /* of a map that are looked at */
+tern_status tern_rtl_activity(const tern_rtl *rtl, tern_session *session, const float *images, int count,
+                              double *activity);
+
 /* The circuit.  TERN_USAGE names a layer that has no such form: what is no product, or has more behind it than one cast. */
 tern_status tern_rtl_parallel(const tern_rtl *rtl, const char *name, const char *about, bool tmr,
                               tern_text *t);

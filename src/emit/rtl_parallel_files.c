@@ -175,7 +175,8 @@ static void put_chain(const tern_rtl *rtl, tern_text *t)
         const tern_rtl_layer *l = &rtl->layers[i];
         int64_t weights = (int64_t)l->out_c * l->in_c * l->kernel_h * l->kernel_w;
         for (int64_t k = 0; k < weights; k++) put_field(t, l->weight[k], l->format_bits);
-        for (int c = 0; l->bias && c < l->out_c; c++) put_field(t, l->bias[c], l->bias_bits);
+        for (int c = 0; l->bias && c < l->out_c; c++)
+            put_field(t, l->bias[c] >> l->bias_places, l->bias_bits);
     }
 }
 
@@ -229,6 +230,22 @@ tern_status tern_rtl_other_weights(const tern_store *from, tern_store *to)
     return TERN_OK;
 }
 
+/* The circuit's shifts are those of the first weights: the second ones have to have the same binary points. */
+static tern_status check_same_points(const tern_rtl rtl[2])
+{
+    for (int i = 0; i < rtl[0].count; i++) {
+        const tern_rtl_layer *a = &rtl[0].layers[i], *b = &rtl[1].layers[i];
+        bool same = a->bias_places == b->bias_places;
+        for (int k = 0; k < a->posts; k++) same = same && a->post[k].places == b->post[k].places;
+        if (!same)
+            return tern_fail(TERN_USAGE,
+                             "layer %s: the second weights have other binary points, the shifts of the logic "
+                             "are those of the first; train them with --from the first and --frozen 1",
+                             a->name);
+    }
+    return TERN_OK;
+}
+
 enum { FLIPS = 1000 };
 
 static void write_bench(const tern_rtl *rtl, const char *name, int count, bool tmr, tern_text *tb,
@@ -275,7 +292,8 @@ tern_status tern_rtl_parallel_folder(const tern_rtl rtl[2], tern_session *const 
     snprintf(tb, sizeof tb, "%s_tb.v", name);
     tern_rtl_file files[] = {{net, {0}},           {tb, {0}},          {"Makefile", {0}},
                              {"weights.hex", {0}}, {"input.hex", {0}}, {"expected.hex", {0}}};
-    tern_status status = tern_rtl_parallel(&rtl[0], name, about, tmr, &files[0].text);
+    tern_status status = check_same_points(rtl);
+    if (status == TERN_OK) status = tern_rtl_parallel(&rtl[0], name, about, tmr, &files[0].text);
     if (status == TERN_OK) {
         write_bench(&rtl[0], name, count, tmr, &files[1].text, &files[2].text);
         for (int k = 0; k < 2; k++) put_chain(&rtl[k], &files[3].text);

@@ -366,6 +366,7 @@ tern_value tern_fixed_with(tern_graph *graph, tern_value x, tern_fixed_arguments
                         .round = args.round,
                         .overflow = args.overflow,
                         .hot = args.hot,
+                        .fixed = args.still,
                         .share = true};
     tern_value in[] = {x, f};
     return tern_apply(graph, &tern_op_fixed, &op, in, 2, NULL);

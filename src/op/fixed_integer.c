@@ -132,11 +132,19 @@ static void point_run(const tern_call *call)
     }
 }
 
+/* A point learns from its own cast alone, not from what else is put on its grid. */
+static tern_status point_grad(tern_grad *c)
+{
+    (void)c;
+    return TERN_OK;
+}
+
 const tern_op tern_op_fixed_point = {
     .name = "fixed_point",
     .doc = "the whole number that is used of a learned binary point",
     .flags = TERN_OP_PREPARE,
     .infer = point_infer,
+    .grad = point_grad,
     .work = integer_work,
     .run = point_run,
 };
@@ -282,6 +290,7 @@ static const tern_fast shift_kernels[] = {{"saturate", shift_matches, NULL, shif
 const tern_op tern_op_fixed_shift = {
     .name = "fixed_shift",
     .doc = "codes with another binary point: a shift, rounded and fitted into a word",
+    .flags = TERN_OP_PREPARE,
     .args = tern_shift_args,
     .args_size = sizeof(tern_shift_op),
     .infer = shift_infer,

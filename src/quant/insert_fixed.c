@@ -1,8 +1,8 @@
 /* Fixed-point casts put into a graph.
  *
  * Before a product its operand and its weights are cast, each with a binary point of its own; its bias is a word on the grid
- * of the sums.  Behind it a norm is y = a x + b, with x cast to a wide word, a = gamma / std a word and b on the grid of the
- * sums, too, such that the mean goes to beta whatever a has become; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
+ * of the sums, or one of fewer bits with a point of its own, which is not finer than that grid.  Behind it a norm is
+ * y = a x + b, with x cast to a wide word, a = gamma / std a word and b on the grid of the sums, too, such that the mean goes to beta whatever a has become; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
  * to one grid.  ReLU, maxima and views keep what they are given; what the net has cast itself keeps its grid, and what follows a
  * cast of no bits stays in floats. */
 #include "op/fixed.h"
@@ -76,6 +76,13 @@ static tern_value sum_point(tern_graph *g, tern_value a, tern_value b)
     return tern_add(g, tern_apply1(g, &tern_op_fixed_point, a), tern_apply1(g, &tern_op_fixed_point, b));
 }
 
+/* The lower of two points: a bias is no finer than the sums that it joins. */
+static tern_value lower(tern_graph *g, tern_value a, tern_value b)
+{
+    tern_value minus = tern_scalar(g, -1);
+    return tern_multiply(g, tern_maximum(g, tern_multiply(g, a, minus), tern_multiply(g, b, minus)), minus);
+}
+
 /* Puts an old value on a grid: every reader behind sees it there. */
 static void put_on_grid(tern_inserter *s, const tern_node *reader, tern_value old, const char *what, int bits,
                         double range)
@@ -101,6 +108,21 @@ static void enter(tern_graph *g, const tern_node *node)
     g->phase = node->phase;
 }
 
+/* A bias on the grid of the sums. */
+static tern_value bias_of(const tern_inserter *s, const tern_node *node, tern_value sums)
+{
+    tern_graph *g = s->r.to;
+    tern_value bias = s->r.map[node->in[2].id];
+    tern_fixed_op on_sums = format(s->how, BIAS_BITS, false);
+    if (s->how->bias_bits) {
+        tern_fixed_op op = format(s->how, s->how->bias_bits, false);
+        tern_value f = point_of(s, node, "bias", &op, 1);
+        bias = cast_to(g, bias, lower(g, f, sums), &op);
+    }
+    on_sums.fixed = true;
+    return cast_to(g, bias, sums, &on_sums);
+}
+
 static void insert_product(tern_inserter *s, const tern_node *node)
 {
     tern_graph *g = s->r.to;
@@ -112,11 +134,7 @@ static void insert_product(tern_inserter *s, const tern_node *node)
     tern_value f = point_of(s, node, "weight", &op, range_of(s->r.from, node->in[1]));
     tern_value in[3] = {s->r.map[old.id], cast_to(g, s->r.map[node->in[1].id], f, &op), {0}};
     bool bias = node->nin > 2 && node->in[2].id;
-    if (bias) {
-        tern_fixed_op on_sums = format(s->how, BIAS_BITS, false);
-        on_sums.fixed = true;
-        in[2] = cast_to(g, s->r.map[node->in[2].id], sum_point(g, s->point[old.id], f), &on_sums);
-    }
+    if (bias) in[2] = bias_of(s, node, sum_point(g, s->point[old.id], f));
     tern_conv_op conv = {0};
     if (node->op == &tern_op_conv2d) {
         conv = *(const tern_conv_op *)node->args;
@@ -198,7 +216,15 @@ static bool keeps_grid(const tern_node *node)
 static void insert_own(tern_inserter *s, const tern_node *node, bool plain)
 {
     const tern_fixed_op *a = node->args;
-    tern_rewrite_node(&s->r, node);
+    if (!plain && a->bits && s->how->frozen) {
+        tern_fixed_op still = *a;
+        still.fixed = true;
+        enter(s->r.to, node);
+        s->r.map[node->out[0].id] =
+            cast_to(s->r.to, s->r.map[node->in[0].id], s->r.map[node->in[1].id], &still);
+    } else {
+        tern_rewrite_node(&s->r, node);
+    }
     plain = plain || !a->bits;
     for (int i = 0; i < node->nout; i++) s->plain[node->out[i].id] = plain;
     if (plain) return;
@@ -233,12 +259,14 @@ static void insert_node(tern_inserter *s, const tern_node *node)
 static tern_status check(const tern_fixed_parameters *how)
 {
     int act = act_bits(how), norm = norm_bits(how);
-    bool words = how->bits >= 2 && how->bits <= 16 && act >= 2 && act <= 16 && norm >= 2 && norm <= 12;
+    int bias = how->bias_bits ? how->bias_bits : 2;
+    bool words = how->bits >= 2 && how->bits <= 16 && act >= 2 && act <= 16 && norm >= 2 && norm <= 12 &&
+                 bias >= 2 && bias <= 16;
     if (!words)
         return tern_fail(TERN_USAGE,
-                         "words of %d (weights), %d (activations) and %d bits (norms): expected 2 to 16, of "
-                         "norms 2 to 12",
-                         how->bits, act, norm);
+                         "words of %d (weights), %d (activations), %d (norms) and %d bits (biases): expected "
+                         "2 to 16, of norms 2 to 12",
+                         how->bits, act, norm, how->bias_bits);
     if (how->round < 0 || how->round > TERN_ROUND_HALF_EVEN || how->overflow < 0 ||
         how->overflow > TERN_OVERFLOW_SYMMETRIC || how->hot < 0 || !(how->range > 0))
         return tern_fail(

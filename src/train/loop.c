@@ -209,6 +209,8 @@ static tern_status check_data(const tern_training *t)
     if (s->rank < 2 || recipe->batch < 1 || s->dim[0] < recipe->batch)
         return tern_fail(TERN_USAGE, "data: %lld training samples are fewer than one batch of %d",
                          (long long)s->dim[0], recipe->batch);
+    if (!recipe->targets && recipe->weighed)
+        return tern_fail(TERN_USAGE, "--error weighed is for data with targets: these have classes");
     if (!recipe->targets || (recipe->rule == TERN_BPTT && !recipe->flip && !recipe->crop)) return TERN_OK;
     return tern_fail(TERN_USAGE,
                      "data with targets are learned without --rule, --flip and --crop: what is shifted or "

@@ -141,12 +141,13 @@ static tern_status insert_fake(tern_graph **graph, const tern_net *net, const vo
 }
 
 /* Mean of the squared errors in units: the net's output and "targets" [B,K], "weights" [K]. */
-static tern_value squared_error(tern_graph *g, tern_value y, int batch, int targets)
+static tern_value squared_error(tern_graph *g, tern_value y, int batch, const tern_recipe *recipe)
 {
-    tern_value t = tern_input(g, "targets", TERN_F32, TERN_SHAPE(batch, targets));
-    tern_value w = tern_input(g, "weights", TERN_F32, TERN_SHAPE(targets));
+    tern_value t = tern_input(g, "targets", TERN_F32, TERN_SHAPE(batch, recipe->targets));
+    tern_value w = tern_input(g, "weights", TERN_F32, TERN_SHAPE(recipe->targets));
     tern_layer(g, "loss", "loss");
     tern_value e = tern_square(g, tern_multiply(g, tern_subtract(g, y, t), w));
+    if (recipe->weighed) e = tern_multiply(g, e, tern_relu(g, tern_maximum(g, y, t)));
     return tern_reshape(g, tern_mean(g, e, .axis = 0, .axes = 2), TERN_SHAPE(1));
 }
 
@@ -172,7 +173,7 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     tern_output(g, "logits", logits);
     if (options->training && recipe->targets) {
         TERN_TRY(check_outputs(g, net, logits, recipe->targets));
-        tern_output(g, "loss", squared_error(g, logits, batch, recipe->targets));
+        tern_output(g, "loss", squared_error(g, logits, batch, recipe));
     } else if (options->training) {
         tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
         tern_layer(g, "loss", "loss");

@@ -79,7 +79,8 @@ typedef struct tern_recipe {
     int crop;
     double delta_rate; /* of the penalty on what delta layers let change over time */
     bool delta_values; /* .. on their values instead (L1): the baseline */
-    int targets; /* K of regression, whose loss is the mean of ((y - target) / unit)^2; 0: cross-entropy */
+    int targets;  /* K of regression, whose loss is the mean of ((y - target) / unit)^2; 0: cross-entropy */
+    bool weighed; /* .. each times the larger of y and target, so that large ones count (below 0: nothing) */
     int norm_samples; /* after each epoch norms take their statistics anew from so many samples; 0: running ones */
     int patience; /* stop after so many epochs without a better test accuracy; 0: never */
     uint64_t seed;
