@@ -73,26 +73,30 @@ static void test_windows(void **state)
     static const char *const nets[] = {"lenet", "mobilenet", "spiking-cnn", "resnet"};
     for (size_t n = 0; n < TERN_COUNT(nets); n++) {
         subject s;
-        double *bytes;
-        int count;
+        tern_windows plan;
         open_subject(&s, nets[n]);
-        assert_ok(tern_pager_plan(s.program, &bytes, &count));
+        assert_ok(tern_windows_of(s.program, &plan));
+        int count = plan.count;
         const int windows[][2] = {{1, 1}, {2, 1}, {4, 1}, {4, 2}, {8, 8}, {count, 1}, {count + 5, 3}};
         for (size_t w = 0; w < 2 * TERN_COUNT(windows); w++) {
             tern_pager_options o = {.window = windows[w / 2][0], .moved = windows[w / 2][1], .slack = w % 2};
             tern_pager_report r;
             run_paged(&s, &o, &r);
             int frames = o.window + (o.slack ? o.moved : 0);
-            double most = tern_pager_most(bytes, count, frames < count ? frames : count);
+            tern_window_schedule schedule;
+            assert_ok(tern_windows_schedule(&plan, frames, o.moved, &schedule));
             assert_int_equal(r.layers, count);
             if (frames >= count) {
                 assert_true(r.most == r.all && r.copies == count);
             } else {
-                assert_true(r.copies >= 3 * count && r.copies <= 3 * count + frames);
-                assert_true(r.most <= most && r.most > most / 2);
+                assert_true(schedule.count <= count && schedule.count >= count - frames);
+                assert_true(r.copies >= frames + 2 * schedule.count &&
+                            r.copies <= frames + 3 * schedule.count);
+                assert_true(r.most == (double)schedule.most);
             }
+            tern_window_schedule_free(&schedule);
         }
-        tern_release(bytes);
+        tern_windows_free(&plan);
         close_subject(&s);
     }
 }

@@ -142,6 +142,14 @@ tern_status tern_map_file(const char *path, const void **bytes, size_t *count);
 void tern_forget_pages(const void *at, size_t bytes);
 void tern_unmap_file(const void *bytes, size_t count);
 
+/* A file in `folder` that nobody sees and that is gone when it is closed, and memory in it, zeroed: behind *end bytes, which grow.  Pages
+ * that are forgotten take no main memory until somebody looks. */
+tern_status tern_scratch_open(const char *folder, int *file);
+void tern_scratch_close(int file);
+tern_status tern_scratch_map(int file, size_t *end, size_t bytes, void **memory);
+void tern_scratch_unmap(void *memory, size_t bytes);
+void tern_scratch_forget(const void *memory, size_t bytes);
+
 /* mkdir -p */
 tern_status tern_make_folder(const char *path);
 

@@ -2,6 +2,7 @@
 #include "cli/blocks.h"
 #include "cli/learning.h"
 #include "cli/plan_moves.h"
+#include "cli/plan_windows.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,6 +29,10 @@ static const tern_cli_option options[] = {
     {"bytes", 0, TERN_PICK, "OF", "plan", "--method: bytes of an element: as in the plan, or 1 (int8)",
      "plan|int8"},
     {"lp", 0, TERN_TEXT, "FILE", NULL, "--method: write the integer program, too, as LP text", NULL},
+    {"superpipeline", 0, TERN_TEXT, "K,M|auto", NULL,
+     "parameters in windows of K layers, M of them moved at once: fast memory and time of a run, from lanes "
+     "that are measured here; auto: all windows that are worth it, and the fastest in --memory",
+     NULL},
     {"reference", 0, TERN_FLAG, NULL, NULL,
      "the operators' definitions instead of fast kernels, as tern emit writes them", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
@@ -180,12 +185,17 @@ static tern_status run_plan(tern_cli *cli)
     if (status == TERN_OK) status = graph_of(cli, &s, batch, &recipe, &g);
     bool moves = tern_cli_has(cli, "method");
     if (status == TERN_OK) status = check_method(cli, moves);
-    tern_plan_options wanted = {.memory = moves ? 0 : (size_t)tern_cli_number(cli, "memory"),
+    bool windows = tern_cli_has(cli, "superpipeline");
+    tern_plan_options wanted = {.memory = moves || windows ? 0 : (size_t)tern_cli_number(cli, "memory"),
                                 .reference = tern_cli_has(cli, "reference"),
+                                .early = windows && tern_cli_has(cli, "train"),
                                 .keep_order = moves && tern_cli_pick(cli, "schedule") == 0,
                                 .compact = tern_cli_has(cli, "reference")};
     if (status == TERN_OK) status = tern_plan(&p, g, &wanted);
-    if (status == TERN_OK) status = moves ? tern_plan_moves(cli, p, &wanted) : print(cli, p);
+    if (status == TERN_OK)
+        status = windows ? tern_plan_windows(cli, p, &s.store)
+                 : moves ? tern_plan_moves(cli, p, &wanted)
+                         : print(cli, p);
     tern_program_close(p);
     tern_graph_close(g);
     tern_subject_close(&s);
@@ -195,6 +205,7 @@ static tern_status run_plan(tern_cli *cli)
 static const tern_exclusion exclusions[] = {
     {"train", "stepping", "training takes all time steps at once"},
     {"input", "data", "both say what a sample looks like"},
+    {"superpipeline", "method", "one moves parameters layer by layer, the other every tensor"},
     {0},
 };
 
@@ -212,6 +223,7 @@ const tern_command tern_command_plan = {
         "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return\n"
         "tern plan lenet --method belady --memory 20KiB --execute      # run it: the same bits in less "
         "memory\n"
+        "tern plan vit --superpipeline auto --memory 120M             # which window of layers is worth it\n"
         "tern plan lenet --method cosma-fs --track act+param --execute  # parameters come when they are used",
     .options = options,
     .exclusions = exclusions,

@@ -5,6 +5,7 @@
 #include "cli/learner.h"
 #include "cli/learning.h"
 #include "cli/train_recipe.h"
+#include "cli/window.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -68,9 +69,24 @@ static const tern_cli_option options[] = {
      "DIR/T5, ..",
      NULL},
     {"epochs-per-stage", 0, TERN_WHOLE, "N", NULL, "epochs of a stage (default: --epochs)", "1.."},
+    {"superpipeline", 0, TERN_TEXT, "K,M", NULL,
+     "K layers of parameters in fast memory, with their gradients and what the optimiser keeps, M of them "
+     "moved at once; the rest is in a file",
+     NULL},
+    {"slack", 0, TERN_FLAG, NULL, NULL,
+     "--superpipeline: room for M layers more, so that loading need not wait", NULL},
+    {"memory", 'm', TERN_BYTES, "BYTES", NULL,
+     "train in so much memory: parameters come in windows of layers, and values are computed again, where "
+     "they do not fit",
+     NULL},
     TERN_UPDATE_OPTION,
     {"resume", 0, TERN_FLAG, NULL, NULL,
      "go on where the run folder stands, with the options that it began with", NULL},
+    {0},
+};
+
+static const tern_exclusion exclusions[] = {
+    {"superpipeline", "memory", "--memory chooses the window"},
     {0},
 };
 
@@ -91,7 +107,8 @@ static json_t *recipe_json(const tern_cli *cli)
     for (const tern_cli_option *o = options; o->name; o++) {
         const char *text = tern_cli_text(cli, o->name);
         if (o->kind == TERN_FLAG || !text || strcmp(o->name, "out") == 0 ||
-            strcmp(o->name, "max-seconds") == 0 || strcmp(o->name, "report") == 0)
+            strcmp(o->name, "max-seconds") == 0 || strcmp(o->name, "report") == 0 ||
+            strcmp(o->name, "superpipeline") == 0 || strcmp(o->name, "memory") == 0)
             continue;
         bool number = o->kind == TERN_WHOLE || o->kind == TERN_NUMBER;
         json_object_set_new(object, o->name, number ? json_real(strtod(text, NULL)) : json_string(text));
@@ -358,6 +375,23 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
     return status;
 }
 
+/* Training in windows of layers, whose parameters are in a file beside the run. */
+static tern_status windows_of(tern_train_run *run, tern_training_window *w)
+{
+    TERN_TRY(tern_cli_window(run->cli, &w->window, &w->moved, &w->slack));
+    w->memory = tern_cli_has(run->cli, "memory") ? tern_cli_number(run->cli, "memory") : 0;
+    return w->window || w->memory > 0 ? tern_store_in_file(&run->store, run->folder) : TERN_OK;
+}
+
+static void print_memory(const tern_training_memory *m)
+{
+    char a[24], b[24], c[24], d[24];
+    tern_pager_summary(&m->layers, stderr);
+    fprintf(stderr, "fast memory of a training step: %s: arena %s, layers %s, parameters of no layer %s\n",
+            tern_human(a, m->arena + m->layers.most + m->rest, "B"), tern_human(b, m->arena, "B"),
+            tern_human(c, m->layers.most, "B"), tern_human(d, m->rest, "B"));
+}
+
 static tern_status train(tern_train_run *run, tern_subject *s, const tern_dataset *d)
 {
     tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
@@ -369,8 +403,11 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
                        .quiet = run->cli->quiet,
                        .hook = hook,
                        .context = run};
+    tern_training_memory memory = {0};
+    t.memory = &memory;
     TERN_TRY(tern_recipe_read(run->cli, d, &t.recipe));
     TERN_TRY(tern_make_folder(run->folder));
+    TERN_TRY(windows_of(run, &t.window));
     TERN_TRY(keep_config(run, s, d));
     tern_catch_interrupts();
     TERN_TRY(measure_cosines(run, &t, 0));
@@ -380,6 +417,7 @@ static tern_status train(tern_train_run *run, tern_subject *s, const tern_datase
         return tern_in(status, "%s is saved; go on with --resume", run->folder);
     }
     TERN_TRY(status);
+    if (memory.layers.layers && !run->cli->quiet) print_memory(&memory);
     TERN_TRY(tern_run_save(run->folder, &run->store, &run->state));
     TERN_TRY(measure_cosines(run, &t, 1));
     return finish(run, s, &test, d, t.recipe.batch);
@@ -492,11 +530,13 @@ const tern_command tern_command_train = {
         "tern train cnn-qat --weight-bits 2 -o run/two            # then: tern convert run/two --to int8\n"
         "tern train run/cnn-int8 --update last=2,stochastic --data mnist --rate 0.01   # as a device would\n"
         "tern train run/cnn-half --data mnist                     # of tern convert --to half: in 16 bits\n"
+        "tern train vit --superpipeline 8,2 --input 1x28x28 --patch 7   # 8 layers of parameters in memory\n"
         "tern train forest --data table.csv --trees 16 --depth 8  # classic learners are fitted\n"
         "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
         "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "
         "run/iir/T5 .. T1",
     .options = options,
+    .exclusions = exclusions,
     .least = 1,
     .most = 1,
     .net_options = true,

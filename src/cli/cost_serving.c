@@ -341,6 +341,7 @@ static tern_status serve(tern_serving_job *job)
     job->csv = tern_cli_has(cli, "csv");
     TERN_TRY(tern_serving_read_target(job));
     TERN_TRY(cli->net ? open_net(job) : open_model(job));
+    TERN_TRY(tern_weights_make_index(&job->weights)); /* a sweep asks for each name at each point */
     TERN_TRY(tern_serving_open(&job->serving, &job->about, &job->plan));
     job->serving.way.offload = tern_cli_has(cli, "offload");
     tern_status status = tern_cli_has(cli, "sweep")   ? tern_serving_sweep(job, machine)

@@ -1,7 +1,8 @@
 /* A language model as the command line asks for it. */
 #include "cli/language.h"
 
-#include "llm/account.h"
+#include "cli/plan_windows.h"
+#include "llm/lanes.h"
 
 #include <errno.h>
 #include <math.h>
@@ -153,22 +154,6 @@ tern_status tern_loras_read(const tern_cli *cli, tern_loras *loras)
     return TERN_OK;
 }
 
-static tern_status read_window(const tern_cli *cli, tern_llm_options *o)
-{
-    const char *text = tern_cli_text(cli, "superpipeline");
-    char *end = NULL;
-    o->slack = tern_cli_has(cli, "slack");
-    if (o->slack && !text) return tern_fail(TERN_USAGE, "--slack has no effect without --superpipeline");
-    if (!text) return TERN_OK;
-    long window = strtol(text, &end, 10), moved = *end == ',' ? strtol(end + 1, &end, 10) : 1;
-    if (*end || window < 1 || window > 100000 || moved < 1 || moved > window)
-        return tern_fail(TERN_USAGE, "--superpipeline is \"%s\", expected K,M with 1 <= M <= K, as in 8,2",
-                         text);
-    o->window = (int)window;
-    o->moved = (int)moved;
-    return TERN_OK;
-}
-
 tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_options *o)
 {
     TERN_TRY(tern_loras_read(cli, loras));
@@ -181,17 +166,73 @@ tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_
                             .lora_weights = loras->weights,
                             .lora_count = loras->count,
                             .pool = cli->pool};
-    return read_window(cli, o);
+    return tern_cli_window(cli, &o->window, &o->moved, &o->slack);
+}
+
+/* In windows each chunk of a prompt reads all weights, but its scratch memory is there all the time: of these, the first with which a
+ * window fits. */
+static const int chunks[] = {64, 32, 16};
+
+static bool asks_for_windows(const tern_cli *cli)
+{
+    return tern_cli_has(cli, "superpipeline");
+}
+
+/* The account of a model with its chunk: that of --chunk, or a smaller one where layers come in windows of `memory` bytes (0: no limit). */
+static tern_status open_account(const tern_cli *cli, const char *path, double memory, tern_llm_options *o,
+                                tern_llm_account **account)
+{
+    int window, moved;
+    TERN_TRY(tern_llm_account_open(account, path, NULL, o));
+    bool fits = memory > 0 && tern_llm_need_total(&(*account)->need) <= memory;
+    if (tern_cli_has(cli, "chunk") || (fits && !asks_for_windows(cli))) return TERN_OK;
+    for (size_t i = 0; i < TERN_COUNT(chunks); i++) {
+        tern_llm_account_close(*account);
+        o->chunk = chunks[i];
+        TERN_TRY(tern_llm_account_open(account, path, NULL, o));
+        bool last = i + 1 == TERN_COUNT(chunks);
+        if (last || memory <= 0 || tern_llm_account_window(*account, memory, &window, &moved) == TERN_OK)
+            break;
+        tern_clear();
+    }
+    if (!cli->quiet)
+        fprintf(stderr, "prompts in chunks of %d tokens, which leave more memory to the layers (--chunk)\n",
+                o->chunk);
+    return TERN_OK;
+}
+
+/* --superpipeline auto: the table of windows, and the best of them. */
+static tern_status choose_window(const tern_cli *cli, const tern_llm_account *account, double memory,
+                                 tern_llm_options *o)
+{
+    tern_windows w;
+    tern_window_measured m;
+    tern_window_choice chosen;
+    double others = tern_llm_need_total(&account->need) - account->need.weights;
+    TERN_TRY(tern_llm_measure_windows(account, o->pool, &w, &m));
+    tern_status status = tern_show_windows(cli, &w, &m, others, memory, &chosen, stderr);
+    tern_window_measured_free(&m);
+    tern_windows_free(&w);
+    TERN_TRY(status);
+    o->window = chosen.copied > 0 ? chosen.window : 0; /* else all layers are there */
+    o->moved = chosen.moved;
+    return chosen.window ? TERN_OK : tern_llm_account_window(account, memory, &o->window, &o->moved);
 }
 
 tern_status tern_model_fit(const tern_cli *cli, const char *path, tern_llm_options *o)
 {
     tern_llm_account *account;
-    double memory = tern_cli_number(cli, "memory");
-    if (!tern_cli_has(cli, "memory")) return TERN_OK;
-    if (o->window) return tern_fail(TERN_USAGE, "--memory chooses the window, which --superpipeline gives");
-    TERN_TRY(tern_llm_account_open(&account, path, NULL, o));
-    tern_status status = tern_llm_account_window(account, memory, &o->window, &o->moved);
+    bool limited = tern_cli_has(cli, "memory"), windows = asks_for_windows(cli);
+    double memory = limited ? tern_cli_number(cli, "memory") : 0;
+    if (!limited && !windows) return TERN_OK;
+    if (limited && o->window)
+        return tern_fail(TERN_USAGE, "--memory chooses the window, which --superpipeline gives");
+    TERN_TRY(open_account(cli, path, memory, o, &account));
+    tern_status status = TERN_OK;
+    if (windows && !o->window)
+        status = choose_window(cli, account, memory, o);
+    else if (!windows)
+        status = tern_llm_account_window(account, memory, &o->window, &o->moved);
     tern_llm_account_close(account);
     return status == TERN_OK ? status : tern_in(status, "%s", path);
 }
@@ -283,18 +324,6 @@ static double rate(int count, double seconds)
     return seconds > 0 ? count / seconds : 0;
 }
 
-void tern_pager_summary(const tern_pager *pager, FILE *out)
-{
-    tern_pager_report r;
-    char a[24], b[24], c[24];
-    tern_pager_reports(pager, &r);
-    fprintf(out,
-            "weights in windows of %d of %d layers, %d moved at once: %s of %s in memory at most, %s read, "
-            "%.2f s waited\n",
-            r.window, r.layers, r.moved, tern_human(a, r.most, "B"), tern_human(b, r.all, "B"),
-            tern_human(c, r.bytes, "B"), r.waited);
-}
-
 void tern_language_summary(const tern_language *l, const tern_reply *r)
 {
     double weights, cache, arena;
@@ -310,7 +339,10 @@ void tern_language_summary(const tern_language *l, const tern_reply *r)
             tern_finish_names[r->finish], tern_human(a, weights, "B"), tern_human(b, cache, "B"),
             tern_human(c, arena, "B"), tern_human(d, tern_resident_bytes() - l->resident_before, "B"));
     const tern_pager *pager = tern_llm_pager(tern_speaker_model(l->speaker));
-    if (pager) tern_pager_summary(pager, stderr);
+    if (!pager) return;
+    tern_pager_report report;
+    tern_pager_reports(pager, &report);
+    tern_pager_summary(&report, stderr);
 }
 
 static json_t *spelled(const tern_language *l, int32_t id)

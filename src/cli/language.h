@@ -3,7 +3,7 @@
 #ifndef TERN_CLI_LANGUAGE_H
 #define TERN_CLI_LANGUAGE_H
 
-#include "cli/cli.h"
+#include "cli/window.h"
 #include "llm/conversation.h"
 #include "llm/generate.h"
 #include "llm/models.h"
@@ -30,9 +30,9 @@
         {"superpipeline",                                                                                    \
          0,                                                                                                  \
          TERN_TEXT,                                                                                          \
-         "K,M",                                                                                              \
+         "K,M|auto",                                                                                         \
          NULL,                                                                                               \
-         "K layers of weights in memory, M of them moved at once",                                           \
+         "K layers of weights in memory, M of them moved at once; auto: the best by times measured here",    \
          NULL},                                                                                              \
         {"slack", 0,    TERN_FLAG,                                                                           \
          NULL,    NULL, "--superpipeline: room for M layers more, so that loading need not wait",            \
@@ -110,7 +110,6 @@ tern_status tern_model_options(const tern_cli *cli, tern_loras *loras, tern_llm_
 void tern_loras_free(tern_loras *loras);
 /* --memory: a window of layers where the model does not fit otherwise. */
 tern_status tern_model_fit(const tern_cli *cli, const char *path, tern_llm_options *options);
-void tern_pager_summary(const tern_pager *pager, FILE *out);
 
 #define TERN_MOST_STOPS 16
 

@@ -132,8 +132,7 @@ static tern_status print_cosma(const tern_cli *cli, const tern_flow *f, const te
 
 /* ---- execution ----------------------------------------------------------------------------------------------------- */
 
-/* Elements of the inputs of a graph, some bits each; the caller frees them. */
-static tern_status make_inputs(const tern_graph *g, tern_bundle *inputs)
+tern_status tern_made_inputs(const tern_graph *g, tern_bundle *inputs)
 {
     for (int i = 1; i < g->value_count; i++) {
         const tern_value_info *v = &g->values[i];
@@ -200,7 +199,7 @@ static tern_status execute(const tern_cli *cli, const tern_program *plain, const
     tern_store stores[2] = {0};
     tern_session *a = NULL, *b = NULL;
     tern_bundle inputs = {0};
-    tern_status status = make_inputs(plain->graph, &inputs);
+    tern_status status = tern_made_inputs(plain->graph, &inputs);
     if (status == TERN_OK) status = run_once(&a, plain, &stores[0], &inputs, cli->pool);
     if (status == TERN_OK) status = run_once(&b, moved, &stores[1], &inputs, cli->pool);
     if (status == TERN_OK) status = compare(a, b, plain->graph, stores);

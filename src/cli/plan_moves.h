@@ -7,5 +7,7 @@
 
 tern_status tern_plan_moves(const tern_cli *cli, const tern_program *program,
                             const tern_plan_options *options);
+/* Elements for the inputs of a graph, some bits each; the caller frees them. */
+tern_status tern_made_inputs(const tern_graph *graph, tern_bundle *inputs);
 
 #endif

@@ -104,6 +104,8 @@ typedef struct tern_weights {
     tern_tensor *tensors;
     const char **names; /* unique */
     int count, capacity;
+    int *index; /* [indexed, a power of two]: 1 + the tensor of each name, by the hash of that; 0: free */
+    size_t indexed;
     tern_meta *metas;
     int meta_count;
     tern_bundle copies; /* of what could not be a view */
@@ -119,7 +121,10 @@ void tern_weights_close(tern_weights *weights);
 tern_status tern_gguf_parse(const void *bytes, size_t count, const char *name, tern_weights *out);
 
 const tern_tensor *tern_weights_find(const tern_weights *weights, const char *name); /* NULL: there is none */
-const tern_meta *tern_weights_meta(const tern_weights *weights, const char *key);    /* NULL: there is none */
+/* Names are found by their hash from now on, until tensors are added or renamed, which must then be told by tern_weights_forget_index. */
+tern_status tern_weights_make_index(tern_weights *weights);
+void tern_weights_forget_index(tern_weights *weights);
+const tern_meta *tern_weights_meta(const tern_weights *weights, const char *key); /* NULL: there is none */
 /* Element i of a numeric entry; 0 for texts. */
 double tern_meta_number(const tern_meta *meta, int64_t i);
 /* The texts of an entry, one after the other: *at is where the next one stands, NULL for the first.  False behind the

@@ -20,16 +20,53 @@ void tern_weights_close(tern_weights *weights)
     tern_release(weights->maps);
     tern_release(weights->tensors);
     tern_release(weights->names);
+    tern_release(weights->index);
     tern_release(weights->metas);
     tern_arena_free(&weights->arena);
     *weights = (tern_weights){0};
 }
 
+/* Where the index has the name, or has room for it. */
+static size_t place_of(const tern_weights *w, const char *name)
+{
+    size_t place = (size_t)tern_hash(name, strlen(name)) & (w->indexed - 1);
+    while (w->index[place] && strcmp(w->names[w->index[place] - 1], name) != 0)
+        place = (place + 1) & (w->indexed - 1);
+    return place;
+}
+
 const tern_tensor *tern_weights_find(const tern_weights *weights, const char *name)
 {
+    if (weights->indexed) {
+        int found = weights->index[place_of(weights, name)];
+        return found ? &weights->tensors[found - 1] : NULL;
+    }
     for (int i = 0; i < weights->count; i++)
         if (strcmp(weights->names[i], name) == 0) return &weights->tensors[i];
     return NULL;
+}
+
+tern_status tern_weights_make_index(tern_weights *weights)
+{
+    size_t room = 64;
+    tern_weights_forget_index(weights);
+    while (room < 2 * (size_t)weights->count) room *= 2;
+    weights->index = tern_take_array(room, sizeof *weights->index);
+    if (!weights->index) return tern_no_memory(room * sizeof *weights->index, "an index of names");
+    weights->indexed = room;
+    for (int i = 0; i < weights->count; i++) {
+        size_t place = place_of(weights, weights->names[i]);
+        if (!weights->index[place])
+            weights->index[place] = i + 1; /* else an earlier one of that name is found */
+    }
+    return TERN_OK;
+}
+
+void tern_weights_forget_index(tern_weights *weights)
+{
+    tern_release(weights->index);
+    weights->index = NULL;
+    weights->indexed = 0;
 }
 
 const tern_meta *tern_weights_meta(const tern_weights *weights, const char *key)
@@ -80,6 +117,7 @@ bool tern_meta_next(const tern_meta *meta, const uint8_t **at, const char **text
 
 tern_status tern_weights_add(tern_weights *w, const char *name, tern_tensor tensor)
 {
+    tern_weights_forget_index(w);
     if (w->count == w->capacity) {
         size_t old = (size_t)w->capacity, more = old ? 2 * old : 64;
         tern_tensor *tensors = tern_resize(w->tensors, old * sizeof *tensors, more * sizeof *tensors);

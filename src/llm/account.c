@@ -146,19 +146,33 @@ void tern_llm_account_close(tern_llm_account *account)
     tern_release(account);
 }
 
+/* Bytes of any `window` layers in a row. */
+static tern_status window_bytes(const tern_windows *windows, int window, double *bytes)
+{
+    tern_window_schedule s;
+    TERN_TRY(tern_windows_schedule(windows, window, 1, &s));
+    *bytes = (double)s.most;
+    tern_window_schedule_free(&s);
+    return TERN_OK;
+}
+
 tern_status tern_llm_account_window(const tern_llm_account *a, double memory, int *window, int *moved)
 {
     const tern_llm_need *n = &a->need;
-    double rest = tern_llm_need_total(n) - n->weights, *bytes;
+    double rest = tern_llm_need_total(n) - n->weights, one = 0;
     char text[6][24];
-    int count;
+    tern_windows w;
     *window = *moved = 0;
     if (tern_llm_need_total(n) <= memory) return TERN_OK;
-    TERN_TRY(tern_pager_plan(a->one.program, &bytes, &count));
-    int k = count;
-    while (k > 0 && rest + tern_pager_most(bytes, count, k) > memory) k--;
-    double one = tern_pager_most(bytes, count, 1);
-    tern_release(bytes);
+    TERN_TRY(tern_windows_of(a->one.program, &w));
+    int k = w.count, count = w.count;
+    tern_status status = TERN_OK;
+    for (; k > 0 && status == TERN_OK; k--) {
+        status = window_bytes(&w, k, &one);
+        if (rest + one <= memory) break;
+    }
+    tern_windows_free(&w);
+    TERN_TRY(status);
     *window = k;
     *moved = k > 1 ? k / 2 : 1;
     if (k) return TERN_OK;

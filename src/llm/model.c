@@ -1,5 +1,5 @@
 /* A transformer read from its file, planned for a chunk of tokens and for a single one, and run over what it is fed. */
-#include "llm/model.h"
+#include "llm/lanes.h"
 
 #include "kernel/packed.h"
 #include "llm/adapter.h"
@@ -159,8 +159,7 @@ void tern_llm_close(tern_llm *llm)
 
 #define AROUND ((size_t)64 << 10) /* the system maps neighbours of a page that is read, up to so many bytes */
 
-/* Pages of a file that have been copied are given back; what lies elsewhere is memory of its own. */
-static void forget(void *context, const void *data, size_t bytes)
+void tern_llm_forget(void *context, const void *data, size_t bytes)
 {
     const tern_weights *w = context;
     const char *at = data;
@@ -208,7 +207,7 @@ static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
         tern_tensor *t = &m->weights.tensors[i];
         copying c = {to, t->data, tern_bytes_of(t->dtype, tern_elements(&t->shape))};
         tern_pool_run(o->pool, (int64_t)((c.bytes + COPY_PIECE - 1) / COPY_PIECE), copy_task, &c);
-        forget(&m->weights, t->data, c.bytes);
+        tern_llm_forget(&m->weights, t->data, c.bytes);
         t->data = to;
         to += (c.bytes + APART - 1) / APART * APART;
     }
@@ -222,7 +221,7 @@ static tern_status page(tern_llm *m, const tern_llm_options *o)
                                   .moved = o->moved ? o->moved : 1,
                                   .slack = o->slack,
                                   .governor = o->governor,
-                                  .copied = forget,
+                                  .copied = tern_llm_forget,
                                   .context = &m->weights};
     TERN_TRY(tern_pager_open(&m->pager, m->one.plan.program, &m->store, &options));
     TERN_TRY(tern_session_page(m->one.session, m->pager));

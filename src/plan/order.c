@@ -152,3 +152,54 @@ tern_status tern_order_nodes(const tern_graph *graph, int *order)
     tern_release(o.done);
     return status;
 }
+
+/* ---- updates as soon as they can be ------------------------------------------------------------------------------------ */
+
+typedef struct tern_early {
+    const tern_graph *g;
+    int *root;  /* [value]: value that owns the memory, views resolved */
+    int *reads; /* [value]: 1 + the last node of forward or backward pass that reads the root; 0: none */
+    int *
+        after; /* [node]: the node of those passes behind which it comes; of those themselves their own number */
+} tern_early;
+
+/* Behind the nodes that an update reads from, and behind all that read what it is about to change. */
+static int comes_after(const tern_early *e, int n)
+{
+    const tern_graph *g = e->g;
+    const tern_node *node = g->nodes[n];
+    int after = -1;
+    for (int i = 0; i < node->nin; i++) {
+        const tern_value_info *v = tern_value_of(g, node->in[i]);
+        if (!v) continue;
+        int last = v->kind == TERN_VALUE_NODE ? e->after[v->node]
+                   : v->next.id               ? e->reads[node->in[i].id] - 1
+                                              : -1;
+        if (last > after) after = last;
+    }
+    return after;
+}
+
+tern_status tern_order_early(const tern_graph *graph, int *order)
+{
+    size_t values = (size_t)graph->value_count, nodes = (size_t)graph->node_count;
+    int *work = tern_take_array(2 * values + nodes + 1, sizeof *work), at = 0;
+    if (!work) return tern_no_memory((2 * values + nodes) * sizeof *work, "a plan");
+    tern_early e = {graph, work, work + values, work + 2 * values};
+    for (int i = 0; i < graph->value_count; i++) e.root[i] = i;
+    for (int n = 0; n < graph->node_count; n++) {
+        const tern_node *node = graph->nodes[n];
+        if (node->op->flags & TERN_OP_VIEW) e.root[node->out[0].id] = e.root[node->in[0].id];
+        for (int i = 0; i < node->nin && node->phase != TERN_UPDATE; i++)
+            e.reads[e.root[node->in[i].id]] = n + 1;
+    }
+    for (int n = 0; n < graph->node_count; n++)
+        e.after[n] = graph->nodes[n]->phase == TERN_UPDATE ? comes_after(&e, n) : n;
+    for (int n = -1; n < graph->node_count; n++) {
+        if (n >= 0 && graph->nodes[n]->phase != TERN_UPDATE) order[at++] = n;
+        for (int m = n + 1; m < graph->node_count; m++)
+            if (graph->nodes[m]->phase == TERN_UPDATE && e.after[m] == n) order[at++] = m;
+    }
+    tern_release(work);
+    return TERN_OK;
+}

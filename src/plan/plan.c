@@ -323,8 +323,8 @@ static tern_status plan_steps(tern_program *p, const int *order, const int *live
 }
 
 /* A program in the given order of nodes (NULL: that of the graph). */
-static tern_status plan_in_order(tern_program **program, const tern_graph *graph, const int *order,
-                                 const tern_plan_options *options)
+static tern_status plan_nodes(tern_program **program, const tern_graph *graph, const int *order,
+                              const tern_plan_options *options)
 {
     size_t values = (size_t)graph->value_count;
     tern_program *p = tern_take(sizeof *p);
@@ -367,12 +367,25 @@ done:
     return status;
 }
 
+/* In the given order of nodes; NULL: that of the graph, with early updates where they are wanted. */
+static tern_status plan_in_order(tern_program **program, const tern_graph *graph, const int *order,
+                                 const tern_plan_options *options)
+{
+    if (order || !options->early) return plan_nodes(program, graph, order, options);
+    int *early = tern_take_array((size_t)graph->node_count + 1, sizeof *early);
+    tern_status status = early ? tern_order_early(graph, early)
+                               : tern_no_memory((size_t)graph->node_count * sizeof *early, "a plan");
+    if (status == TERN_OK) status = plan_nodes(program, graph, early, options);
+    tern_release(early);
+    return status;
+}
+
 /* The better of the graph's own order and the one that keeps least alive. */
 static tern_status plan_best(tern_program **program, const tern_graph *graph,
                              const tern_plan_options *options)
 {
     TERN_TRY(plan_in_order(program, graph, NULL, options));
-    if (options->keep_order || graph->node_count > MAX_ORDERED) return TERN_OK;
+    if (options->keep_order || options->early || graph->node_count > MAX_ORDERED) return TERN_OK;
     int *order = tern_take_array((size_t)graph->node_count + 1, sizeof *order);
     tern_program *other = NULL;
     tern_status status = order ? tern_order_nodes(graph, order)

@@ -68,6 +68,7 @@ typedef struct tern_plan_options {
     bool
         many; /* rows come in large numbers: kernels may be taken that round otherwise than those for a few */
     bool keep_order; /* steps in the order of the graph */
+    bool early;      /* updates as soon as their gradients are there, else in the order of the graph */
     bool apart;      /* results never take the memory of what they are made of (but views) */
     bool every_run;  /* all steps run each time: a body, whose parameters are what its operator is given */
     bool compact;  /* offsets in multiples of 8 bytes, and an arena that ends with its last byte: for machines
@@ -152,6 +153,10 @@ tern_status tern_allocate_by_size(tern_block *blocks, int count, size_t *arena_b
 
 /* An order of the nodes that keeps little alive: order[step] = node. */
 tern_status tern_order_nodes(const tern_graph *graph, int *order);
+
+/* The order of the graph, but each node that updates a parameter as soon as its gradient is there and nobody reads the parameter any
+ * more: order[step] = node. */
+tern_status tern_order_early(const tern_graph *graph, int *order);
 
 /* A value that waits over the peak, the biggest below (limit bytes, limit_id), or 0; and the graph in which it is
  * computed again behind the peak (NULL when it can't be). */

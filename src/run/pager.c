@@ -8,128 +8,36 @@
 
 #define PIECE ((size_t)256 << 10) /* bytes that are copied at once: the governor's grain */
 
-/* A parameter of a layer: its index in the store and where it lies in the layer's memory. */
-typedef struct page_part {
-    int slot;
-    size_t offset, bytes;
-} page_part;
-
-typedef struct page_layer {
-    char stem[64];
-    page_part *parts;
-    int count, room;
-    size_t bytes;
-} page_layer;
-
 /* Room for one layer in fast memory. */
 typedef struct page_frame {
     char *memory;
     size_t bytes;
-    bool there;
 } page_frame;
 
-/* Layers are numbered on and on: number a is layer a % count, of run a / count.  In fast memory, or on their way, are those from
- * `low` on, `frames` of them at most. */
+/* Visits and moves are numbered on and on: number a of the visits is visit a % visit_count of run a / visit_count; of the moves the
+ * first `frames` bring the layers that are there in the beginning. */
 struct tern_pager {
     tern_pager_options options;
     const tern_store *store;
-    page_layer *layers;
-    int count, room, frames;
-    page_frame *frame; /* [frames]: number a is in frame a % frames */
-    long low, next;    /* first number that is kept; the next to load */
-    long at;           /* number that is computed */
-    bool begun, stop;
+    tern_windows windows;
+    tern_window_schedule schedule;
+    int **slots;       /* [layers][parts]: indices of the store */
+    page_frame *frame; /* [schedule.frames] */
+    int *place;        /* [layers]: the frame of each; -1: it is away */
+    bool *changed;     /* [layers]: what is in fast memory is newer than the store */
+    long moved;        /* moves that are over */
+    long computed;     /* visits that are over */
+    bool stop, lane_runs, copying;
     size_t failed; /* bytes that could not be had */
     pthread_t lane;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    double opened, entered, waited, bytes;
-    double copies, moves;
+    double opened, entered, waited, bytes, back;
+    double copies;
     size_t held, most; /* bytes of all frames */
     tern_page_event *events;
     int event_count, event_room;
 };
-
-/* ---- layers ---------------------------------------------------------------------------------------------------------- */
-
-/* What the parameters of a layer share of their names: "blk.7", "conv1". */
-static void stem_of(const char *name, char stem[64])
-{
-    size_t length = strcspn(name, ".");
-    if (strncmp(name, "blk.", 4) == 0) length = 4 + strcspn(name + 4, ".");
-    snprintf(stem, 64, "%.*s", (int)length, name);
-}
-
-/* The parameter that operand k of a step reads in each run, -1: it is none, or rows of it are only looked up. */
-static int parameter_of(const tern_program *p, int step, int k)
-{
-    const tern_node *node = p->steps[step].node;
-    int id = node->in[k].id;
-    if (!id || step < p->prepare_count || node->op->touched || (node->op->flags & TERN_OP_VIEW)) return -1;
-    const tern_place *place = &p->places[id];
-    return place->space == TERN_SPACE_STORE && p->graph->values[place->root].kind == TERN_VALUE_PARAM
-               ? place->root
-               : -1;
-}
-
-static page_layer *add_layer(tern_pager *g, const char *stem)
-{
-    if (g->count == g->room) {
-        int room = g->room ? 2 * g->room : 32;
-        page_layer *grown =
-            tern_resize(g->layers, (size_t)g->room * sizeof *grown, (size_t)room * sizeof *grown);
-        if (!grown) return NULL;
-        g->layers = grown;
-        g->room = room;
-    }
-    page_layer *l = &g->layers[g->count++];
-    *l = (page_layer){0};
-    snprintf(l->stem, sizeof l->stem, "%s", stem);
-    return l;
-}
-
-static const page_part *part_of(const page_layer *l, int slot)
-{
-    for (int i = 0; i < l->count; i++)
-        if (l->parts[i].slot == slot) return &l->parts[i];
-    return NULL;
-}
-
-static tern_status add_part(page_layer *l, int slot, size_t bytes)
-{
-    if (part_of(l, slot)) return TERN_OK;
-    if (l->count == l->room) {
-        int room = l->room ? 2 * l->room : 8;
-        page_part *grown =
-            tern_resize(l->parts, (size_t)l->room * sizeof *grown, (size_t)room * sizeof *grown);
-        if (!grown) return tern_no_memory((size_t)room * sizeof *grown, "a layer");
-        l->parts = grown;
-        l->room = room;
-    }
-    l->parts[l->count++] = (page_part){slot, l->bytes, bytes};
-    l->bytes += (bytes + TERN_LINE - 1) / TERN_LINE * TERN_LINE;
-    return TERN_OK;
-}
-
-static tern_status find_layers(tern_pager *g, const tern_program *p)
-{
-    page_layer *now = NULL;
-    for (int s = p->prepare_count; s < p->step_count; s++) {
-        for (int k = 0; k < p->steps[s].node->nin; k++) {
-            char stem[64];
-            int id = parameter_of(p, s, k);
-            if (id < 0) continue;
-            const char *name = p->graph->values[id].name;
-            int slot = g->store ? tern_store_find(g->store, name) : id;
-            if (slot < 0) return tern_fail(TERN_FAILED, "there is no parameter \"%s\" to page", name);
-            stem_of(name, stem);
-            if (!now || strcmp(now->stem, stem) != 0) now = add_layer(g, stem);
-            if (!now) return tern_no_memory(sizeof *now, "layers");
-            TERN_TRY(add_part(now, slot, p->places[id].bytes));
-        }
-    }
-    return g->count ? TERN_OK : tern_fail(TERN_USAGE, "the net has no parameters that it reads in each run");
-}
 
 /* ---- the copy lane --------------------------------------------------------------------------------------------------- */
 
@@ -156,29 +64,28 @@ static void wait_until(double when)
     }
 }
 
-/* A layer's parameters into a frame, at the governor's pace. */
-static void copy_layer(const tern_pager *g, const page_layer *l, char *to)
+/* A layer's parameters into a frame or back, at the governor's pace. */
+static void copy_layer(const tern_pager *g, int layer, char *frame, bool back)
 {
+    const tern_window_layer *l = &g->windows.layers[layer];
     double begun = tern_now(), bytes = 0;
     for (int i = 0; i < l->count; i++) {
-        const page_part *p = &l->parts[i];
-        const char *from = g->store->tensors[p->slot].data;
+        const tern_window_part *p = &l->parts[i];
+        char *slow = g->store->tensors[g->slots[layer][i]].data, *fast = frame + p->offset;
         for (size_t at = 0; at < p->bytes; at += PIECE) {
             size_t n = p->bytes - at < PIECE ? p->bytes - at : PIECE;
-            memcpy(to + p->offset + at, from + at, n);
+            memcpy((back ? slow : fast) + at, (back ? fast : slow) + at, n);
             bytes += (double)n;
             if (g->options.governor > 0) wait_until(begun + bytes / g->options.governor);
         }
-        if (g->options.copied) g->options.copied(g->options.context, from, p->bytes);
+        if (g->options.copied) g->options.copied(g->options.context, slow, p->bytes);
     }
 }
 
-/* Memory of a frame of the right size; under the lock. */
+/* Memory of a frame that has none; under the lock. */
 static bool provide(tern_pager *g, page_frame *f, size_t bytes)
 {
-    if (f->memory && f->bytes == bytes) return true;
-    tern_release_pages(f->memory, f->bytes);
-    g->held -= f->bytes;
+    if (f->memory) return true;
     f->memory = tern_take_pages(bytes);
     f->bytes = f->memory ? bytes : 0;
     g->held += f->bytes;
@@ -186,87 +93,146 @@ static bool provide(tern_pager *g, page_frame *f, size_t bytes)
     return f->memory != NULL;
 }
 
-static bool may_load(const tern_pager *g)
+/* The next move of a run (-1: one of the first layers comes), and whether it may begin. */
+static bool may_move(const tern_pager *g, int *move)
 {
-    return g->frames == g->count ? g->next < g->count : g->next < g->low + g->frames;
+    const tern_window_schedule *s = &g->schedule;
+    *move = -1;
+    if (g->moved < s->frames) return true;
+    if (!s->count) return false;
+    long at = g->moved - s->frames;
+    *move = (int)(at % s->count);
+    return g->computed >= at / s->count * g->windows.visit_count + s->moves[*move].after;
+}
+
+/* The layers of a group make room: what has changed goes back, and memory of another size than what will come is given up.  Under the
+ * lock, which is left while bytes are copied. */
+static void make_room(tern_pager *g, int move)
+{
+    for (int i = tern_window_group(&g->schedule, move) - 1; i >= 0; i--) {
+        const tern_window_move *m = &g->schedule.moves[move + i];
+        size_t bytes = g->windows.layers[m->out].bytes;
+        page_frame *f = &g->frame[g->place[m->out]];
+        if (g->changed[m->out]) {
+            pthread_mutex_unlock(&g->lock);
+            copy_layer(g, m->out, f->memory, true);
+            pthread_mutex_lock(&g->lock);
+            g->back += (double)bytes;
+            g->changed[m->out] = false;
+        }
+        if (bytes == g->windows.layers[m->in].bytes) continue;
+        tern_release_pages(f->memory, f->bytes);
+        g->held -= f->bytes;
+        *f = (page_frame){0};
+    }
+}
+
+/* One layer comes, in the place of another. */
+static void make_move(tern_pager *g, int move)
+{
+    const tern_window_move *m = move < 0 ? NULL : &g->schedule.moves[move];
+    double begun = tern_now();
+    g->copying = true;
+    if (m) make_room(g, move);
+    int in = m ? m->in : g->schedule.first[g->moved], frame = m ? g->place[m->out] : (int)g->moved;
+    page_frame *f = &g->frame[frame];
+    if (m) g->place[m->out] = -1;
+    if (provide(g, f, g->windows.layers[in].bytes)) {
+        pthread_mutex_unlock(&g->lock);
+        copy_layer(g, in, f->memory, false);
+        pthread_mutex_lock(&g->lock);
+        g->place[in] = frame;
+        note(g, true, in, begun);
+        g->moved++;
+        g->copies++;
+        g->bytes += (double)f->bytes;
+    } else {
+        g->failed = g->windows.layers[in].bytes;
+    }
+    g->copying = false;
+    pthread_cond_broadcast(&g->wake);
 }
 
 static void *lane_main(void *context)
 {
     tern_pager *g = context;
+    int move;
     pthread_mutex_lock(&g->lock);
     while (!g->stop && !g->failed) {
-        if (!may_load(g)) {
+        if (may_move(g, &move))
+            make_move(g, move);
+        else
             pthread_cond_wait(&g->wake, &g->lock);
-            continue;
-        }
-        page_layer *l = &g->layers[g->next % g->count];
-        page_frame *f = &g->frame[g->next % g->frames];
-        if (!provide(g, f, l->bytes)) {
-            g->failed = l->bytes;
-            break;
-        }
-        pthread_mutex_unlock(&g->lock);
-        double begun = tern_now();
-        copy_layer(g, l, f->memory);
-        pthread_mutex_lock(&g->lock);
-        f->there = true;
-        note(g, true, (int)(g->next % g->count), begun);
-        g->next++;
-        g->copies++;
-        g->bytes += (double)l->bytes;
-        pthread_cond_broadcast(&g->wake);
     }
-    pthread_cond_broadcast(&g->wake);
     pthread_mutex_unlock(&g->lock);
     return NULL;
 }
 
 /* ---- for the executor ------------------------------------------------------------------------------------------------ */
 
-tern_status tern_pager_map(const tern_pager *g, const tern_program *p, const int *slots, int *layer)
+static int part_of(const tern_pager *g, int layer, int slot)
 {
-    int now = 0;
-    for (int s = 0; s < p->step_count; s++) {
-        for (int k = 0; k < p->steps[s].node->nin; k++) {
-            int id = parameter_of(p, s, k), at = now;
-            if (id < 0) continue;
-            while (at < g->count && !part_of(&g->layers[at], slots[id])) at++;
-            if (at == g->count)
-                return tern_fail(TERN_FAILED,
-                                 "parameter \"%s\" is read in another order than it was paged for",
-                                 p->graph->values[id].name);
-            now = at;
-        }
-        layer[s] = now;
+    for (int i = 0; i < g->windows.layers[layer].count; i++)
+        if (g->slots[layer][i] == slot) return i;
+    return -1;
+}
+
+/* The layer of the pager that holds what a layer of another program holds; -1: none holds it all. */
+static int same_layer(const tern_pager *g, const tern_window_layer *other, const int *slots)
+{
+    for (int layer = 0; layer < g->windows.count; layer++) {
+        bool all = true;
+        for (int i = 0; all && i < other->count; i++)
+            all = part_of(g, layer, slots[other->parts[i].value]) >= 0;
+        if (all) return layer;
     }
-    return TERN_OK;
+    return -1;
 }
 
-/* Numbers below `low` make room: a group of `moved` that have been computed, or what is left of it at the end of a run. */
-static void make_room(tern_pager *g)
+tern_status tern_pager_map(const tern_pager *g, const tern_program *p, const int *slots, int *visit)
 {
-    bool last = g->at % g->count == g->count - 1;
-    if (g->frames == g->count) return;
-    if (g->at + 1 - g->low < g->options.moved && !last) return;
-    g->moves++;
-    for (; g->low <= g->at; g->low++) g->frame[g->low % g->frames].there = false;
-    pthread_cond_broadcast(&g->wake);
+    tern_windows own;
+    TERN_TRY(tern_windows_of(p, &own));
+    tern_status status = TERN_OK;
+    int *mine = tern_take_array((size_t)own.visit_count, sizeof *mine), at = 0;
+    if (!mine) status = tern_no_memory((size_t)own.visit_count * sizeof *mine, "a pager");
+    for (int v = 0; status == TERN_OK && v < own.visit_count; v++) {
+        const tern_window_layer *l = &own.layers[own.visits[v].layer];
+        int layer = same_layer(g, l, slots);
+        while (layer >= 0 && at < g->windows.visit_count && g->windows.visits[at].layer != layer) at++;
+        if (layer < 0 || at == g->windows.visit_count)
+            status = tern_fail(TERN_FAILED, "layer \"%s\" is read in another order than it was paged for",
+                               l->name);
+        mine[v] = at;
+    }
+    for (int s = 0; status == TERN_OK && s < p->step_count; s++)
+        visit[s] = s < p->prepare_count ? -1 : mine[own.visit[s]];
+    tern_release(mine);
+    tern_windows_free(&own);
+    return status;
 }
 
-tern_status tern_pager_enter(tern_pager *g, int layer)
+/* The move that must be over before a visit: of this run, of the run before, or of the beginning. */
+static long needed(const tern_pager *g, long number)
+{
+    const tern_window_schedule *s = &g->schedule;
+    int visit = (int)(number % g->windows.visit_count), layer = g->windows.visits[visit].layer;
+    long run = number / g->windows.visit_count, first = 0;
+    if (s->need[visit] >= 0) return s->frames + run * s->count + s->need[visit];
+    if (run > 0 && s->last[layer] >= 0) return s->frames + (run - 1) * s->count + s->last[layer];
+    while (s->first[first] != layer) first++;
+    return first;
+}
+
+tern_status tern_pager_enter(tern_pager *g, int visit)
 {
     double begun = tern_now();
     pthread_mutex_lock(&g->lock);
-    if (!g->begun) g->at = 0;
-    g->begun = true;
-    while (g->at % g->count != layer) { /* layers that this program does not read */
-        make_room(g);
-        g->at++;
-    }
-    if (g->frames == g->count) g->at = layer;
-    while (!g->failed && !(g->frame[g->at % g->frames].there && g->next > g->at))
-        pthread_cond_wait(&g->wake, &g->lock);
+    long skipped = g->computed; /* visits that this program does not make */
+    while (g->computed % g->windows.visit_count != visit) g->computed++;
+    if (g->computed > skipped) pthread_cond_broadcast(&g->wake);
+    long number = g->computed, move = needed(g, number);
+    while (!g->failed && g->moved <= move) pthread_cond_wait(&g->wake, &g->lock);
     size_t failed = g->failed;
     g->entered = tern_now();
     if (g->entered > begun) g->waited += g->entered - begun;
@@ -274,18 +240,35 @@ tern_status tern_pager_enter(tern_pager *g, int layer)
     return failed ? tern_no_memory(failed, "a layer in fast memory") : TERN_OK;
 }
 
-const void *tern_pager_find(const tern_pager *g, int layer, int slot)
+void *tern_pager_find(const tern_pager *g, int visit, int slot)
 {
-    const page_part *p = part_of(&g->layers[layer], slot);
-    return p ? g->frame[g->at % g->frames].memory + p->offset : NULL;
+    int layer = g->windows.visits[visit].layer, part = part_of(g, layer, slot);
+    return part < 0 ? NULL : g->frame[g->place[layer]].memory + g->windows.layers[layer].parts[part].offset;
 }
 
-void tern_pager_leave(tern_pager *g, int layer)
+void tern_pager_leave(tern_pager *g, int visit)
 {
+    const tern_visit *v = &g->windows.visits[visit];
     pthread_mutex_lock(&g->lock);
-    note(g, false, layer, g->entered);
-    make_room(g);
-    g->at++;
+    note(g, false, v->layer, g->entered);
+    g->changed[v->layer] |= v->writes;
+    g->computed++;
+    pthread_cond_broadcast(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void tern_pager_flush(tern_pager *g)
+{
+    int move;
+    pthread_mutex_lock(&g->lock);
+    while (!g->failed && !g->stop && (g->copying || may_move(g, &move)))
+        pthread_cond_wait(&g->wake, &g->lock);
+    for (int layer = 0; layer < g->windows.count; layer++) {
+        if (!g->changed[layer] || g->place[layer] < 0) continue;
+        copy_layer(g, layer, g->frame[g->place[layer]].memory, true);
+        g->back += (double)g->windows.layers[layer].bytes;
+        g->changed[layer] = false;
+    }
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -294,52 +277,86 @@ void tern_pager_leave(tern_pager *g, int layer)
 void tern_pager_close(tern_pager *g)
 {
     if (!g) return;
-    if (g->frame) {
+    if (g->lane_runs) {
         pthread_mutex_lock(&g->lock);
         g->stop = true;
         pthread_cond_broadcast(&g->wake);
         pthread_mutex_unlock(&g->lock);
         pthread_join(g->lane, NULL);
+        tern_pager_flush(g);
         pthread_cond_destroy(&g->wake);
         pthread_mutex_destroy(&g->lock);
-        for (int i = 0; i < g->frames; i++) tern_release_pages(g->frame[i].memory, g->frame[i].bytes);
     }
-    for (int i = 0; i < g->count; i++) tern_release(g->layers[i].parts);
-    tern_release(g->layers);
+    for (int i = 0; g->frame && i < g->schedule.frames; i++)
+        tern_release_pages(g->frame[i].memory, g->frame[i].bytes);
+    for (int i = 0; g->slots && i < g->windows.count; i++) tern_release(g->slots[i]);
+    tern_release(g->slots);
     tern_release(g->frame);
+    tern_release(g->place);
+    tern_release(g->changed);
     tern_release(g->events);
+    tern_window_schedule_free(&g->schedule);
+    tern_windows_free(&g->windows);
     tern_release(g);
+}
+
+static tern_status find_slots(tern_pager *g, const tern_program *p)
+{
+    g->slots = tern_take_array((size_t)g->windows.count, sizeof *g->slots);
+    if (!g->slots) return tern_no_memory((size_t)g->windows.count * sizeof *g->slots, "a pager");
+    for (int layer = 0; layer < g->windows.count; layer++) {
+        const tern_window_layer *l = &g->windows.layers[layer];
+        g->slots[layer] = tern_take_array((size_t)l->count, sizeof **g->slots);
+        if (!g->slots[layer]) return tern_no_memory((size_t)l->count * sizeof **g->slots, "a pager");
+        for (int i = 0; i < l->count; i++) {
+            const char *name = p->graph->values[l->parts[i].value].name;
+            g->slots[layer][i] = tern_store_find(g->store, name);
+            if (g->slots[layer][i] < 0)
+                return tern_fail(TERN_FAILED, "there is no parameter \"%s\" to page", name);
+        }
+    }
+    return TERN_OK;
 }
 
 static tern_status start_lane(tern_pager *g)
 {
-    tern_pager_options *o = &g->options;
-    g->frames = o->window + (o->slack ? o->moved : 0);
-    if (g->frames >= g->count) g->frames = o->window = g->count; /* all of them are there */
-    page_frame *frames = tern_take_array((size_t)g->frames, sizeof *frames);
-    if (!frames) return tern_no_memory((size_t)g->frames * sizeof *frames, "a pager");
+    size_t layers = (size_t)g->windows.count, frames = (size_t)g->schedule.frames;
+    g->frame = tern_take_array(frames, sizeof *g->frame);
+    g->place = tern_take_array(layers, sizeof *g->place);
+    g->changed = tern_take_array(layers, sizeof *g->changed);
+    if (!g->frame || !g->place || !g->changed) return tern_no_memory(frames * sizeof *g->frame, "a pager");
+    for (size_t i = 0; i < layers; i++) g->place[i] = -1;
     g->opened = tern_now();
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->wake, NULL);
-    g->frame = frames;
-    if (pthread_create(&g->lane, NULL, lane_main, g) == 0) return TERN_OK;
-    g->frame = NULL; /* there is no thread to stop */
-    tern_release(frames);
+    g->lane_runs = pthread_create(&g->lane, NULL, lane_main, g) == 0;
+    if (g->lane_runs) return TERN_OK;
+    pthread_cond_destroy(&g->wake);
+    pthread_mutex_destroy(&g->lock);
     return tern_fail(TERN_FAILED, "cannot start a thread to copy layers");
+}
+
+static tern_status open_pager(tern_pager *g, const tern_program *program)
+{
+    const tern_pager_options *o = &g->options;
+    if (o->moved < 1 || o->window < o->moved)
+        return tern_fail(TERN_USAGE, "a window of %d layers that moves by %d: expected 1 <= moved <= window",
+                         o->window, o->moved);
+    TERN_TRY(tern_windows_of(program, &g->windows));
+    TERN_TRY(find_slots(g, program));
+    int frames = o->window + (o->slack ? o->moved : 0);
+    TERN_TRY(tern_windows_schedule(&g->windows, frames, o->moved, &g->schedule));
+    return start_lane(g);
 }
 
 tern_status tern_pager_open(tern_pager **pager, const tern_program *program, tern_store *store,
                             const tern_pager_options *options)
 {
-    if (options->moved < 1 || options->window < options->moved)
-        return tern_fail(TERN_USAGE, "a window of %d layers that moves by %d: expected 1 <= moved <= window",
-                         options->window, options->moved);
     tern_pager *g = tern_take(sizeof *g);
     if (!g) return tern_no_memory(sizeof *g, "a pager");
     g->options = *options;
     g->store = store;
-    tern_status status = find_layers(g, program);
-    if (status == TERN_OK) status = start_lane(g);
+    tern_status status = open_pager(g, program);
     if (status == TERN_OK)
         *pager = g;
     else
@@ -347,47 +364,22 @@ tern_status tern_pager_open(tern_pager **pager, const tern_program *program, ter
     return status;
 }
 
-tern_status tern_pager_plan(const tern_program *program, double **bytes, int *count)
-{
-    tern_pager g = {0}; /* slots are the program's own values */
-    tern_status status = find_layers(&g, program);
-    if (status == TERN_OK) {
-        *bytes = tern_take_array((size_t)g.count, sizeof **bytes);
-        if (!*bytes) status = tern_no_memory((size_t)g.count * sizeof **bytes, "layers");
-    }
-    for (int i = 0; i < g.count; i++) {
-        if (status == TERN_OK) (*bytes)[i] = (double)g.layers[i].bytes;
-        tern_release(g.layers[i].parts);
-    }
-    *count = g.count;
-    tern_release(g.layers);
-    return status;
-}
-
-double tern_pager_most(const double *bytes, int count, int frames)
-{
-    double most = 0;
-    for (int from = 0; from < count; from++) {
-        double sum = 0;
-        for (int i = 0; i < frames && i < count; i++) sum += bytes[(from + i) % count];
-        if (sum > most) most = sum;
-    }
-    return most;
-}
-
 void tern_pager_reports(const tern_pager *pager, tern_pager_report *report)
 {
     tern_pager *g = (tern_pager *)(uintptr_t)pager;
     pthread_mutex_lock(&g->lock);
-    *report = (tern_pager_report){.layers = g->count,
-                                  .window = g->options.window,
+    bool all = g->schedule.frames == g->windows.count;
+    double runs = (double)(g->computed / g->windows.visit_count);
+    *report = (tern_pager_report){.layers = g->windows.count,
+                                  .window = all ? g->windows.count : g->options.window,
                                   .moved = g->options.moved,
+                                  .all = tern_windows_bytes(&g->windows),
                                   .most = (double)g->most,
                                   .bytes = g->bytes,
                                   .copies = g->copies,
-                                  .moves = g->moves,
+                                  .back = g->back,
+                                  .moves = runs * g->schedule.groups,
                                   .waited = g->waited};
-    for (int i = 0; i < g->count; i++) report->all += (double)g->layers[i].bytes;
     pthread_mutex_unlock(&g->lock);
 }
 

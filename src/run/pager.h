@@ -1,11 +1,12 @@
 /* pager: parameters that a fast memory does not hold all at once, in windows of layers (Superpipeline, arXiv 2410.08791).
  *
- * A program's parameters fall into layers, in the order in which its steps read them.  `window` layers are in fast memory; when
- * `moved` of them have been computed they make room, and a copy lane (a thread) brings the next ones while computing goes on.
- * Behind the last layer come the first ones again.  Nothing is computed otherwise: results have the same bits. */
+ * The layers of a program, and which of them are in fast memory when, are those of plan/windows.h.  A copy lane (a thread) brings the
+ * next ones while computing goes on, and takes back what a training step has changed.  Nothing is computed otherwise: results have
+ * the same bits. */
 #ifndef TERN_RUN_PAGER_H
 #define TERN_RUN_PAGER_H
 
+#include "plan/windows.h"
 #include "run/run.h"
 
 typedef struct tern_pager tern_pager;
@@ -14,13 +15,13 @@ typedef struct tern_pager_options {
     int window, moved; /* 1 <= moved <= window; where all layers have room each is loaded once */
     bool slack;        /* `moved` layers more may be there, so that loading need not wait for room */
     double governor;   /* bytes per second that the copy lane takes at most; 0: as fast as it goes */
-    /* Called when `bytes` at `data` of the slow memory have been copied; NULL: nothing is.  For pages of a mapped file. */
+    /* Called when `bytes` at `data` of the slow memory have been copied from or to; NULL: nothing is.  For pages of a mapped file. */
     void (*copied)(void *context, const void *data, size_t bytes);
     void *context;
     bool trace; /* keep every event */
 } tern_pager_options;
 
-/* The copy lane loaded a layer, or it was computed. */
+/* The copy lane loaded a layer (and took another one back, if that had changed), or it was computed. */
 typedef struct tern_page_event {
     bool copy;
     int layer;
@@ -30,7 +31,8 @@ typedef struct tern_page_event {
 typedef struct tern_pager_report {
     int layers, window, moved;
     double all, most;     /* bytes of all layers; that were in fast memory at once, at most */
-    double bytes, copies; /* copied so far, and how many layers */
+    double bytes, copies; /* brought so far, and how many layers */
+    double back;          /* bytes taken back */
     double moves;         /* times that a group of layers made room */
     double waited;        /* seconds that computing waited for a layer */
 } tern_pager_report;
@@ -41,13 +43,11 @@ tern_status tern_pager_open(tern_pager **pager, const tern_program *program, ter
                             const tern_pager_options *options);
 void tern_pager_close(tern_pager *pager);
 
-/* Bytes of the layers that a program would have, (*bytes)[*count], which the caller releases; and the most that any `frames` of
- * them, one behind the other, take. */
-tern_status tern_pager_plan(const tern_program *program, double **bytes, int *count);
-double tern_pager_most(const double *bytes, int count, int frames);
-
 /* The session computes with what the pager brings from its next run on.  Several sessions, one at a time, can share a pager. */
 tern_status tern_session_page(tern_session *session, tern_pager *pager);
+
+/* Between runs: what has changed in fast memory is in the store, too, from now on. */
+void tern_pager_flush(tern_pager *pager);
 
 void tern_pager_reports(const tern_pager *pager, tern_pager_report *report);
 /* Events in the order in which they ended; *count of them. */
@@ -55,13 +55,13 @@ const tern_page_event *tern_pager_events(const tern_pager *pager, int *count);
 
 /* ---- for the executor ------------------------------------------------------------------------------------------------ */
 
-/* The layer of each step of a program, [step_count]; slots[value] are indices of the store, or -1. */
+/* The visit of the pager's program that each step of a program is part of, [step_count]; slots[value] are indices of the store, or -1. */
 tern_status tern_pager_map(const tern_pager *pager, const tern_program *program, const int *slots,
-                           int *layer);
-/* Waits until the layer is there; a failure of the copy lane is returned. */
-tern_status tern_pager_enter(tern_pager *pager, int layer);
-/* Where a parameter of the layer is; NULL: it is not paged. */
-const void *tern_pager_find(const tern_pager *pager, int layer, int slot);
-void tern_pager_leave(tern_pager *pager, int layer);
+                           int *visit);
+/* Waits until the layer of the visit is there; a failure of the copy lane is returned. */
+tern_status tern_pager_enter(tern_pager *pager, int visit);
+/* Where a parameter of the layer is; NULL: it is none of the layer. */
+void *tern_pager_find(const tern_pager *pager, int visit, int slot);
+void tern_pager_leave(tern_pager *pager, int visit);
 
 #endif

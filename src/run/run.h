@@ -11,6 +11,8 @@ typedef struct tern_store {
     char **names;
     bool *lent; /* the memory is somebody else's */
     int count, capacity;
+    int file;          /* a file that holds what is not lent; 0: main memory does */
+    size_t file_bytes; /* of it */
     uint64_t version; /* grows whenever contents change: what was prepared from them is then prepared again */
 } tern_store;
 
@@ -25,6 +27,12 @@ tern_status tern_store_need(tern_store *store, const char *name, const tern_type
 
 /* Add a tensor whose memory stays the caller's and is only read: weights of a mapped file.  The name is new. */
 tern_status tern_store_lend(tern_store *store, const char *name, tern_tensor tensor);
+
+/* The tensors, those that are lent apart, are from now on in a file that nobody sees, in `folder`, and mapped: pages that nobody looks at
+ * take no main memory.  On failure the store is as it was.  No session may be open on it. */
+tern_status tern_store_in_file(tern_store *store, const char *folder);
+/* Of such a store: main memory is given back; what is looked at is read again. */
+void tern_store_forget(const tern_store *store);
 
 /* Add the tensors of a checkpoint; *document is its JSON text, the caller's to release (untouched on failure). */
 tern_status tern_store_read(tern_store *store, const char *path, char **document);

@@ -24,7 +24,7 @@ struct tern_session {
     double *touched; /* bytes of each operand of one step, room for the most that a step has */
     bool counting;
     tern_pager *pager;  /* or NULL */
-    int *layer;         /* [step_count]: of the pager */
+    int *visit;         /* [step_count]: of the pager; -1: of none */
     tern_status paging; /* of the last run */
 };
 
@@ -51,7 +51,7 @@ void tern_session_close(tern_session *session)
     tern_release(session->spikes);
     tern_release(session->bytes);
     tern_release(session->touched);
-    tern_release(session->layer);
+    tern_release(session->visit);
     tern_release(session);
 }
 
@@ -259,9 +259,9 @@ tern_status tern_session_open(tern_session **session, const tern_program *progra
 tern_status tern_session_page(tern_session *session, tern_pager *pager)
 {
     size_t steps = (size_t)session->program->step_count + 1;
-    if (!session->layer) session->layer = tern_take_array(steps, sizeof *session->layer);
-    if (!session->layer) return tern_no_memory(steps * sizeof *session->layer, "a session");
-    TERN_TRY(tern_pager_map(pager, session->program, session->slots, session->layer));
+    if (!session->visit) session->visit = tern_take_array(steps, sizeof *session->visit);
+    if (!session->visit) return tern_no_memory(steps * sizeof *session->visit, "a session");
+    TERN_TRY(tern_pager_map(pager, session->program, session->slots, session->visit));
     session->pager = pager;
     return TERN_OK;
 }
@@ -290,20 +290,24 @@ static void count_bodies(tern_session *s, int i)
     }
 }
 
+/* An operand that a layer in fast memory holds is there. */
+static void turn_operand(tern_session *s, int i, tern_value value, const tern_tensor *operand)
+{
+    const tern_place *place = value.id ? &s->program->places[value.id] : NULL;
+    if (!place || place->space != TERN_SPACE_STORE || s->slots[place->root] < 0) return;
+    void *here = tern_pager_find(s->pager, s->visit[i], s->slots[place->root]);
+    if (here) ((tern_tensor *)(uintptr_t)operand)->data = here;
+}
+
 /* The parameters of a step are where the pager has brought them. */
 static bool turn_page(tern_session *s, int i)
 {
     const tern_node *node = s->program->steps[i].node;
-    if (i == s->program->prepare_count || s->layer[i] != s->layer[i - 1])
-        s->paging = tern_pager_enter(s->pager, s->layer[i]);
+    if (i == s->program->prepare_count || s->visit[i] != s->visit[i - 1])
+        s->paging = tern_pager_enter(s->pager, s->visit[i]);
     if (s->paging != TERN_OK) return false;
-    for (int k = 0; k < node->nin; k++) {
-        const tern_place *place = node->in[k].id ? &s->program->places[node->in[k].id] : NULL;
-        if (!place || place->space != TERN_SPACE_STORE || s->slots[place->root] < 0 || node->op->touched)
-            continue;
-        const void *here = tern_pager_find(s->pager, s->layer[i], s->slots[place->root]);
-        if (here) ((tern_tensor *)(uintptr_t)s->calls[i].in)[k].data = (void *)(uintptr_t)here;
-    }
+    for (int k = 0; k < node->nin; k++) turn_operand(s, i, node->in[k], &s->calls[i].in[k]);
+    for (int k = 0; k < node->nout; k++) turn_operand(s, i, node->out[k], &s->calls[i].out[k]);
     return true;
 }
 
@@ -332,7 +336,7 @@ static void run_steps(tern_session *s, int from, int to, uint64_t seed)
     for (int i = from; i < to; i++) {
         if (paged && !turn_page(s, i)) return;
         run_step(s, i, seed);
-        if (paged && (i + 1 == to || s->layer[i + 1] != s->layer[i])) tern_pager_leave(s->pager, s->layer[i]);
+        if (paged && (i + 1 == to || s->visit[i + 1] != s->visit[i])) tern_pager_leave(s->pager, s->visit[i]);
     }
 }
 

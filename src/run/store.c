@@ -5,12 +5,21 @@
 
 #include <string.h>
 
+static size_t bytes_of(const tern_tensor *t)
+{
+    return tern_bytes_of(t->dtype, tern_elements(&t->shape));
+}
+
 void tern_store_close(tern_store *store)
 {
     for (int i = 0; i < store->count; i++) {
-        if (!store->lent[i]) tern_tensor_free(&store->tensors[i]);
+        if (!store->lent[i] && store->file)
+            tern_scratch_unmap(store->tensors[i].data, bytes_of(&store->tensors[i]));
+        else if (!store->lent[i])
+            tern_tensor_free(&store->tensors[i]);
         tern_release(store->names[i]);
     }
+    if (store->file) tern_scratch_close(store->file);
     tern_release(store->tensors);
     tern_release(store->lent);
     tern_release(store->names);
@@ -50,6 +59,59 @@ tern_status tern_store_lend(tern_store *store, const char *name, tern_tensor ten
     return TERN_OK;
 }
 
+/* Memory of a tensor that is none yet: zeros, in the store's file if it has one. */
+static tern_status take(tern_store *store, tern_tensor *t)
+{
+    TERN_TRY(tern_shape_check(&t->shape, "tensor"));
+    if (!store->file) return tern_tensor_new(t, t->dtype, &t->shape);
+    return tern_scratch_map(store->file, &store->file_bytes, bytes_of(t), &t->data);
+}
+
+/* Memory in the file for all tensors, maps[count]; those that are lent have none. */
+static tern_status map_all(const tern_store *store, int file, size_t *end, void **maps)
+{
+    for (int i = 0; i < store->count; i++)
+        if (!store->lent[i]) TERN_TRY(tern_scratch_map(file, end, bytes_of(&store->tensors[i]), &maps[i]));
+    return TERN_OK;
+}
+
+tern_status tern_store_in_file(tern_store *store, const char *folder)
+{
+    int file;
+    size_t end = 0;
+    if (store->file) return TERN_OK;
+    void **maps = tern_take_array((size_t)store->count + 1, sizeof *maps);
+    if (!maps) return tern_no_memory((size_t)store->count * sizeof *maps, "parameters");
+    tern_status status = tern_scratch_open(folder, &file);
+    bool opened = status == TERN_OK;
+    if (opened) status = map_all(store, file, &end, maps);
+    for (int i = 0; i < store->count; i++) {
+        tern_tensor *t = &store->tensors[i];
+        if (store->lent[i]) continue;
+        if (status != TERN_OK) {
+            tern_scratch_unmap(maps[i], bytes_of(t));
+            continue;
+        }
+        memcpy(maps[i], t->data, bytes_of(t));
+        tern_release(t->data);
+        t->data = maps[i];
+    }
+    if (status == TERN_OK) {
+        store->file = file;
+        store->file_bytes = end;
+    } else if (opened) {
+        tern_scratch_close(file);
+    }
+    tern_release(maps);
+    return status;
+}
+
+void tern_store_forget(const tern_store *store)
+{
+    for (int i = 0; store->file && i < store->count; i++)
+        if (!store->lent[i]) tern_scratch_forget(store->tensors[i].data, bytes_of(&store->tensors[i]));
+}
+
 /* Content of a new parameter: element i is a pure function of (seed, name, i). */
 void tern_initialise(const tern_tensor *tensor, tern_init init, uint64_t seed, const char *name)
 {
@@ -80,8 +142,8 @@ tern_status tern_store_need(tern_store *store, const char *name, const tern_type
     TERN_TRY(grow(store));
     char *copy = tern_copy_string(name);
     if (!copy) return tern_no_memory(strlen(name), "parameters");
-    tern_tensor tensor = {0};
-    tern_status status = tern_tensor_new(&tensor, type->dtype, &type->shape);
+    tern_tensor tensor = {type->dtype, type->shape, NULL};
+    tern_status status = take(store, &tensor);
     if (status != TERN_OK) {
         tern_release(copy);
         return tern_in(status, "%s", name);

@@ -1,5 +1,6 @@
 /* The training loop: batches through the program, epochs, and when to stop. */
 #include "train/norms.h"
+#include "train/window.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,6 +13,7 @@ typedef struct tern_run_of_training {
     tern_store *store;
     tern_pool *pool;
     tern_model model;
+    tern_pager *pager; /* or NULL */
     tern_loader *loader;
     int classes;
     uint32_t *order; /* SLTT-K: the steps, and .. */
@@ -100,12 +102,31 @@ static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rat
     return TERN_OK;
 }
 
+/* Others may look at the store now; when they have, what they looked at takes no main memory again. */
+static void show_store(const tern_run_of_training *r)
+{
+    if (r->pager) tern_pager_flush(r->pager);
+}
+
+static void hide_store(const tern_run_of_training *r)
+{
+    if (r->pager) tern_store_forget(r->store);
+}
+
+static tern_status call_hook(tern_run_of_training *r, const tern_epoch *epoch)
+{
+    show_store(r);
+    tern_status status = r->t->hook(r->t->context, r->state, epoch);
+    hide_store(r);
+    return status;
+}
+
 static tern_status maybe_hook(tern_run_of_training *r)
 {
     double now = tern_now();
     if (!r->t->hook || now - r->hooked < HOOK_SECONDS) return TERN_OK;
     r->hooked = now;
-    return r->t->hook(r->t->context, r->state, NULL);
+    return call_hook(r, NULL);
 }
 
 static bool out_of_time(const tern_run_of_training *r)
@@ -156,6 +177,7 @@ static tern_status finish_epoch(tern_run_of_training *r, double seconds, double 
     e.train_accuracy = s->seen ? (double)s->correct / (double)s->seen : 0;
     e.test_loss = e.test_accuracy = NAN;
     *better = true;
+    show_store(r);
     if (r->t->recipe.norm_samples)
         TERN_TRY(tern_norms_settle(r->t->net, r->t->parameters, r->t->train, &r->t->recipe, s->epoch,
                                    r->store, r->pool));
@@ -170,6 +192,7 @@ static tern_status finish_epoch(tern_run_of_training *r, double seconds, double 
         *better = e.test_accuracy > s->best;
         if (*better) s->best = e.test_accuracy;
     }
+    hide_store(r);
     s->since_best = *better ? 0 : s->since_best + 1;
     tern_progress line;
     char text[32];
@@ -182,7 +205,7 @@ static tern_status finish_epoch(tern_run_of_training *r, double seconds, double 
     s->batch = 0;
     s->loss_sum = 0;
     s->correct = s->seen = 0;
-    return r->t->hook ? r->t->hook(r->t->context, s, &e) : TERN_OK;
+    return r->t->hook ? call_hook(r, &e) : TERN_OK;
 }
 
 static tern_status epochs(tern_run_of_training *r)
@@ -235,8 +258,10 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
                                                  tern_net_sees_clip(training->net, &sample),
                                    .drop_last = true,
                                    .seed = recipe->seed};
-    tern_status status = tern_model_open(&r.model, training->net, training->parameters, &sample,
-                                         recipe->batch, recipe, store, pool);
+    bool windows = own.window.window > 0 || own.window.memory > 0;
+    tern_status status = windows ? tern_training_open_windows(&own, &sample, store, pool, &r.model, &r.pager)
+                                 : tern_model_open(&r.model, own.net, own.parameters, &sample, recipe->batch,
+                                                   recipe, store, pool);
     if (status == TERN_OK) {
         r.classes = (int)tern_shape_of(r.model.graph, tern_find_output(r.model.graph, "logits")).dim[1];
         status = open_weights(&r);
@@ -253,6 +278,8 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
     tern_release(r.order);
     tern_release(r.mask);
     tern_release(r.weights);
+    if (status == TERN_OK || status == TERN_INTERRUPTED) tern_training_remembers(&own, &r.model, r.pager);
+    tern_pager_close(r.pager);
     tern_model_close(&r.model);
     return status;
 }

@@ -366,9 +366,10 @@ tern_status tern_model_training_graph(tern_graph **graph, const tern_net *net, c
 }
 
 /* Plan and open the model's graph, unless making that has failed. */
-static tern_status open_graph(tern_model *model, tern_status status, tern_store *store, tern_pool *pool)
+static tern_status open_graph(tern_model *model, tern_status status, const tern_plan_options *options,
+                              tern_store *store, tern_pool *pool)
 {
-    if (status == TERN_OK) status = tern_plan(&model->program, model->graph, NULL);
+    if (status == TERN_OK) status = tern_plan(&model->program, model->graph, options);
     if (status == TERN_OK) status = tern_session_open(&model->session, model->program, store, pool);
     if (status != TERN_OK) tern_model_close(model);
     return status;
@@ -378,11 +379,18 @@ tern_status tern_model_open(tern_model *model, const tern_net *net, const void *
                             const tern_shape *sample, int batch, const tern_recipe *recipe, tern_store *store,
                             tern_pool *pool)
 {
+    return tern_model_open_planned(model, net, parameters, sample, batch, recipe, NULL, store, pool);
+}
+
+tern_status tern_model_open_planned(tern_model *model, const tern_net *net, const void *parameters,
+                                    const tern_shape *sample, int batch, const tern_recipe *recipe,
+                                    const tern_plan_options *options, tern_store *store, tern_pool *pool)
+{
     *model = (tern_model){.net = net, .batch = batch};
     tern_status status =
         recipe ? tern_model_training_graph(&model->graph, net, parameters, sample, batch, recipe)
                : tern_model_graph(&model->graph, net, parameters, sample, batch, 0);
-    return open_graph(model, status, store, pool);
+    return open_graph(model, status, options, store, pool);
 }
 
 tern_status tern_model_open_statistics(tern_model *model, const tern_net *net, const void *parameters,
@@ -392,7 +400,7 @@ tern_status tern_model_open_statistics(tern_model *model, const tern_net *net, c
     *model = (tern_model){.net = net, .batch = batch};
     tern_status status = inference(&model->graph, net, parameters, sample, batch,
                                    &(tern_graph_options){.batch_statistics = true}, true);
-    return open_graph(model, status, store, pool);
+    return open_graph(model, status, NULL, store, pool);
 }
 
 void tern_model_close(tern_model *model)

@@ -4,7 +4,7 @@
 #define TERN_TRAIN_H
 
 #include "quant/quant.h"
-#include "run/run.h"
+#include "run/pager.h"
 
 /* ---- what is trained on ------------------------------------------------------------------------------------- */
 
@@ -110,6 +110,10 @@ tern_status tern_model_open(tern_model *model, const tern_net *net, const void *
 tern_status tern_model_open_statistics(tern_model *model, const tern_net *net, const void *parameters,
                                        const tern_shape *sample, int batch, tern_store *store,
                                        tern_pool *pool);
+/* The same by other options of planning. */
+tern_status tern_model_open_planned(tern_model *model, const tern_net *net, const void *parameters,
+                                    const tern_shape *sample, int batch, const tern_recipe *recipe,
+                                    const tern_plan_options *options, tern_store *store, tern_pool *pool);
 void tern_model_close(tern_model *model);
 /* Frames of a clip [T,C,H,W] that a net of images takes one by one; 1 for what it takes whole. */
 int tern_model_frames(const tern_net *net, const tern_shape *sample);
@@ -311,12 +315,28 @@ typedef struct tern_progress_state {
  * returning something else than TERN_OK (TERN_INTERRUPTED ends training cleanly). */
 typedef tern_status tern_train_hook(void *context, const tern_progress_state *state, const tern_epoch *epoch);
 
+/* Training in windows of layers: parameters, and what the optimiser keeps beside them, come from the store and go back to it. */
+typedef struct tern_training_window {
+    int window,
+        moved; /* layers that are in fast memory, and how many come at once (run/pager.h); 0: by `memory` */
+    bool slack;
+    double memory; /* bytes of fast memory: arena, layers, and what is in no layer; 0: no limit */
+} tern_training_window;
+
+/* What it took. */
+typedef struct tern_training_memory {
+    tern_pager_report layers; /* .layers 0: there were no windows */
+    double arena, rest;       /* bytes; rest: of the store, in no layer */
+} tern_training_memory;
+
 typedef struct tern_training {
     const tern_net *net;
     const void *parameters;
     tern_recipe recipe;
     const tern_samples *train, *test; /* test may be NULL */
-    double max_seconds;               /* stop after the epoch or batch in which this is passed; 0: never */
+    tern_training_window window;
+    tern_training_memory *memory; /* where it is told what that took; NULL: nowhere */
+    double max_seconds;           /* stop after the epoch or batch in which this is passed; 0: never */
     bool quiet;
     tern_train_hook *hook;
     void *context;
