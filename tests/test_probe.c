@@ -1,7 +1,7 @@
 /* The probe, and times by kernels as measured, against laws that are known. */
 #include "test.h"
 
-#include "machine/machine.h"
+#include "machine/prober.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -167,6 +167,29 @@ static void test_far_operands(void **state)
     tern_machine_close(m);
 }
 
+/* Caches of 48 KiB and 2 MiB whose sets fill unevenly, and a memory behind them: what is found lies within half a step of the
+ * walk (the root of 2), also where two sizes of a slope take the same time by chance. */
+static void test_levels(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        tern_walk_curve c = {0};
+        tern_walk_level levels[TERN_WALK_LEVELS];
+        for (double bytes = 4096; bytes <= 256e6; bytes *= sqrt(2)) {
+            double lost1 = fmin(fmax(0.5 + 2 * log2(bytes / 49152), 0), 1),
+                   lost2 = fmin(fmax(0.4 + log2(bytes / 2097152), bytes > 1e6 ? 0.05 : 0), 1),
+                   noise = 1 + 0.05 * (tern_rng_uniform((tern_rng){seed, 3}, (uint64_t)c.count) - 0.5);
+            c.bytes[c.count] = bytes;
+            c.seconds[c.count++] = 1e-9 * noise * (1.2 + 3.3 * lost1 + 32 * lost2);
+        }
+        if (seed == 19) c.seconds[16] = 7.2e-9, c.seconds[17] = 7.3e-9; /* 1 and 1.4 MiB */
+        assert_int_equal(tern_probe_levels(&c, levels), 3);
+        assert_true(fabs(log2(levels[0].bytes / 49152)) < 0.25 &&
+                    fabs(log2(levels[1].bytes / 2097152)) < 0.25);
+        assert_true(levels[2].bytes == 0 && fabs(levels[1].seconds / 4.5e-9 - 1) < 0.05);
+    }
+}
+
 /* ---- the probe ------------------------------------------------------------------------------------------------ */
 
 static tern_pool *pool;
@@ -240,9 +263,8 @@ static void test_probe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kernel_classes),
-        cmocka_unit_test(test_kernel_seconds),
-        cmocka_unit_test(test_far_operands),
+        cmocka_unit_test(test_kernel_classes), cmocka_unit_test(test_kernel_seconds),
+        cmocka_unit_test(test_far_operands),   cmocka_unit_test(test_levels),
         cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,7 +119,7 @@ typedef struct tern_kernel_point {
     double operations;           /* work on single elements */
     double spread;               /* see tern_task_work */
     double median, lower, upper; /* s, and quartiles */
-    double far;                  /* s, median of calls whose operands were moved out; 0: not measured */
+    double far;                  /* s, least of calls whose operands were moved out; 0: not measured */
 } tern_kernel_point;
 
 typedef struct tern_machine {

@@ -1,5 +1,8 @@
-/* The probe's latencies: a random walk through blocks of growing size shows the caches, and with small pages the TLB.  A level
- * is a stretch of sizes of one latency; its capacity is the last size before the walk takes half as long again. */
+/* The probe's latencies: a random walk through blocks of growing size shows the caches, and with small pages the TLB.  The
+ * logarithms of the latencies are cut into pieces of one height each, the levels; a capacity is where the walk is halfway from
+ * one piece's latency to the next one's.  Where it first leaves a level says less: physical pages fall into a cache's sets by
+ * luck, so that some sets are full when the cache is not, and a miss of a cache whose next one is eight times as slow shows
+ * earlier than one whose next is three times as slow. */
 #define _DEFAULT_SOURCE
 #include "machine/prober.h"
 
@@ -7,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SIZES = 40, LEAST = 4096, STEPS = 1000, HUGE_PAGE = 2 << 20 };
+enum { LEAST = 4096, STEPS = 1000, HUGE_PAGE = 2 << 20 };
 
 typedef struct tern_walk {
     uint32_t *words;       /* of the block */
@@ -59,11 +62,6 @@ static tern_status walk(tern_prober *p, const tern_walk *w, double *values)
     return TERN_OK;
 }
 
-typedef struct tern_curve {
-    int count;
-    double bytes[SIZES], seconds[SIZES];
-} tern_curve;
-
 /* Sizes in steps of the root of 2, whole lines, up to `most`. */
 static int64_t size_at(int i)
 {
@@ -71,10 +69,10 @@ static int64_t size_at(int i)
 }
 
 static tern_status measure_curve(tern_prober *p, char *block, int64_t most, const char *pages,
-                                 tern_curve *curve)
+                                 tern_walk_curve *curve)
 {
-    *curve = (tern_curve){0};
-    for (int i = 0; i < SIZES && size_at(i) <= most; i++) {
+    *curve = (tern_walk_curve){0};
+    for (int i = 0; i < TERN_WALK_SIZES && size_at(i) <= most; i++) {
         double values[TERN_PROBE_RUNS], kib = (double)size_at(i) / 1024;
         tern_walk w = {(uint32_t *)(void *)block, 64, size_at(i) / 64, 0};
         TERN_TRY(walk(p, &w, values));
@@ -100,25 +98,52 @@ static tern_status keep_one(tern_prober *p, const char *level, const char *name,
     return tern_probe_keep(p, f, &value, 1);
 }
 
-/* Finds the levels: from where the curve is flat, until it has left that by half. */
-static tern_status keep_levels(tern_prober *p, const tern_curve *c)
+/* Where the curve behind `from` is halfway from one latency to the next (geometric mean), between two sizes by a line through both. */
+static double halfway(const tern_walk_curve *c, int from, double low, double high)
+{
+    double middle = log(low * high) / 2;
+    int i = from;
+    while (i + 2 < c->count && log(c->seconds[i + 1]) < middle) i++;
+    double share = (middle - log(c->seconds[i])) / log(c->seconds[i + 1] / c->seconds[i]);
+    return c->bytes[i] * pow(c->bytes[i + 1] / c->bytes[i], fmin(fmax(share, 0), 1));
+}
+
+/* Whether the curve still rises at a size: a level is flat for an octave at least. */
+static bool rises(const tern_walk_curve *c, int i)
+{
+    return c->seconds[i + 1] > 1.12 * c->seconds[i] ||
+           (i + 2 < c->count && c->seconds[i + 2] > 1.25 * c->seconds[i]);
+}
+
+int tern_probe_levels(const tern_walk_curve *c, tern_walk_level levels[TERN_WALK_LEVELS])
+{
+    int count = 0;
+    for (int i = 0; i < c->count && count < TERN_WALK_LEVELS;) { /* a level, until it has been left by half */
+        tern_walk_level *level = &levels[count++];
+        int last = i;
+        *level = (tern_walk_level){.seconds = c->seconds[i]};
+        while (last + 1 < c->count && c->seconds[last + 1] < 1.5 * level->seconds) last++;
+        if (last + 1 == c->count) break;
+        for (i = last + 1; i + 1 < c->count && rises(c, i);) i++; /* the slope between */
+        level->bytes = halfway(c, last, level->seconds, c->seconds[i]);
+    }
+    return count;
+}
+
+static tern_status keep_levels(tern_prober *p, const tern_walk_curve *c)
 {
     static const char *const names[] = {"L1", "L2", "L3", "L4"};
-    int level = 0;
-    for (int i = 0; i < c->count && level < (int)TERN_COUNT(names);) {
-        double flat = c->seconds[i];
-        int last = i;
-        while (last + 1 < c->count && c->seconds[last + 1] < 1.5 * flat) last++;
-        bool ends = last + 1 < c->count;
-        const char *name = ends ? names[level] : "DRAM";
-        TERN_TRY(keep_one(p, name, "latency", "s", "of a random walk, where the curve is flat", flat));
-        if (ends)
-            TERN_TRY(keep_one(p, name, "capacity", "B",
-                              "the last size before a random walk takes 1.5 times as long", c->bytes[last]));
-        level++;
-        for (i = last + 1; i + 1 < c->count && c->seconds[i + 1] > 1.12 * c->seconds[i];)
-            i++; /* the slope between */
-        if (!ends) break;
+    tern_walk_level levels[TERN_WALK_LEVELS];
+    int count = tern_probe_levels(c, levels);
+    for (int i = 0; i < count; i++) {
+        const char *name = levels[i].bytes > 0 ? names[i] : "DRAM";
+        TERN_TRY(keep_one(p, name, "latency", "s", "of a random walk, where the curve is flat",
+                          levels[i].seconds));
+        if (levels[i].bytes > 0)
+            TERN_TRY(keep_one(
+                p, name, "capacity", "B",
+                "where a random walk is halfway from this latency to the next, on a logarithmic scale",
+                levels[i].bytes));
     }
     return TERN_OK;
 }
@@ -163,7 +188,7 @@ static tern_status measure_ways(tern_prober *p, char *block)
 
 static tern_status measure_blocks(tern_prober *p, char *block, int64_t most)
 {
-    tern_curve large, small;
+    tern_walk_curve large, small;
     bool huge = madvise(block, (size_t)most, MADV_HUGEPAGE) == 0;
     memset(block, 0, (size_t)most);
     TERN_TRY(measure_curve(p, block, most, huge ? "large" : "any", &large));

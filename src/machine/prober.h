@@ -55,6 +55,18 @@ tern_status tern_probe_measure(tern_prober *p, tern_figure figure, tern_trial *t
 /* TERN_INTERRUPTED when the user wants to stop. */
 tern_status tern_probe_pause(const tern_prober *p, const char *what);
 
+/* Latencies of walks through blocks of growing size, and the memories that they show: seconds, and bytes (0: the last one, whose
+ * end the blocks do not reach). */
+enum { TERN_WALK_SIZES = 40, TERN_WALK_LEVELS = 4 };
+typedef struct tern_walk_curve {
+    int count;
+    double bytes[TERN_WALK_SIZES], seconds[TERN_WALK_SIZES];
+} tern_walk_curve;
+typedef struct tern_walk_level {
+    double seconds, bytes;
+} tern_walk_level;
+int tern_probe_levels(const tern_walk_curve *curve, tern_walk_level levels[TERN_WALK_LEVELS]);
+
 /* The list `measured` of a machine file. */
 void tern_probe_put_measured(const tern_probe *probe, tern_text *yaml);
 
