@@ -5,6 +5,7 @@
 
 #include "kernel/kernel.h"
 #include "machine/machine.h"
+#include "machine/opencl.h"
 #include "run/run.h"
 
 #include <math.h>
@@ -238,6 +239,70 @@ static void check_h100(proof *p)
     proof_at_most(p, "h100-next-token-percent-off", 100 * fabs(token / 6.273 - 1), 0.1);
 }
 
+/* ---- 6. OpenCL, and published figures ------------------------------------------------------------------------------------- */
+
+/* What OpenCL sees of a device: here a processor through PoCL, whose rates the probe above knows. */
+static void check_opencl(proof *p)
+{
+    tern_text yaml = {0};
+    tern_machine *m;
+    tern_probe *o = tern_take(sizeof *o);
+    if (!o) PROOF_OK(tern_no_memory(sizeof *o, "a probe"));
+    if (tern_opencl_probe(o, &(tern_opencl_options){.quick = true, .quiet = true}) != TERN_OK) {
+        printf("%s\n", tern_message());
+        proof_skip(p, "opencl", "an OpenCL device: PoCL (pocl-opencl-icd) is one");
+        tern_clear();
+    } else {
+        PROOF_OK(tern_opencl_write(o, &yaml));
+        PROOF_OK(tern_machine_parse(&m, yaml.data, yaml.size, "opencl"));
+        const tern_figure *near = tern_probe_find(o, "walk, 4 KiB", "global", 1),
+                          *far = tern_probe_find(o, "walk, 16 MiB", "global", 1);
+        double peak = m->units[0].rate[TERN_MAC][TERN_F32];
+        printf("%s by OpenCL: f32 %.3g multiply-accumulates a second, %.2g of it by a product; walks of %.3g "
+               "and "
+               "%.3g s; global memory %.3g, local %.3g B/s\n",
+               o->processor, peak, m->units[0].efficiency, near->median, far->median, m->tiers[1].bandwidth,
+               m->tiers[0].bandwidth);
+        proof_at_least(p, "opencl-figures", m->measured_count, 20);
+        proof_at_least(p, "opencl-far-walk-over-near", far->median / near->median, 2);
+        proof_at_most(p, "opencl-product-over-peak", m->units[0].efficiency, 1);
+        tern_machine_close(m);
+        tern_text_free(&yaml);
+    }
+    tern_probe_close(o);
+    tern_release(o);
+}
+
+static double published(const tern_machine *m, const char *name)
+{
+    for (int i = 0; i < m->measured_count; i++)
+        if (strcmp(m->measured[i].name, name) == 0) return m->measured[i].median;
+    return 0;
+}
+
+/* Cycles by level of the three cards, against the ratios that the paper's text states. */
+static void check_published(proof *p)
+{
+    static const char *const cards[] = {"a100-pcie-40g", "rtx-4090", "h800-pcie"};
+    double second = 0, global = 0;
+    for (size_t i = 0; i < TERN_COUNT(cards); i++) {
+        tern_machine *m;
+        PROOF_OK(tern_machine_open(&m, cards[i]));
+        double first = published(m, "L1 latency"), l2 = published(m, "L2 latency"),
+               far = published(m, "global memory latency");
+        printf("%s: L1 %.1f, shared %.1f, L2 %.1f, global %.1f cycles\n", cards[i], first,
+               published(m, "shared memory latency"), l2, far);
+        second += l2 / first / (double)TERN_COUNT(cards);
+        global += far / l2 / (double)TERN_COUNT(cards);
+        if (strcmp(cards[i], "h800-pcie") == 0)
+            check_ratio(p, "h800-other-processor-below-L2",
+                        1 - published(m, "latency from processor to processor") / l2, 0.32, 0.01);
+        tern_machine_close(m);
+    }
+    check_ratio(p, "published-L2-over-L1", second, 6.5, 0.1);
+    check_ratio(p, "published-global-over-L2", global, 1.9, 0.1);
+}
+
 int main(void)
 {
     proof p = {.row = "5.10", .title = "the probe"};
@@ -255,7 +320,8 @@ int main(void)
     check_twice(&p, a, b);
     check_predictions(&p, a);
     check_h100(&p);
-    proof_skip(&p, "opencl", "a probe of OpenCL devices, which is not written yet");
+    check_opencl(&p);
+    check_published(&p);
     tern_machine_close(a);
     tern_machine_close(b);
     for (int i = 0; i < 2; i++) tern_probe_close(&probes[i]);

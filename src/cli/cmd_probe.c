@@ -1,6 +1,7 @@
 /* tern probe: measure this computer and write its machine file. */
 #include "cli/cli.h"
 #include "machine/machine.h"
+#include "machine/opencl.h"
 
 #include <string.h>
 
@@ -11,6 +12,13 @@ static const tern_cli_option options[] = {
     {"only", 0, TERN_TEXT, "PARTS", NULL,
      "some of rates, cache, bw, disk, links, kernels, joined by commas: only measure and print these", NULL},
     {"disk", 0, TERN_TEXT, "FOLDER", ".", "a folder on the disk that is measured", NULL},
+    {"opencl", 0, TERN_FLAG, NULL, NULL,
+     "measure an OpenCL device (a graphics processor, or this processor through PoCL) instead; --out writes "
+     "its machine file",
+     NULL},
+    {"device", 0, TERN_TEXT, "NAME", NULL,
+     "with --opencl: a part of the device's name (default: the first accelerator, else the first device)",
+     NULL},
     {"compare", 0, TERN_FLAG, NULL, NULL,
      "of two machine files of tern probe: the share of figures that agree", NULL},
     {"within", 0, TERN_NUMBER, "SHARE", "0.1", "with --compare: by how much figures that agree may differ",
@@ -19,9 +27,15 @@ static const tern_cli_option options[] = {
 };
 
 static const tern_exclusion exclusions[] = {
-    {"compare", "out", "it measures nothing"},       {"compare", "quick", "it measures nothing"},
-    {"compare", "only", "it measures nothing"},      {"compare", "disk", "it measures nothing"},
-    {"only", "out", "a machine file has all parts"}, {0},
+    {"compare", "out", "it measures nothing"},
+    {"compare", "quick", "it measures nothing"},
+    {"compare", "only", "it measures nothing"},
+    {"compare", "disk", "it measures nothing"},
+    {"only", "out", "a machine file has all parts"},
+    {"compare", "opencl", "it measures nothing"},
+    {"opencl", "only", "it measures all of a device"},
+    {"opencl", "disk", "a device has none"},
+    {0},
 };
 
 static json_t *figures_json(const tern_probe *probe)
@@ -163,29 +177,46 @@ static json_t *kernels_json(const tern_probe *probe)
     return all;
 }
 
-/* The machine file; "" where only parts were measured. */
-static tern_status write_machine(const tern_probe *probe, const char *path, tern_text *text)
+/* The machine file; "" where none is wanted. */
+static tern_status write_machine(const tern_probe *probe, const char *path,
+                                 tern_status (*write)(const tern_probe *, tern_text *), tern_text *text)
 {
     tern_machine *m = NULL;
     if (!path) return TERN_OK;
-    TERN_TRY(tern_probe_write(probe, text));
+    TERN_TRY(write(probe, text));
     TERN_TRY(tern_machine_parse(&m, text->data, text->size, path)); /* it can be read again */
     tern_machine_close(m);
     return tern_write_file(path, text->data, text->size);
+}
+
+static tern_status print(tern_cli *cli, const tern_probe *probe, const char *out, const tern_text *text)
+{
+    if (!cli->json) return print_figures(probe, out);
+    return tern_print_json(json_pack("{s:s,s:s,s:f,s:f,s:o,s:o,s:s}", "file", out ? out : "", "processor",
+                                     probe->processor, "seconds", probe->seconds, "foreign_share",
+                                     probe->foreign_share, "figures", figures_json(probe), "kernels",
+                                     kernels_json(probe), "machine", text->data ? text->data : ""));
 }
 
 static tern_status measure(tern_cli *cli, const char *out, const tern_probe_options *how, tern_probe *probe)
 {
     tern_text text = {0};
     TERN_TRY(tern_probe_run(probe, cli->pool, how));
-    tern_status status = write_machine(probe, out, &text);
-    if (status == TERN_OK && cli->json)
-        status = tern_print_json(json_pack(
-            "{s:s,s:s,s:f,s:f,s:o,s:o,s:s}", "file", out ? out : "", "processor", probe->processor, "seconds",
-            probe->seconds, "foreign_share", probe->foreign_share, "figures", figures_json(probe), "kernels",
-            kernels_json(probe), "machine", text.data ? text.data : ""));
-    else if (status == TERN_OK)
-        status = print_figures(probe, out);
+    tern_status status = write_machine(probe, out, tern_probe_write, &text);
+    if (status == TERN_OK) status = print(cli, probe, out, &text);
+    tern_text_free(&text);
+    return status;
+}
+
+static tern_status measure_opencl(tern_cli *cli, const char *out, tern_probe *probe)
+{
+    tern_opencl_options how = {.quick = tern_cli_has(cli, "quick"),
+                               .quiet = cli->quiet || cli->json,
+                               .device = tern_cli_text(cli, "device")};
+    tern_text text = {0};
+    TERN_TRY(tern_opencl_probe(probe, &how));
+    tern_status status = write_machine(probe, out, tern_opencl_write, &text);
+    if (status == TERN_OK) status = print(cli, probe, out, &text);
     tern_text_free(&text);
     return status;
 }
@@ -200,14 +231,17 @@ static tern_status run_probe(tern_cli *cli)
     if (tern_cli_has(cli, "compare")) return compare(cli);
     if (cli->count) return tern_fail(TERN_USAGE, "probe: expected no arguments; files go with --compare");
     TERN_TRY(read_parts(only, &how.parts));
-    if (!out && !only) {
+    if (tern_cli_text(cli, "device") && !tern_cli_has(cli, "opencl"))
+        return tern_fail(TERN_USAGE, "probe --device: chooses an OpenCL device: give --opencl, too");
+    if (!out && !only && !tern_cli_has(cli, "opencl")) {
         TERN_TRY(here(path));
         out = path;
     }
     tern_probe *probe = tern_take(sizeof *probe);
     if (!probe) return tern_no_memory(sizeof *probe, "the probe");
     tern_catch_interrupts();
-    tern_status status = measure(cli, out, &how, probe);
+    tern_status status =
+        tern_cli_has(cli, "opencl") ? measure_opencl(cli, out, probe) : measure(cli, out, &how, probe);
     tern_probe_close(probe);
     tern_release(probe);
     return status;
@@ -218,7 +252,7 @@ const tern_command tern_command_probe = {
     .about = "measure this computer and write its machine file, \"here\"",
     .usage = "[--compare FIRST SECOND]",
     .more = "tern probe\ntern cost spiking-cnn --machine here\ntern probe --only rates,bw\n"
-            "tern probe --compare first.yaml second.yaml",
+            "tern probe --compare first.yaml second.yaml\ntern probe --opencl -o gpu.yaml",
     .options = options,
     .exclusions = exclusions,
     .most = 2,

@@ -1,6 +1,10 @@
 /* A machine for people. */
 #include "machine/schema.h"
 
+#include <string.h>
+
+enum { MOST_PRINTED = 32 }; /* figures that were measured */
+
 static void print_source(FILE *out, const char *indent, const char *source, bool recalled)
 {
     if (source) fprintf(out, "%ssource%s: %s\n", indent, recalled ? " (recalled)" : "", source);
@@ -84,5 +88,14 @@ void tern_machine_print(const tern_machine *m, FILE *out)
     if (m->idle > 0) fprintf(out, "idle %s\n", tern_human(a, m->idle, "W"));
     if (m->launch > 0) fprintf(out, "launch of an operator %s\n", tern_human(a, m->launch, "s"));
     if (m->power > 0) fprintf(out, "at full load %s\n", tern_human(a, m->power, "W"));
+    for (int i = 0; i < m->measured_count && m->measured_count <= MOST_PRINTED; i++) {
+        const tern_measured *f = &m->measured[i];
+        fprintf(out, "measured %s: %.4g%s%s\n", f->name, f->median, strcmp(f->unit, "ratio") ? " " : "",
+                strcmp(f->unit, "ratio") ? f->unit : "");
+        print_source(out, "  ", f->source, false);
+    }
+    if (m->measured_count > MOST_PRINTED)
+        fprintf(out, "%d figures measured, in its file\n", m->measured_count);
+    if (m->kernel_count) fprintf(out, "%d kernels measured, in its file\n", m->kernel_count);
     if (m->warnings[0]) fprintf(out, "warnings:\n%s", m->warnings);
 }
