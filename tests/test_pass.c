@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "op/op.h"
+#include "quant/quant.h"
 #include "run/run.h"
 
 #include <math.h>
@@ -202,6 +203,71 @@ static void test_regroup_by_layer(void **state)
     tern_graph_close(grouped);
 }
 
+enum { FAKE_IN = 2 * 4 * 4, FAKE_OUT = 2 * 8 * 8 };
+
+/* A transposed convolution whose second output has weights of a thousandth, and a sum that nothing reads. */
+static tern_graph *rounded_net(void)
+{
+    tern_graph *g;
+    assert_ok(tern_graph_open(&g, &(tern_graph_options){.seed = 6}));
+    tern_value x = tern_input(g, "x", TERN_F32, TERN_SHAPE(1, 2, 4, 4));
+    tern_output(g, "y",
+                tern_conv_transpose2d(g, x, .out = 2, .kernel = 2, .stride = 2, .bias = false, .name = "up"));
+    tern_output(g, "sum", tern_add(g, x, x));
+    assert_ok(tern_graph_status(g));
+    return g;
+}
+
+static void run_rounded(const tern_graph *g, tern_store *store, const float *x, float y[FAKE_OUT],
+                        float sum[FAKE_IN])
+{
+    tern_program *p;
+    tern_session *s;
+    tern_tensor out;
+    assert_ok(tern_plan(&p, g, NULL));
+    assert_ok(tern_session_open(&s, p, store, NULL));
+    tern_tensor *w = &store->tensors[tern_store_find(store, "up.weight")];
+    for (int i = 0; i < 16; i++)
+        tern_set(w, i, (i / 4 % 2 ? 1e-3 : 1) * tern_rng_normal((tern_rng){.seed = 9}, (uint64_t)i));
+    store->version++;
+    assert_ok(tern_session_bind(s, "x", x));
+    assert_ok(tern_session_run(s, 0));
+    assert_ok(tern_session_output(s, "y", &out));
+    memcpy(y, out.data, FAKE_OUT * sizeof *y);
+    assert_ok(tern_session_output(s, "sum", &out));
+    memcpy(sum, out.data, FAKE_IN * sizeof *sum);
+    tern_session_close(s);
+    tern_program_close(p);
+}
+
+/* Weights have a scale for each output, also of transposed convolutions; operands of sums are rounded, too. */
+static void test_fake(void **state)
+{
+    (void)state;
+    static float x[FAKE_IN], y[2][FAKE_OUT], sum[2][FAKE_IN];
+    double low = 0, high = 0, off = 0, error = 0, size = 0;
+    tern_graph *g = rounded_net(), *fake;
+    tern_store store = {0};
+    for (uint64_t i = 0; i < FAKE_IN; i++) {
+        x[i] = (float)tern_rng_normal((tern_rng){.seed = 2}, i);
+        low = fmin(low, (double)x[i]);
+        high = fmax(high, (double)x[i]);
+    }
+    assert_ok(tern_pass_insert_fake(g, 8, &fake));
+    run_rounded(g, &store, x, y[0], sum[0]);
+    run_rounded(fake, &store, x, y[1], sum[1]);
+    for (int i = FAKE_OUT / 2; i < FAKE_OUT; i++) { /* of the second output */
+        error += pow((double)(y[1][i] - y[0][i]), 2);
+        size += pow((double)y[0][i], 2);
+    }
+    assert_true(error > 0 && error < 4e-4 * size);
+    for (int i = 0; i < FAKE_IN; i++) off = fmax(off, fabs((double)(sum[1][i] - sum[0][i])) / 2);
+    assert_true(off > 0 && off <= (high - low) / 255 / 2 * 1.001);
+    tern_store_close(&store);
+    tern_graph_close(fake);
+    tern_graph_close(g);
+}
+
 static void test_out_of_memory(void **state)
 {
     (void)state;
@@ -216,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_fold_constants),
         cmocka_unit_test(test_regroup),
         cmocka_unit_test(test_regroup_by_layer),
+        cmocka_unit_test(test_fake),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

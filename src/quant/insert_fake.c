@@ -1,12 +1,25 @@
-/* Products whose operands are rounded as they will be in bytes, so that training gets used to it. */
+/* Products and sums whose operands are rounded as they will be in bytes, so that training gets used to it. */
+#include "op/element.h"
 #include "op/fake_quantise.h"
 #include "quant/quant.h"
 
-/* rows: a scale for each index of the first axis, which of transposed convolutions are inputs. */
-static tern_value rounded(tern_graph *g, tern_value x, int bits, bool weight, bool rows)
+static tern_value rounded(tern_graph *g, tern_value x, int bits, bool weight)
 {
-    tern_fake_quantise_op args = {.bits = bits, .rows = rows, .whole = !weight};
+    tern_fake_quantise_op args = {.bits = bits, .rows = weight, .whole = !weight};
     return tern_apply(g, &tern_op_fake_quantise, &args, &x, 1, NULL);
+}
+
+/* Weights have a scale for each output: those of transposed convolutions are [C,O,KH,KW]. */
+static tern_value rounded_weight(tern_graph *g, tern_value w, int bits, bool transposed)
+{
+    if (!transposed) return rounded(g, w, bits, true);
+    w = rounded(g, tern_permute(g, w, TERN_SHAPE(1, 0, 2, 3)), bits, true);
+    return tern_permute(g, w, TERN_SHAPE(1, 0, 2, 3));
+}
+
+static bool is_product(const tern_op *op)
+{
+    return op == &tern_op_conv2d || op == &tern_op_conv2d_transposed || op == &tern_op_linear;
 }
 
 tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph **to)
@@ -18,23 +31,23 @@ tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph *
     if (!fake) tern_graph_no_memory(r.to);
     for (int n = 0; fake && n < from->node_count; n++) {
         const tern_node *node = from->nodes[n];
-        bool product = node->op == &tern_op_conv2d || node->op == &tern_op_conv2d_transposed ||
-                       node->op == &tern_op_linear;
+        bool weights = is_product(node->op), rounds = weights || node->op == &tern_op_add;
         tern_value kept[2] = {{0}};
-        for (int i = 0; product && i < 2; i++) {
+        for (int i = 0; rounds && i < 2; i++) {
             int id = node->in[i].id;
             tern_value x = kept[i] = r.map[id];
             const char *layer = tern_arena_string(&r.to->arena, node->layer);
-            if (tern_dtype_of_value(r.to, x) == TERN_BIT) continue; /* spikes have one bit */
+            if (tern_dtype_of_value(r.to, x) != TERN_F32) continue; /* spikes have one bit */
             r.to->layer = layer ? layer : "";
             r.to->phase = node->phase;
+            bool weight = weights && i == 1;
             if (!fake[id].id)
-                fake[id] =
-                    rounded(r.to, x, i ? bits : 8, i == 1, i == 1 && node->op != &tern_op_conv2d_transposed);
+                fake[id] = weight ? rounded_weight(r.to, x, bits, node->op == &tern_op_conv2d_transposed)
+                                  : rounded(r.to, x, 8, false);
             r.map[id] = fake[id];
         }
         tern_rewrite_node(&r, node);
-        for (int i = 0; product && i < 2; i++) r.map[node->in[i].id] = kept[i];
+        for (int i = 0; rounds && i < 2; i++) r.map[node->in[i].id] = kept[i];
     }
     tern_release(fake);
     return tern_rewrite_close(&r, to);
