@@ -249,6 +249,24 @@ static void simulate(proof *p, const char *path, const char *tool, int messages,
     proof_at_most(p, "  cycles to the first result, of sum + 10 % + 32", latency, sum * 1.1 + 32);
 }
 
+static double luts_of(const tern_rtl *rtl)
+{
+    double sum = 0;
+    for (int i = 0; i < rtl->count; i++) sum += tern_rtl_cost_of(&rtl->layers[i]).luts;
+    return sum;
+}
+
+/* The best folding of all at the pace that FINN's rule has found. */
+static void search(proof *p, tern_rtl *rtl, double pace)
+{
+    double rule = luts_of(rtl);
+    tern_rtl_budget budget = {INFINITY, INFINITY, INFINITY, pace, INFINITY};
+    PROOF_OK(tern_rtl_fold_best(rtl, &budget));
+    proof_at_most(p, "  cycles between messages of the best folding by search",
+                  (double)tern_rtl_interval(rtl), pace);
+    proof_at_most(p, "  its look-up tables by the estimate, of those of FINN's rule", luts_of(rtl) / rule, 1);
+}
+
 static void logic(proof *p, detector *d)
 {
     static const int64_t targets[] = {1024, 128};
@@ -270,6 +288,7 @@ static void logic(proof *p, detector *d)
         proof_equal(p, "cycles of FINN's folding", (double)tern_rtl_interval(&rtl), paces[i]);
         simulate(p, path, "verilator", MESSAGES, &rtl, false);
         if (i == 1) simulate(p, path, "iverilog", FEW, &rtl, true);
+        search(p, &rtl, paces[i]);
         tern_rtl_free(&rtl);
     }
     close_net(&n);

@@ -2,7 +2,7 @@
 """tern emit --target verilog: nets in integers as logic, simulated by iverilog against the host's codes and the model's cycles,
 with and without stalls, clean for verilator; a test bench that can fail; wrong use.  What is not installed is named and
 skipped."""
-import re, shutil
+import json, re, shutil
 
 import command
 from command import check, document, run, run_tests, work
@@ -108,6 +108,30 @@ def reloads():
         check("one copy does not", changed > 0, changed)
 
 
+def search():
+    """Nets of other widths and depths, each folded within a budget."""
+    table = work / "bits.csv"
+    rows = [[n >> b & 1 for b in range(8)] for n in range(256)]
+    head = ",".join([f"b{b}" for b in range(8)] + ["label"])
+    table.write_text("\n".join([head] + [",".join(map(str, r + [2 * r[0] + r[1]])) for r in rows]) + "\n")
+    few = ["cqmlp", "--pass", "logic", "--width", "16", "--data", table, "--batch", "16"]
+    r = command.tern("search", *few, "--space", "bits=2,3:layers=1..2", "--epochs", "2", "--budget", "luts=3000,interval=8", "--json", "--quiet")
+    check("search of logic", r.returncode == 0, r.stderr)
+    found = json.loads(r.stdout)["points"] if r.returncode == 0 else []
+    which = [(p["parameters"]["bits"], p["parameters"]["layers"]) for p in found]
+    check("all of them", which == [(2, 1), (2, 2), (3, 1), (3, 2)], which)
+    check("within the budget", all(p["luts"] <= 3000 and p["interval"] <= 8 for p in found), found)
+    order = [(p["accuracy"], -p["luts"], -p["interval"]) for p in found]
+    for p, mine in zip(found, order):
+        beaten = any(other != mine and all(x >= y for x, y in zip(other, mine)) for other in order)
+        check("kept unless it is beaten", p["pareto"] == (not beaten), p)
+    r = command.tern("search", *few, "--space", "bits=2", "--epochs", "1", "--budget", "luts=10")
+    check("nothing fits", r.returncode == 3 and "none of 1 nets keeps" in r.stderr, r.stderr)
+    for space in "bits", "bits=", "bits=3..1", "wide=1", "bits=1..20", "bits=1:layers=1;2":
+        r = command.tern("search", *few, "--space", space)
+        check(f"--space {space}", r.returncode == 2, r.stderr)
+
+
 def wrong_use():
     bad(2, "expected products of words", "cqmlp-fixed", "--word", "0", "--target", "verilog", "--reloadable", "-o", work / "none")
     bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--tmr", "-o", work / "none")
@@ -127,4 +151,4 @@ def wrong_use():
     check("nothing half written", not (work / "none").exists())
 
 
-run_tests(nets, synthesis, reloads, wrong_use)
+run_tests(nets, synthesis, reloads, search, wrong_use)

@@ -11,17 +11,20 @@ static const tern_cli_option options[] = {
     {"pass", 0, TERN_PICK, "PASS", "regroup",
      "what is searched: regroup makes group convolutions of depthwise ones (DRACO); sparse-update: what of a "
      "run in bytes "
-     "should learn on a device, by what training each layer is worth on --data",
-     "regroup|sparse-update"},
-    {"budget", 0, TERN_TEXT, "BYTES", "100KiB",
+     "should learn on a device, by what training each layer is worth on --data; logic: nets of --space, "
+     "trained, in "
+     "integers, and folded as logic as well as --budget allows",
+     "regroup|sparse-update|logic"},
+    {"budget", 0, TERN_TEXT, "LIMITS", "100KiB",
      "sparse-update: bytes that learning may take, by the paper's formula; --space: RAM of a board that a "
      "net may "
-     "take, such as sram=320KiB (default: that of --machine, else 320KiB)",
+     "take, such as sram=320KiB (default: that of --machine, else 320KiB); logic: as tern emit --budget",
      NULL},
     {"space", 0, TERN_TEXT, "CHOICES", NULL,
      "instead of a pass: train a family of nets that share weights, and find the best within --budget; "
      "vit-t, or "
-     "choices such as D=32,48:depth=2,3:heads=1,2:m=2,4 (MCUFormer)",
+     "choices such as D=32,48:depth=2,3:heads=1,2:m=2,4 (MCUFormer); logic: parameters of the net, such as "
+     "bits=1,2,4:layers=1..3",
      NULL},
     {"rounds", 0, TERN_WHOLE, "N", "0",
      "--space: move rank and patch by planes through what five families reach, then N more", "0..32"},
@@ -470,10 +473,12 @@ static const char *const of_families[] = {"rounds",      "population", "keep",  
 static tern_status run_search(tern_cli *cli)
 {
     tern_search_job job = {.cli = cli};
-    if (tern_cli_has(cli, "space")) return tern_search_family(cli);
+    bool logic = tern_cli_pick(cli, "pass") == 2;
+    if (tern_cli_has(cli, "space") && !logic) return tern_search_family(cli);
     for (size_t i = 0; i < TERN_COUNT(of_families); i++)
         if (tern_cli_has(cli, of_families[i]))
             return tern_fail(TERN_USAGE, "search: --%s has no effect without --space", of_families[i]);
+    if (logic) return tern_search_logic(cli);
     if (tern_cli_pick(cli, "pass") == 1) return tern_search_update(cli);
     if (tern_cli_has(cli, "budget"))
         return tern_fail(TERN_USAGE,
@@ -512,7 +517,10 @@ const tern_command tern_command_search = {
             "--update\n"
             "tern search mcuformer --space D=32,48:depth=2,3:heads=1,2:m=2,4 --patch 8 --image 32 --budget "
             "sram=4KiB -o run/found\n"
-            "tern search mobilenet --width 0.5..1 --match cycles --group 1,4,auto --objectives util,macs",
+            "tern search mobilenet --width 0.5..1 --match cycles --group 1,4,auto --objectives util,macs\n"
+            "tern search cqmlp --pass logic --space bits=1,2,4:layers=1..3 --budget luts=20000,latency=2000 "
+            "--data "
+            "can-attack",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

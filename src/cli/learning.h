@@ -24,6 +24,7 @@ tern_status tern_learning_open(tern_cli *cli, const char *asked, tern_dataset_op
 tern_status tern_emit_learning(tern_cli *cli);  /* tern emit RUN-int8 --train */
 tern_status tern_plan_learning(tern_cli *cli);  /* tern plan NET-int8 --train */
 tern_status tern_search_update(tern_cli *cli);  /* tern search RUN-int8 --pass sparse-update */
+tern_status tern_search_logic(tern_cli *cli);   /* tern search NET --pass logic */
 tern_status tern_train_learning(tern_cli *cli); /* tern train RUN-int8 --update */
 
 #endif

@@ -21,7 +21,7 @@ typedef struct tern_rtl_post {
     int hot;                  /* one-bits of a, at most; 0: any */
 } tern_rtl_post;
 
-enum { TERN_RTL_POSTS = 4 };
+enum { TERN_RTL_POSTS = 4, TERN_RTL_CODES = 4096 }; /* steps behind a sum, codes in a word of a stream */
 
 typedef struct tern_rtl_layer {
     tern_rtl_kind kind;

@@ -141,7 +141,7 @@ static void put_word(tern_text *t, const int64_t *codes, int count, int bits)
 /* A map [C,H,W] as words of n channels, pixel by pixel. */
 static void put_map(tern_text *t, const tern_tensor *codes, int c, int n, int bits)
 {
-    int64_t pixels = tern_elements(&codes->shape) / c, word[4096];
+    int64_t pixels = tern_elements(&codes->shape) / c, word[TERN_RTL_CODES];
     for (int64_t p = 0; p < pixels; p++)
         for (int first = 0; first < c; first += n) {
             for (int i = 0; i < n && i < (int)TERN_COUNT(word); i++)

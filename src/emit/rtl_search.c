@@ -92,7 +92,7 @@ static tern_status fill_front(search *s, int i, front *f)
     bool last = i + 1 == s->rtl->count;
     l->simd = f->simd;
     for (int pe = 1; pe <= l->out_c; pe++) {
-        if (l->out_c % pe || (l->kind == TERN_RTL_POOL && pe != f->simd)) continue;
+        if (l->out_c % pe || pe > TERN_RTL_CODES || (l->kind == TERN_RTL_POOL && pe != f->simd)) continue;
         l->pe = pe;
         if (last) TERN_TRY(extend(s, i, f, NULL));
         for (int n = 0; !last && n < s->stages[i + 1].count; n++) {
@@ -119,7 +119,7 @@ static tern_status find(search *s, int64_t interval, const way **best)
         *at = (stage){.fronts = tern_arena_take(&s->arena, (size_t)most * sizeof(front))};
         if (!at->fronts) return tern_no_memory((size_t)most * sizeof(front), "foldings");
         for (int simd = 1; simd <= most; simd++) {
-            if (most % simd) continue;
+            if (most % simd || simd > TERN_RTL_CODES) continue;
             front *f = &at->fronts[at->count];
             *f = (front){.simd = simd};
             TERN_TRY(fill_front(s, i, f));
@@ -148,11 +148,19 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int divisors(int of)
+{
+    int count = 0;
+    for (int d = 1; d <= of; d++) count += of % d == 0;
+    return count;
+}
+
 /* All intervals that a net can have, in order: cycles of its blocks and words of its sample. */
 static tern_status intervals_of(tern_rtl *rtl, int64_t **list, int *count)
 {
     int room = 0, n = 0;
-    for (int i = 0; i < rtl->count; i++) room += (rtl->layers[i].in_c + 1) * (rtl->layers[i].out_c + 1);
+    for (int i = 0; i < rtl->count; i++)
+        room += (divisors(rtl->layers[i].in_c) + 1) * (divisors(rtl->layers[i].out_c) + 1);
     int64_t *all = tern_take_array((size_t)room, sizeof *all);
     if (!all) return tern_no_memory((size_t)room * sizeof *all, "intervals");
     for (int i = 0; i < rtl->count; i++) {
@@ -163,8 +171,7 @@ static tern_status intervals_of(tern_rtl *rtl, int64_t **list, int *count)
             for (l->pe = 1; l->pe <= l->out_c; l->pe++)
                 if (l->out_c % l->pe == 0) all[n++] = tern_rtl_own_cycles(l);
         }
-        for (int split = 1; i + 1 < rtl->count && split <= l->out_c;
-             split++) /* words that leave one by one */
+        for (int split = 1; i + 1 < rtl->count && split <= l->out_c; split++) /* words leave one by one */
             if (l->out_c % split == 0) all[n++] = (int64_t)l->out_h * l->out_w * split;
     }
     qsort(all, (size_t)n, sizeof *all, by_size);
@@ -218,7 +225,7 @@ static tern_status best_of(search *s, const tern_rtl_budget *budget, const way *
     int count = 0;
     TERN_TRY(intervals_of(s->rtl, &list, &count));
     bool given = isfinite(budget->interval);
-    tern_status status = find(s, given ? (int64_t)budget->interval : list[count - 1], best);
+    tern_status status = find(s, given ? (int64_t)fmin(budget->interval, 9e18) : list[count - 1], best);
     if (status == TERN_OK && *best && !given) status = bisect(s, list, count, best);
     tern_release(list);
     return status;
