@@ -33,13 +33,15 @@ typedef struct sixteen {
     float y[WIDTH][LANES];
     vi first, last; /* rows that each sees; last < first: none */
     vf most, sum;
-    int64_t begin, end; /* of the rows that one of them sees, from a multiple of ROWS on */
+    int64_t begin, end;         /* of the rows that one of them sees, from a multiple of ROWS on */
+    int64_t common, common_end; /* of those that all see */
 } sixteen;
 
 typedef struct rows_of_cache {
     _Alignas(64) uint16_t k[2][KEY_TILES][MOST_STEPS][TILE]; /* [16 keys][32 columns] */
     uint16_t v[2][4 * FOURS][VALUE_STEPS][TILE];             /* [16 columns][32 keys] */
     int64_t at[ROWS];                                        /* first element of a row; -1: there is none */
+    bool all;                                                /* each is one */
 } rows_of_cache;
 
 typedef struct weights {
@@ -91,8 +93,8 @@ static void take_values(const tern_attention *a, rows_of_cache *r)
                         odd = halves_at(a->v, at[1] < 0 ? -1 : at[1] + t * 16, known);
                 __m512 x = _mm512_cvtph_ps(_mm512_castsi512_si256(even)),
                        y = _mm512_cvtph_ps(_mm512_castsi512_si256(odd));
-                high[i] = (vf)pair_up(take_bf16(&x, &y));
-                low[i] = (vf)pair_up(to_bf16(x, y));
+                high[i] = (vf)take_pairs(&x, &y);
+                low[i] = (vf)take_pairs(&x, &y);
             }
             turn_pairs(high, r->v[0][t][s]);
             turn_pairs(low, r->v[1][t][s]);
@@ -212,17 +214,17 @@ static void multiply_values(const rows_of_cache *r, const weights *w, int tiles,
     __asm__ volatile("" : : : "memory");
 }
 
-/* Scaled scores of rows c ..; returns the largest so far in each lane. */
-static vf scale_scores(const tern_attention *a, const rows_of_cache *r, const sixteen *b, int64_t c,
-                       weights *w)
+/* Scaled scores of rows c ..; returns the largest so far in each lane.  all: every query sees every row. */
+TERN_INLINE vf scale_scores(const tern_attention *a, const rows_of_cache *r, const sixteen *b, int64_t c,
+                            const bool all, weights *w)
 {
     vf most = b->most;
     for (int j = 0; j < ROWS; j++) {
         vf score = tern_load(w->f32[j]) * tern_all(a->scale);
         if (a->cap > 0) score = tern_all(a->cap) * tern_tanh_of(score * tern_all(1 / a->cap));
         vi row = (vi){0} + (int32_t)(c + j);
-        score = tern_choose((row < b->first) | (row > b->last), tern_all(HIDDEN), score);
-        if (r->at[j] < 0) score = tern_all(HIDDEN);
+        if (!all) score = tern_choose((row < b->first) | (row > b->last), tern_all(HIDDEN), score);
+        if (!all && r->at[j] < 0) score = tern_all(HIDDEN);
         tern_store(w->f32[j], score);
         most = tern_choose(score > most, score, most);
     }
@@ -247,9 +249,7 @@ static vf weigh(weights *w, vf most)
         int to = j % 32 / 2 * 32;
         sum += even;
         sum += odd;
-        _mm512_store_si512(w->at[0][j / 32] + to, pair_up(take_bf16(&x, &y)));
-        _mm512_store_si512(w->at[1][j / 32] + to, pair_up(take_bf16(&x, &y)));
-        _mm512_store_si512(w->at[2][j / 32] + to, pair_up(to_bf16(x, y)));
+        for (int i = 0; i < PARTS; i++) _mm512_store_si512(w->at[i][j / 32] + to, take_pairs(&x, &y));
     }
     return sum;
 }
@@ -257,7 +257,9 @@ static vf weigh(weights *w, vf most)
 /* Scores become weights, and what has been summed is scaled down where a larger one has come. */
 static void soften(const tern_attention *a, const rows_of_cache *r, int64_t c, sixteen *b, weights *w)
 {
-    vf most = scale_scores(a, r, b, c, w), keep = weight_of(b->most - most);
+    bool all = r->all && c >= b->common && c + ROWS <= b->common_end;
+    vf most = all ? scale_scores(a, r, b, c, true, w) : scale_scores(a, r, b, c, false, w);
+    vf keep = weight_of(b->most - most);
     b->sum = b->sum * keep + weigh(w, most);
     b->most = most;
     if (_mm512_cmp_ps_mask((__m512)keep, _mm512_set1_ps(1), _CMP_NEQ_OQ))
@@ -290,8 +292,8 @@ static int64_t same_owner(const tern_attention *a, int64_t query, int64_t end)
 static void see(const tern_attention *a, int64_t at, int64_t from, int64_t to, int64_t rows, sixteen *b)
 {
     int64_t per = a->heads / a->groups;
-    b->begin = rows;
-    b->end = 0;
+    b->begin = b->common_end = rows;
+    b->end = b->common = 0;
     for (int l = 0; l < LANES; l++) {
         int64_t query = (at + l) / per, last = -1;
         if (query >= from && query < to) last = a->positions[query] < rows ? a->positions[query] : rows - 1;
@@ -300,6 +302,8 @@ static void see(const tern_attention *a, int64_t at, int64_t from, int64_t to, i
         b->last[l] = (int32_t)last;
         if (last >= b->end) b->end = last + 1;
         if (last >= first && first < b->begin) b->begin = first / ROWS * ROWS;
+        if (first > b->common) b->common = first;
+        if (last < b->common_end) b->common_end = last + 1;
     }
 }
 
@@ -308,11 +312,13 @@ static void find_rows(const tern_attention *a, int64_t owner, int64_t group, int
                       rows_of_cache *r)
 {
     const int32_t *pages = a->page ? a->table + owner * a->sequence_pages : NULL;
+    r->all = true;
     for (int j = 0; j < ROWS; j++, c++) {
         int64_t row = c;
         if (pages && c < end) row = pages[c / a->page] < 0 ? -1 : pages[c / a->page] * a->page + c % a->page;
         if (c >= end) row = -1;
         r->at[j] = row >= 0 && row < a->rows ? (row * a->groups + group) * a->width : -1;
+        r->all &= r->at[j] >= 0;
     }
 }
 

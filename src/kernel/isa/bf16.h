@@ -25,13 +25,14 @@ TERN_INLINE __m512i take_bf16(__m512 *a, __m512 *b)
     return both;
 }
 
-/* Pairs of an element of the first half and one of the second. */
-TERN_INLINE __m512i pair_up(__m512i both)
+/* The upper halves of two rows of floats, which are bf16, as pairs; and what is left of both. */
+TERN_INLINE __m512i take_pairs(__m512 *even, __m512 *odd)
 {
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i pairs =
-        _mm512_or_si512(lanes, _mm512_slli_epi32(_mm512_add_epi32(lanes, _mm512_set1_epi32(16)), 16));
-    return _mm512_permutexvar_epi16(pairs, both);
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    __m512i x = _mm512_castps_si512(*even), y = _mm512_and_si512(_mm512_castps_si512(*odd), upper);
+    *even = _mm512_sub_ps(*even, _mm512_castsi512_ps(_mm512_and_si512(x, upper)));
+    *odd = _mm512_sub_ps(*odd, _mm512_castsi512_ps(y));
+    return _mm512_or_si512(_mm512_srli_epi32(x, 16), y);
 }
 
 TERN_INLINE uint32_t first_bits(int64_t count)

@@ -8,7 +8,7 @@
 
 #if defined(__AVX512VNNI__)
 
-enum { AHEAD = 2048 }; /* bytes that are asked for before they are read */
+enum { NEAR = 1024, FAR = 4096 }; /* bytes before they are read, that they are asked for: see fetch_ahead */
 
 /* Up to sixteen rows; the last one stands for those that are missing. */
 typedef struct sixteen {
@@ -55,10 +55,15 @@ TERN_INLINE __m512i sums_of_rows(const __m512i v[16])
     return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
 }
 
-/* Asks for the bytes that stand some way behind `at`: what is read beyond a page is not foreseen by the processor. */
+/* Asks for the bytes that stand some way behind `at`, twice: into the second cache from memory, as what is read beyond a page is not
+ * foreseen by the processor, and from there into the first. */
 TERN_INLINE void fetch_ahead(const uint8_t *at, int bytes)
 {
-    TERN_UNROLL for (int i = 0; i < bytes; i += 64) _mm_prefetch((const char *)at + AHEAD + i, _MM_HINT_T1);
+    TERN_UNROLL for (int i = 0; i < bytes; i += 64)
+    {
+        _mm_prefetch((const char *)at + NEAR + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)at + FAR + i, _MM_HINT_T1);
+    }
 }
 
 /* The lower halves of sixteen words as floats. */
