@@ -79,20 +79,19 @@ static tern_status measure_last_cache(tern_prober *p)
     const tern_probe *o = p->out;
     if (o->cache_count < 2) return TERN_OK;
     const tern_cache *last = &o->caches[o->cache_count - 1];
-    double before = 4 * last[-1].bytes, quickest = 0, found = 0;
-    for (double bytes = before; bytes <= fmin((double)p->block, 2 * last->bytes); bytes *= sqrt(2)) {
+    double rate = INFINITY, quickest = 0, found = 0, most = fmin((double)p->block, 2 * last->bytes);
+    for (double bytes = 4 * last[-1].bytes; bytes <= most && rate >= 0.9 * quickest; bytes *= sqrt(2)) {
         p->set = (int64_t)bytes / 1024 * 1024;
         tern_figure f = {.name = tern_probe_name(p, "read, %.4g MiB", (double)p->set / 1048576),
                          .unit = "B/s",
                          .method = "sum over a block, 8 vectors at once",
                          .threads = 1};
         TERN_TRY(tern_probe_measure(p, f, trial_read, (double)p->set, false));
-        double rate = p->out->figures[p->out->count - 1].median;
+        rate = p->out->figures[p->out->count - 1].median;
         quickest = fmax(quickest, rate);
-        if (rate < 0.9 * quickest) break;
-        found = (double)p->set;
+        if (rate >= 0.9 * quickest) found = (double)p->set;
     }
-    if (found == 0) return TERN_OK;
+    if (rate >= 0.9 * quickest) return TERN_OK; /* its end was not met */
     tern_figure f = {.name = "capacity to read",
                      .unit = "B",
                      .method = "the last size before reading it again and again has become a tenth slower",
