@@ -77,8 +77,12 @@ static bool write_case(size_t c, int number, tern_emit *to, tern_text *calls)
     open_memory(&m, &s);
     tern_call call = call_of(&s, &m);
     snprintf(name, sizeof name, "%s_%d", cases[c].name, number);
-    bool written = emittable(&m) && tern_emit_function(&call, name, to) == TERN_OK;
+    tern_text function = {0};
+    tern_emit own = {.text = &function};
+    bool written = emittable(&m) && tern_emit_function(&call, name, &own) == TERN_OK;
     tern_clear();
+    if (written) tern_emit_spread(function.data, 1, to->text);
+    tern_text_free(&function);
     if (written) {
         run_with(s.op->run, s.op->scratch, &call);
         tern_text_put(calls, "    {\n");

@@ -5,7 +5,7 @@ import json, os, pathlib, random, shutil, struct, subprocess, sys, tempfile, zip
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"),
+BOARDS = {"cortex-m55": ("arm-none-eabi-gcc", "qemu-system-arm"), "cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"),
           "riscv": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32"),
           "riscv-zfh": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
 STRICT = "CFLAGS=-O2 -Wpedantic -Wconversion -Werror"
@@ -98,6 +98,23 @@ def boards():
             check(f"{board} {dtype}: no warning", "warning" not in (out / "run.log").read_text(), out)
 
 
+def cores():
+    """Eight harts share each step: the same bits, and the busiest has a fraction of the work."""
+    if not all(map(shutil.which, BOARDS["riscv"])):
+        print("skipped: several cores, riscv64-unknown-elf-gcc and qemu-system-riscv32 are not here")
+        return
+    for count in (2, 8):
+        out = work / f"cores-{count}"
+        document("emit", work / "f16", "--train", "--target", "riscv-zfh", "--cores", count, "-o", out, "--steps", "3", "--samples", "1")
+        r = run("make", "-s", "-C", out, "run", "SECONDS=120")
+        d = json.loads(r.stdout) if r.returncode == 0 else {}
+        check(f"{count} cores: bits", d.get("equal") == 5, r.stdout + r.stderr[:1500])
+        check(f"{count} cores: no warning", "warning" not in (out / "run.log").read_text(), out)
+        check(f"{count} cores: shares", d and d["busiest_core"] < 1.6 * d["all_cores"] / count, d)
+    bad(2, "has one core", "emit", work / "f16", "--train", "--target", "cortex-m55", "--cores", "2", "-o", work / "no")
+    bad(2, "no effect without --train", "emit", work / "f16", "--cores", "2", "-o", work / "no")
+
+
 def cycles():
     """Half the bytes and twice the lanes: fewer cycles than f32, more than a half of them."""
     d = {f: document("simulate", "resnet-small-half", "--half-format", f, "--train", "--machine", "vega") for f in "02"}
@@ -123,6 +140,7 @@ try:
     forms(floats)
     learns_on()
     boards()
+    cores()
     cycles()
     wrong_use(floats)
 finally:

@@ -34,6 +34,8 @@ static const tern_cli_option options[] = {
     TERN_UPDATE_OPTION,
     {"steps", 0, TERN_WHOLE, "N", "20", "--train: steps of learning, of a sample each", "1..100000"},
     {"rate", 0, TERN_NUMBER, "R", "0.01", "--train: learning rate of those", "0.."},
+    {"cores", 0, TERN_WHOLE, "N", "1",
+     "--train of a net of 16 bits, on riscv boards: cores that share each step, with the same bits", "1..8"},
     {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..10000"},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
@@ -237,7 +239,7 @@ static tern_status report(const tern_emission *e, const char *folder)
 static tern_status check_target(const tern_cli *cli, const tern_emit_target *target)
 {
     static const char *const limits[] = {"ram", "flash", "stack"};
-    static const char *const of_training[] = {"update", "steps", "rate"};
+    static const char *const of_training[] = {"update", "steps", "rate", "cores"};
     for (size_t i = 0; i < TERN_COUNT(of_training); i++)
         if (tern_cli_has(cli, of_training[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect without --train", of_training[i]);

@@ -135,7 +135,11 @@ static tern_status emit(tern_learning_emission *e)
                                .session = e->stepper.session,
                                .name = e->name,
                                .about = e->about.data,
-                               .learns = true};
+                               .learns = true,
+                               .cores = tern_cli_whole(cli, "cores")};
+    if (source.cores > (target->cores ? target->cores : 1))
+        return tern_fail(TERN_USAGE, "--cores %d: target %s has one core; choose --target riscv",
+                         source.cores, target->name);
     tern_emit_limits limits = {.ram = (size_t)tern_cli_number(cli, "ram"),
                                .flash = (size_t)tern_cli_number(cli, "flash"),
                                .stack = (size_t)tern_cli_number(cli, "stack")};

@@ -28,16 +28,16 @@ static const tern_emit_board cortex_m4 = ARM("-mcpu=cortex-m4 -mfloat-abi=hard -
                                          "virt -bios none -cpu rv32,Zfh=true");
 
 const tern_emit_target tern_emit_targets[] = {
-    {"c99", "freestanding C99, with a main that checks it", false, NULL, false},
-    {"host", "the same; its main also reads images from a file and measures time", true, NULL, false},
-    {"cortex-m", "a program for a Cortex-M7", false, &cortex_m7, false},
-    {"cortex-m4", "for a Cortex-M4F, which has no doubles", false, &cortex_m4, false},
-    {"cortex-m7", "for a Cortex-M7", false, &cortex_m7, false},
-    {"cortex-m55", "for a Cortex-M55", false, &cortex_m55, false},
-    {"riscv", "for RV32IMAFDC", false, &rv32imafdc, false},
-    {"riscv-zfh", "the same with arithmetic of f16", false, &zfh, false},
-    {"rv32imac", "for RV32IMAC, which has no floats", false, &rv32imac, false},
-    {"verilog", "logic, of nets in integers", false, NULL, true},
+    {"c99", "freestanding C99, with a main that checks it", false, NULL, false, 0},
+    {"host", "the same; its main also reads images from a file and measures time", true, NULL, false, 0},
+    {"cortex-m", "a program for a Cortex-M7", false, &cortex_m7, false, 0},
+    {"cortex-m4", "for a Cortex-M4F, which has no doubles", false, &cortex_m4, false, 0},
+    {"cortex-m7", "for a Cortex-M7", false, &cortex_m7, false, 0},
+    {"cortex-m55", "for a Cortex-M55", false, &cortex_m55, false, 0},
+    {"riscv", "for RV32IMAFDC", false, &rv32imafdc, false, 8},
+    {"riscv-zfh", "the same with arithmetic of f16", false, &zfh, false, 8},
+    {"rv32imac", "for RV32IMAC, which has no floats", false, &rv32imac, false, 8},
+    {"verilog", "logic, of nets in integers", false, NULL, true, 0},
     {0},
 };
 
@@ -64,7 +64,9 @@ tern_status tern_emit_fits(const tern_emit_source *source, const tern_emit_targe
     tern_emit_sizes s;
     char need[24], have[24], board[24];
     tern_emit_sizes_of(source->program, &s);
-    size_t io = tern_emit_bench_bytes(source), ram = s.arena + s.state + io + limits->stack;
+    size_t io = tern_emit_bench_bytes(source),
+           stacks = limits->stack * (source->cores > 1 ? (size_t)source->cores : 1);
+    size_t ram = s.arena + s.state + io + stacks;
     if (limits->ram > b->ram_bytes || limits->flash > b->flash_bytes) {
         bool is_ram = limits->ram > b->ram_bytes;
         return tern_fail(TERN_USAGE, "--%s: the emulated board (%s) has %s", is_ram ? "ram" : "flash",
@@ -77,7 +79,7 @@ tern_status tern_emit_fits(const tern_emit_source *source, const tern_emit_targe
         return tern_fail(TERN_NO_FIT,
                          "does not fit: %zu bytes of RAM are needed (arena %zu, state %zu, input and output "
                          "%zu, stack %zu), %zu are there",
-                         ram, s.arena, s.state, io, limits->stack, limits->ram);
+                         ram, s.arena, s.state, io, stacks, limits->ram);
     if (s.weights > limits->flash)
         return tern_fail(TERN_NO_FIT, "does not fit: the weights take %s, the flash has %s",
                          tern_human(need, (double)s.weights, "B"),
@@ -126,7 +128,7 @@ static const char makefile[] =
     "CFLAGS ?= -O2\n"
     "FLAGS = @flags@ -std=gnu11 -Wall -Wextra -Wconversion \\\n"
     "    -ffp-contract=off -ffunction-sections -fdata-sections -nostartfiles -D@NAME@_ARENA=bench_arena \\\n"
-    "    -DBENCH_RAM=$(RAM) -DBENCH_FLASH=$(FLASH) -DBENCH_STACK=$(STACK)\n"
+    "    -DBENCH_RAM=$(RAM) -DBENCH_FLASH=$(FLASH) -DBENCH_STACK=$(STACK)@cores@\n"
     "LIMITS = -Wl,--defsym=FLASH_AT=@flash_at@,--defsym=RAM_AT=@ram_at@,--defsym=FLASH_BYTES=$(FLASH),"
     "--defsym=RAM_BYTES=$(RAM),--defsym=STACK_BYTES=$(STACK),--defsym=ARENA_BYTES=$(ARENA)\n"
     "SECONDS ?= 3600\n\n"
@@ -142,7 +144,8 @@ static const char makefile[] =
     ">&2; exit "
     "1; }\n"
     "\t@rm -f result.json\n"
-    "\t@timeout $(SECONDS) $(EMULATOR) -M @machine@ -nographic -monitor none -serial none -icount shift=0 "
+    "\t@timeout $(SECONDS) $(EMULATOR) -M @machine@@harts@ -nographic -monitor none -serial none -icount "
+    "shift=0 "
     "\\\n"
     "\t    -semihosting-config enable=on,target=native -kernel @name@.elf </dev/null\n\n"
     "run:\n"
@@ -178,7 +181,8 @@ void tern_emit_board_build(const tern_emit_source *source, const tern_emit_targe
 {
     const tern_emit_board *b = target->board;
     tern_emit_sizes s;
-    char upper[64], ram[24], flash[24], stack[24], arena[24], ram_at[24], flash_at[24];
+    char upper[64], ram[24], flash[24], stack[24], arena[24], ram_at[24], flash_at[24], cores[32], harts[24];
+    bool several = source->cores > 1;
     tern_emit_capitals(upper, source->name);
     tern_emit_sizes_of(source->program, &s);
     snprintf(ram, sizeof ram, "%zu", limits->ram);
@@ -187,6 +191,8 @@ void tern_emit_board_build(const tern_emit_source *source, const tern_emit_targe
     snprintf(arena, sizeof arena, "%zu", s.arena);
     snprintf(ram_at, sizeof ram_at, "0x%08x", b->ram_at);
     snprintf(flash_at, sizeof flash_at, "0x%08x", b->flash_at);
+    snprintf(cores, sizeof cores, " -DBENCH_CORES=%d", source->cores);
+    snprintf(harts, sizeof harts, " -smp %d", source->cores);
     const char *const pairs[][2] = {{"name", source->name},
                                     {"NAME", upper},
                                     {"target", target->name},
@@ -200,6 +206,8 @@ void tern_emit_board_build(const tern_emit_source *source, const tern_emit_targe
                                     {"emulator", b->emulator},
                                     {"emulator_package", b->emulator_package},
                                     {"machine", b->machine},
+                                    {"cores", several ? cores : ""},
+                                    {"harts", several ? harts : ""},
                                     {"ram_at", ram_at},
                                     {"flash_at", flash_at},
                                     {NULL, NULL}};

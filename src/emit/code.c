@@ -224,8 +224,19 @@ tern_status tern_emit_function(const tern_call *call, const char *name, tern_emi
     return status;
 }
 
-static tern_status write_step(const tern_program *p, int s, tern_emit *to)
+/* The function of a step, for so many cores: a shared one knows its core, and where cores meet, which part is next. */
+static void put_function(const char *function, const char *name, int cores, tern_text *to)
 {
+    bool shared = cores > 1 && tern_emit_is_shared(function);
+    const char *open = strstr(function, name) + strlen(name) + 1;
+    tern_text_add(to, function, (size_t)(open - function));
+    if (shared) tern_text_put(to, tern_emit_meets(function) ? "int core, int phase, " : "int core, ");
+    tern_emit_spread(open, shared ? cores : 1, to);
+}
+
+static tern_status write_step(const tern_emit_source *source, int s, tern_emit *to, char *kinds)
+{
+    const tern_program *p = source->program;
     const tern_node *node = p->steps[s].node;
     tern_call call;
     char shape[96];
@@ -242,7 +253,16 @@ static tern_status write_step(const tern_program *p, int s, tern_emit *to)
         for (int i = 0; i < node->nin; i++)
             if (node->in[i].id) tern_text_format(to->text, " %s", tern_shape_text(shape, &call.in[i].shape));
         tern_text_format(to->text, " -> %s */\n", tern_shape_text(shape, &call.out[0].shape));
-        status = tern_emit_function(&call, name, to);
+        tern_text function = {0};
+        tern_emit own = {.text = &function};
+        status = tern_emit_function(&call, name, &own);
+        if (status == TERN_OK) status = tern_text_status(&function);
+        to->math = to->math || own.math;
+        if (status == TERN_OK) {
+            kinds[s] = (char)(tern_emit_is_shared(function.data) + tern_emit_meets(function.data));
+            put_function(function.data, name, source->cores, to->text);
+        }
+        tern_text_free(&function);
         if (status != TERN_OK) status = tern_in(status, "layer %s", node->layer);
     }
     tern_release(tensors);
@@ -266,11 +286,11 @@ static void write_value(const tern_program *p, int value, tern_text *t)
         tern_text_put(t, p->graph->values[place->root].name);
 }
 
-static void write_call(const tern_program *p, int s, tern_text *t)
+static void write_call(const tern_program *p, int s, const char *before, tern_text *t)
 {
     const tern_node *node = p->steps[s].node;
     const char *comma = "";
-    tern_text_format(t, "    step%d_%s(", s - p->prepare_count, node->op->name);
+    tern_text_format(t, "step%d_%s(%s", s - p->prepare_count, node->op->name, before);
     for (int i = 0; i < node->nin + node->nout; i++) {
         bool in = i < node->nin;
         int value = in ? node->in[i].id : node->out[i - node->nin].id;
@@ -317,14 +337,11 @@ void tern_emit_signature(const tern_emit_source *source, tern_text *t)
     tern_text_put(t, ")");
 }
 
-static void write_run(const tern_emit_source *source, tern_text *t)
+/* Outputs and states are copied where they belong. */
+static void write_end_of_run(const tern_emit_source *source, tern_text *t)
 {
     const tern_program *p = source->program;
     const tern_graph *g = p->graph;
-    tern_emit_signature(source, t);
-    tern_text_put(t, "\n{\n");
-    for (int s = 0; s < p->step_count; s++)
-        if (is_written(p, s)) write_call(p, s, t);
     for (int i = 0; i < g->output_count; i++) {
         tern_text_format(t, "    memcpy(%s, ", g->outputs[i].name);
         write_value(p, g->outputs[i].value.id, t);
@@ -339,6 +356,78 @@ static void write_run(const tern_emit_source *source, tern_text *t)
         tern_text_format(t, ", %zu);\n", p->places[p->copies[c].state].bytes);
     }
     tern_text_put(t, "}\n");
+}
+
+static void write_run(const tern_emit_source *source, tern_text *t)
+{
+    const tern_program *p = source->program;
+    tern_emit_signature(source, t);
+    tern_text_put(t, "\n{\n");
+    for (int s = 0; s < p->step_count; s++)
+        if (is_written(p, s)) tern_text_put(t, "    "), write_call(p, s, "", t);
+    write_end_of_run(source, t);
+}
+
+/* The steps of one core, or of all in turn while `now` is read: "begin" and "end" stand around each. */
+static void write_cores_steps(const tern_program *p, const char *kinds, const char *begin, const char *end,
+                              tern_text *t)
+{
+    for (int s = 0; s < p->step_count; s++)
+        for (int phase = 0; is_written(p, s) && phase < (kinds[s] > 1 ? 2 : 1); phase++) {
+            char before[32] = "";
+            if (kinds[s]) snprintf(before, sizeof before, kinds[s] > 1 ? "core, %d, " : "core, ", phase);
+            tern_text_format(t, "%s%s", begin, kinds[s] ? "" : "if (core == 0) ");
+            write_call(p, s, before, t);
+            tern_text_put(t, end);
+        }
+}
+
+/* Core 0 runs, the others serve; each does its part of each step.  What is given lies where all find it. */
+static void write_cores(const tern_emit_source *source, const char *kinds, tern_text *t)
+{
+    const tern_graph *g = source->program->graph;
+    tern_text names = {0};
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        if (v->kind != TERN_VALUE_INPUT) continue;
+        tern_text_format(t, "static const %s *given_%s;\n", tern_emit_type(v->type.dtype), v->name);
+        tern_text_format(&names, "    given_%s = %s;\n", v->name, v->name);
+    }
+    tern_text_format(t, "\nstatic void work(int core)\n{\n");
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        if (v->kind == TERN_VALUE_INPUT)
+            tern_text_format(t, "    const %s *%s = given_%s;\n", tern_emit_type(v->type.dtype), v->name,
+                             v->name);
+    }
+    write_cores_steps(source->program, kinds, "    ", "    meet(core);\n", t);
+    tern_text_format(t, "}\n\nvoid %s_serve(int core)\n{\n", source->name);
+    tern_text_format(t,
+                     "    for (uint32_t seen = 0;; seen++) {\n"
+                     "        while (__atomic_load_n(&runs, __ATOMIC_ACQUIRE) == seen) %s_wait(core);\n"
+                     "        work(core);\n    }\n}\n\n",
+                     source->name);
+    tern_text_format(t, "void %s_in_turn(uint64_t (*now)(void), uint64_t spent[CORES])\n{\n", source->name);
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        if (v->kind == TERN_VALUE_INPUT)
+            tern_text_format(t, "    const %s *%s = given_%s;\n", tern_emit_type(v->type.dtype), v->name,
+                             v->name);
+    }
+    write_cores_steps(
+        source->program, kinds,
+        "    for (int core = 0; core < CORES; core++) {\n        uint64_t begun = now();\n        ",
+        "        spent[core] += now() - begun;\n    }\n", t);
+    tern_text_put(t, "}\n\n");
+    tern_emit_signature(source, t);
+    tern_text_format(t, "\n{\n%s", names.data ? names.data : "");
+    tern_text_format(t,
+                     "    __atomic_add_fetch(&runs, 1, __ATOMIC_RELEASE);\n"
+                     "    for (int other = 1; other < CORES; other++) %s_wake(other);\n"
+                     "    work(0);\n",
+                     source->name);
+    write_end_of_run(source, t);
+    tern_text_free(&names);
 }
 
 /* States go back to their initial values. */
@@ -401,10 +490,13 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
     tern_text steps = {0};
     tern_emit to = {.text = &steps};
     tern_emit_sizes sizes;
-    tern_status status = TERN_OK;
+    char *kinds = tern_take((size_t)p->step_count + 1); /* [step]: 1 shared, 2 in two parts */
+    tern_status status = kinds ? TERN_OK : tern_no_memory((size_t)p->step_count, "steps");
     tern_emit_sizes_of(p, &sizes);
     for (int s = 0; status == TERN_OK && s < p->step_count; s++)
-        if (is_written(p, s)) status = write_step(p, s, &to);
+        if (is_written(p, s)) status = write_step(source, s, &to, kinds);
+    if (status == TERN_OK && source->cores > 1 && !strstr(steps.data, "share_of("))
+        status = tern_fail(TERN_USAGE, "--cores: no step of this net can be shared yet; nets of 16 bits can");
     if (status == TERN_OK) status = tern_text_status(&steps);
     if (status == TERN_OK) {
         tern_text_format(
@@ -417,11 +509,20 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
         write_memory(source, &sizes, code);
         for (int i = 1; status == TERN_OK && i < p->graph->value_count; i++)
             if (is_stored(p, i) || is_learned(p, i)) status = write_constant(source, i, code);
+        if (source->cores > 1) {
+            const char *const pairs[][2] = {{"name", source->name}, {NULL, NULL}};
+            tern_text_format(code, "enum { CORES = %d };\n\n", source->cores);
+            tern_emit_fill(code, tern_emit_cores_text, pairs);
+        }
         tern_emit_prelude(&steps, code);
         tern_text_add(code, steps.data, steps.size);
         if (status == TERN_OK) status = write_init(source, code);
-        write_run(source, code);
+        if (source->cores > 1)
+            write_cores(source, kinds, code);
+        else
+            write_run(source, code);
     }
+    tern_release(kinds);
     tern_text_free(&steps);
     return status == TERN_OK ? tern_text_status(code) : status;
 }

@@ -19,6 +19,7 @@ typedef struct tern_emit_source {
     int zero;
     bool
         learns; /* a training step (tern_pass_int8_learn): the session has not run yet, parameters begin as they are there */
+    int cores; /* that share steps, of boards with several; 0 or 1: one */
 } tern_emit_source;
 
 /* Samples to check the C by: images as the net takes them, one behind the other, each shown `steps` times after init. */
@@ -43,6 +44,7 @@ typedef struct tern_emit_target {
     bool hosted;                  /* main.c can also read images from a file, and measures time */
     const tern_emit_board *board; /* NULL: main.c runs here */
     bool logic;                   /* Verilog (rtl.h), no C */
+    int cores;                    /* that its emulator has; 0: one */
 } tern_emit_target;
 extern const tern_emit_target tern_emit_targets[]; /* name NULL at the end */
 
@@ -93,6 +95,13 @@ tern_status tern_emit_name(char out[64], const char *given, const char *net);
 tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, tern_value *logits);
 tern_status tern_emit_compute(const tern_emit_source *source, const tern_emit_samples *samples, int s,
                               tern_tensor *out); /* valid until the next run */
+
+/* Steps that several cores share (spread.c): whether a body of an operator says which part is a core's, whether cores meet in
+ * it, the body for so many cores, and the functions that it calls then. */
+bool tern_emit_is_shared(const char *body);
+bool tern_emit_meets(const char *body);
+void tern_emit_spread(const char *body, int cores, tern_text *to);
+extern const char tern_emit_cores_text[];
 
 /* Of boards: whether memory suffices (of code only the weights are known here; the linker sees the rest), what main.c adds
  * to the net's memory, and the files. */

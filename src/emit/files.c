@@ -61,6 +61,22 @@ static void write_rows(const tern_emit_source *source, tern_text *t)
                      tern_emit_type(image.dtype), source->name);
 }
 
+/* What is asked of a program with several cores. */
+static void write_cores_header(const tern_emit_source *source, const char *upper, tern_text *t)
+{
+    const char *name = source->name;
+    tern_text_format(
+        t,
+        "#define %s_CORES %d /* of which 0 makes the calls here, and the others this one, for ever: */\n"
+        "void %s_serve(int core);\n"
+        "/* Supplied by the caller: a core sleeps until it is woken (or less), and wakes another one. */\n"
+        "void %s_wait(int core);\nvoid %s_wake(int core);\n"
+        "/* The last call again on one core, part after part of all cores: what each has spent, by the clock "
+        "`now`. */\n"
+        "void %s_in_turn(uint64_t (*now)(void), uint64_t spent[%s_CORES]);\n\n",
+        upper, source->cores, name, name, name, name, upper);
+}
+
 static void write_header(const tern_emit_source *source, tern_text *t)
 {
     char upper[64];
@@ -93,6 +109,7 @@ static void write_header(const tern_emit_source *source, tern_text *t)
             "/* What has been learned, %s_STATE_BYTES bytes: to be kept elsewhere, or compared. */\n"
             "const uint8_t *%s_learned(void);\n\n",
             upper, source->name);
+    if (source->cores > 1) write_cores_header(source, upper, t);
     tern_text_put(t, source->learns ? "/* One step of training; with rate 0 nothing is changed. */\n"
                      : sizes.state  ? "/* One time step. */\n"
                                     : "/* One inference. */\n");

@@ -289,12 +289,11 @@ const char tern_half_f16_lanes[] =
     "#endif\n"
     LANES("f16", "uint16_t",
           "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2)\n"
-          "        typedef float16_t __attribute__((may_alias)) lane;\n"
           "        if (lanes == 8) {\n"
-          "            float16x8_t sum = vldrhq_f16((lane *)parts);\n"
+          "            float16x8_t sum = vreinterpretq_f16_u16(vldrhq_u16(parts));\n"
           "            for (; t < whole; t += 8)\n"
-          "                sum = vfmaq_f16(sum, vldrhq_f16((const lane *)a + t), vldrhq_f16((const lane *)b + t));\n"
-          "            vstrhq_f16((lane *)parts, sum);\n"
+          "                sum = vfmaq_f16(sum, vreinterpretq_f16_u16(vldrhq_u16(a + t)), vreinterpretq_f16_u16(vldrhq_u16(b + t)));\n"
+          "            vstrhq_u16(parts, vreinterpretq_u16_f16(sum));\n"
           "        }\n"
           "#endif\n");
 const char tern_half_bf16_lanes[] = "#define ONE_bf16 0x3f80\n" LANES("bf16", "uint16_t", "");
@@ -331,13 +330,13 @@ const char tern_half_bf16_wide[] = WIDE("bf16");
 /* ---- windows ---------------------------------------------------------------------------------------------------------------- */
 
 #define COLUMNS(f, type)                                                                                     \
-    "/* Windows of x as a matrix.  w: channels, height, width, taps, outputs, strides, dilations, origins, spreads (each y, "  \
+    "/* Windows of x as a matrix, rows first .. last - 1.  w: channels, height, width, taps, outputs, strides, dilations, origins, spreads (each y, "  \
     "x).\n * The element along y is that of output * stride + tap * dilation + origin, a multiple of the spread. */\n" \
-    "static void " f "_columns(const int *w, const " type " *x, int turned, " type " *to)\n"                 \
+    "static void " f "_columns(const int *w, int first, int last, const " type " *x, int turned, " type " *to)\n"                 \
     "{\n"                                                                                                    \
     "    const int rows = w[0] * w[3] * w[4], columns = w[5] * w[6];\n"                                      \
     "    const int down = turned ? 1 : columns, across = turned ? rows : 1;\n"                               \
-    "    for (int r = 0; r < rows; r++) {\n"                                                                 \
+    "    for (int r = first; r < last; r++) {\n"                                                             \
     "        const int tap_x = r % w[4] * w[10] + w[12], tap_y = r / w[4] % w[3] * w[9] + w[11];\n"          \
     "        const " type " *plane = x + r / (w[3] * w[4]) * w[1] * w[2];\n"                                 \
     "        " type " *put = to + r * down;\n"                                                               \

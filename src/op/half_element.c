@@ -98,7 +98,8 @@ static tern_status relu_emit(const tern_call *call, tern_emit *to)
     half_words w = words_of(call, 0);
     char most[32];
     tern_text *t = to->text;
-    tern_text_format(t, "    for (int i = 0; i < %lld; i++) {\n", (long long)count_of(call));
+    tern_text_format(t, "    for (int i = FIRST(%lld); i < LAST(%lld); i++) {\n", (long long)count_of(call),
+                     (long long)count_of(call));
     if (w.whole)
         tern_text_put(t, "        float y = in0[i] > 0 ? in0[i] : 0;\n");
     else
@@ -144,8 +145,9 @@ static tern_status relu_grad_emit(const tern_call *call, tern_emit *to)
                  constant(most, call->in[0].dtype, (double)most_of(call)));
     else if (!w.whole)
         snprintf(below, sizeof below, " && in0[i] <= 0x%x", w.infinity);
-    tern_text_format(to->text, "    for (int i = 0; i < %lld; i++) out0[i] = in0[i] > 0%s ? in1[i] : 0;\n",
-                     (long long)count_of(call), below);
+    tern_text_format(
+        to->text, "    for (int i = FIRST(%lld); i < LAST(%lld); i++) out0[i] = in0[i] > 0%s ? in1[i] : 0;\n",
+        (long long)count_of(call), (long long)count_of(call), below);
     return TERN_OK;
 }
 
@@ -193,7 +195,8 @@ static void write_step(const tern_call *call, const char *sum, const char *a, co
 static tern_status add_emit(const tern_call *call, tern_emit *to)
 {
     char one[32];
-    tern_text_format(to->text, "    for (int i = 0; i < %lld; i++) ", (long long)count_of(call));
+    tern_text_format(to->text, "    for (int i = FIRST(%lld); i < LAST(%lld); i++) ",
+                     (long long)count_of(call), (long long)count_of(call));
     write_step(call, "in0[i]", "in1[i]", constant(one, call->in[0].dtype, 1), "out0[i]", to);
     return TERN_OK;
 }
@@ -253,11 +256,11 @@ static tern_status sum_emit(const tern_call *call, tern_emit *to)
     char one[32], from[96];
     snprintf(from, sizeof from, "in0[(n * %lld + o) * %lld + p]", outputs, pixels);
     tern_text_format(to->text,
-                     "    for (int o = 0; o < %lld; o++) {\n"
+                     "    for (int o = FIRST(%lld); o < LAST(%lld); o++) {\n"
                      "        %s sum = 0;\n"
                      "        for (int n = 0; n < %lld; n++)\n"
                      "            for (int p = 0; p < %lld; p++) ",
-                     outputs, words_of(call, 0).whole ? "float" : "uint16_t",
+                     outputs, outputs, words_of(call, 0).whole ? "float" : "uint16_t",
                      (long long)(tern_elements(&call->in[0].shape) / (outputs * pixels)), pixels);
     write_step(call, "sum", from, constant(one, call->in[0].dtype, 1), "sum", to);
     tern_text_put(to->text, "        out0[o] = sum;\n    }\n");
@@ -317,10 +320,10 @@ static tern_status mean_emit(const tern_call *call, tern_emit *to)
     char share[32], from[64];
     snprintf(from, sizeof from, "in0[p * %lld + i]", n);
     tern_text_format(to->text,
-                     "    for (int p = 0; p < %lld; p++) {\n"
+                     "    for (int p = FIRST(%lld); p < LAST(%lld); p++) {\n"
                      "        %s sum = 0;\n"
                      "        for (int i = 0; i < %lld; i++) ",
-                     planes, words_of(call, 0).whole ? "float" : "uint16_t", n);
+                     planes, planes, words_of(call, 0).whole ? "float" : "uint16_t", n);
     write_step(call, "sum", from, constant(share, call->in[0].dtype, 1.0 / (double)n), "sum", to);
     tern_text_put(to->text, "        out0[p] = sum;\n    }\n");
     return TERN_OK;
@@ -364,9 +367,9 @@ static tern_status mean_grad_emit(const tern_call *call, tern_emit *to)
     long long planes = tern_elements(&call->in[0].shape), n = count_of(call) / planes;
     char share[32];
     tern_text_format(to->text,
-                     "    for (int p = 0; p < %lld; p++) {\n"
+                     "    for (int p = FIRST(%lld); p < LAST(%lld); p++) {\n"
                      "        %s ",
-                     planes, words_of(call, 0).whole ? "float" : "uint16_t");
+                     planes, planes, words_of(call, 0).whole ? "float" : "uint16_t");
     write_step(call, "0", "in0[p]", constant(share, call->in[0].dtype, 1.0 / (double)n), "each", to);
     tern_text_format(to->text,
                      "        for (int i = 0; i < %lld; i++) out0[p * %lld + i] = each;\n"
@@ -437,7 +440,7 @@ static tern_status update_emit(const tern_call *call, tern_emit *to)
                          w.prefix);
     else
         tern_text_format(t, "    const float step = in2[0] / %af;\n", scale);
-    tern_text_format(t, "    for (int i = 0; i < %lld; i++) ", n);
+    tern_text_format(t, "    for (int i = FIRST(%lld); i < LAST(%lld); i++) ", n, n);
     if (scale == 1)
         write_step(call, "in0[i]", "in1[i]", "step", "out0[i]", to);
     else if (w.whole)

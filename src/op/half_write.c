@@ -26,18 +26,26 @@ size_t tern_half_written_scratch(const tern_call *call)
     return tern_bytes_of(call->in[0].dtype, left + right);
 }
 
-static void write_left(const tern_half_geometry *g, const char *type, tern_text *t)
+/* Rows that a core makes: of one product shared by all; of several products every core that is asked makes all. */
+static void range_of(const tern_half_geometry *g, long long n, char first[32], char last[32])
+{
+    bool shared = g->times * g->groups == 1;
+    snprintf(first, 32, shared ? "FIRST(%lld)" : "0", n);
+    snprintf(last, 32, shared ? "LAST(%lld)" : "%lld", n);
+}
+
+static void write_left(const tern_half_geometry *g, tern_text *t)
 {
     const tern_conv *c = &g->conv;
     long long taps = c->kernel_height * c->kernel_width, pixels = c->out_height * c->out_width;
     long long out = c->out_channels / c->groups;
+    char first[32], last[32];
     if (!copies_left(g)) return;
+    range_of(g, g->n, first, last);
     tern_text_format(t,
-                     "        %s *left = (%s *)scratch + %lld;\n"
-                     "        for (int i = 0; i < %lld; i++)\n"
+                     "        for (int i = %s; i < %s; i++)\n"
                      "            for (int k = 0; k < %lld; k++)\n",
-                     type, type, copies_right(g) ? (long long)(g->k * g->m) : 0LL, (long long)g->n,
-                     (long long)g->k);
+                     first, last, (long long)g->k);
     if (g->kind == TERN_HALF_OF_INPUT)
         tern_text_format(
             t,
@@ -52,29 +60,32 @@ static void write_left(const tern_half_geometry *g, const char *type, tern_text 
             (long long)g->k, pixels, (long long)c->out_channels, (long long)g->n, pixels, pixels);
 }
 
-static void write_right(const tern_half_geometry *g, const char *prefix, const char *type, tern_text *t)
+static void write_right(const tern_half_geometry *g, const char *prefix, tern_text *t)
 {
     const tern_half_window *w = &g->window;
-    long long plane = w->channels * w->height * w->width;
+    long long plane = w->channels * w->height * w->width, rows = w->channels * w->taps_y * w->taps_x;
     const int64_t numbers[] = {w->channels,   w->height,   w->width,    w->taps_y,   w->taps_x,
                                w->out_y,      w->out_x,    w->stride_y, w->stride_x, w->dilation_y,
                                w->dilation_x, w->origin_y, w->origin_x, w->spread_y, w->spread_x};
     bool turned = g->kind == TERN_HALF_OF_WEIGHT;
+    char first[32], last[32];
     if (!copies_right(g)) return;
+    range_of(g, rows, first, last);
     tern_text_put(t, "        static const int window[] = {");
     for (size_t i = 0; i < TERN_COUNT(numbers); i++)
         tern_text_format(t, "%s%lld", i ? ", " : "", (long long)numbers[i]);
-    tern_text_format(t, "};\n        %s *right = scratch;\n", type);
+    tern_text_put(t, "};\n");
     if (turned && g->conv.images > 1)
-        tern_text_format(
-            t,
-            "        for (int n = 0; n < %lld; n++)\n"
-            "            %s_columns(window, in0 + (n * %lld + g) * %lld, 1, right + n * %lld);\n",
-            (long long)g->conv.images, prefix, (long long)g->groups, plane,
-            (long long)(g->k / g->conv.images * g->m));
+        tern_text_format(t,
+                         "        for (int n = 0; n < %lld; n++)\n"
+                         "            %s_columns(window, %s, %s, in0 + (n * %lld + g) * %lld, 1, right + n * "
+                         "%lld);\n",
+                         (long long)g->conv.images, prefix, first, last, (long long)g->groups, plane,
+                         (long long)(g->k / g->conv.images * g->m));
     else
-        tern_text_format(t, "        %s_columns(window, in0 + (%s * %lld + g) * %lld, %d, right);\n", prefix,
-                         turned ? "0" : "t", (long long)g->groups, plane, turned ? 1 : 0);
+        tern_text_format(t, "        %s_columns(window, %s, %s, in0 + (%s * %lld + g) * %lld, %d, right);\n",
+                         prefix, first, last, turned ? "0" : "t", (long long)g->groups, plane,
+                         turned ? 1 : 0);
 }
 
 /* What A and B are called. */
@@ -95,39 +106,60 @@ static void name_factors(const tern_half_geometry *g, char a[64], char b[64])
     }
 }
 
+/* The rows of C from `first` on begin with the bias or with 0, then the product. */
+static void write_product(const tern_call *call, const tern_half_geometry *g, tern_text *t)
+{
+    tern_dtype format = call->in[0].dtype;
+    const char *prefix = tern_half_prefix(format);
+    bool biased = g->kind == TERN_HALF_FORWARD && call->nin > 2 && call->in[2].data;
+    bool wide = TERN_ARGS(tern_half_op, call)->wide && format != TERN_F32;
+    long long n = g->n, k = g->k, m = g->m;
+    char a[64], b[64], first[32], last[32], start[64] = "0";
+    name_factors(g, a, b);
+    range_of(g, n, first, last);
+    if (biased) snprintf(start, sizeof start, "in2[g * %lld + i / %lld]", n, m);
+    tern_text_format(t,
+                     "        const int first = %s, count = %s - first;\n"
+                     "        for (int i = first * %lld; i < (first + count) * %lld; i++) sums[i] = %s;\n",
+                     first, last, m, m, start);
+    if (wide)
+        tern_text_format(
+            t, "        %s_wide(count, %lld, %lld, %d, %s + first * %lld, %s, sums + first * %lld);\n",
+            prefix, k, m, g->lanes, a, k, b, m);
+    else if (g->lanes > 1)
+        tern_text_format(t, "        %s_lanes(count, %lld, %d, %s + first * %lld, %s, sums + first);\n",
+                         prefix, k, g->lanes, a, k, b);
+    else
+        tern_text_format(t,
+                         "        %s_rows(count, %lld, %lld, %s + first * %lld, %s, sums + first * %lld);\n",
+                         prefix, k, m, a, k, b, m);
+}
+
+/* Cores that share a product copy together, meet (form feed), and multiply. */
 tern_status tern_half_write(const tern_call *call, tern_emit *to)
 {
     tern_half_geometry g = tern_half_geometry_of(call);
     tern_dtype format = call->in[0].dtype;
     const char *prefix = tern_half_prefix(format), *type = format == TERN_F32 ? "float" : "uint16_t";
-    bool biased = g.kind == TERN_HALF_FORWARD && call->nin > 2 && call->in[2].data;
-    bool wide = TERN_ARGS(tern_half_op, call)->wide && format != TERN_F32;
-    char a[64], b[64];
+    bool left = copies_left(&g), right = copies_right(&g), meet = (left || right) && g.times * g.groups == 1;
     tern_text *t = to->text;
-    to->math = to->math || format == TERN_F32 || wide;
-    name_factors(&g, a, b);
+    to->math = to->math || format == TERN_F32 || TERN_ARGS(tern_half_op, call)->wide;
     tern_text_format(t,
                      "    for (int t = 0; t < %lld; t++)\n"
                      "    for (int g = 0; g < %lld; g++) {\n"
                      "        %s *sums = out0 + (t * %lld + g) * %lld;\n",
                      (long long)g.times, (long long)g.groups, type, (long long)g.groups,
                      (long long)(g.n * g.m));
-    write_left(&g, type, t);
-    write_right(&g, prefix, type, t);
-    if (biased)
-        tern_text_format(t, "        for (int i = 0; i < %lld; i++) sums[i] = in2[g * %lld + i / %lld];\n",
-                         (long long)(g.n * g.m), (long long)g.n, (long long)g.m);
-    else
-        tern_text_format(t, "        for (int i = 0; i < %lld; i++) sums[i] = 0;\n", (long long)(g.n * g.m));
-    if (wide)
-        tern_text_format(t, "        %s_wide(%lld, %lld, %lld, %d, %s, %s, sums);\n", prefix, (long long)g.n,
-                         (long long)g.k, (long long)g.m, g.lanes, a, b);
-    else if (g.lanes > 1)
-        tern_text_format(t, "        %s_lanes(%lld, %lld, %d, %s, %s, sums);\n", prefix, (long long)g.n,
-                         (long long)g.k, g.lanes, a, b);
-    else
-        tern_text_format(t, "        %s_rows(%lld, %lld, %lld, %s, %s, sums);\n", prefix, (long long)g.n,
-                         (long long)g.k, (long long)g.m, a, b);
+    if (left)
+        tern_text_format(t, "        %s *left = (%s *)scratch + %lld;\n", type, type,
+                         right ? (long long)(g.k * g.m) : 0LL);
+    if (right) tern_text_format(t, "        %s *right = scratch;\n", type);
+    if (meet) tern_text_put(t, "\f");
+    write_left(&g, t);
+    write_right(&g, prefix, t);
+    if (meet) tern_text_put(t, "\f");
+    write_product(call, &g, t);
+    if (meet) tern_text_put(t, "\f");
     tern_text_put(t, "    }\n");
     return TERN_OK;
 }
