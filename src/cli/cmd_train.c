@@ -379,6 +379,9 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
 static tern_status windows_of(tern_train_run *run, tern_training_window *w)
 {
     TERN_TRY(tern_cli_window(run->cli, &w->window, &w->moved, &w->slack));
+    if (tern_cli_has(run->cli, "superpipeline") && !w->window)
+        return tern_fail(TERN_USAGE,
+                         "--superpipeline auto is of tern plan NET --train, which says what K,M is worth it");
     w->memory = tern_cli_has(run->cli, "memory") ? tern_cli_number(run->cli, "memory") : 0;
     return w->window || w->memory > 0 ? tern_store_in_file(&run->store, run->folder) : TERN_OK;
 }
