@@ -140,6 +140,9 @@ tern_status tern_read_file(const char *path, char **bytes, size_t *count);
 tern_status tern_map_file(const char *path, const void **bytes, size_t *count);
 /* Pages of a mapped file that have been read take no main memory any more; they are read again when somebody looks. */
 void tern_forget_pages(const void *at, size_t bytes);
+/* A hint for a mapped file that is read as a whole again and again: what of it is not in memory yet comes in large pages, where the
+ * system has them for files. */
+void tern_prefer_large_pages(const void *at, size_t bytes);
 void tern_unmap_file(const void *bytes, size_t count);
 
 /* A file in `folder` that nobody sees and that is gone when it is closed, and memory in it, zeroed: behind *end bytes, which grow.  Pages

@@ -182,6 +182,11 @@ void tern_forget_pages(const void *at, size_t bytes)
     if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+void tern_prefer_large_pages(const void *at, size_t bytes)
+{
+    if (bytes) madvise((void *)(uintptr_t)at, bytes, MADV_HUGEPAGE);
+}
+
 void tern_unmap_file(const void *bytes, size_t count)
 {
     if (count) munmap((void *)(uintptr_t)bytes, count);

@@ -281,6 +281,8 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     if (m->cache == TERN_Q8_0 && m->about.head_width % 32)
         return tern_fail(TERN_USAGE, "heads of %d do not fill blocks of 32: the cache cannot be q8_0",
                          m->about.head_width);
+    for (int i = 0; i < m->weights.map_count && !o->window && !o->copied; i++)
+        tern_prefer_large_pages(m->weights.maps[i].bytes, m->weights.maps[i].count);
     TERN_TRY(copy_weights(m, o));
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));

@@ -4,6 +4,7 @@
 #include "op/op.h"
 
 #include "kernel/attend.h"
+#include "kernel/cast.h"
 #include "tensor/packed.h"
 
 #include <math.h>
@@ -99,6 +100,10 @@ static void encode_rows(const tern_call *call)
     for (int64_t s = 0; s < rows->shape.dim[0]; s++) {
         const float *from = (const float *)rows->data + s * width;
         if (index[s] < 0 || index[s] >= cache->shape.dim[0]) continue;
+        if (cache->dtype == TERN_F16) {
+            tern_cast_loop(NULL, width, TERN_F32, from, TERN_F16, (uint16_t *)to->data + index[s] * width);
+            continue;
+        }
         for (int64_t at = 0; at < width; at += PART) {
             int64_t count = width - at < PART ? width - at : PART;
             for (int64_t i = 0; i < count; i++) part[i] = (double)from[at + i];
