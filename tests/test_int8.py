@@ -181,7 +181,7 @@ def wrong_use(floats, net):
     bad(2, "--calibrate has no effect with --to snn", "convert", floats, "--calibrate", "mse", "-o", work / "x")
     bad(2, "--percentile has no effect without", "convert", floats, "--to", "int8", "--percentile", "99", "-o", work / "x")
     bad(2, "calibration takes 5000; lower --calib", "convert", floats, "--to", "int8", "--calib", "5000", "-o", work / "x")
-    bad(2, "has no form in bytes", "convert", net, "--to", "int8", "-o", work / "x")
+    bad(2, "has no such form", "convert", net, "--to", "int8", "-o", work / "x")
     bad(2, "is not trained", "train", "cnn-int8", "--data", work / "data.npz", "-o", work / "x")
     check("nothing is left", not (work / "x" / "config.json").exists())
     damaged = work / "damaged"

@@ -165,7 +165,7 @@ tern_status tern_llm_account_window(const tern_llm_account *a, double memory, in
     *window = *moved = 0;
     if (tern_llm_need_total(n) <= memory) return TERN_OK;
     TERN_TRY(tern_windows_of(a->one.program, &w));
-    int k = w.count, count = w.count;
+    int count = w.count, k = count;
     tern_status status = TERN_OK;
     for (; k > 0 && status == TERN_OK; k--) {
         status = window_bytes(&w, k, &one);

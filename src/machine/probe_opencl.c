@@ -183,7 +183,7 @@ static cl_int seconds_of(cl_event event, double *seconds)
 static cl_int launch(const tern_device *d, cl_kernel kernel, const tern_device_kernel *k, cl_uint times,
                      double *seconds)
 {
-    cl_event event;
+    cl_event event = NULL;
     cl_int code = clSetKernelArg(kernel, 1, sizeof times, &times);
     if (code == CL_SUCCESS)
         code = clEnqueueNDRangeKernel(d->queue, kernel, k->local[1] ? 2 : 1, NULL, k->global, k->local, 0,
