@@ -1,5 +1,5 @@
 """Data that tests make: what a few numbers say, in the formats that Tern reads."""
-import gzip, struct, zipfile
+import gzip, random, struct, zipfile
 
 COLOURS = [0, 90, 200]  # brightness of the made images of each class
 
@@ -52,3 +52,22 @@ def make_dots(path, train=24, test=8, frames=4, side=8):
                     pixels += frame
             file.writestr(f"x_{name}.npy", npy("|u1", (count, frames, 1, side, side), bytes(pixels)))
             file.writestr(f"y_{name}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *(i % 3 for i in range(count)))))
+
+
+def make_squares(path, side, noise, seed):
+    """Noise with a bright square, whose quarter of the image is the class."""
+    draw = random.Random(seed)
+    with zipfile.ZipFile(path, "w") as z:
+        for split, count in (("train", 400), ("test", 100)):
+            pixels, labels = bytearray(), []
+            for i in range(count):
+                image = bytearray(draw.randrange(noise) for _ in range(side * side))
+                label, row, column = i % 4, draw.randrange(side // 4), draw.randrange(side // 4)
+                for y in range(3):
+                    for x in range(3):
+                        at = (label // 2 * (side // 2) + row + y) * side + label % 2 * (side // 2) + column + x
+                        image[at] = 160 + draw.randrange(90)
+                pixels += image
+                labels.append(label)
+            z.writestr(f"x_{split}.npy", npy("|u1", (count, 1, side, side), bytes(pixels)))
+            z.writestr(f"y_{split}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *labels)))

@@ -1,63 +1,15 @@
 #!/usr/bin/env python3
 """Nets of 16 bits by the command: converted, trained on, planned, and emitted as a training step for this computer and for
 boards, bit by bit; wrong use."""
-import json, os, pathlib, random, shutil, struct, subprocess, sys, tempfile, zipfile
+import json, shutil
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
+from command import bad, check, document, run, run_tests, work
+from made import make_squares
+
 BOARDS = {"cortex-m55": ("arm-none-eabi-gcc", "qemu-system-arm"), "cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"),
           "riscv": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32"),
           "riscv-zfh": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
 STRICT = "CFLAGS=-O2 -Wpedantic -Wconversion -Werror"
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-half-"))
-
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*command):
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
-                          env=dict(os.environ, TERN_THREADS="2"))
-
-
-def document(*args):
-    r = run(TERN, *args, "--json")
-    check("tern " + " ".join(map(str, args)), r.returncode == 0, r.stderr)
-    return json.loads(r.stdout) if r.returncode == 0 else {}
-
-
-def bad(status, text, *args):
-    r = run(TERN, *args)
-    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr, f"status {r.returncode}, {r.stderr}")
-
-
-def make_data(path, side=8, classes=4):
-    """Noise with a bright square, whose place is the class."""
-    draw = random.Random(5)
-
-    def npy(kind, shape, data):
-        head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
-        head = head.ljust(117) + "\n"
-        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data
-
-    with zipfile.ZipFile(path, "w") as z:
-        for split, count in (("train", 400), ("test", 100)):
-            pixels, labels = bytearray(), []
-            for i in range(count):
-                image = bytearray(draw.randrange(120) for _ in range(side * side))
-                label, row, column = i % classes, draw.randrange(2), draw.randrange(2)
-                for y in range(3):
-                    for x in range(3):
-                        image[(label // 2 * 4 + row + y) * side + label % 2 * 4 + column + x] = 160 + draw.randrange(90)
-                pixels += image
-                labels.append(label)
-            z.writestr(f"x_{split}.npy", npy("|u1", (count, 1, side, side), bytes(pixels)))
-            z.writestr(f"y_{split}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *labels)))
 
 
 def forms(floats):
@@ -131,9 +83,9 @@ def wrong_use(floats):
     check("no folder", not (work / "no").exists())
 
 
-try:
+def everything():
     data = work / "data.npz"
-    make_data(data)
+    make_squares(data, side=8, noise=120, seed=5)
     floats = work / "floats"
     document("train", "resnet-small", "--width", "4", "--classes", "4", "--data", data, "--epochs", "3", "--crop", "0",
              "--flip", "no", "--batch", "16", "-o", floats)
@@ -143,7 +95,6 @@ try:
     cores()
     cycles()
     wrong_use(floats)
-finally:
-    shutil.rmtree(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+
+
+run_tests(everything)

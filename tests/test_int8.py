@@ -1,31 +1,13 @@
 #!/usr/bin/env python3
 """Nets of bytes by the command: converted with each way of calibration, evaluated, planned, costed, shown, and emitted for this
 computer and for boards, bit by bit; wrong use."""
-import json, random, shutil, struct, zipfile
+import json, shutil
 
 from command import bad, check, document, run, run_tests, tern, work
-from made import npy
+from made import make_squares
 
 BOARDS = {"cortex-m": ("arm-none-eabi-gcc", "qemu-system-arm"), "cortex-m4": ("arm-none-eabi-gcc", "qemu-system-arm"),
           "rv32imac": ("riscv64-unknown-elf-gcc", "qemu-system-riscv32")}
-
-
-def make_data(path, side=12, classes=4):
-    """Noise with a bright square, whose place is the class."""
-    draw = random.Random(3)
-    with zipfile.ZipFile(path, "w") as z:
-        for split, count in (("train", 400), ("test", 100)):
-            pixels, labels = bytearray(), []
-            for i in range(count):
-                image = bytearray(draw.randrange(90) for _ in range(side * side))
-                label, row, column = i % classes, draw.randrange(3), draw.randrange(3)
-                for y in range(3):
-                    for x in range(3):
-                        image[(label // 2 * 6 + row + y) * side + label % 2 * 6 + column + x] = 160 + draw.randrange(90)
-                pixels += image
-                labels.append(label)
-            z.writestr(f"x_{split}.npy", npy("|u1", (count, 1, side, side), bytes(pixels)))
-            z.writestr(f"y_{split}.npy", npy("<i4", (count,), struct.pack(f"<{count}i", *labels)))
 
 
 def converted(floats):
@@ -193,7 +175,7 @@ def wrong_use(floats, net):
 
 
 def everything():
-    make_data(work / "data.npz")
+    make_squares(work / "data.npz", side=12, noise=90, seed=3)
     floats = work / "floats"
     document("train", "cnn", "--width", "4", "--hidden", "16", "--data", work / "data.npz", "--epochs", "15", "--batch", "20", "--crop", "0", "--flip", "no", "-q", "-o", floats)
     net = converted(floats)

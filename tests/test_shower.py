@@ -1,68 +1,51 @@
 #!/usr/bin/env python3
 """Showers from the command line: the data sets, classical encoders at equal bits, and a trained autoencoder beside them."""
-import json, os, pathlib, shutil, subprocess, sys, tempfile
+import shutil
 
-HERE = pathlib.Path(__file__).resolve().parent
-TERN = str(pathlib.Path(os.environ.get("TERN_BUILD", HERE.parent / "build")) / "tern")
-passed = failed = 0
-work = pathlib.Path(tempfile.mkdtemp(prefix="tern-shower-"))
+from command import bad, check, document, good, run, run_tests, work
 
-
-def check(what, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print(f"FAILED {what}: {detail}")
-
-
-def run(*args):
-    return subprocess.run([TERN, *map(str, args)], capture_output=True, text=True, timeout=600)
-
-
-def bad(status, text, *args):
-    r = run(*args)
-    check("tern " + " ".join(map(str, args)), r.returncode == status and text in r.stderr and not r.stdout, f"status {r.returncode}, {r.stderr}")
-
-
-r = run("data", "fit", "showers", "--test", 60, "--bits", "48,144", "--json")
-rows = {(x["encoder"], x["rate"]): x for x in json.loads(r.stdout)} if r.returncode == 0 else {}
-check("classical encoders", len(rows) == 6, r.stderr)
-for name in "best-choice", "threshold":
-    check(f"{name}: more bits, less lost", rows[name, 144]["distance"] < rows[name, 48]["distance"], rows)
-check("no more bits than are given", all(x["bits"] <= x["rate"] for x in rows.values()), rows)
-check("a distance lies between its halves", all(min(x["sparse"], x["dense"]) <= x["distance"] <= max(x["sparse"], x["dense"]) for x in rows.values()), rows)
-bad(2, "expected up to 8 numbers", "data", "fit", "showers", "--bits", "12")
-bad(2, "no effect on fit showers", "data", "fit", "showers", "--snr", "40")
-bad(2, "no effect on fit pulses", "data", "fit", "pulses", "--bits", "48")
-bad(2, "expected pulses, found showers", "data", "make", "showers")
 WORDS = ["--insert", "qfx", "--word", "6", "--word-act", "8", "--word-bias", "6", "--range", "1"]
 SHORT = ["--error", "weighed", "--limit", "256", "--epochs", "1", "--crop", "0", "--flip", "no", "-q"]
-r = run("train", "econ-ae", *WORDS, "--data", "showers", *SHORT, "-o", work / "run")
-check("trained", r.returncode == 0, r.stderr)
-r = run("eval", work / "run", "--metric", "emd", "--limit", "50", "--json")
-scores = json.loads(r.stdout) if r.returncode == 0 else []
-check("beside classical encoders", [s["encoder"] for s in scores] == ["econ-ae-qfx", "best-choice", "threshold", "super-cell"] and scores[0]["bits"] == 144, r.stderr)
-check("a distance within the hexagon", scores and 0 < scores[0]["distance"] < 8, scores)
-bad(2, "expected a net that decodes 48 cells, on showers", "eval", work / "run", "--metric", "emd", "--data", "showers-wide", "--limit", "20")
-# weights of another module: the same binary points, which are the shifts of the logic
-SMALL = ["--filters", "1", "--keep", "4"]
-for name, data, more in ("one", "showers", []), ("two", "showers-wide", ["--from", work / "one", "--frozen", "1"]), ("off", "showers", ["--point-shift", "3"]):
-    r = run("train", "econ-ae", *WORDS, *SMALL, "--data", data, *SHORT, *more, "-o", work / name)
-    check(f"trained {name}", r.returncode == 0, r.stderr)
-r = run("convert", work / "one", "--to", "fixed")
-check("in integers", r.returncode == 0, r.stderr)
-LOGIC = ["emit", work / "one-fixed", "--target", "verilog", "--reloadable", "--tmr", "--samples", "6", "--name", "net", "--json"]
-r = run(*LOGIC, "--weights", work / "two", "-o", work / "logic")
-d = json.loads(r.stdout) if r.returncode == 0 else {}
-check("words of 6 bits alone", d.get("chain_bits") == 6 * (27 + 1 + 4 * 16 + 4), r.stderr)
-bad(2, "other binary points", *LOGIC[:-1], "--weights", work / "off", "-o", work / "none")
-bad(2, "of the same shape", *LOGIC[:-1], "--weights", work / "run", "-o", work / "none")
-check("nothing half written", not (work / "none").exists())
-if d and shutil.which("iverilog"):
-    sets = (work / "logic" / "weights.hex").read_text().split()
-    check("two sets", len(sets) == 2 * d["chain_bits"] and sets[: d["chain_bits"]] != sets[d["chain_bits"] :])
-    r = subprocess.run("iverilog -g2012 -o net.vvp net.v net_tb.v && vvp -N net.vvp +flips=40", shell=True, capture_output=True, text=True, cwd=work / "logic")
-    check("both sets, bit for bit", r.returncode == 0 and "6 samples, 0 wrong, latency 2 (model 2), 0 gaps, 0 bits lost, 40 flips, 0 results" in r.stdout, r.stdout + r.stderr)
-shutil.rmtree(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
+
+
+def encoders():
+    rows = {(x["encoder"], x["rate"]): x for x in document("data", "fit", "showers", "--test", 60, "--bits", "48,144")}
+    check("classical encoders", len(rows) == 6, rows)
+    for name in "best-choice", "threshold":
+        check(f"{name}: more bits, less lost", rows[name, 144]["distance"] < rows[name, 48]["distance"], rows)
+    check("no more bits than are given", all(x["bits"] <= x["rate"] for x in rows.values()), rows)
+    check("a distance lies between its halves", all(min(x["sparse"], x["dense"]) <= x["distance"] <= max(x["sparse"], x["dense"]) for x in rows.values()), rows)
+    bad(2, "expected up to 8 numbers", "data", "fit", "showers", "--bits", "12")
+    bad(2, "no effect on fit showers", "data", "fit", "showers", "--snr", "40")
+    bad(2, "no effect on fit pulses", "data", "fit", "pulses", "--bits", "48")
+    bad(2, "expected pulses, found showers", "data", "make", "showers")
+
+
+def autoencoder():
+    good("train", "econ-ae", *WORDS, "--data", "showers", *SHORT, "-o", work / "run")
+    scores = document("eval", work / "run", "--metric", "emd", "--limit", "50")
+    check("beside classical encoders", [s["encoder"] for s in scores] == ["econ-ae-qfx", "best-choice", "threshold", "super-cell"] and scores[0]["bits"] == 144, scores)
+    check("a distance within the hexagon", scores and 0 < scores[0]["distance"] < 8, scores)
+    bad(2, "expected a net that decodes 48 cells, on showers", "eval", work / "run", "--metric", "emd", "--data", "showers-wide", "--limit", "20")
+
+
+def other_weights():
+    """Of another module: the same binary points, which are the shifts of the logic."""
+    SMALL = ["--filters", "1", "--keep", "4"]
+    for name, data, more in ("one", "showers", []), ("two", "showers-wide", ["--from", work / "one", "--frozen", "1"]), ("off", "showers", ["--point-shift", "3"]):
+        good("train", "econ-ae", *WORDS, *SMALL, "--data", data, *SHORT, *more, "-o", work / name)
+    good("convert", work / "one", "--to", "fixed")
+    LOGIC = ["emit", work / "one-fixed", "--target", "verilog", "--reloadable", "--tmr", "--samples", "6", "--name", "net"]
+    d = document(*LOGIC, "--weights", work / "two", "-o", work / "logic")
+    check("words of 6 bits alone", d.get("chain_bits") == 6 * (27 + 1 + 4 * 16 + 4), d)
+    bad(2, "other binary points", *LOGIC, "--weights", work / "off", "-o", work / "none")
+    bad(2, "of the same shape", *LOGIC, "--weights", work / "run", "-o", work / "none")
+    check("nothing half written", not (work / "none").exists())
+    if d and shutil.which("iverilog"):
+        sets = (work / "logic" / "weights.hex").read_text().split()
+        check("two sets", len(sets) == 2 * d["chain_bits"] and sets[: d["chain_bits"]] != sets[d["chain_bits"] :])
+        r = run("sh", "-c", "iverilog -g2012 -o net.vvp net.v net_tb.v && vvp -N net.vvp +flips=40", cwd=work / "logic")
+        check("both sets, bit for bit", r.returncode == 0 and "6 samples, 0 wrong, latency 2 (model 2), 0 gaps, 0 bits lost, 40 flips, 0 results" in r.stdout, r.stdout + r.stderr)
+
+
+run_tests(encoders, autoencoder, other_weights)
