@@ -495,9 +495,9 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
     tern_emit_sizes_of(p, &sizes);
     for (int s = 0; status == TERN_OK && s < p->step_count; s++)
         if (is_written(p, s)) status = write_step(source, s, &to, kinds);
-    if (status == TERN_OK && source->cores > 1 && !strstr(steps.data, "share_of("))
-        status = tern_fail(TERN_USAGE, "--cores: no step of this net can be shared yet; nets of 16 bits can");
     if (status == TERN_OK) status = tern_text_status(&steps);
+    if (status == TERN_OK && source->cores > 1 && !(steps.data && strstr(steps.data, "share_of(")))
+        status = tern_fail(TERN_USAGE, "--cores: no step of this net can be shared yet; nets of 16 bits can");
     if (status == TERN_OK) {
         tern_text_format(
             code, "/* %s: %s\n * Written by tern " TERN_VERSION "; compile with -ffp-contract=off. */\n",

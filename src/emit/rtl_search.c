@@ -262,7 +262,7 @@ tern_status tern_rtl_parse_budget(const char *text, tern_rtl_budget *budget)
         while (i < TERN_COUNT(known) && (strlen(known[i].name) != n || strncmp(at, known[i].name, n) != 0))
             i++;
         double value = at[n] == '=' ? strtod(at + n + 1, &end) : -1;
-        if (i == TERN_COUNT(known) || !(value >= 0) || end == at + n + 1 || (*end && *end != ','))
+        if (i == TERN_COUNT(known) || !(value >= 0) || !end || end == at + n + 1 || (*end && *end != ','))
             return tern_fail(TERN_USAGE,
                              "--budget %s: at \"%s\": expected luts, bram18, dsp, interval or latency and a "
                              "number, such as luts=20000,interval=1024",

