@@ -167,8 +167,8 @@ tern_status tern_store_read(tern_store *store, const char *path, char **document
         status = tern_store_need(store, bundle.names[i], &type, (tern_init){0}, 0, &index);
         if (status != TERN_OK) break;
         size_t bytes = tern_bytes_of(type.dtype, tern_elements(&type.shape));
-        memcpy(store->tensors[index].data, from->data,
-               bytes); // NOLINT(*NonNullParamChecker): the store took it
+        // NOLINTNEXTLINE(*NonNullParamChecker): the store has taken it
+        memcpy(store->tensors[index].data, from->data, bytes);
     }
     store->version++;
     tern_bundle_free(&bundle);
