@@ -1,6 +1,7 @@
 /* Proof of MCUFormer (Liang et al., NeurIPS 2023; arXiv 2310.16898): the net against a twin in PyTorch, the planes and shares of its
  * search, what keeps a block small, nets in bytes on a board to the bit, and a search that beats what is drawn. */
 #define _XOPEN_SOURCE 700
+#include "command.h"
 #include "proof.h"
 
 #include "../tests/mcuformer.h"
@@ -8,8 +9,6 @@
 #include "kernel/int8.h"
 #include "search/family.h"
 #include "search/space.h"
-
-#include <sys/wait.h>
 
 static tern_pool *pool;
 static const char folder[] = "build/proof-6.4";
@@ -52,26 +51,6 @@ static void check_definitions(proof *p)
 
 /* ---- commands ------------------------------------------------------------------------------------------------------------- */
 
-/* Runs a command line and keeps what it prints; returns its status. */
-static int run(const char *line, char *out, size_t size)
-{
-    FILE *pipe = popen(line, "r");
-    if (!pipe) return -1;
-    size_t used = fread(out, 1, size - 1, pipe);
-    out[used] = 0;
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* The number behind "name": in a line of JSON. */
-static double number_of(const char *json, const char *name)
-{
-    char key[64];
-    snprintf(key, sizeof key, "\"%s\":", name);
-    const char *at = strstr(json, key);
-    return at ? strtod(at + strlen(key), NULL) : NAN;
-}
-
 /* ---- 2. memory -------------------------------------------------------------------------------------------------------------- */
 
 #define PAPER "mcuformer-int8 --depth 1 --super-D 256" /* 226 tokens, D 192, 3 heads, rank 0.9 */
@@ -81,10 +60,10 @@ static double planned(const char *flags, int *status)
     char line[1024], out[4096];
     snprintf(line, sizeof line, "%s plan " PAPER " --machine stm32f746 --json %s 2>/dev/null", PROOF_TERN,
              flags);
-    *status = run(line, out, sizeof out);
+    *status = proof_output(line, out, sizeof out);
     printf("plan %s: %.0f bytes of RAM, status %d\n", *flags ? flags : "as it is",
-           number_of(out, "ram_bytes"), *status);
-    return number_of(out, "ram_bytes");
+           proof_json_number(out, "ram_bytes"), *status);
+    return proof_json_number(out, "ram_bytes");
 }
 
 static void check_memory(proof *p)
@@ -104,12 +83,12 @@ static void check_memory(proof *p)
              " --target cortex-m7 --bytes-in --samples 1 --ram 320KiB --flash 1MiB -o %s/paper "
              ">/dev/null && make -s -C %s/paper run",
              PROOF_TERN, folder, folder);
-    status = run(line, out, sizeof out);
+    status = proof_output(line, out, sizeof out);
     printf("%s", out);
     proof_equal(p, "board-linked-within-320-kib", status, 0);
-    proof_equal(p, "linked-arena-and-output-against-the-plan", number_of(out, "arena") + 40, best);
-    proof_equal(p, "arena-that-was-used-against-the-linked-one", number_of(out, "arena_used"),
-                number_of(out, "arena"));
+    proof_equal(p, "linked-arena-and-output-against-the-plan", proof_json_number(out, "arena") + 40, best);
+    proof_equal(p, "arena-that-was-used-against-the-linked-one", proof_json_number(out, "arena_used"),
+                proof_json_number(out, "arena"));
 }
 
 /* ---- 3. in bytes ----------------------------------------------------------------------------------------- */
@@ -252,9 +231,9 @@ static void check_bytes(proof *p)
     emit_board(&s);
     close_subject(&s);
     snprintf(line, sizeof line, "make -s -C %s/board run", folder);
-    run(line, out, sizeof out);
+    proof_output(line, out, sizeof out);
     printf("%s", out);
-    proof_equal(p, "images-on-a-board-bit-for-bit", number_of(out, "equal"), ON_BOARD);
+    proof_equal(p, "images-on-a-board-bit-for-bit", proof_json_number(out, "equal"), ON_BOARD);
 }
 
 /* ---- 4. search -------------------------------------------------------------------------------------------------------------- */
@@ -348,7 +327,7 @@ int main(int argc, char **argv)
     proof p = {.row = "6.4", .title = "MCUFormer, vision transformers on microcontrollers"};
     char out[64];
     PROOF_OK(tern_pool_open(&pool, 0));
-    run("mkdir -p build/proof-6.4", out, sizeof out);
+    proof_output("mkdir -p build/proof-6.4", out, sizeof out);
     for (size_t i = 0; i < TERN_COUNT(checks); i++)
         if (argc < 2 || strchr(argv[1], '1' + (int)i)) checks[i](&p);
     tern_pool_close(pool);

@@ -1,6 +1,7 @@
 /* Proof of learning in 16 bits (Nadalini et al., FGCS 2023; arXiv 2305.19167): sums that are rounded behind every term, the same
  * bits on boards, and what is learned beside f32. */
 #define _XOPEN_SOURCE 700
+#include "command.h"
 #include "proof.h"
 
 #include "../tests/half_reference.h"
@@ -11,30 +12,9 @@
 
 #include <math.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64] = "/tmp/tern-proof-half-XXXXXX";
-
-/* Runs a command line and keeps what it prints; returns its status. */
-static int run(const char *line, char *out, size_t size)
-{
-    FILE *pipe = popen(line, "r");
-    if (!pipe) return -1;
-    size_t used = fread(out, 1, size - 1, pipe);
-    out[used] = 0;
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* The number behind "name": in a line of JSON. */
-static double number_of(const char *json, const char *name)
-{
-    char key[64];
-    snprintf(key, sizeof key, "\"%s\":", name);
-    const char *at = strstr(json, key);
-    return at ? strtod(at + strlen(key), NULL) : NAN;
-}
 
 /* ---- 1. three products of a layer, against whole numbers and against f32 -------------------------------------------------- */
 
@@ -235,9 +215,9 @@ static double instructions_of(tern_dtype format)
     tern_release(halves), tern_release(image);
     tern_session_close(session), tern_program_close(program), tern_graph_close(g), tern_store_close(&store);
     snprintf(line, sizeof line, "make -s -C %s run", path);
-    int status = run(line, json, sizeof json);
+    int status = proof_output(line, json, sizeof json);
     printf("%s", json);
-    return status == 0 ? number_of(json, "instructions") : -1;
+    return status == 0 ? proof_json_number(json, "instructions") : -1;
 }
 
 static void check_kernels(proof *p)
@@ -257,14 +237,14 @@ static void check_board(proof *p, const char *run_folder, const char *board, int
              "%s/%s-%d",
              PROOF_TERN, run_folder, board, cores, folder, board, cores);
     snprintf(name, sizeof name, "steps-bit-for-bit-on-%s-with-%d-cores", board, cores);
-    int status = run(line, json, sizeof json);
+    int status = proof_output(line, json, sizeof json);
     snprintf(line, sizeof line, "make -s -C %s/%s-%d run", folder, board, cores);
-    if (status == 0) status = run(line, json, sizeof json);
+    if (status == 0) status = proof_output(line, json, sizeof json);
     printf("%s", json);
-    proof_equal(p, name, status == 0 ? number_of(json, "equal") : -1, 10);
+    proof_equal(p, name, status == 0 ? proof_json_number(json, "equal") : -1, 10);
     if (cores > 1 && status == 0)
         printf("of %.0f instructions of a step the busiest of %d cores has %.0f\n",
-               number_of(json, "all_cores"), cores, number_of(json, "busiest_core"));
+               proof_json_number(json, "all_cores"), cores, proof_json_number(json, "busiest_core"));
 }
 
 /* ---- 3. what is learned -------------------------------------------------------------------------------------------------------- */
@@ -279,8 +259,8 @@ enum { SEEDS = 3, SHOWN = 2000 };
 static double accuracy_of(const char *line)
 {
     char json[8192];
-    if (run(line, json, sizeof json) != 0) return NAN;
-    return number_of(json, "test_accuracy");
+    if (proof_output(line, json, sizeof json) != 0) return NAN;
+    return proof_json_number(json, "test_accuracy");
 }
 
 /* The gradients of all parameters of a net in a format, for noise, as it begins; how many tensors. */
@@ -390,13 +370,13 @@ static double simulated(const char *net, const char *format, const char *layer, 
     double sum = 0;
     snprintf(line, sizeof line, "%s simulate %s --half-format %s --train --machine vega --json", PROOF_TERN,
              net, format);
-    if (run(line, json, sizeof json) != 0) return NAN;
-    if (!layer) return number_of(json, what);
+    if (proof_output(line, json, sizeof json) != 0) return NAN;
+    if (!layer) return proof_json_number(json, what);
     snprintf(key, sizeof key, "\"layer\": \"%s\"", layer);
     for (char *at = json, *end; (at = strchr(at + 1, '{')) != NULL && (end = strchr(at, '}')) != NULL;
          at = end) {
         *end = 0;
-        if (strstr(at, key)) sum += number_of(at, what);
+        if (strstr(at, key)) sum += proof_json_number(at, what);
     }
     return sum;
 }

@@ -4,8 +4,11 @@
 
 #include "proof.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum { PROOF_LINE = 512 };
 
@@ -18,6 +21,26 @@ static inline int proof_command(const char *line, const char *text, char out[PRO
     while (pipe && fgets(buffer, sizeof buffer, pipe))
         if (strstr(buffer, text)) memcpy(out, buffer, sizeof buffer);
     return pipe ? pclose(pipe) : -1;
+}
+
+/* Runs a command line and keeps what it prints, at most size - 1 bytes; its exit status, or -1. */
+static inline int proof_output(const char *line, char *out, size_t size)
+{
+    FILE *pipe = popen(line, "r");
+    if (!pipe) return -1;
+    size_t used = fread(out, 1, size - 1, pipe);
+    out[used] = 0;
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The number behind "name": in a line of JSON; not a number where there is none. */
+static inline double proof_json_number(const char *json, const char *name)
+{
+    char key[64];
+    snprintf(key, sizeof key, "\"%s\":", name);
+    const char *at = strstr(json, key);
+    return at ? strtod(at + strlen(key), NULL) : NAN;
 }
 
 static inline bool proof_installed(const char *name)
