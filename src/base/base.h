@@ -188,6 +188,8 @@ void tern_pool_close(tern_pool *pool);
 int tern_pool_threads(const tern_pool *pool); /* NULL: 1 */
 void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task,
                    void *context); /* NULL pool: in the caller */
+/* memcpy by all threads. */
+void tern_pool_copy(tern_pool *pool, void *to, const void *from, size_t bytes);
 
 /* ---- clock, interruption, progress ------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MOST_THREADS 1024
@@ -229,4 +230,26 @@ void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *contex
             sched_yield();
     }
     pthread_mutex_unlock(&pool->turn);
+}
+
+#define COPY_BYTES ((size_t)128 << 10) /* by one task */
+
+typedef struct copying {
+    char *to;
+    const char *from;
+    size_t bytes;
+} copying;
+
+static void copy_task(void *context, int64_t task, int thread)
+{
+    const copying *c = context;
+    size_t at = (size_t)task * COPY_BYTES, left = c->bytes - at;
+    (void)thread;
+    memcpy(c->to + at, c->from + at, left < COPY_BYTES ? left : COPY_BYTES);
+}
+
+void tern_pool_copy(tern_pool *pool, void *to, const void *from, size_t bytes)
+{
+    copying c = {to, from, bytes};
+    tern_pool_run(pool, (int64_t)((bytes + COPY_BYTES - 1) / COPY_BYTES), copy_task, &c);
 }

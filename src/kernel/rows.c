@@ -89,20 +89,22 @@ void tern_log_softmax_grad_rows(tern_pool *pool, int64_t rows, int64_t length, c
         (rows_job){.rows = rows, .length = length, .x = y, .dy = dy, .y = dx, .row = log_softmax_grad_row});
 }
 
-/* Mean (0 without centre) and 1/deviation of a row. */
+/* Mean (0 without centre) and 1/deviation of a row: from sums about 0, and, where the mean is so large beside the deviation that
+ * their difference would lose digits, from sums about the mean. */
 static void statistics(const rows_job *j, const float *x, double *mean, double *inverse)
 {
     const tern_loops *loops = tern_loops_get();
     double n = (double)j->length, sum = 0, squares = 0, rest = 0;
-    *mean = 0;
-    if (j->centre) {
-        loops->plane_sums(x, j->length, 0, &sum, &squares);
-        *mean = (float)(sum / n);
+    loops->plane_sums(x, j->length, 0, &sum, &squares);
+    *mean = j->centre ? (float)(sum / n) : 0;
+    double variance = squares / n - *mean * *mean;
+    if (j->centre && !(variance > *mean * *mean / 4)) {
+        squares = 0;
+        loops->plane_sums(x, j->length, (float)*mean, &rest, &squares);
+        variance = (squares - rest * rest / n) / n; /* less what the mean lost as a float */
     }
-    squares = 0;
-    loops->plane_sums(x, j->length, (float)*mean, &rest, &squares);
-    if (j->centre) squares -= rest * rest / n; /* what the mean lost as a float */
-    *inverse = 1 / sqrt((squares > 0 ? squares / n : squares) + j->epsilon);
+    if (variance < 0) variance = 0; /* what is no number stays none */
+    *inverse = 1 / sqrt(variance + j->epsilon);
 }
 
 static void normalise_row(const rows_job *j, int64_t at, int64_t row)

@@ -172,22 +172,6 @@ void tern_llm_forget(void *context, const void *data, size_t bytes)
     }
 }
 
-enum { COPY_PIECE = 1 << 20 };
-
-typedef struct copying {
-    char *to;
-    const char *from;
-    size_t bytes;
-} copying;
-
-static void copy_task(void *context, int64_t task, int thread)
-{
-    const copying *c = context;
-    size_t at = (size_t)task * COPY_PIECE, left = c->bytes - at;
-    (void)thread;
-    memcpy(c->to + at, c->from + at, left < COPY_PIECE ? left : COPY_PIECE);
-}
-
 /* Pages of a file are small and lie apart: a processor looks up their addresses again and again while it reads them all for each
  * token.  What is copied is given back. */
 static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
@@ -205,11 +189,11 @@ static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
     char *to = m->copy;
     for (int i = 0; i < m->weights.count; i++) {
         tern_tensor *t = &m->weights.tensors[i];
-        copying c = {to, t->data, tern_bytes_of(t->dtype, tern_elements(&t->shape))};
-        tern_pool_run(o->pool, (int64_t)((c.bytes + COPY_PIECE - 1) / COPY_PIECE), copy_task, &c);
-        tern_llm_forget(&m->weights, t->data, c.bytes);
+        size_t bytes = tern_bytes_of(t->dtype, tern_elements(&t->shape));
+        tern_pool_copy(o->pool, to, t->data, bytes);
+        tern_llm_forget(&m->weights, t->data, bytes);
         t->data = to;
-        to += (c.bytes + APART - 1) / APART * APART;
+        to += (bytes + APART - 1) / APART * APART;
     }
     return TERN_OK;
 }

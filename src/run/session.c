@@ -104,29 +104,6 @@ static void count_step(tern_session *s, int i)
 static void run_steps(tern_session *s, int from, int to, uint64_t seed);
 static void copy_states(tern_session *s);
 
-#define COPY_BYTES ((size_t)128 << 10) /* by one task */
-
-typedef struct copying {
-    char *to;
-    const char *from;
-    size_t bytes;
-} copying;
-
-static void copy_task(void *context, int64_t task, int thread)
-{
-    const copying *c = context;
-    size_t at = (size_t)task * COPY_BYTES, left = c->bytes - at;
-    (void)thread;
-    memcpy(c->to + at, c->from + at, left < COPY_BYTES ? left : COPY_BYTES);
-}
-
-/* memcpy by all threads. */
-static void copy(const tern_session *s, void *to, const void *from, size_t bytes)
-{
-    copying c = {to, from, bytes};
-    tern_pool_run(s->pool, (int64_t)((bytes + COPY_BYTES - 1) / COPY_BYTES), copy_task, &c);
-}
-
 /* The body of an operator, once: inputs and states are the operator's memory, outputs are copied to it. */
 static void run_body(const tern_call *call, int which, const void *const *in, void *const *state,
                      void *const *out)
@@ -146,7 +123,7 @@ static void run_body(const tern_call *call, int which, const void *const *in, vo
     copy_states(b);
     for (int i = 0; i < g->output_count; i++) {
         const tern_place *place = &b->program->places[g->outputs[i].value.id];
-        if (out[i]) copy(b, out[i], memory_of(b, g->outputs[i].value.id), place->bytes);
+        if (out[i]) tern_pool_copy(b->pool, out[i], memory_of(b, g->outputs[i].value.id), place->bytes);
     }
 }
 
@@ -347,7 +324,7 @@ static void copy_states(tern_session *s)
     for (int c = 0; c < p->copy_count; c++) {
         void *to = s->memory[p->copies[c].state];
         const void *from = memory_of(s, p->copies[c].next);
-        copy(s, to, from, p->places[p->copies[c].state].bytes);
+        tern_pool_copy(s->pool, to, from, p->places[p->copies[c].state].bytes);
     }
 }
 

@@ -17,17 +17,30 @@ TERN_INLINE float lane_sum(vf v)
 #endif
 }
 
-#define CHUNK 4096 /* floats that are summed in float before the sum goes on in double */
+#define CHUNK  4096 /* floats that are summed in float before the sum goes on in double */
+#define CHAINS 4    /* vectors that are summed side by side, so that no sum waits for the one before it */
+
+TERN_INLINE float chain_sum(const vf v[CHAINS])
+{
+    return lane_sum((v[0] + v[1]) + (v[2] + v[3]));
+}
 
 static void plane_sums(const float *x, int64_t n, float shift, double *sum, double *squares)
 {
     for (int64_t from = 0; from < n; from += CHUNK) {
         int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
-        vf s = {0}, q = {0};
+        vf s[CHAINS] = {0}, q[CHAINS] = {0};
+        for (; i + CHAINS * TERN_LANES <= to; i += CHAINS * TERN_LANES) {
+            for (int c = 0; c < CHAINS; c++) {
+                vf d = tern_load(x + i + c * TERN_LANES) - shift;
+                s[c] += d;
+                q[c] += d * d;
+            }
+        }
         for (; i + TERN_LANES <= to; i += TERN_LANES) {
             vf d = tern_load(x + i) - shift;
-            s += d;
-            q += d * d;
+            s[0] += d;
+            q[0] += d * d;
         }
         float rest = 0, rest_squares = 0;
         for (; i < to; i++) {
@@ -35,8 +48,8 @@ static void plane_sums(const float *x, int64_t n, float shift, double *sum, doub
             rest += d;
             rest_squares += d * d;
         }
-        *sum += lane_sum(s) + rest;
-        *squares += lane_sum(q) + rest_squares;
+        *sum += chain_sum(s) + rest;
+        *squares += chain_sum(q) + rest_squares;
     }
 }
 
@@ -45,19 +58,26 @@ static void plane_products(const float *x, const float *dy, int64_t n, float mea
 {
     for (int64_t from = 0; from < n; from += CHUNK) {
         int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
-        vf s = {0}, p = {0};
+        vf s[CHAINS] = {0}, p[CHAINS] = {0};
+        for (; i + CHAINS * TERN_LANES <= to; i += CHAINS * TERN_LANES) {
+            for (int c = 0; c < CHAINS; c++) {
+                vf d = tern_load(dy + i + c * TERN_LANES);
+                s[c] += d;
+                p[c] += d * (tern_load(x + i + c * TERN_LANES) - mean);
+            }
+        }
         for (; i + TERN_LANES <= to; i += TERN_LANES) {
             vf d = tern_load(dy + i);
-            s += d;
-            p += d * (tern_load(x + i) - mean);
+            s[0] += d;
+            p[0] += d * (tern_load(x + i) - mean);
         }
         float rest = 0, rest_product = 0;
         for (; i < to; i++) {
             rest += dy[i];
             rest_product += dy[i] * (x[i] - mean);
         }
-        *sum += lane_sum(s) + rest;
-        *product += lane_sum(p) + rest_product;
+        *sum += chain_sum(s) + rest;
+        *product += chain_sum(p) + rest_product;
     }
 }
 
