@@ -1,6 +1,7 @@
 /* Statistics of batch norms, taken anew: against their definition over all samples, of one norm and of one behind another. */
 #include "test.h"
 
+#include "kernel/rows.h"
 #include "train/norms.h"
 
 #include <math.h>
@@ -138,9 +139,36 @@ static void test_no_norms(void **state)
     tern_store_close(&store);
 }
 
+/* Rows whose mean is far above their deviation, that hold one large value, or the same value everywhere. */
+static void test_rows_far_from_zero(void **state)
+{
+    enum { LENGTH = 203, ROWS = 6 };
+    static float x[ROWS * LENGTH], y[ROWS * LENGTH];
+    static const double mean[ROWS] = {0, 1, 100, -3000, 0.5, 7}, spread[ROWS] = {1, 1, 1, 1, 0.1, 0};
+    tern_rng rng = {3, 1};
+    (void)state;
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < LENGTH; i++)
+            x[r * LENGTH + i] =
+                (float)(mean[r] + spread[r] * tern_rng_normal(rng, (uint64_t)(r * LENGTH + i)));
+    x[4 * LENGTH] = 900;
+    tern_normalise_rows(NULL, ROWS, LENGTH, 1e-5, true, x, y);
+    for (int r = 0; r < ROWS; r++) {
+        const float *row = x + r * LENGTH;
+        double m = 0, v = 0;
+        for (int i = 0; i < LENGTH; i++) m += (double)row[i] / LENGTH;
+        for (int i = 0; i < LENGTH; i++) v += ((double)row[i] - m) * ((double)row[i] - m) / LENGTH;
+        for (int i = 0; i < LENGTH; i++) {
+            double want = ((double)row[i] - m) / sqrt(v + 1e-5), got = (double)y[r * LENGTH + i];
+            assert_true(fabs(got - want) <= 1e-4 + 2e-7 * fabs(mean[r]) / sqrt(v + 1e-5));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_far_from_zero),
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_second_norm),
         cmocka_unit_test(test_no_norms),
