@@ -19,7 +19,7 @@ def models_by_name():
     shutil.copy(TINY, models / "little.gguf")
     shutil.copy(TINY, models / "SmolLM2-135M-Instruct.Q4_1.gguf")
     listed = {m["name"]: m["found"] for m in document("list", "models", env=here)}
-    check("models are listed", listed == {"smollm2": str(models / "SmolLM2-135M-Instruct.Q4_1.gguf"), "gemma3": None,
+    check("models are listed", listed == {"smollm2": str(models / "SmolLM2-135M-Instruct.Q4_1.gguf"), "gemma3": None, "minilm": None,
                                           "little.gguf": str(models / "little.gguf")}, listed)
     check("models as a table", "little.gguf" in good("list", "models", env=here).stdout)
     for name in ("little", "little.gguf", "smollm2"):

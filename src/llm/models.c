@@ -13,6 +13,8 @@ static const tern_known_model known[] = {
      "Apache-2.0", "scripts/setup --models"},
     {"gemma3", "gemma-3-270m-q4_k_m.gguf", "Gemma 3 270M, no chat, 268 M parameters in q4_K and others",
      "Gemma", "scripts/setup --gemma"},
+    {"minilm", "all-MiniLM-L6-v2", "all-MiniLM-L6-v2, embeddings of sentences, 23 M parameters in f32",
+     "Apache-2.0", "scripts/setup --minilm"},
 };
 
 const tern_known_model *tern_model_known(int index)
@@ -39,12 +41,13 @@ static bool is_file(const char *path)
     return stat(path, &s) == 0 && !S_ISDIR(s.st_mode);
 }
 
-/* <folder>/<name><end>, if it is a file. */
+/* <folder>/<name><end>, if it is there: a file, or a folder of Hugging Face. */
 static bool find_in_folders(char path[4096], const char *name, const char *end)
 {
     char folder[4096];
-    for (int i = 0; tern_model_folder(folder, i); i++)
-        if (snprintf(path, 4096, "%s/%s%s", folder, name, end) < 4096 && is_file(path)) return true;
+    struct stat s;
+    for (int i = 0; *name && tern_model_folder(folder, i); i++)
+        if (snprintf(path, 4096, "%s/%s%s", folder, name, end) < 4096 && stat(path, &s) == 0) return true;
     return false;
 }
 

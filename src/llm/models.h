@@ -14,7 +14,8 @@ const tern_known_model *tern_model_known(int index); /* NULL behind the last */
 /* The i-th folder that is searched; false behind the last, and for those whose path is too long. */
 bool tern_model_folder(char out[4096], int index);
 
-/* The file of a model: a path, a known name, or the name of a .gguf file in one of the folders, with or without that end.
+/* The file of a model: a path, a known name, or the name of a .gguf file in one of the folders, with or without that end, or of a
+ * folder of Hugging Face there.
  * TERN_USAGE says where it was looked for, and how to come by it or what was meant. */
 tern_status tern_model_find(char path[4096], const char *name);
 

