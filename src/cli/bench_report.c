@@ -42,6 +42,7 @@ static void print_memory(const tern_bench_result *r)
     tern_llm_need n = r->account->need;
     char a[24], b[24], c[24], d[24], e[24], f[24];
     if (!tern_cli_has(r->cli, "conversations")) n.tokenizer = 0; /* prompts of numbers do without */
+    n.process = 0;                                               /* what is held is without it */
     printf("memory: weights %s, cache %s, scratch %s, tokenizer %s; told before loading %s",
            tern_human(a, n.weights, "B"), tern_human(b, n.cache, "B"), tern_human(c, n.scratch, "B"),
            tern_human(d, n.tokenizer, "B"), tern_human(e, tern_llm_need_total(&n), "B"));

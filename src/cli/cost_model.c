@@ -95,6 +95,7 @@ static tern_status print_need(const tern_model_bill *b)
                 {"scratch", n->scratch, "arenas: a chunk of the prompt, a token"},
                 {"tokenizer", n->tokenizer, "made of the metadata"},
                 {"plans", n->plans, "graphs and programs"},
+                {"process", n->process, "libraries, code, stacks: with any model"},
                 {"all", tern_llm_need_total(n), ""}};
     tern_grid grid = {0};
     char human[24];
@@ -175,12 +176,12 @@ static json_t *machines_json(const tern_model_bill *b)
 static tern_status print_json(const tern_model_bill *b)
 {
     const tern_llm_need *n = &b->account->need;
-    json_t *all =
-        json_pack("{s:s,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "architecture",
-                  b->account->about.architecture->name, "context", b->account->rows, "prompt", b->prompt,
-                  "weight_bytes", n->weights, "metadata_bytes", n->metadata, "prepared_bytes", n->prepared,
-                  "cache_bytes", n->cache, "scratch_bytes", n->scratch, "tokenizer_bytes", n->tokenizer,
-                  "plan_bytes", n->plans, "bytes", tern_llm_need_total(n), "machines", machines_json(b));
+    json_t *all = json_pack(
+        "{s:s,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "architecture",
+        b->account->about.architecture->name, "context", b->account->rows, "prompt", b->prompt,
+        "weight_bytes", n->weights, "metadata_bytes", n->metadata, "prepared_bytes", n->prepared,
+        "cache_bytes", n->cache, "scratch_bytes", n->scratch, "tokenizer_bytes", n->tokenizer, "plan_bytes",
+        n->plans, "process_bytes", n->process, "bytes", tern_llm_need_total(n), "machines", machines_json(b));
     for (int i = 0; all && i < MOMENTS; i++) {
         char key[32];
         snprintf(key, sizeof key, "%s_work", moment_names[i]);

@@ -16,6 +16,7 @@ typedef struct tern_llm_need {
     double scratch;   /* arenas of the programs */
     double tokenizer; /* made of the metadata; 0: the model has none */
     double plans;     /* graphs and programs */
+    double process;   /* libraries that this process holds, and what code and stacks a model needs */
 } tern_llm_need;
 double tern_llm_need_total(const tern_llm_need *need);
 
