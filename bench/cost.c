@@ -77,36 +77,23 @@ static tern_status print_layers(tern_model *model, const tern_task_work *tasks, 
 static tern_status predict(measured *m, tern_model *model)
 {
     const tern_program *p = model->program;
-    size_t count = (size_t)p->step_count + 1;
-    tern_step_work *steps = tern_take_array(count, sizeof *steps);
-    tern_task_work *tasks = tern_take_array(count, sizeof *tasks);
-    tern_task_cost *costs = tern_take_array(count, sizeof *costs);
-    tern_memory_need need = {0};
-    tern_status status =
-        steps && tasks && costs ? tern_program_work(p, 0.1, steps) : tern_no_memory(count, "costs");
-    if (status == TERN_OK) status = tern_program_memory(p, &need);
+    tern_task_cost *costs = tern_take_array((size_t)p->step_count + 1, sizeof *costs);
+    tern_bill bill;
+    if (!costs) return tern_no_memory((size_t)p->step_count * sizeof *costs, "costs");
+    tern_status status = tern_bill_open(&bill, p, 0.1);
     tern_session_count(model->session, true);
     if (status == TERN_OK) status = tern_session_run(model->session, 0);
     const tern_work *counted = tern_session_counters(model->session);
-    for (int i = 0; status == TERN_OK && i < p->step_count; i++) {
-        tasks[i] = tern_task_of(&steps[i]);
-        tasks[i].work.accumulates = counted[i].accumulates;
-    }
+    for (int i = 0; status == TERN_OK && i < p->step_count; i++)
+        bill.tasks[i].work.accumulates = counted[i].accumulates;
     if (status == TERN_OK) {
         tern_cost cost;
-        tern_cost_query query = {.tasks = tasks,
-                                 .count = p->step_count,
-                                 .weights = need.weights,
-                                 .state = need.state,
-                                 .arena = need.arena,
-                                 .inputs = need.inputs};
-        tern_machine_cost(m->machine, &query, &cost, costs);
+        tern_machine_cost(m->machine, &bill.query, &cost, costs);
         m->predicted = cost.fits ? cost.seconds : NAN;
-        if (m->layers) status = print_layers(model, tasks, costs);
+        if (m->layers) status = print_layers(model, bill.tasks, costs);
     }
     tern_session_count(model->session, false);
-    tern_release(steps);
-    tern_release(tasks);
+    tern_bill_close(&bill);
     tern_release(costs);
     return status;
 }

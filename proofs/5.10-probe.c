@@ -134,14 +134,12 @@ static double ratio_of(const tern_machine *m, tern_graph *g, const char *what)
     tern_program *program;
     tern_session *s;
     tern_store store = {0};
-    tern_memory_need need;
+    tern_bill bill;
     tern_cost cost;
     PROOF_OK(tern_plan(&program, g, NULL));
     PROOF_OK(tern_session_open(&s, program, &store, NULL));
     float *x = tern_take((size_t)4 << 22);
-    tern_step_work *work = tern_take_array((size_t)program->step_count + 1, sizeof *work);
-    tern_task_work *tasks = tern_take_array((size_t)program->step_count + 1, sizeof *tasks);
-    if (!x || !work || !tasks) PROOF_OK(tern_no_memory((size_t)4 << 22, "an input"));
+    if (!x) PROOF_OK(tern_no_memory((size_t)4 << 22, "an input"));
     for (int i = 0; i < 1 << 22; i++) x[i] = (float)(i % 17) / 8 - 1;
     PROOF_OK(tern_session_bind(s, "x", x));
     for (int i = -3; i < RUNS; i++) {
@@ -153,22 +151,13 @@ static double ratio_of(const tern_machine *m, tern_graph *g, const char *what)
             seconds[i] = (double)(t[1].tv_sec - t[0].tv_sec) + 1e-9 * (double)(t[1].tv_nsec - t[0].tv_nsec);
     }
     qsort(seconds, RUNS, sizeof *seconds, by_size);
-    PROOF_OK(tern_program_work(program, 1, work));
-    PROOF_OK(tern_program_memory(program, &need));
-    for (int i = 0; i < program->step_count; i++) tasks[i] = tern_task_of(&work[i]);
-    tern_cost_query query = {.tasks = tasks,
-                             .count = program->step_count,
-                             .weights = need.weights,
-                             .state = need.state,
-                             .arena = need.arena,
-                             .inputs = need.inputs};
-    tern_machine_cost(m, &query, &cost, NULL);
+    PROOF_OK(tern_bill_open(&bill, program, 1));
+    tern_machine_cost(m, &bill.query, &cost, NULL);
     double ratio = cost.seconds / seconds[RUNS / 2];
     printf("%s: predicted %.4g us, measured %.4g us, ratio %.2f\n", what, 1e6 * cost.seconds,
            1e6 * seconds[RUNS / 2], ratio);
     tern_release(x);
-    tern_release(work);
-    tern_release(tasks);
+    tern_bill_close(&bill);
     tern_session_close(s);
     tern_store_close(&store);
     tern_program_close(program);

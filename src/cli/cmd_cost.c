@@ -43,10 +43,8 @@ static const tern_exclusion exclusions[] = {
 typedef struct tern_cost_job {
     tern_cli *cli;
     tern_program *program;
-    tern_step_work *steps;
-    tern_task_work *tasks;
+    tern_bill bill;
     tern_task_cost *costs;
-    tern_cost_query query;
     bool measured;
     bool one; /* machine was asked for: its layers are shown */
     tern_work total;
@@ -60,25 +58,11 @@ typedef struct tern_cost_job {
 static tern_status prepare(tern_cost_job *job, double density)
 {
     size_t count = (size_t)job->program->step_count;
-    job->steps = tern_take_array(count + 1, sizeof *job->steps);
-    job->tasks = tern_take_array(count + 1, sizeof *job->tasks);
     job->costs = tern_take_array(count + 1, sizeof *job->costs);
-    if (!job->steps || !job->tasks || !job->costs)
-        return tern_no_memory(count * sizeof *job->tasks, "a cost");
-    TERN_TRY(tern_program_work(job->program, density, job->steps));
-    tern_memory_need need;
-    TERN_TRY(tern_program_memory(job->program, &need));
-    for (size_t i = 0; i < count; i++) {
-        job->tasks[i] = tern_task_of(&job->steps[i]);
-        job->membrane_traffic += job->steps[i].traffic.membranes;
-    }
-    job->membranes = need.membranes;
-    job->query = (tern_cost_query){.tasks = job->tasks,
-                                   .count = (int)count,
-                                   .weights = need.weights,
-                                   .state = need.state,
-                                   .arena = need.arena,
-                                   .inputs = need.inputs};
+    if (!job->costs) return tern_no_memory(count * sizeof *job->costs, "a cost");
+    TERN_TRY(tern_bill_open(&job->bill, job->program, density));
+    for (size_t i = 0; i < count; i++) job->membrane_traffic += job->bill.steps[i].traffic.membranes;
+    job->membranes = job->bill.need.membranes;
     return TERN_OK;
 }
 
@@ -95,12 +79,12 @@ static json_t *cost_json(const tern_machine *m, const tern_cost *c)
 static json_t *layer_costs(const tern_cost_job *job)
 {
     json_t *list = json_array();
-    for (int i = 0; i < job->query.count; i++) {
-        const tern_task_work *t = &job->tasks[i];
+    for (int i = 0; i < job->bill.query.count; i++) {
+        const tern_task_work *t = &job->bill.tasks[i];
         const tern_task_cost *c = &job->costs[i];
         if (!c->bound || !*c->bound) continue;
         json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:f,s:f,s:f,s:f,s:f,s:s}", "layer", t->label,
-                                              "operator", job->steps[i].node->op->name, "work",
+                                              "operator", job->bill.steps[i].node->op->name, "work",
                                               tern_work_json(&t->work), "weight_bytes", t->weight_bytes,
                                               "read_bytes", t->read_bytes, "written_bytes", t->written_bytes,
                                               "seconds", c->seconds, "joules", c->joules, "bound", c->bound));
@@ -123,12 +107,12 @@ static tern_status print_layers(const tern_cost_job *job)
     tern_grid t = {0};
     char macs[24], adds[24], bytes[24], time[24], joules[24];
     tern_grid_row(&t, "layer|operator|MACs|accumulates|bytes moved|time|energy|bound by");
-    for (int i = 0; i < job->query.count; i++) {
-        const tern_task_work *k = &job->tasks[i];
+    for (int i = 0; i < job->bill.query.count; i++) {
+        const tern_task_work *k = &job->bill.tasks[i];
         const tern_task_cost *c = &job->costs[i];
         if (!c->bound || !*c->bound) continue;
         tern_grid_row(
-            &t, "%s|%s|%s|%s|%s|%s|%s|%s", k->label, job->steps[i].node->op->name,
+            &t, "%s|%s|%s|%s|%s|%s|%s|%s", k->label, job->bill.steps[i].node->op->name,
             tern_human(macs, k->work.macs, ""), tern_human(adds, k->work.accumulates, ""),
             tern_human(bytes, k->weight_bytes + k->read_bytes + k->written_bytes + k->state_bytes, "B"),
             tern_human(time, c->seconds, "s"), tern_human(joules, c->joules, "J"), c->bound);
@@ -145,7 +129,7 @@ static tern_status cost_on(tern_cost_job *job, const char *name, tern_grid *tabl
     tern_cost c;
     char time[24], joules[24], bytes[24];
     TERN_TRY(tern_machine_open(&m, name));
-    tern_machine_cost(m, &job->query, &c, job->costs);
+    tern_machine_cost(m, &job->bill.query, &c, job->costs);
     if (c.fits)
         tern_grid_row(table, "%s|%s|%s|%s|%s|yes|%s", m->name, tern_human(time, c.seconds, "s"),
                       c.joules > 0 ? tern_human(joules, c.joules, "J") : "-",
@@ -217,7 +201,7 @@ static tern_status print_all(tern_cost_job *job, const char *machine, double den
     json_t *all = json_array(), *costs = NULL;
     job->one = strcmp(machine, "all") != 0;
     tern_status status = TERN_OK;
-    for (int i = 0; i < job->query.count; i++) tern_work_add(&job->total, &job->tasks[i].work);
+    for (int i = 0; i < job->bill.query.count; i++) tern_work_add(&job->total, &job->bill.tasks[i].work);
     if (job->one)
         tern_text_format(&names, "%s\n", machine);
     else
@@ -273,11 +257,10 @@ static tern_status run_cost(tern_cli *cli)
     job.folder = trained;
     job.measured = trained != NULL;
     if (status == TERN_OK && trained)
-        status = tern_take_measured(trained, (double)batch / (steps ? steps : 1), job.tasks, job.query.count,
-                                    NULL);
+        status = tern_take_measured(trained, (double)batch / (steps ? steps : 1), job.bill.tasks,
+                                    job.bill.query.count, NULL);
     if (status == TERN_OK) status = print_all(&job, tern_cli_text(cli, "machine"), density);
-    tern_release(job.steps);
-    tern_release(job.tasks);
+    tern_bill_close(&job.bill);
     tern_release(job.costs);
     tern_program_close(job.program);
     tern_graph_close(g);

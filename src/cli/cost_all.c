@@ -88,29 +88,15 @@ static void add_row(tern_pairs *p, const char *net, const char *machine, const t
 
 static tern_status cost_program(tern_pairs *p, const char *net, const tern_program *program)
 {
-    size_t count = (size_t)program->step_count + 1;
-    tern_step_work *steps = tern_take_array(count, sizeof *steps);
-    tern_task_work *tasks = tern_take_array(count, sizeof *tasks);
-    tern_memory_need need;
-    tern_status status = steps && tasks
-                             ? tern_program_work(program, tern_cli_number(p->cli, "density"), steps)
-                             : tern_no_memory(count * sizeof *tasks, "costs");
-    if (status == TERN_OK) status = tern_program_memory(program, &need);
-    for (int i = 0; status == TERN_OK && i < program->step_count; i++) tasks[i] = tern_task_of(&steps[i]);
-    for (int i = 0; status == TERN_OK && i < p->count; i++) {
+    tern_bill bill;
+    TERN_TRY(tern_bill_open(&bill, program, tern_cli_number(p->cli, "density")));
+    for (int i = 0; i < p->count; i++) {
         tern_cost cost;
-        tern_cost_query query = {.tasks = tasks,
-                                 .count = program->step_count,
-                                 .weights = need.weights,
-                                 .state = need.state,
-                                 .arena = need.arena,
-                                 .inputs = need.inputs};
-        tern_machine_cost(p->machines[i], &query, &cost, NULL);
+        tern_machine_cost(p->machines[i], &bill.query, &cost, NULL);
         add_row(p, net, p->machines[i]->name, &cost, cost.reason);
     }
-    tern_release(steps);
-    tern_release(tasks);
-    return status;
+    tern_bill_close(&bill);
+    return TERN_OK;
 }
 
 /* A net that can't be built or planned has a reason on each machine; only lack of memory ends it all. */

@@ -63,50 +63,39 @@ static tern_status add_program(tern_cli *cli, tern_roofline *r, tern_arena *name
 {
     size_t steps = (size_t)program->step_count + 1,
            room = (size_t)r->point_count + steps * (size_t)r->machine_count;
-    tern_step_work *work = tern_take_array(steps, sizeof *work);
-    tern_task_work *tasks = tern_take_array(steps, sizeof *tasks), all = {.label = net};
+    tern_task_work all = {.label = net};
     tern_task_cost *costs = tern_take_array(steps, sizeof *costs);
     tern_roof_point *points = tern_take_array(room, sizeof *points);
-    tern_memory_need need;
-    tern_status status =
-        work && tasks && costs && points ? TERN_OK : tern_no_memory(room * sizeof *points, "points");
-    if (status == TERN_OK) status = tern_program_work(program, tern_cli_number(cli, "density"), work);
-    if (status == TERN_OK) status = tern_program_memory(program, &need);
+    tern_bill bill = {.query = {.count = 0}};
+    tern_status status = costs && points ? tern_bill_open(&bill, program, tern_cli_number(cli, "density"))
+                                         : tern_no_memory(room * sizeof *points, "points");
     if (status == TERN_OK) {
         if (r->point_count) memcpy(points, r->points, (size_t)r->point_count * sizeof *points);
         tern_release(r->points);
         r->points = points;
         points = NULL;
     }
-    for (int i = 0; status == TERN_OK && i < program->step_count; i++) {
-        tasks[i] = tern_task_of(&work[i]);
-        tern_work_add(&all.work, &tasks[i].work);
-        all.read_bytes += bytes_of(&tasks[i]);
+    for (int i = 0; i < bill.query.count; i++) {
+        tern_work_add(&all.work, &bill.tasks[i].work);
+        all.read_bytes += bytes_of(&bill.tasks[i]);
     }
     for (int k = 0; status == TERN_OK && k < r->machine_count; k++) {
         tern_cost cost;
-        tern_cost_query query = {.tasks = tasks,
-                                 .count = program->step_count,
-                                 .weights = need.weights,
-                                 .state = need.state,
-                                 .arena = need.arena,
-                                 .inputs = need.inputs};
-        tern_machine_cost(r->machines[k], &query, &cost, costs);
+        tern_machine_cost(r->machines[k], &bill.query, &cost, costs);
         if (!cost.fits) {
             fprintf(stderr, "%s on %s: %s\n", net, r->machines[k]->name, cost.reason);
             continue;
         }
         if (!apart) add_point(r, tern_arena_string(names, net), k, &all, cost.seconds, 1);
-        for (int i = 0; apart && i < program->step_count; i++) {
-            const char *name =
-                tern_arena_format(names, "%s", tasks[i].label[0] ? tasks[i].label : work[i].node->op->name);
+        for (int i = 0; apart && i < bill.query.count; i++) {
+            const tern_task_work *t = &bill.tasks[i];
+            const char *name = tern_arena_format(names, "%s", t->label[0] ? t->label : t->operator_name);
             if (!name) status = tern_no_memory(64, "points");
-            if (name) add_point(r, name, k, &tasks[i], costs[i].seconds, costs[i].seconds / cost.seconds);
+            if (name) add_point(r, name, k, t, costs[i].seconds, costs[i].seconds / cost.seconds);
         }
     }
     tern_release(points);
-    tern_release(work);
-    tern_release(tasks);
+    tern_bill_close(&bill);
     tern_release(costs);
     return status;
 }

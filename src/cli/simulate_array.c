@@ -6,8 +6,7 @@
 typedef struct tern_simulate_job {
     const tern_machine *machine;
     const tern_program *program;
-    tern_step_work *steps;
-    tern_task_work *tasks;
+    tern_bill bill;
     tern_task_simulation *results;
     tern_simulation total;
 } tern_simulate_job;
@@ -15,22 +14,10 @@ typedef struct tern_simulate_job {
 static tern_status simulate(tern_simulate_job *job, double density)
 {
     size_t count = (size_t)job->program->step_count + 1;
-    tern_memory_need need;
-    job->steps = tern_take_array(count, sizeof *job->steps);
-    job->tasks = tern_take_array(count, sizeof *job->tasks);
     job->results = tern_take_array(count, sizeof *job->results);
-    if (!job->steps || !job->tasks || !job->results)
-        return tern_no_memory(count * sizeof *job->tasks, "a simulation");
-    TERN_TRY(tern_program_work(job->program, density, job->steps));
-    TERN_TRY(tern_program_memory(job->program, &need));
-    for (int i = 0; i < job->program->step_count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
-    tern_cost_query query = {.tasks = job->tasks,
-                             .count = job->program->step_count,
-                             .weights = need.weights,
-                             .state = need.state,
-                             .arena = need.arena,
-                             .inputs = need.inputs};
-    return tern_machine_simulate(job->machine, &query, &job->total, job->results);
+    if (!job->results) return tern_no_memory(count * sizeof *job->results, "a simulation");
+    TERN_TRY(tern_bill_open(&job->bill, job->program, density));
+    return tern_machine_simulate(job->machine, &job->bill.query, &job->total, job->results);
 }
 
 static bool shown(const tern_simulate_job *job, int i)
@@ -46,13 +33,14 @@ static tern_status write_trace(const tern_simulate_job *job, const char *path)
         const tern_task_simulation *r = &job->results[i];
         char name[160];
         if (!shown(job, i)) continue;
-        snprintf(name, sizeof name, "%.100s %.40s", job->tasks[i].label, job->steps[i].node->op->name);
+        snprintf(name, sizeof name, "%.100s %.40s", job->bill.tasks[i].label,
+                 job->bill.steps[i].node->op->name);
         json_array_append_new(events, json_pack("{s:s,s:s,s:i,s:s,s:f,s:f,s:{s:f,s:f,s:f,s:f}}", "name", name,
                                                 "ph", "X", "pid", 1, "tid",
-                                                job->tasks[i].product.count ? "array" : "other units", "ts",
-                                                1e6 * r->start, "dur", 1e6 * r->seconds, "args", "cycles",
-                                                r->cycles, "stall_cycles", r->stall_cycles, "utilisation",
-                                                r->utilisation, "joules", r->joules));
+                                                job->bill.tasks[i].product.count ? "array" : "other units",
+                                                "ts", 1e6 * r->start, "dur", 1e6 * r->seconds, "args",
+                                                "cycles", r->cycles, "stall_cycles", r->stall_cycles,
+                                                "utilisation", r->utilisation, "joules", r->joules));
     }
     return tern_write_json(path, json_pack("{s:o}", "traceEvents", events));
 }
@@ -62,16 +50,16 @@ static json_t *layers_json(const tern_simulate_job *job)
     json_t *all = json_array();
     for (int i = 0; i < job->program->step_count; i++) {
         const tern_task_simulation *r = &job->results[i];
-        const tern_product_shape *p = &job->tasks[i].product;
+        const tern_product_shape *p = &job->bill.tasks[i].product;
         if (!shown(job, i)) continue;
-        json_array_append_new(all,
-                              json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "layer",
-                                        job->tasks[i].label, "operator", job->steps[i].node->op->name, "unit",
-                                        r->unit, "product", (json_int_t)p->count, (json_int_t)p->m,
-                                        (json_int_t)p->n, (json_int_t)p->k, "cycles", r->cycles,
-                                        "stall_cycles", r->stall_cycles, "utilisation", r->utilisation,
-                                        "occupancy", r->occupancy, "far_bytes", r->far_bytes, "near_bytes",
-                                        r->near_bytes, "seconds", r->seconds, "joules", r->joules));
+        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}",
+                                             "layer", job->bill.tasks[i].label, "operator",
+                                             job->bill.steps[i].node->op->name, "unit", r->unit, "product",
+                                             (json_int_t)p->count, (json_int_t)p->m, (json_int_t)p->n,
+                                             (json_int_t)p->k, "cycles", r->cycles, "stall_cycles",
+                                             r->stall_cycles, "utilisation", r->utilisation, "occupancy",
+                                             r->occupancy, "far_bytes", r->far_bytes, "near_bytes",
+                                             r->near_bytes, "seconds", r->seconds, "joules", r->joules));
     }
     return all;
 }
@@ -83,10 +71,10 @@ static tern_status print_csv(const tern_simulate_job *job)
          "joules");
     for (int i = 0; i < job->program->step_count; i++) {
         const tern_task_simulation *r = &job->results[i];
-        const tern_product_shape *p = &job->tasks[i].product;
+        const tern_product_shape *p = &job->bill.tasks[i].product;
         if (!shown(job, i)) continue;
         printf("%s,%s,%s,%lld,%lld,%lld,%lld,%.0f,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g\n",
-               job->tasks[i].label, job->steps[i].node->op->name, r->unit, (long long)p->count,
+               job->bill.tasks[i].label, job->bill.steps[i].node->op->name, r->unit, (long long)p->count,
                (long long)p->m, (long long)p->n, (long long)p->k, r->macs, r->cycles, r->stall_cycles,
                r->utilisation, r->far_bytes, r->near_bytes, r->seconds, r->joules);
     }
@@ -101,7 +89,7 @@ static tern_status print_table(const tern_simulate_job *job)
                   "layer|operator|product m x n x k|cycles|of them waits|array used|far memory|time|energy");
     for (int i = 0; i < job->program->step_count; i++) {
         const tern_task_simulation *r = &job->results[i];
-        const tern_product_shape *p = &job->tasks[i].product;
+        const tern_product_shape *p = &job->bill.tasks[i].product;
         if (!shown(job, i)) continue;
         product[0] = used[0] = 0;
         if (p->count > 1) snprintf(product, sizeof product, "%lld * ", (long long)p->count);
@@ -110,10 +98,10 @@ static tern_status print_table(const tern_simulate_job *job)
             snprintf(product + at, sizeof product - at, "%lldx%lldx%lld", (long long)p->m, (long long)p->n,
                      (long long)p->k);
         if (p->count) snprintf(used, sizeof used, "%.1f %%", 100 * r->utilisation);
-        tern_grid_row(&t, "%s|%s|%s|%s|%s|%s|%s|%s|%s", job->tasks[i].label, job->steps[i].node->op->name,
-                      product, tern_human(a, r->cycles, ""), tern_human(b, r->stall_cycles, ""), used,
-                      tern_human(c, r->far_bytes, "B"), tern_human(d, r->seconds, "s"),
-                      tern_human(e, r->joules, "J"));
+        tern_grid_row(&t, "%s|%s|%s|%s|%s|%s|%s|%s|%s", job->bill.tasks[i].label,
+                      job->bill.steps[i].node->op->name, product, tern_human(a, r->cycles, ""),
+                      tern_human(b, r->stall_cycles, ""), used, tern_human(c, r->far_bytes, "B"),
+                      tern_human(d, r->seconds, "s"), tern_human(e, r->joules, "J"));
     }
     return tern_grid_print(&t, stdout);
 }
@@ -173,8 +161,7 @@ tern_status tern_simulate_array(const tern_simulate_ask *ask)
         *ask->total = total_json(&job);
     else if (status == TERN_OK)
         status = print(&job, ask->cli);
-    tern_release(job.steps);
-    tern_release(job.tasks);
+    tern_bill_close(&job.bill);
     tern_release(job.results);
     return status;
 }

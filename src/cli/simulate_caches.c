@@ -7,8 +7,7 @@
 
 typedef struct tern_caches_job {
     const tern_simulate_ask *ask;
-    tern_step_work *steps;
-    tern_task_work *tasks;
+    tern_bill bill;
     tern_cache_run *runs, total;
 } tern_caches_job;
 
@@ -16,26 +15,14 @@ static tern_status simulate(tern_caches_job *job)
 {
     const tern_program *p = job->ask->program;
     size_t count = (size_t)p->step_count + 1;
-    tern_memory_need need;
     tern_access *accesses = NULL;
     int access_count = 0;
-    job->steps = tern_take_array(count, sizeof *job->steps);
-    job->tasks = tern_take_array(count, sizeof *job->tasks);
     job->runs = tern_take_array(count, sizeof *job->runs);
-    if (!job->steps || !job->tasks || !job->runs)
-        return tern_no_memory(count * sizeof *job->tasks, "a simulation");
-    TERN_TRY(tern_program_work(p, job->ask->density, job->steps));
-    TERN_TRY(tern_program_memory(p, &need));
-    for (int i = 0; i < p->step_count; i++) job->tasks[i] = tern_task_of(&job->steps[i]);
-    tern_cost_query query = {.tasks = job->tasks,
-                             .count = p->step_count,
-                             .weights = need.weights,
-                             .state = need.state,
-                             .arena = need.arena,
-                             .inputs = need.inputs};
+    if (!job->runs) return tern_no_memory(count * sizeof *job->runs, "a simulation");
+    TERN_TRY(tern_bill_open(&job->bill, p, job->ask->density));
     TERN_TRY(tern_program_accesses(p, &accesses, &access_count));
-    tern_status status =
-        tern_machine_caches(job->ask->machine, &query, accesses, access_count, &job->total, job->runs);
+    tern_status status = tern_machine_caches(job->ask->machine, &job->bill.query, accesses, access_count,
+                                             &job->total, job->runs);
     tern_release(accesses);
     return status;
 }
@@ -54,7 +41,8 @@ static tern_status write_trace(const tern_caches_job *job, const char *path)
         const tern_cache_run *r = &job->runs[i];
         char name[160];
         if (!shown(job, i)) continue;
-        snprintf(name, sizeof name, "%.100s %.40s", job->tasks[i].label, job->steps[i].node->op->name);
+        snprintf(name, sizeof name, "%.100s %.40s", job->bill.tasks[i].label,
+                 job->bill.steps[i].node->op->name);
         json_array_append_new(events, json_pack("{s:s,s:s,s:i,s:s,s:f,s:f,s:{s:s,s:f,s:f,s:f}}", "name", name,
                                                 "ph", "X", "pid", 1, "tid", "units", "ts", 1e6 * start, "dur",
                                                 1e6 * r->seconds, "args", "bound", r->bound, "compute_us",
@@ -91,8 +79,8 @@ static json_t *layers_json(const tern_caches_job *job)
     for (int i = 0; i < job->ask->program->step_count; i++) {
         if (!shown(job, i)) continue;
         json_t *o = run_json(job->ask->machine, &job->runs[i]);
-        json_object_set_new(o, "layer", json_string(job->tasks[i].label));
-        json_object_set_new(o, "operator", json_string(job->steps[i].node->op->name));
+        json_object_set_new(o, "layer", json_string(job->bill.tasks[i].label));
+        json_object_set_new(o, "operator", json_string(job->bill.steps[i].node->op->name));
         json_array_append_new(all, o);
     }
     return all;
@@ -107,8 +95,9 @@ static void print_csv(const tern_caches_job *job)
     for (int i = 0; i < job->ask->program->step_count; i++) {
         const tern_cache_run *r = &job->runs[i];
         if (!shown(job, i)) continue;
-        printf("%s,%s,%.10g,%.10g,%.10g,%.10g,%s", job->tasks[i].label, job->steps[i].node->op->name,
-               r->seconds, r->compute_seconds, r->memory_seconds, r->joules, r->bound);
+        printf("%s,%s,%.10g,%.10g,%.10g,%.10g,%s", job->bill.tasks[i].label,
+               job->bill.steps[i].node->op->name, r->seconds, r->compute_seconds, r->memory_seconds,
+               r->joules, r->bound);
         for (int t = 0; t < m->tier_count; t++) printf(",%.10g", r->bytes[t]);
         putchar('\n');
     }
@@ -135,9 +124,10 @@ static tern_status print_table(const tern_caches_job *job)
         const tern_cache_run *r = &job->runs[i];
         if (!shown(job, i)) continue;
         add_bytes(job->ask->machine, r, bytes);
-        tern_grid_row(&t, "%s|%s|%s|%s%s|%s|%s|%s", job->tasks[i].label, job->steps[i].node->op->name,
-                      tern_human(a, r->compute_seconds, "s"), tern_human(b, r->memory_seconds, "s"), bytes,
-                      tern_human(c, r->seconds, "s"), r->bound, tern_human(d, r->joules, "J"));
+        tern_grid_row(&t, "%s|%s|%s|%s%s|%s|%s|%s", job->bill.tasks[i].label,
+                      job->bill.steps[i].node->op->name, tern_human(a, r->compute_seconds, "s"),
+                      tern_human(b, r->memory_seconds, "s"), bytes, tern_human(c, r->seconds, "s"), r->bound,
+                      tern_human(d, r->joules, "J"));
     }
     return tern_grid_print(&t, stdout);
 }
@@ -183,8 +173,7 @@ tern_status tern_simulate_caches(const tern_simulate_ask *ask)
         *ask->total = total_json(&job);
     else if (status == TERN_OK)
         status = print(&job);
-    tern_release(job.steps);
-    tern_release(job.tasks);
+    tern_bill_close(&job.bill);
     tern_release(job.runs);
     return status;
 }

@@ -23,32 +23,16 @@ void tern_fit_close(tern_fit *fit)
 
 static tern_status model_cost(tern_fit_form *form, const tern_program *p, const tern_machine *machine)
 {
-    size_t count = (size_t)p->step_count + 1;
-    tern_step_work *steps = tern_take_array(count, sizeof *steps);
-    tern_task_work *tasks = tern_take_array(count, sizeof *tasks);
-    tern_memory_need need = {0};
+    tern_bill bill;
     tern_cost cost;
-    tern_status status =
-        steps && tasks ? tern_program_work(p, 0.1, steps) : tern_no_memory(count * sizeof *steps, "a cost");
-    if (status == TERN_OK) status = tern_program_memory(p, &need);
-    for (int i = 0; status == TERN_OK && i < p->step_count; i++) {
-        tasks[i] = tern_task_of(&steps[i]);
-        form->macs += steps[i].work.macs + steps[i].work.accumulates;
-    }
-    if (status == TERN_OK) {
-        tern_cost_query query = {.tasks = tasks,
-                                 .count = p->step_count,
-                                 .weights = need.weights,
-                                 .state = need.state,
-                                 .arena = need.arena,
-                                 .inputs = need.inputs};
-        tern_machine_cost(machine, &query, &cost, NULL);
-        form->seconds = cost.seconds;
-        form->joules = cost.joules;
-    }
-    tern_release(steps);
-    tern_release(tasks);
-    return status;
+    TERN_TRY(tern_bill_open(&bill, p, 0.1));
+    for (int i = 0; i < bill.query.count; i++)
+        form->macs += bill.tasks[i].work.macs + bill.tasks[i].work.accumulates;
+    tern_machine_cost(machine, &bill.query, &cost, NULL);
+    form->seconds = cost.seconds;
+    form->joules = cost.joules;
+    tern_bill_close(&bill);
+    return TERN_OK;
 }
 
 static tern_status measure(tern_fit_form *form, const tern_machine *machine, const tern_emit_limits *limits)

@@ -133,6 +133,17 @@ typedef struct tern_memory_need {
 } tern_memory_need;
 tern_status tern_program_memory(const tern_program *program, tern_memory_need *need);
 
+/* A program as a question to machines: its steps as tasks, when a share `density` of each spike operand fires, and the bytes that
+ * it holds.  After a failure there is nothing to close. */
+typedef struct tern_bill {
+    tern_step_work *steps; /* [query.count] */
+    tern_task_work *tasks; /* [query.count]: the query's, which may be changed */
+    tern_memory_need need;
+    tern_cost_query query;
+} tern_bill;
+tern_status tern_bill_open(tern_bill *bill, const tern_program *program, double density);
+void tern_bill_close(tern_bill *bill);
+
 /* ---- pieces ----------------------------------------------------------------------------------------------- */
 
 /* A block of memory that lives from step first to step last (inclusive); offset is the result. */

@@ -215,3 +215,32 @@ tern_status tern_program_memory(const tern_program *program, tern_memory_need *n
     tern_release(read);
     return TERN_OK;
 }
+
+tern_status tern_bill_open(tern_bill *b, const tern_program *p, double density)
+{
+    size_t count = (size_t)p->step_count + 1;
+    *b = (tern_bill){.steps = tern_take_array(count, sizeof *b->steps),
+                     .tasks = tern_take_array(count, sizeof *b->tasks)};
+    tern_status status = b->steps && b->tasks ? tern_program_work(p, density, b->steps)
+                                              : tern_no_memory(count * sizeof *b->tasks, "a cost");
+    if (status == TERN_OK) status = tern_program_memory(p, &b->need);
+    if (status != TERN_OK) {
+        tern_bill_close(b);
+        return status;
+    }
+    for (int i = 0; i < p->step_count; i++) b->tasks[i] = tern_task_of(&b->steps[i]);
+    b->query = (tern_cost_query){.tasks = b->tasks,
+                                 .count = p->step_count,
+                                 .weights = b->need.weights,
+                                 .state = b->need.state,
+                                 .arena = b->need.arena,
+                                 .inputs = b->need.inputs};
+    return TERN_OK;
+}
+
+void tern_bill_close(tern_bill *b)
+{
+    tern_release(b->steps);
+    tern_release(b->tasks);
+    *b = (tern_bill){0};
+}

@@ -9,15 +9,13 @@
 typedef struct walk {
     tern_graph *graph;
     tern_program *program;
-    tern_step_work *steps;
-    tern_task_work *tasks;
+    tern_bill bill;
     tern_task_simulation *results;
 } walk;
 
 static void close_walk(walk *w)
 {
-    tern_release(w->steps);
-    tern_release(w->tasks);
+    tern_bill_close(&w->bill);
     tern_release(w->results);
     tern_program_close(w->program);
     tern_graph_close(w->graph);
@@ -26,22 +24,10 @@ static void close_walk(walk *w)
 static tern_status simulate(walk *w, const tern_machine *m, tern_simulation *total)
 {
     size_t count = (size_t)w->program->step_count + 1;
-    tern_memory_need need;
-    w->steps = tern_take_array(count, sizeof *w->steps);
-    w->tasks = tern_take_array(count, sizeof *w->tasks);
     w->results = tern_take_array(count, sizeof *w->results);
-    if (!w->steps || !w->tasks || !w->results)
-        return tern_no_memory(count * sizeof *w->tasks, "a simulation");
-    TERN_TRY(tern_program_work(w->program, 1, w->steps));
-    TERN_TRY(tern_program_memory(w->program, &need));
-    for (int i = 0; i < w->program->step_count; i++) w->tasks[i] = tern_task_of(&w->steps[i]);
-    tern_cost_query query = {.tasks = w->tasks,
-                             .count = w->program->step_count,
-                             .weights = need.weights,
-                             .state = need.state,
-                             .arena = need.arena,
-                             .inputs = need.inputs};
-    return tern_machine_simulate(m, &query, total, w->results);
+    if (!w->results) return tern_no_memory(count * sizeof *w->results, "a simulation");
+    TERN_TRY(tern_bill_open(&w->bill, w->program, 1));
+    return tern_machine_simulate(m, &w->bill.query, total, w->results);
 }
 
 static tern_status open_walk(walk *w, const tern_regroup_search *s, const void *parameters,
@@ -114,7 +100,7 @@ static tern_status choose(const tern_regroup_search *s, void *parameters, walk *
     point->regroup = (tern_regroup){.group = point->group ? point->group : 1};
     point->layers = 0;
     for (int i = 0; i < plain->program->step_count; i++) {
-        const tern_product_shape *p = &plain->tasks[i].product;
+        const tern_product_shape *p = &plain->bill.tasks[i].product;
         if (!is_depthwise(p)) continue;
         if (point->group == 0 && point->layers < TERN_REGROUP_LAYERS)
             point->regroup.each[point->layers] = reuse_aware(s, array_of(s->machine), p);
@@ -126,7 +112,8 @@ static tern_status choose(const tern_regroup_search *s, void *parameters, walk *
 static bool was_depthwise(const walk *plain, const char *label)
 {
     for (int i = 0; i < plain->program->step_count; i++)
-        if (is_depthwise(&plain->tasks[i].product) && strcmp(plain->tasks[i].label, label) == 0) return true;
+        if (is_depthwise(&plain->bill.tasks[i].product) && strcmp(plain->bill.tasks[i].label, label) == 0)
+            return true;
     return false;
 }
 
@@ -135,10 +122,10 @@ static void average(const walk *w, const walk *plain, tern_regroup_point *point)
     int all = 0, regrouped = 0;
     point->convolutions = point->regrouped = 0;
     for (int i = 0; i < w->program->step_count; i++) {
-        if (w->tasks[i].product.images == 0) continue;
+        if (w->bill.tasks[i].product.images == 0) continue;
         point->convolutions += w->results[i].occupancy;
         all++;
-        if (!was_depthwise(plain, w->tasks[i].label)) continue;
+        if (!was_depthwise(plain, w->bill.tasks[i].label)) continue;
         point->regrouped += w->results[i].occupancy;
         regrouped++;
     }

@@ -72,25 +72,11 @@ tern_status tern_trained_run(tern_trained *trained, const float *images, const f
     return TERN_OK;
 }
 
-/* Work of the program as tasks of a machine; the caller releases *tasks. */
-static tern_status tasks_of(const tern_program *p, double density, tern_task_work **tasks)
-{
-    size_t count = (size_t)p->step_count + 1;
-    tern_step_work *steps = tern_take_array(count, sizeof *steps);
-    *tasks = tern_take_array(count, sizeof **tasks);
-    tern_status status = steps && *tasks ? tern_program_work(p, density, steps)
-                                         : tern_no_memory(count * sizeof *steps, "a cost");
-    for (int i = 0; status == TERN_OK && i < p->step_count; i++) (*tasks)[i] = tern_task_of(&steps[i]);
-    tern_release(steps);
-    return status;
-}
-
 tern_status tern_trained_cost(tern_trained *trained, const char *machine, double density,
                               tern_cost_summary *cost)
 {
     tern_machine *m;
-    tern_memory_need need;
-    tern_task_work *tasks = NULL;
+    tern_bill bill;
     tern_program *portable;
     tern_clear();
     TERN_TRY(tern_machine_open(&m, machine));
@@ -99,20 +85,13 @@ tern_status tern_trained_cost(tern_trained *trained, const char *machine, double
         tern_machine_close(m);
         return status;
     }
-    status = tasks_of(portable, density, &tasks);
-    if (status == TERN_OK) status = tern_program_memory(portable, &need);
+    status = tern_bill_open(&bill, portable, density);
     if (status == TERN_OK) {
         tern_cost c;
-        tern_cost_query query = {.tasks = tasks,
-                                 .count = portable->step_count,
-                                 .weights = need.weights,
-                                 .state = need.state,
-                                 .arena = need.arena,
-                                 .inputs = need.inputs};
-        tern_machine_cost(m, &query, &c, NULL);
+        tern_machine_cost(m, &bill.query, &c, NULL);
         *cost = (tern_cost_summary){c.fits, c.seconds, c.joules, c.peak_bytes, c.paper_joules};
+        tern_bill_close(&bill);
     }
-    tern_release(tasks);
     tern_program_close(portable);
     tern_machine_close(m);
     return status;
