@@ -26,15 +26,9 @@ typedef struct sweeping {
 static tern_status set_point(sweeping *w)
 {
     tern_serving_plan plan = w->job->plan;
-    bool offload = w->job->serving.way.offload;
     tern_sweeps_set(&w->sweeps, &plan);
     if (tern_sweeps_same(&w->sweeps, &plan, &w->plan)) return TERN_OK;
-    tern_serving fresh;
-    tern_status status = tern_serving_open(&fresh, &w->job->about, &plan);
-    if (status != TERN_OK) return status;
-    tern_serving_close(&w->job->serving);
-    w->job->serving = fresh;
-    w->job->serving.way.offload = offload;
+    TERN_TRY(tern_serving_change(&w->job->serving, &plan));
     w->plan = plan;
     return TERN_OK;
 }
@@ -81,15 +75,22 @@ static tern_status ask_point(sweeping *w)
 
 static tern_status ask_points(sweeping *w)
 {
-    char head[512];
+    char head[512], all[24], each[24];
     const tern_serving_job *job = w->job;
+    double start = tern_now();
+    int points = 0;
     tern_sweeps_head(&w->sweeps, job->csv, head);
     if (job->csv && !job->cli->json) printf("%s" TERN_SERVING_CSV "\n", head);
     tern_grid_row(&w->grid, "%s" TERN_SERVING_HEAD, head);
     do {
         TERN_TRY(ask_point(w));
+        points++;
         if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted");
     } while (tern_sweeps_next(&w->sweeps));
+    double seconds = tern_now() - start;
+    if (!job->cli->quiet)
+        fprintf(stderr, "%d points in %s, %s each\n", points, tern_human(all, seconds, "s"),
+                tern_human(each, seconds / points, "s"));
     if (!job->csv && !job->cli->json) {
         TERN_TRY(tern_grid_print(&w->grid, stdout));
         printf("machine %s (%016llx)\n", w->machine->name, (unsigned long long)w->machine->hash);

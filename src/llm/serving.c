@@ -384,21 +384,32 @@ static tern_status take_ends(tern_walk *w)
     return TERN_OK;
 }
 
+tern_status tern_walk_build(const tern_transformer *about, const int *numbers, tern_graph **graph)
+{
+    TERN_TRY(tern_graph_open(graph, &(tern_graph_options){0}));
+    tern_graph *g = *graph;
+    tern_feed feed = {.tokens = tern_input(g, "tokens", TERN_I32, TERN_SHAPE(numbers[0])),
+                      .positions = tern_input(g, "positions", TERN_I32, TERN_SHAPE(numbers[0])),
+                      .wanted = tern_input(g, "wanted", TERN_I32, TERN_SHAPE(numbers[1])),
+                      .rows = numbers[2],
+                      .cache = TERN_BF16};
+    tern_output(g, "logits", about->architecture->build(g, about, &feed));
+    tern_status status = tern_graph_status(g);
+    if (status == TERN_OK) return status;
+    tern_graph_close(g);
+    *graph = NULL;
+    return status;
+}
+
 static tern_status build(tern_walk *w)
 {
     const tern_walk_query *q = w->query;
-    int rows = 1;
+    int numbers[TERN_FRAME_NUMBERS] = {q->tokens, q->asked, 1};
     for (int i = 0; i < TERN_WALK_REQUESTS; i++)
-        if (q->requests[i].rows > rows) rows = q->requests[i].rows;
-    TERN_TRY(tern_graph_open(&w->graph, &(tern_graph_options){0}));
-    tern_graph *g = w->graph;
-    tern_feed feed = {.tokens = tern_input(g, "tokens", TERN_I32, TERN_SHAPE(q->tokens)),
-                      .positions = tern_input(g, "positions", TERN_I32, TERN_SHAPE(q->tokens)),
-                      .wanted = tern_input(g, "wanted", TERN_I32, TERN_SHAPE(q->asked)),
-                      .rows = rows,
-                      .cache = TERN_BF16};
-    tern_output(g, "logits", q->about->architecture->build(g, q->about, &feed));
-    TERN_TRY(tern_graph_status(g));
+        if (q->requests[i].rows > numbers[2]) numbers[2] = q->requests[i].rows;
+    TERN_TRY(q->frame ? tern_frame_graph(q->frame, q->about, numbers, &w->graph)
+                      : tern_walk_build(q->about, numbers, &w->graph));
+    const tern_graph *g = w->graph;
     w->notes = tern_take_array((size_t)g->value_count, sizeof *w->notes);
     if (!w->notes) return tern_no_memory((size_t)g->value_count * sizeof *w->notes, "notes of a graph");
     return TERN_OK;
@@ -423,14 +434,14 @@ static tern_status walk(tern_walk *w, tern_serving_run *run)
     return TERN_OK;
 }
 
-static tern_status run_of(tern_serving_run *run, const tern_walk_query *query)
+tern_status tern_walk_run(tern_serving_run *run, const tern_walk_query *query)
 {
     const tern_serving_format *f = query->plan->format;
     tern_walk w = {.query = query, .element = f ? f->bytes : 2};
     *run = (tern_serving_run){0};
     TERN_TRY(tern_serving_check(query->about, query->plan));
     tern_status status = walk(&w, run);
-    tern_graph_close(w.graph);
+    if (!query->frame) tern_graph_close(w.graph);
     tern_release(w.notes);
     tern_release(w.drafts);
     if (status != TERN_OK) tern_serving_free(run);
@@ -478,19 +489,17 @@ static tern_walk_query query_of(const tern_transformer *about, const tern_servin
     return (tern_walk_query){.about = about, .plan = p, .held_rows = rows};
 }
 
-tern_status tern_serving_prefill(tern_serving_run *run, const tern_transformer *about,
-                                 const tern_serving_plan *p)
+tern_walk_query tern_walk_prefill(const tern_transformer *about, const tern_serving_plan *p)
 {
     tern_walk_query q = query_of(about, p);
     int batch = tern_serving_batch(p);
     q.tokens = q.prompts = batch * p->in;
     q.asked = p->genz ? q.tokens : batch;
     q.requests[0] = (tern_walk_request){p->in, p->in, batch, ""};
-    return run_of(run, &q);
+    return q;
 }
 
-tern_status tern_serving_decode(tern_serving_run *run, const tern_transformer *about,
-                                const tern_serving_plan *p)
+tern_walk_query tern_walk_decode(const tern_transformer *about, const tern_serving_plan *p)
 {
     tern_walk_query q = query_of(about, p);
     int batch = tern_serving_batch(p), answers = batch * p->beams;
@@ -499,11 +508,11 @@ tern_status tern_serving_decode(tern_serving_run *run, const tern_transformer *a
     /* beams read the prompt's rows together; GenZ divides the products by the beams too */
     q.requests[0] = (tern_walk_request){p->genz ? 1 : p->beams, p->in, batch, " prompt"};
     q.requests[1] = (tern_walk_request){1, p->out, p->out ? answers : 0, " answer"};
-    return run_of(run, &q);
+    return q;
 }
 
-tern_status tern_serving_chunk(tern_serving_run *run, const tern_transformer *about,
-                               const tern_serving_plan *p, int past, int tokens)
+tern_walk_query tern_walk_chunk(const tern_transformer *about, const tern_serving_plan *p, int past,
+                                int tokens)
 {
     tern_walk_query q = query_of(about, p);
     q.chunk = true;
@@ -512,5 +521,26 @@ tern_status tern_serving_chunk(tern_serving_run *run, const tern_transformer *ab
     q.asked = p->genz ? q.tokens : p->batch;
     q.requests[0] = (tern_walk_request){tokens, past + tokens, 1, " prompt"};
     q.requests[1] = (tern_walk_request){1, p->in + p->out, p->batch - 1, " answer"};
-    return run_of(run, &q);
+    return q;
+}
+
+tern_status tern_serving_prefill(tern_serving_run *run, const tern_transformer *about,
+                                 const tern_serving_plan *p)
+{
+    tern_walk_query q = tern_walk_prefill(about, p);
+    return tern_walk_run(run, &q);
+}
+
+tern_status tern_serving_decode(tern_serving_run *run, const tern_transformer *about,
+                                const tern_serving_plan *p)
+{
+    tern_walk_query q = tern_walk_decode(about, p);
+    return tern_walk_run(run, &q);
+}
+
+tern_status tern_serving_chunk(tern_serving_run *run, const tern_transformer *about,
+                               const tern_serving_plan *p, int past, int tokens)
+{
+    tern_walk_query q = tern_walk_chunk(about, p, past, tokens);
+    return tern_walk_run(run, &q);
 }

@@ -57,9 +57,13 @@ typedef struct tern_serving {
     tern_serving_run *prompts; /* [prompt_count], taken: one, or one a chunk */
     int prompt_count;
     tern_serving_run answer;
+    struct tern_walk_frame *frames[2]; /* graphs of both phases, once another plan was asked for */
 } tern_serving;
 tern_status tern_serving_open(tern_serving *serving, const tern_transformer *about,
                               const tern_serving_plan *plan);
+/* Another plan of the same net, much quicker than opening: graphs are kept and only their shapes change.  After a failure the
+ * serving is as it was. */
+tern_status tern_serving_change(tern_serving *serving, const tern_serving_plan *plan);
 void tern_serving_close(tern_serving *serving);
 
 typedef struct tern_serving_result {

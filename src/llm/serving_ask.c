@@ -1,40 +1,72 @@
 /* Both phases of serving on a machine. */
-#include "llm/serving.h"
+#include "llm/serving_parts.h"
 
 #include <math.h>
 #include <string.h>
 
 static tern_status open_prompts(tern_serving *s)
 {
+    tern_walk_query q;
     const tern_serving_plan *p = &s->plan;
     int chunk = p->chunk ? p->chunk : p->in, count = (p->in + chunk - 1) / chunk;
     s->prompts = tern_take_array((size_t)count, sizeof *s->prompts);
     if (!s->prompts) return tern_no_memory((size_t)count * sizeof *s->prompts, "chunks of a prompt");
     for (int i = 0; i < count; i++) {
         int past = i * chunk, tokens = p->in - past < chunk ? p->in - past : chunk;
-        TERN_TRY(p->chunk ? tern_serving_chunk(&s->prompts[i], s->about, p, past, tokens)
-                          : tern_serving_prefill(&s->prompts[i], s->about, p));
+        q = p->chunk ? tern_walk_chunk(s->about, p, past, tokens) : tern_walk_prefill(s->about, p);
+        q.frame = s->frames[0];
+        TERN_TRY(tern_walk_run(&s->prompts[i], &q));
         s->prompt_count++;
     }
     return TERN_OK;
 }
 
-tern_status tern_serving_open(tern_serving *s, const tern_transformer *about, const tern_serving_plan *plan)
-{
-    *s = (tern_serving){.about = about, .plan = *plan};
-    TERN_TRY(tern_serving_check(about, plan));
-    s->way = tern_serving_way_of(plan);
-    tern_status status = open_prompts(s);
-    if (status == TERN_OK) status = tern_serving_decode(&s->answer, about, plan);
-    if (status != TERN_OK) tern_serving_close(s);
-    return status;
-}
-
-void tern_serving_close(tern_serving *s)
+static void free_runs(tern_serving *s)
 {
     for (int i = 0; i < s->prompt_count; i++) tern_serving_free(&s->prompts[i]);
     tern_release(s->prompts);
     tern_serving_free(&s->answer);
+}
+
+/* The runs of s->plan; none after a failure. */
+static tern_status open_runs(tern_serving *s)
+{
+    TERN_TRY(tern_serving_check(s->about, &s->plan));
+    s->way = tern_serving_way_of(&s->plan);
+    tern_status status = open_prompts(s);
+    tern_walk_query q = tern_walk_decode(s->about, &s->plan);
+    q.frame = s->frames[1];
+    if (status == TERN_OK) status = tern_walk_run(&s->answer, &q);
+    if (status != TERN_OK) free_runs(s);
+    return status;
+}
+
+tern_status tern_serving_open(tern_serving *s, const tern_transformer *about, const tern_serving_plan *plan)
+{
+    *s = (tern_serving){.about = about, .plan = *plan};
+    tern_status status = open_runs(s);
+    if (status != TERN_OK) *s = (tern_serving){0};
+    return status;
+}
+
+tern_status tern_serving_change(tern_serving *s, const tern_serving_plan *plan)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!s->frames[i]) s->frames[i] = tern_frame_new();
+        if (!s->frames[i]) return tern_no_memory(64, "graphs of serving");
+    }
+    tern_serving fresh = {.about = s->about, .plan = *plan, .frames = {s->frames[0], s->frames[1]}};
+    TERN_TRY(open_runs(&fresh));
+    fresh.way.offload = s->way.offload;
+    free_runs(s);
+    *s = fresh;
+    return TERN_OK;
+}
+
+void tern_serving_close(tern_serving *s)
+{
+    free_runs(s);
+    for (int i = 0; i < 2; i++) tern_frame_free(s->frames[i]);
     *s = (tern_serving){0};
 }
 

@@ -21,7 +21,26 @@ typedef struct tern_walk_query {
     int prompts;      /* tokens whose rows of the table of embeddings GenZ multiplies */
     double held_rows; /* of caches */
     bool decode, chunk;
+    struct tern_walk_frame *frame; /* that has the graph; NULL: one is built */
 } tern_walk_query;
+
+/* Queries of the runs of a plan, and the run of a query. */
+tern_walk_query tern_walk_prefill(const tern_transformer *about, const tern_serving_plan *plan);
+tern_walk_query tern_walk_decode(const tern_transformer *about, const tern_serving_plan *plan);
+tern_walk_query tern_walk_chunk(const tern_transformer *about, const tern_serving_plan *plan, int past,
+                                int tokens);
+tern_status tern_walk_run(tern_serving_run *run, const tern_walk_query *query);
+
+/* The graph of a decoder for so many tokens, rows of logits and rows of a cache: numbers[TERN_FRAME_NUMBERS]. */
+enum { TERN_FRAME_NUMBERS = 3 };
+tern_status tern_walk_build(const tern_transformer *about, const int *numbers, tern_graph **graph);
+
+/* The same for one after the other of such numbers: *graph is the frame's, until the next.  NULL: no memory.  serving_frame.c */
+typedef struct tern_walk_frame tern_walk_frame;
+tern_walk_frame *tern_frame_new(void);
+void tern_frame_free(tern_walk_frame *frame);
+tern_status tern_frame_graph(tern_walk_frame *frame, const tern_transformer *about, const int *numbers,
+                             tern_graph **graph);
 
 /* What is known of a value: whether it follows from weights alone; whether devices have a part each, and of how many (heads,
  * columns). */
