@@ -12,6 +12,8 @@ static const tern_cli_option options[] = {
     {"only", 0, TERN_TEXT, "PARTS", NULL,
      "some of rates, cache, bw, disk, links, kernels, joined by commas: only measure and print these", NULL},
     {"disk", 0, TERN_TEXT, "FOLDER", ".", "a folder on the disk that is measured", NULL},
+    {"mpi", 0, TERN_FLAG, NULL, NULL,
+     "messages and sums between two ranks of Open MPI, too: mpirun -n 2 tern probe --mpi", NULL},
     {"opencl", 0, TERN_FLAG, NULL, NULL,
      "measure an OpenCL device (a graphics processor, or this processor through PoCL) instead; --out writes "
      "its machine file",
@@ -33,6 +35,8 @@ static const tern_exclusion exclusions[] = {
     {"compare", "disk", "it measures nothing"},
     {"only", "out", "a machine file has all parts"},
     {"compare", "opencl", "it measures nothing"},
+    {"compare", "mpi", "it measures nothing"},
+    {"opencl", "mpi", "a device has no ranks"},
     {"opencl", "only", "it measures all of a device"},
     {"opencl", "disk", "a device has none"},
     {0},
@@ -202,6 +206,7 @@ static tern_status measure(tern_cli *cli, const char *out, const tern_probe_opti
 {
     tern_text text = {0};
     TERN_TRY(tern_probe_run(probe, cli->pool, how));
+    if (probe->rank > 0) return TERN_OK; /* rank 0 has it all */
     tern_status status = write_machine(probe, out, tern_probe_write, &text);
     if (status == TERN_OK) status = print(cli, probe, out, &text);
     tern_text_free(&text);
@@ -227,6 +232,7 @@ static tern_status run_probe(tern_cli *cli)
     const char *out = tern_cli_text(cli, "out"), *only = tern_cli_text(cli, "only");
     tern_probe_options how = {.quick = tern_cli_has(cli, "quick"),
                               .quiet = cli->quiet || cli->json,
+                              .mpi = tern_cli_has(cli, "mpi"),
                               .folder = tern_cli_text(cli, "disk")};
     if (tern_cli_has(cli, "compare")) return compare(cli);
     if (cli->count) return tern_fail(TERN_USAGE, "probe: expected no arguments; files go with --compare");
@@ -252,7 +258,8 @@ const tern_command tern_command_probe = {
     .about = "measure this computer and write its machine file, \"here\"",
     .usage = "[--compare FIRST SECOND]",
     .more = "tern probe\ntern cost spiking-cnn --machine here\ntern probe --only rates,bw\n"
-            "tern probe --compare first.yaml second.yaml\ntern probe --opencl -o gpu.yaml",
+            "tern probe --compare first.yaml second.yaml\ntern probe --opencl -o gpu.yaml\n"
+            "mpirun -n 2 --bind-to none tern probe --mpi",
     .options = options,
     .exclusions = exclusions,
     .most = 2,

@@ -109,7 +109,7 @@ typedef struct tern_measured {
 } tern_measured;
 
 /* What one of Tern's kernels took here at one size (kernels.c): seconds of one call on all threads, its operands in caches, as
- * far as they fit, or moved out of them (see tern_machine.near) before each call. */
+ * far as they fit, or copies that go round in more than the near caches (see tern_machine.near). */
 typedef struct tern_kernel_point {
     const char *name, *source;
     const char *kernel;          /* the class: tern_kernel_class */
@@ -119,7 +119,8 @@ typedef struct tern_kernel_point {
     double operations;           /* work on single elements */
     double spread;               /* see tern_task_work */
     double median, lower, upper; /* s, and quartiles */
-    double far;                  /* s, least of calls whose operands were moved out; 0: not measured */
+    double far, far_lower,
+        far_upper; /* s of calls whose operands near caches have lost, and quartiles; 0: not known */
 } tern_kernel_point;
 
 typedef struct tern_machine {
@@ -355,6 +356,8 @@ typedef struct tern_probe {
     tern_kernel_point *kernels; /* [kernel_count] */
     int kernel_count;
     double near;          /* see tern_machine */
+    const char *mpi;      /* the library whose messages were measured; NULL: none */
+    int rank;             /* of this process, with MPI: only rank 0 measures the rest and has figures */
     double seconds;       /* that the probe took */
     double foreign_share; /* of the processors' time that other programs used meanwhile; < 0: unknown */
     tern_arena arena;     /* names */
@@ -364,6 +367,7 @@ typedef struct tern_probe_options {
     bool quick;         /* 3 short runs instead of 7 */
     bool quiet;         /* no progress on standard error */
     unsigned parts;     /* 0: all */
+    bool mpi;           /* messages to a second rank of MPI as well: both processes run the probe */
     int thin;           /* of the kernels only each thin-th, where this is above 1 */
     const char *folder; /* on the disk that is measured; NULL: the current one */
 } tern_probe_options;

@@ -49,10 +49,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void tern_sort_numbers(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+}
+
 tern_status tern_probe_keep(tern_prober *p, tern_figure figure, double *values, int runs)
 {
     if (p->out->count == TERN_PROBE_FIGURES) return tern_fail(TERN_FAILED, "the probe has too many figures");
-    qsort(values, (size_t)runs, sizeof *values, by_value);
+    tern_sort_numbers(values, runs);
     figure.runs = runs;
     figure.median = values[runs / 2];
     figure.lower = values[runs / 4];
@@ -215,7 +220,9 @@ tern_status tern_probe_run(tern_probe *probe, tern_pool *pool, const tern_probe_
     for (size_t i = 0; i < TERN_COUNT(parts); i++)
         if (probe->parts & parts[i].part) p.parts += parts[i].share;
     bool known = read_busy(&all[0], &own[0]);
-    tern_status status = TERN_OK;
+    tern_status status =
+        options->mpi ? tern_probe_mpi(&p) : TERN_OK; /* first: ranks that wait take processors */
+    if (status != TERN_OK || probe->rank > 0) return status;
     tern_progress_open(&p.progress, "probe", options->quiet);
     for (size_t i = 0; status == TERN_OK && i < TERN_COUNT(parts); i++) {
         if (!(probe->parts & parts[i].part)) continue;

@@ -27,7 +27,7 @@ static void put_head(const tern_probe *o, tern_text *out)
     const tern_figure *launch = tern_probe_find(o, "launch", NULL, 0);
     if (launch) tern_text_format(out, "launch: %.4g s   # an empty job for all threads\n", launch->median);
     if (o->kernel_count && o->near > 0)
-        tern_text_format(out, "near: %.0f B   # caches that calls of far operands had been moved out of\n",
+        tern_text_format(out, "near: %.0f B   # of a processor: the caches that have lost far operands\n",
                          o->near);
 }
 
@@ -74,11 +74,35 @@ static void put_cache(const tern_probe *o, tern_text *out, const tern_cache *c)
     }
 }
 
+/* Between ranks of MPI. */
+static void put_link(const tern_probe *o, tern_text *out)
+{
+    double start = median_of(o, "MPI allreduce start", NULL, 0);
+    if (!o->mpi) return;
+    tern_text_format(out, "links:\n  - {name: mpi, bandwidth: %.6g B/s, latency: %.4g s, ",
+                     median_of(o, "MPI bandwidth", NULL, 0), median_of(o, "MPI latency", NULL, 0));
+    if (start > 0) tern_text_format(out, "start: %.4g s, ", start);
+    tern_text_format(out, "source: \"tern probe --mpi: %s, two ranks of this computer\"}\n", o->mpi);
+}
+
+/* Whether runs say so little that no figure is better than this one. */
+static bool undetermined(double median, double lower, double upper)
+{
+    return !(upper - lower <= median);
+}
+
 void tern_probe_put_measured(const tern_probe *o, tern_text *out)
 {
-    tern_text_put(out, "measured:   # all figures: medians and quartiles of runs\n");
+    tern_text_put(out, "measured:   # all figures: medians and quartiles of runs; what differs by more than "
+                       "itself is left out\n");
     for (int i = 0; i < o->count; i++) {
         const tern_figure *f = &o->figures[i];
+        if (undetermined(f->median, f->lower, f->upper)) {
+            tern_text_format(
+                out, "  # left out: %s%s%s, %d threads: half of the runs between %.4g and %.4g %s\n",
+                f->level, f->level[0] ? " " : "", f->name, f->threads, f->lower, f->upper, f->unit);
+            continue;
+        }
         tern_text_format(
             out,
             "  - {name: \"%s%s%s, %d thread%s\", unit: %s, threads: %d, median: %.6g, lower: %.6g, upper: "
@@ -88,25 +112,41 @@ void tern_probe_put_measured(const tern_probe *o, tern_text *out)
     }
 }
 
+static void put_kernel(const tern_kernel_point *k, tern_text *out)
+{
+    tern_text_format(out, "  - {name: \"%s\", kernel: \"%s\", ", k->name, k->kernel);
+    if (k->m > 0)
+        tern_text_format(out, "m: %.0f, n: %.0f, k: %.0f, count: %.0f, ", k->m, k->n, k->k, k->count);
+    else
+        tern_text_format(out, "bytes: %.0f, written: %.0f, operations: %.0f, spread: %.6g, ", k->bytes,
+                         k->written, k->operations, k->spread);
+    if (k->density < 1) tern_text_format(out, "density: %.4g, ", k->density);
+    tern_text_format(out, "median: %.5g s, lower: %.5g s, upper: %.5g s, ", k->median, k->lower, k->upper);
+    bool unclear = k->far > 0 && undetermined(k->far, k->far_lower, k->far_upper);
+    if (k->far > 0 && !unclear)
+        tern_text_format(out, "far: %.5g s, far_lower: %.5g s, far_upper: %.5g s, ", k->far, k->far_lower,
+                         k->far_upper);
+    tern_text_put(out, "source: tern probe}");
+    if (unclear)
+        tern_text_format(out, "   # far left out: half of the runs between %.4g and %.4g s", k->far_lower,
+                         k->far_upper);
+    tern_text_put(out, "\n");
+}
+
 static void put_kernels(const tern_probe *o, tern_text *out)
 {
     if (o->kernel_count)
-        tern_text_put(out,
-                      "kernels:   # one call on all threads, operands near: medians and quartiles of runs; "
-                      "far: least of calls with operands far\n");
+        tern_text_put(
+            out, "kernels:   # one call on all threads: medians and quartiles of runs, operands near; far: "
+                 "copies that go round in several times the near caches; what differs by more than itself is "
+                 "left out\n");
     for (int i = 0; i < o->kernel_count; i++) {
         const tern_kernel_point *k = &o->kernels[i];
-        tern_text_format(out, "  - {name: \"%s\", kernel: \"%s\", ", k->name, k->kernel);
-        if (k->m > 0)
-            tern_text_format(out, "m: %.0f, n: %.0f, k: %.0f, count: %.0f, ", k->m, k->n, k->k, k->count);
+        if (undetermined(k->median, k->lower, k->upper))
+            tern_text_format(out, "  # left out: %s: half of the runs between %.4g and %.4g s\n", k->name,
+                             k->lower, k->upper);
         else
-            tern_text_format(out, "bytes: %.0f, written: %.0f, operations: %.0f, spread: %.6g, ", k->bytes,
-                             k->written, k->operations, k->spread);
-        if (k->density < 1) tern_text_format(out, "density: %.4g, ", k->density);
-        tern_text_format(out, "median: %.5g s, lower: %.5g s, upper: %.5g s, ", k->median, k->lower,
-                         k->upper);
-        if (k->far > 0) tern_text_format(out, "far: %.5g s, ", k->far);
-        tern_text_put(out, "source: tern probe}\n");
+            put_kernel(k, out);
     }
 }
 
@@ -122,6 +162,7 @@ tern_status tern_probe_write(const tern_probe *o, tern_text *out)
     tern_text_put(out, "memories:\n");
     for (int i = 0; i < o->cache_count; i++) put_cache(o, out, &o->caches[i]);
     put_memory(o, out, "DRAM", o->memory, "as the system says");
+    put_link(o, out);
     tern_probe_put_measured(o, out);
     put_kernels(o, out);
     return tern_text_status(out);

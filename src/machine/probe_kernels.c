@@ -99,8 +99,7 @@ enum {
     WARM = 4
 }; /* calls until operands of some megabytes stay in the last cache, which keeps what is used again */
 
-/* Numbers between -1 and 1, quickly. */
-static void fill_numbers(float *x, size_t count)
+void tern_bench_numbers(float *x, size_t count)
 {
     uint32_t state = 12345;
     for (size_t i = 0; i < count; i++) {
@@ -142,7 +141,7 @@ static void fill(tern_bench *b, const tern_subject *s)
     double density = x->dtype == TERN_BIT ? s->densities[0] : -1;
     if (density != b->filled_density) {
         if (density < 0)
-            fill_numbers((float *)(void *)b->operand[0], b->memory[0] / 4);
+            tern_bench_numbers((float *)(void *)b->operand[0], b->memory[0] / 4);
         else
             fill_bits((uint64_t *)(void *)b->operand[0], b->memory[0] / 8, density);
         b->filled_density = density;
@@ -150,21 +149,31 @@ static void fill(tern_bench *b, const tern_subject *s)
     if (s->call.nin > 1 && w->dtype != TERN_F32) fill_packed(b, w->dtype, tern_elements(&w->shape));
 }
 
+void tern_bench_call(const tern_subject *s)
+{
+    if (s->fast)
+        s->fast->run(&s->call);
+    else
+        s->call.op->run(&s->call);
+}
+
 static void trial_kernel(tern_prober *p, int thread, int64_t times)
 {
-    const tern_subject *s = p->subject;
     (void)thread;
-    for (; times > 0; times--)
-        if (s->fast)
-            s->fast->run(&s->call);
-        else
-            s->call.op->run(&s->call);
+    for (; times > 0; times--) tern_bench_call(p->subject);
 }
 
 /* The caches before the last: what nets of some size flow through while the last one keeps them. */
 static double near_bytes(const tern_probe *o)
 {
     return o->cache_count > 1 ? o->caches[o->cache_count - 2].bytes : 0;
+}
+
+void tern_bench_place(const tern_bench *b, tern_subject *s)
+{
+    for (int i = 0; i < s->call.nin; i++)
+        if (s->operands[i].shape.rank) s->operands[i].data = b->operand[i];
+    if (s->call.nout) s->operands[s->call.nin].data = b->result; /* of others nobody reads anything */
 }
 
 static tern_status take_memory(tern_bench *b)
@@ -182,63 +191,29 @@ static tern_status take_memory(tern_bench *b)
     b->result = tern_take(b->result_bytes + 64);
     all += b->result_bytes + 64;
     good &= b->result != NULL;
-    b->p->out->near = near_bytes(b->p->out);
-    b->sweep_bytes = (size_t)(2 * b->p->out->near);
-    b->sweep = b->sweep_bytes ? tern_take(b->sweep_bytes) : NULL;
-    good &= b->sweep || !b->sweep_bytes;
     if (!good) return tern_no_memory(all, "the probe's kernels");
-    for (int i = 0; i < MOST_OPERANDS; i++) fill_numbers((float *)(void *)b->operand[i], b->memory[i] / 4);
+    for (int i = 0; i < MOST_OPERANDS; i++)
+        tern_bench_numbers((float *)(void *)b->operand[i], b->memory[i] / 4);
     b->filled_density = -1;
     for (int k = 0; k < b->count; k++) {
-        tern_subject *s = &b->subjects[k];
-        for (int i = 0; i < s->call.nin; i++)
-            if (s->operands[i].shape.rank) s->operands[i].data = b->operand[i];
-        if (s->call.nout) s->operands[s->call.nin].data = b->result; /* of others nobody reads anything */
-        s->call.scratch = b->room;
+        tern_bench_place(b, &b->subjects[k]);
+        b->subjects[k].call.scratch = b->room;
     }
-    return TERN_OK;
+    b->p->out->near = near_bytes(b->p->out);
+    return tern_bench_take_far(b);
 }
 
 /* Numbers in the second operand again, where a packed format had been. */
 static void clear_packed(tern_bench *b, const tern_subject *s)
 {
     if (s->call.nin > 1 && s->call.in[1].dtype != TERN_F32)
-        fill_numbers((float *)(void *)b->operand[1], b->memory[1] / 4);
-}
-
-/* One call whose operands have been moved out of the near caches by twice as much else: the quickest of some behind the first, as
- * what comes again and again stays in the last cache, and as others only lengthen it.  By the clock, which is asked quickly. */
-static double far_run(tern_bench *b, const tern_subject *s)
-{
-    double least = INFINITY;
-    b->p->subject = s;
-    for (int call = 0; call < WARM; call++) {
-        uint32_t sum = 0;
-        for (size_t i = 0; i < b->sweep_bytes; i += 64) sum += (uint32_t)b->sweep[i];
-        tern_probe_sink = sum;
-        double start = tern_now();
-        trial_kernel(b->p, 0, 1);
-        double seconds = tern_now() - start - b->clock_seconds;
-        if (call) least = fmin(least, seconds);
-    }
-    return fmax(least, 1e-9);
-}
-
-static void find_clock_seconds(tern_bench *b)
-{
-    double least = INFINITY;
-    for (int i = 0; i < 1000; i++) {
-        double start = tern_now();
-        least = fmin(least, tern_now() - start);
-    }
-    b->clock_seconds = least;
+        tern_bench_numbers((float *)(void *)b->operand[1], b->memory[1] / 4);
 }
 
 static tern_status measure_all(tern_bench *b)
 {
     tern_prober *p = b->p;
     double part = p->part;
-    find_clock_seconds(b);
     for (int round = -1; round < p->runs; round++) { /* the first finds how often each is to run */
         for (int k = 0; k < b->count; k++) {
             tern_subject *s = &b->subjects[k];
@@ -257,19 +232,16 @@ static tern_status measure_all(tern_bench *b)
                 tern_probe_time(p); /* its operands are near now */
                 p->times = s->times;
                 s->runs[round] = tern_probe_time(p) / (double)s->times;
-                if (b->sweep) s->far_runs[round] = far_run(b, s);
+            }
+            if (b->far_operands) {
+                double seconds = tern_bench_far_run(b, s);
+                if (round >= 0) s->far_runs[round] = seconds;
             }
             clear_packed(b, s);
         }
     }
     p->part = part;
     return TERN_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static tern_status keep_points(tern_bench *b)
@@ -283,15 +255,17 @@ static tern_status keep_points(tern_bench *b)
         const tern_product_shape *m = &s->task.product;
         const tern_work *w = &s->task.work;
         tern_kernel_point *to = &o->kernels[k];
-        qsort(s->runs, (size_t)runs, sizeof *s->runs, by_value);
+        tern_sort_numbers(s->runs, runs);
         to->name = tern_probe_name(b->p, "%s %d", s->class, k);
         to->kernel = tern_probe_name(b->p, "%s", s->class);
         if (!to->name || !to->kernel) return tern_no_memory(64, "the probe");
         to->median = s->runs[runs / 2];
         to->lower = s->runs[runs / 4];
         to->upper = s->runs[runs - 1 - runs / 4];
-        qsort(s->far_runs, (size_t)runs, sizeof *s->far_runs, by_value);
-        to->far = s->far_runs[0];
+        tern_sort_numbers(s->far_runs, runs);
+        to->far = s->far_runs[runs / 2];
+        to->far_lower = s->far_runs[runs / 4];
+        to->far_upper = s->far_runs[runs - 1 - runs / 4];
         to->density = 1;
         if (m->count > 0) {
             to->m = tern_kernel_rows(&s->task), to->n = (double)m->n, to->k = (double)m->k,
@@ -323,7 +297,8 @@ tern_status tern_probe_kernels(tern_prober *p)
     for (int i = 0; i < MOST_OPERANDS; i++) tern_release(b.operand[i]);
     tern_release(b.result);
     tern_release(b.room);
-    tern_release(b.sweep);
+    tern_release(b.far_operands);
+    tern_release(b.far_results);
     tern_release(b.subjects);
     p->least_seconds = least;
     p->together = false;

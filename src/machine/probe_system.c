@@ -112,12 +112,6 @@ tern_status tern_probe_disk(tern_prober *p)
 
 enum { LAUNCHES = 501, ROUNDS = 2000 };
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void nothing(void *context, int64_t index, int thread)
 {
     (void)context, (void)index, (void)thread;
@@ -133,7 +127,7 @@ static tern_status measure_launch(tern_prober *p)
             tern_pool_run(p->pool, p->out->threads, nothing, NULL);
             launches[i] = tern_now() - start;
         }
-        qsort(launches, LAUNCHES, sizeof *launches, by_value);
+        tern_sort_numbers(launches, LAUNCHES);
         values[run] = launches[LAUNCHES / 2];
     }
     return tern_probe_keep(p,

@@ -41,6 +41,9 @@ double tern_thread_seconds(void);
  * threads itself, by the clock. */
 double tern_probe_time(tern_prober *p);
 
+/* From the least to the largest. */
+void tern_sort_numbers(double *values, int count);
+
 /* Sets p->times so that a run takes long enough. */
 void tern_probe_calibrate(tern_prober *p, tern_trial *trial, int threads, bool together);
 
@@ -67,6 +70,9 @@ typedef struct tern_walk_level {
 } tern_walk_level;
 int tern_probe_levels(const tern_walk_curve *curve, tern_walk_level levels[TERN_WALK_LEVELS]);
 
+/* y = a + b x by least squares of relative errors; y > 0, and two different x at least. */
+void tern_probe_line(const double *x, const double *y, int count, double *a, double *b);
+
 /* The list `measured` of a machine file. */
 void tern_probe_put_measured(const tern_probe *probe, tern_text *yaml);
 
@@ -83,5 +89,6 @@ tern_status tern_probe_memory(tern_prober *p);  /* probe_memory.c: bandwidths */
 tern_status tern_probe_disk(tern_prober *p);    /* probe_system.c */
 tern_status tern_probe_links(tern_prober *p);   /* probe_system.c: between threads */
 tern_status tern_probe_kernels(tern_prober *p); /* probe_kernels.c: operators */
+tern_status tern_probe_mpi(tern_prober *p);     /* probe_mpi.c: between ranks, each of which runs it */
 
 #endif

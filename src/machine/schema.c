@@ -120,6 +120,8 @@ static const tern_field kernel_fields[] = {
     AMOUNT(tern_kernel_point, lower, TERN_IN_SECONDS),
     AMOUNT(tern_kernel_point, upper, TERN_IN_SECONDS),
     AMOUNT(tern_kernel_point, far, TERN_IN_SECONDS),
+    AMOUNT(tern_kernel_point, far_lower, TERN_IN_SECONDS),
+    AMOUNT(tern_kernel_point, far_upper, TERN_IN_SECONDS),
 };
 
 /* Values of KIND, in the order of tern_unit_kind. */
