@@ -88,9 +88,16 @@ void tern_cosma_free(tern_cosma_plan *plan);
 tern_status tern_cosma_without_moves(const tern_flow *flow, const tern_cosma_options *options, size_t *bytes,
                                      tern_mip_answer *answer);
 
-/* The same for nets that are too long for one program, in the given order: windows of steps, one behind the other (divide.c). */
+/* The same for nets that are too long for one program: windows of steps, one behind the other (divide.c), in the given order, or
+ * with options->free_order in one that is searched for, and each window in its best. */
 tern_status tern_cosma_divided(const tern_flow *flow, const tern_cosma_options *options,
                                tern_cosma_plan *plan);
+
+/* step[flow->steps]: an order in which few bytes move in `memory`, which is no less than tern_flow_least: a beam search `width`
+ * orders wide.  The flow with its steps in an order, in `to`, whose arrays are as large; time[steps]: when each comes.
+ * flow_order.c */
+tern_status tern_flow_order(const tern_flow *flow, size_t memory, int width, int *step);
+void tern_flow_put_in_order(const tern_flow *flow, const int *step, int *time, tern_flow *to);
 
 /* What plans step by step do without looking ahead for places (evict.c): which of the tensors that wait leaves first. */
 typedef enum tern_eviction {

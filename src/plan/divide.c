@@ -3,18 +3,20 @@
  *
  * Windows end where the fewest bytes are alive.  The paper's own rule for the cuts is not published in full; this one is
  * Tern's.  All is done twice, the second time with windows that begin half a window earlier, and the better plan counts.  Where
- * neither finds one, because a window left the memory so that the next one has no room, windows are twice as long.  Nothing worse than
- * Belady's rule is returned. */
+ * neither finds one, because a window left the memory so that the next one has no room, windows are twice as long.  Where the order
+ * is free, all begins with one that is searched for (flow_order.c).  Nothing worse than Belady's rule in either order is
+ * returned. */
 #include "plan/cosma.h"
 
 #include <string.h>
 
-enum { WINDOW = 20 };
+enum { WINDOW = 20, ORDERS = 64 };
 
 typedef struct divider {
     const tern_flow *given;
     tern_flow sequence;    /* the same steps in the order that the windows before chose */
     const tern_flow *flow; /* that */
+    int *first;            /* [steps]: the order to begin with */
     int *step, *time;      /* [steps]: of the given flow at each time, and the time of each */
     const tern_cosma_options *options;
     tern_cosma_plan *plan;
@@ -131,17 +133,7 @@ static void take_over(divider *d, const tern_cosma_plan *part, int begin, int st
 /* The flow in the order of d->step. */
 static void put_in_order(divider *d)
 {
-    const tern_flow *f = d->given;
-    int reads = 0;
-    for (int t = 0; t < f->steps; t++) {
-        int s = d->step[t];
-        d->time[s] = t;
-        d->sequence.begin[t] = reads;
-        for (int i = f->begin[s]; i < f->begin[s + 1]; i++) d->sequence.read[reads++] = f->read[i];
-    }
-    d->sequence.begin[f->steps] = reads;
-    for (int a = 0; a < f->tensors; a++)
-        d->sequence.producer[a] = f->producer[a] < 0 ? -1 : d->time[f->producer[a]];
+    tern_flow_put_in_order(d->given, d->step, d->time, &d->sequence);
     measure(d);
 }
 
@@ -156,7 +148,7 @@ static void reorder(divider *d, const tern_cosma_plan *part, int begin)
 static tern_status sweep(divider *d, int first, double seconds)
 {
     const tern_flow *f = d->flow;
-    for (int t = 0; t < f->steps; t++) d->step[t] = t;
+    memcpy(d->step, d->first, (size_t)f->steps * sizeof *d->step);
     put_in_order(d);
     memset(d->plan->residence, TERN_AWAY, (size_t)f->tensors * (size_t)f->steps);
     d->plan->spilled = d->plan->retrieved = 0;
@@ -218,11 +210,14 @@ static tern_status sweep_until_found(divider *d)
     return TERN_OK;
 }
 
+/* In the order d->step. */
 static tern_status hold_against_belady(divider *d)
 {
     tern_cosma_plan other;
     if (d->plan->found && moved(d->plan) == 0) return TERN_OK;
-    TERN_TRY(tern_evict(d->given, d->options->memory, TERN_EVICT_BELADY, &other));
+    put_in_order(d);
+    TERN_TRY(tern_evict(d->flow, d->options->memory, TERN_EVICT_BELADY, &other));
+    memcpy(other.order, d->step, (size_t)d->given->steps * sizeof *other.order);
     if (other.found && (!d->plan->found || moved(&other) < moved(d->plan))) {
         tern_cosma_plan worse = *d->plan;
         *d->plan = other;
@@ -242,6 +237,7 @@ static tern_status open_divider(divider *d)
     d->sequence.producer = tern_take_array(tensors, sizeof *d->sequence.producer);
     d->sequence.begin = tern_take_array(steps, sizeof *d->sequence.begin);
     d->sequence.read = tern_take_array(reads, sizeof *d->sequence.read);
+    d->first = tern_take_array(steps, sizeof *d->first);
     d->step = tern_take_array(steps, sizeof *d->step);
     d->time = tern_take_array(steps, sizeof *d->time);
     d->alive = tern_take_array(steps, sizeof *d->alive);
@@ -253,9 +249,9 @@ static tern_status open_divider(divider *d)
     d->part.producer = tern_take_array(tensors, sizeof *d->part.producer);
     d->part.begin = tern_take_array(steps, sizeof *d->part.begin);
     d->part.read = tern_take_array(reads, sizeof *d->part.read);
-    bool all = d->sequence.producer && d->sequence.begin && d->sequence.read && d->step && d->time &&
-               d->alive && d->last && d->state && d->whole && d->known && d->part.bytes && d->part.producer &&
-               d->part.begin && d->part.read;
+    bool all = d->sequence.producer && d->sequence.begin && d->sequence.read && d->first && d->step &&
+               d->time && d->alive && d->last && d->state && d->whole && d->known && d->part.bytes &&
+               d->part.producer && d->part.begin && d->part.read;
     return all ? TERN_OK : tern_no_memory(tensors * sizeof *d->state, "a plan");
 }
 
@@ -273,11 +269,18 @@ tern_status tern_cosma_divided(const tern_flow *flow, const tern_cosma_options *
     tern_status status = tern_cosma_begin(flow, plan);
     plan->answer = TERN_MIP_UNPROVEN;
     if (status == TERN_OK) status = open_divider(&d);
+    for (int t = 0; status == TERN_OK && t < flow->steps; t++) d.first[t] = t;
+    if (status == TERN_OK && options->free_order)
+        status = tern_flow_order(flow, options->memory, ORDERS, d.first);
     if (status == TERN_OK) status = sweep_until_found(&d);
+    if (status == TERN_OK) memcpy(d.step, d.first, (size_t)flow->steps * sizeof *d.step);
     if (status == TERN_OK) status = hold_against_belady(&d);
+    for (int t = 0; status == TERN_OK && t < flow->steps; t++) d.step[t] = t;
+    if (status == TERN_OK && options->free_order) status = hold_against_belady(&d);
     d.sequence.bytes = NULL; /* the caller's */
     tern_flow_free(&d.sequence);
     tern_flow_free(&d.part);
+    tern_release(d.first);
     tern_release(d.step);
     tern_release(d.time);
     tern_release(d.alive);
