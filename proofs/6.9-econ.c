@@ -6,6 +6,7 @@
 
 #include "emit/rtl_parallel.h"
 #include "io/io.h"
+#include "train/fixed.h"
 
 #include <math.h>
 #include <string.h>
@@ -75,16 +76,17 @@ static tern_samples samples_of(const tern_dataset *d, const tern_split *split)
                       .labels = split->labels,
                       .classes = 1,
                       .targets = split->targets,
-                      .units = d->units};
+                      .units = d->units,
+                      .places = d->places};
     for (int i = 0; i < 8; i++) s.std[i] = 1;
     return s;
 }
 
-/* What a crossing's bits are made of. */
+/* What a crossing's bits are made of: as on the chip, of every output fewer bits where there are fewer links. */
 typedef struct rate {
     int keep, bits;
 } rate;
-static const rate rates[] = {{16, 9}, {16, 6}, {12, 4}};
+static const rate rates[] = {{16, 9}, {16, 6}, {16, 3}};
 
 /* A net with codes of so many outputs and bits; `word` 0: weights in floats. */
 static void open_coder(coder *c, const char *net, int word, rate r)
@@ -120,7 +122,7 @@ static void judge(coder *c)
     tern_evaluation_free(&e);
 }
 
-static void train(coder *c, const tern_dataset *d)
+static void train(coder *c, const tern_dataset *d, int epochs, double rate)
 {
     tern_samples shown = samples_of(d, &d->train);
     tern_progress_state state = {0};
@@ -130,12 +132,30 @@ static void train(coder *c, const tern_dataset *d)
                        .train = &shown,
                        .quiet = true};
     t.recipe.optimiser = TERN_ADAM;
-    t.recipe.rate = 3e-3;
+    t.recipe.error = TERN_TRANSPORT_ERROR;
+    t.recipe.rate = rate;
     t.recipe.decay = t.recipe.smoothing = t.recipe.crop = t.recipe.flip = 0;
     t.recipe.batch = BATCH;
-    t.recipe.epochs = EPOCHS;
+    t.recipe.epochs = epochs;
     PROOF_OK(tern_train(&t, &state, &c->store, pool));
     judge(c);
+}
+
+/* Weights of 6 bits go on from weights in floats; their binary points begin where those just fit. */
+static void learn(coder *floats, coder *words, rate r)
+{
+    open_coder(floats, "econ-ae", 0, r);
+    train(floats, &narrow, EPOCHS, 3e-3);
+    open_coder(words, "econ-ae-qfx", 6, r);
+    tern_samples shown = samples_of(&narrow, &narrow.train);
+    tern_fixed_calibration points = {.net = words->net,
+                                     .parameters = words->parameters,
+                                     .samples = &shown,
+                                     .images = 512,
+                                     .percentile = 99.9};
+    PROOF_OK(tern_hand_over(&floats->store, &words->store));
+    PROOF_OK(tern_fixed_calibrate(&points, &words->store, pool));
+    train(words, &narrow, EPOCHS, 1e-3);
 }
 
 static void print_score(const char *name, const tern_shower_score *s)
@@ -145,40 +165,38 @@ static void print_score(const char *name, const tern_shower_score *s)
     fflush(stdout);
 }
 
-/* A learned encoder of 6-bit weights at a rate, beside the classical ones; the caller closes it. */
-static void compare(proof *p, rate r, coder *c)
+/* A learned encoder at a rate, of 6-bit weights (the caller closes it) and of floats, beside the classical ones. */
+static void compare(proof *p, rate r, coder *words)
 {
     int bits = r.keep * r.bits;
+    coder floats;
     tern_shower_options o = {.seed = tern_shower_seed(0, true)};
     tern_shower_score s[TERN_SHOWER_ENCODERS];
     char text[96];
     PROOF_OK(tern_shower_compare(&o, TESTED, bits, pool, s));
-    open_coder(c, "econ-ae-qfx", 6, r);
-    train(c, &narrow);
+    learn(&floats, words, r);
     printf("  %d bits a crossing, %d outputs of %d\n", bits, r.keep, r.bits);
-    print_score("learned", &c->score);
+    print_score("learned, weights of 6 bits", &words->score);
+    print_score("weights in floats", &floats.score);
     for (int e = 0; e < TERN_SHOWER_ENCODERS; e++) print_score(tern_shower_encoder_names[e], &s[e]);
     for (int e = 0; e < TERN_SHOWER_ENCODERS; e++) {
         snprintf(text, sizeof text, "%d bits, crossings with many cells: learned over %s", bits,
                  tern_shower_encoder_names[e]);
-        proof_judge(p, text, c->score.dense / s[e].dense, "<", 1, c->score.dense < s[e].dense);
+        proof_judge(p, text, words->score.dense / s[e].dense, "<", 1, words->score.dense < s[e].dense);
     }
+    proof_at_most(p, "  6-bit weights over weights in floats, distance",
+                  words->score.mean / floats.score.mean, 1.10);
+    close_coder(&floats);
 }
 
 static void compress(proof *p, coder *best)
 {
-    coder other, floats;
+    coder other;
     compare(p, rates[0], best);
     for (size_t i = 1; i < TERN_COUNT(rates); i++) {
         compare(p, rates[i], &other);
         close_coder(&other);
     }
-    open_coder(&floats, "econ-ae", 0, rates[0]);
-    train(&floats, &narrow);
-    print_score("weights in floats", &floats.score);
-    proof_at_most(p, "6-bit weights over weights in floats, distance", best->score.mean / floats.score.mean,
-                  1.10);
-    close_coder(&floats);
 }
 
 /* Weights for another module, with the binary points of this one's, which are the chip's shifts. */
@@ -187,7 +205,7 @@ static void train_for_another(proof *p, const coder *best, coder *other)
     open_coder(other, "econ-ae-qfx", 6, rates[0]);
     PROOF_OK(tern_net_set(other->net, other->parameters, "frozen", 1));
     PROOF_OK(tern_hand_over(&best->store, &other->store));
-    train(other, &wide);
+    train(other, &wide, EPOCHS / 2, 1e-3);
     print_score("trained for the other module", &other->score);
     proof_judge(p, "weights of another module over this one's, distance",
                 other->score.mean / best->score.mean, ">", 1.10, other->score.mean > 1.10 * best->score.mean);
@@ -271,25 +289,15 @@ static void registers(proof *p, const char *path, int64_t chain)
                    status == 0 ? bits : -1, 3 * (double)chain);
 }
 
-/* Transistors of static CMOS that yosys counts in one module, by four: gate equivalents; -1: it failed. */
-static double synthesised_gates(const char *path, const char *top)
+static void within(proof *p, const char *text, double ratio)
 {
-    char line[PROOF_LINE], out[PROOF_LINE];
-    double transistors = -1;
-    snprintf(line, sizeof line,
-             "cd %s && yosys -p 'read_verilog econ.v; synth -flatten -top %s; abc -g cmos4; opt_clean; stat "
-             "-tech cmos' 2>&1",
-             path, top);
-    int status = proof_command(line, "Estimated number of transistors", out);
-    const char *at = strstr(out, ":");
-    if (status == 0 && at) sscanf(at + 1, "%lf", &transistors);
-    return transistors < 0 ? -1 : transistors / 4;
+    proof_judge(p, text, ratio, "within a factor of", 2, ratio > 0.5 && ratio < 2);
 }
 
-/* The model of area and energy, beside what yosys makes of one result of each layer, and beside the chip. */
+/* The model of area and energy, part by part beside what yosys makes of it, and beside the chip. */
 static void gates(proof *p, const char *path, const tern_rtl *rtl, tern_session *session, const float *images)
 {
-    double activity, modelled = 0, counted = 0;
+    double activity, modelled = 0, found = 0;
     PROOF_OK(tern_rtl_activity(rtl, session, images, 1000, &activity));
     tern_rtl_gates g = tern_rtl_gates_of(rtl, true, activity);
     printf(
@@ -301,19 +309,22 @@ static void gates(proof *p, const char *path, const tern_rtl *rtl, tern_session 
         proof_skip(p, "gates after synthesis", "yosys: scripts/setup --rtl");
         return;
     }
-    for (int i = 0; i < rtl->count; i++) {
-        const tern_rtl_layer *l = &rtl->layers[i];
-        char top[32];
-        double results = (double)l->out_c * l->out_h * l->out_w, one;
-        snprintf(top, sizeof top, "econ_dot%d", i);
-        one = synthesised_gates(path, top);
-        printf("  a result of %s: %.0f gates after synthesis, %.0f modelled\n", l->name, one,
-               tern_rtl_dot_gates(l));
-        counted += one < 0 ? NAN : results * one;
-        modelled += results * tern_rtl_dot_gates(l);
+    tern_rtl_part *parts = tern_take_array((size_t)rtl->count + 2, sizeof *parts);
+    PROOF_OK(tern_rtl_synthesise_parts(rtl, "econ", true, path, parts));
+    for (int i = 0; i < rtl->count + 2; i++) {
+        const tern_rtl_part *part = &parts[i];
+        char text[96];
+        snprintf(text, sizeof text, "gates of %s %s after synthesis over those modelled", part->what,
+                 part->layer ? part->layer : "");
+        printf("  %.0f times %s %s: %.1f gates after synthesis, %.1f modelled\n", part->count, part->what,
+               part->layer ? part->layer : "", part->found, part->modelled);
+        modelled += part->count * part->modelled;
+        found += part->count * part->found;
+        within(p, text, part->found / part->modelled);
     }
-    proof_judge(p, "modelled gates of products and sums over those after synthesis", modelled / counted,
-                "within a factor of", 2, modelled < 2 * counted && counted < 2 * modelled);
+    printf("  %.2f million gates after synthesis, %.2f million modelled\n", found / 1e6, modelled / 1e6);
+    within(p, "all gates after synthesis over those modelled", found / modelled);
+    tern_release(parts);
 }
 
 /* The circuit begins with the weights of another module, and is given this one's without a reset. */

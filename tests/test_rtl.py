@@ -72,9 +72,22 @@ def synthesis():
             counted = sum(map(int, re.findall(r" (?:LUT\d|SB_LUT4|INV) +(\d+)", (work / chip / f"yosys-{chip}.txt").read_text().split("hierarchy")[0])))
             check(f"{chip}: look-up tables", d["synthesis"]["luts"] >= counted > 100, (d, counted))
             check(f"{chip}: blocks", 0 < sum(b["synthesis"]["luts"] for b in d["blocks"]) <= d["synthesis"]["luts"], d)
+        parts()
     else:
         print("skipped: yosys is not installed (scripts/setup --rtl)")
 
+
+def parts():
+    """Gates of what a circuit with weights in registers is made of; a bit of registers by hand: 16 transistors a copy."""
+    d = document("emit", "econ-ae-fixed", "--filters", "1", "--keep", "2", "--word", "4", "--word-bias", "4", "--word-act", "3", "--share_bits", "3", "--range", "1",
+                 "--target", "verilog", "--reloadable", "--tmr", "--synthesise", "cmos", "--samples", "2", "-o", work / "cmos")
+    found = {p["what"] + (" " + p["layer"] if "layer" in p else ""): p for p in d.get("synthesis", [])}
+    check("parts", [(what, p["count"]) for what, p in found.items()] == [
+        ("a result of filters", 16), ("a result of code", 2), ("a bit of the chain", d["chain_bits"]), ("a bit behind a layer", d["register_bits"] / 3 - d["chain_bits"])], d)
+    check("all of them", abs(d["gates_found"] / sum(p["count"] * p["gates"] for p in found.values()) - 1) < 1e-9, d)
+    bits = [found[f"a bit {where}"]["gates"] for where in ("of the chain", "behind a layer")]
+    check("three registers and a vote", 3 * 16 / 4 + 2 <= bits[1] < 3 * 16 / 4 + 6 and 1 < bits[0] - bits[1] < 5, bits)
+    check("products grow with their operands", found["a result of filters"]["gates"] > 27 * 3 * 4, d)
 
 
 def reload(what, bias, *tmr):
@@ -146,6 +159,8 @@ def wrong_use():
     bad(2, "expected luts, bram18", "mlp-fixed", "--target", "verilog", "--budget", "lut=10", "-o", work / "none")
     bad(2, "both say how far", "mlp-fixed", "--target", "verilog", "--budget", "luts=9000", "--fold", "1:1,1:1", "-o", work / "none")
     bad(2, "choose --target verilog", "mlp", "--synthesise", "xilinx", "-o", work / "none")
+    bad(2, "xilinx and ice40 are of blocks", "mlp-fixed", "--target", "verilog", "--reloadable", "--synthesise", "xilinx", "-o", work / "none")
+    bad(2, "cmos is of --reloadable", "mlp-fixed", "--target", "verilog", "--synthesise", "cmos", "-o", work / "none")
     r = command.tern("emit", "mlp-fixed", "--hidden", "2", "--target", "verilog", "--synthesise", "ice40", "-o", work / "none", env={"PATH": "/nowhere"})
     check("no yosys", r.returncode == 1 and "apt-get install yosys" in r.stderr, r.stderr)
     check("nothing half written", not (work / "none").exists())

@@ -150,50 +150,97 @@ static void test_encoders_keep_their_bits(void **state)
     }
 }
 
+enum { BATCH = 4, ALL = 48 + 12 + 3 };
+
+/* Loss of the untrained autoencoder on the first crossings of d, which it decodes to y. */
+static double loss_of(const tern_dataset *d, tern_error error, float y[BATCH * ALL])
+{
+    const tern_net *net = tern_net_find("econ-ae");
+    void *parameters;
+    tern_recipe recipe = tern_recipe_default();
+    tern_store store = {0};
+    tern_model model;
+    tern_tensor logits, loss;
+    float weights[ALL], rate = 0, step = 1;
+    for (int k = 0; k < ALL; k++) weights[k] = 1 / ((const float *)d->units.data)[k];
+    recipe.targets = ALL;
+    recipe.error = error;
+    recipe.places = &d->places;
+    assert_ok(tern_net_parameters(net, &parameters));
+    assert_ok(tern_model_open(&model, net, parameters, &d->sample, BATCH, &recipe, &store, NULL));
+    assert_ok(tern_session_bind(model.session, "image", d->train.images.data));
+    assert_ok(tern_session_bind(model.session, "targets", d->train.targets.data));
+    if (error != TERN_TRANSPORT_ERROR) assert_ok(tern_session_bind(model.session, "weights", weights));
+    assert_ok(tern_session_bind(model.session, "rate", &rate));
+    assert_ok(tern_session_bind(model.session, "step", &step));
+    assert_ok(tern_session_run(model.session, 0));
+    assert_ok(tern_session_output(model.session, "logits", &logits));
+    assert_ok(tern_session_output(model.session, "loss", &loss));
+    for (int i = 0; i < BATCH * ALL; i++) y[i] = (float)tern_get(&logits, i);
+    double value = tern_get(&loss, 0);
+    tern_model_close(&model);
+    tern_store_close(&store);
+    tern_net_free(parameters);
+    return value;
+}
+
+static void open_few(tern_dataset *d)
+{
+    tern_dataset_options few = {.train_limit = BATCH, .test_limit = 1};
+    assert_ok(tern_dataset_open(d, "showers", &few));
+}
+
 /* The telescoping loss: squared errors of 48, 12 and 3 sums, each weighed by the larger of output and target. */
 static void test_weighed_errors(void **state)
 {
     (void)state;
-    enum { BATCH = 4, ALL = 48 + 12 + 3 };
     tern_dataset d;
-    tern_dataset_options few = {.train_limit = BATCH, .test_limit = 1};
-    assert_ok(tern_dataset_open(&d, "showers", &few));
-    const tern_net *net = tern_net_find("econ-ae");
-    void *parameters;
-    assert_ok(tern_net_parameters(net, &parameters));
-    const float *target = d.train.targets.data;
-    float weights[ALL], rate = 0, step = 1;
-    for (int k = 0; k < ALL; k++) weights[k] = 1 / ((const float *)d.units.data)[k];
+    float y[BATCH * ALL];
     double telescope[2] = {0};
+    open_few(&d);
     for (int weighed = 0; weighed < 2; weighed++) {
-        tern_recipe recipe = tern_recipe_default();
-        tern_store store = {0};
-        tern_model model;
-        tern_tensor y, loss;
-        recipe.targets = ALL;
-        recipe.weighed = weighed;
-        assert_ok(tern_model_open(&model, net, parameters, &d.sample, BATCH, &recipe, &store, NULL));
-        assert_ok(tern_session_bind(model.session, "image", d.train.images.data));
-        assert_ok(tern_session_bind(model.session, "targets", target));
-        assert_ok(tern_session_bind(model.session, "weights", weights));
-        assert_ok(tern_session_bind(model.session, "rate", &rate));
-        assert_ok(tern_session_bind(model.session, "step", &step));
-        assert_ok(tern_session_run(model.session, 0));
-        assert_ok(tern_session_output(model.session, "logits", &y));
-        assert_ok(tern_session_output(model.session, "loss", &loss));
+        double loss = loss_of(&d, weighed ? TERN_WEIGHED_ERROR : TERN_SQUARED_ERROR, y);
         double levels[3] = {0}; /* means of 48 cells, 12 sums and 3 */
         for (int i = 0; i < BATCH * ALL; i++) {
             int k = i % ALL, level = k < 48 ? 0 : k < 60 ? 1 : 2, count[] = {48, 12, 3};
-            double a = tern_get(&y, i), b = (double)target[i];
+            double a = (double)y[i], b = (double)((const float *)d.train.targets.data)[i];
             levels[level] += (a - b) * (a - b) * (weighed ? fmax(a, b) : 1) / (BATCH * count[level]);
         }
         telescope[weighed] = 4 * levels[0] + 2 * levels[1] + levels[2];
-        assert_true(fabs(tern_get(&loss, 0) / (1000 * telescope[weighed]) - 1) < 1e-4);
-        tern_model_close(&model);
-        tern_store_close(&store);
+        assert_true(fabs(loss / (1000 * telescope[weighed]) - 1) < 1e-4);
     }
     assert_true(telescope[1] < telescope[0]); /* shares are below 1 */
-    tern_net_free(parameters);
+    tern_dataset_close(&d);
+}
+
+/* The transport of shares along eight lines, each by the solver for the plane; no more than what the plane takes. */
+static void test_transport_errors(void **state)
+{
+    (void)state;
+    tern_dataset d;
+    float y[BATCH * ALL];
+    double lines = 0, plane = 0;
+    open_few(&d);
+    double loss = loss_of(&d, TERN_TRANSPORT_ERROR, y);
+    for (int b = 0; b < BATCH; b++) {
+        const float *target = (const float *)d.train.targets.data + b * ALL;
+        double from[N], to[N], cost[N * N], have = 0, want = 0;
+        plane += tern_shower_distance(y + b * ALL, target) / BATCH;
+        for (int c = 0; c < N; c++) have += (double)y[b * ALL + c], want += (double)target[c];
+        for (int c = 0; c < N; c++) from[c] = (double)y[b * ALL + c] / have, to[c] = (double)target[c] / want;
+        for (int line = 0; line < 8; line++) {
+            double angle = line * acos(-1) / 8;
+            for (int i = 0; i < N * N; i++) {
+                double ax, ay, bx, by;
+                tern_trigger_cell(i / N, &ax, &ay);
+                tern_trigger_cell(i % N, &bx, &by);
+                cost[i] = fabs((ax - bx) * cos(angle) + (ay - by) * sin(angle));
+            }
+            lines += tern_transport(N, N, from, to, cost) / (8 * BATCH);
+        }
+    }
+    assert_true(fabs(loss / lines - 1) < 1e-4);
+    assert_true(lines < plane && lines > plane / 2);
     tern_dataset_close(&d);
 }
 
@@ -207,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_showers_are_reproducible),
         cmocka_unit_test(test_encoders_keep_their_bits),
         cmocka_unit_test(test_weighed_errors),
+        cmocka_unit_test(test_transport_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

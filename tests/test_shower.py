@@ -26,6 +26,9 @@ def autoencoder():
     scores = document("eval", work / "run", "--metric", "emd", "--limit", "50")
     check("beside classical encoders", [s["encoder"] for s in scores] == ["econ-ae-qfx", "best-choice", "threshold", "super-cell"] and scores[0]["bits"] == 144, scores)
     check("a distance within the hexagon", scores and 0 < scores[0]["distance"] < 8, scores)
+    good("train", "econ-ae", "--data", "showers", *SHORT, "--error", "transport", "-o", work / "moved")
+    bad(2, "nothing says where these targets stand", "train", "pulse-net", "--data", "pulses", "--limit", "64", "--error", "transport", "-o", work / "refused")
+    bad(2, "--error transport is for data with targets", "train", "mlp", "--data", "fashion-mnist", "--limit", "64", "--error", "transport", "-o", work / "refused")
     bad(2, "expected a net that decodes 48 cells, on showers", "eval", work / "run", "--metric", "emd", "--data", "showers-wide", "--limit", "20")
 
 

@@ -53,8 +53,9 @@ static const tern_cli_option options[] = {
     {"fold", 0, TERN_TEXT, "PE:SIMD,..", NULL,
      "of verilog: results and operands at once of each product, instead of --cycles", NULL},
     {"synthesise", 0, TERN_PICK, "CHIP", NULL,
-     "of verilog: what yosys makes of each block for an UltraScale+ or an iCE40, beside the estimate",
-     "xilinx|ice40"},
+     "of verilog: what yosys makes of each block for an UltraScale+ or an iCE40, beside the estimate; of "
+     "--reloadable, of each part in gates of a chip (cmos), beside the model",
+     "xilinx|ice40|cmos"},
     {"reloadable", 0, TERN_FLAG, NULL, NULL,
      "of verilog: a sample every cycle, and weights in a chain of registers that is loaded, and read back, "
      "without a reset",
@@ -265,6 +266,11 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
             return tern_fail(TERN_USAGE,
                              "--%s has no effect on --reloadable, which takes a sample every cycle",
                              of_logic[i]);
+    if (tern_cli_has(cli, "synthesise") &&
+        tern_cli_has(cli, "reloadable") != (strcmp(tern_cli_text(cli, "synthesise"), "cmos") == 0))
+        return tern_fail(TERN_USAGE,
+                         "--synthesise %s: cmos is of --reloadable, xilinx and ice40 are of blocks",
+                         tern_cli_text(cli, "synthesise"));
     if (!target->board && !target->logic && tern_cli_whole(cli, "samples") > 1000)
         return tern_fail(TERN_USAGE, "--samples %d: target %s keeps them in main.c, at most 1000",
                          tern_cli_whole(cli, "samples"), target->name);
@@ -345,7 +351,6 @@ static const tern_exclusion exclusions[] = {
     {"machine", "budget", "an array has the size that its machine says, or --array"},
     {"machine", "cycles", "an array has the size that its machine says, or --array"},
     {"machine", "synthesise", "the estimate is of blocks: make synth in the folder counts an array's cells"},
-    {"reloadable", "synthesise", "the estimate is of blocks: make synth in the folder counts the cells"},
     {0},
 };
 
@@ -403,7 +408,10 @@ const tern_command tern_command_emit = {
         "bits of codes that change from sample to sample, of registers their clock.\n"
         "Estimates follow FINN's formulas and are no results of synthesis; --synthesise has yosys make one, "
         "and "
-        "prints both.\nSimulators and yosys: scripts/setup --rtl.\n"
+        "prints both;\nof --reloadable it is of one result of each layer and of a bit of each sort of "
+        "registers, "
+        "in transistors of static\nCMOS by 4 (of a register 16), times how many there are.\nSimulators and "
+        "yosys: scripts/setup --rtl.\n"
         "With --machine pulsedl2 nets of bytes along time (convolutions, transposed ones, dense layers, "
         "sums; tern "
         "convert RUN\n--to int8 --multiplier-bits 16) are run layer by layer by one array with registers: "

@@ -33,8 +33,10 @@ static const tern_cli_option options[] = {
     {"nesterov", 0, TERN_PICK, "YES", "no", "sgd looks ahead along its velocity", "yes|no"},
     {"decay", 0, TERN_NUMBER, "W", "0.01", "weight decay", "0.."},
     {"error", 0, TERN_PICK, "NAME", "squared",
-     "of data with targets: squared, or weighed by the larger of output and target, so that large ones count",
-     "squared|weighed"},
+     "of data with targets: squared, or weighed by the larger of output and target, so that large ones "
+     "count, "
+     "or how far shares are moved (of showers: the earth mover's distance along lines)",
+     "squared|weighed|transport"},
     {"smoothing", 0, TERN_NUMBER, "S", "0.1", "label smoothing", "0..1"},
     {"crop", 0, TERN_WHOLE, "N", "2", "random shift by up to N pixels", "0..64"},
     {"flip", 0, TERN_PICK, "YES", "auto", "mirror images at random; auto: images, but not clips",

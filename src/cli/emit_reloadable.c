@@ -28,6 +28,36 @@ static tern_status print_gates(const tern_rtl_gates *g, double activity)
     return TERN_OK;
 }
 
+/* What yosys makes of each part, beside the model. */
+static tern_status synthesise(const tern_logic_job *job, const tern_rtl *rtl, json_t *all)
+{
+    size_t count = (size_t)rtl->count + 2;
+    tern_rtl_part *parts = tern_take_array(count, sizeof *parts);
+    tern_grid t = {0};
+    json_t *list = json_array();
+    double modelled = 0, found = 0;
+    tern_status status =
+        parts ? tern_rtl_synthesise_parts(rtl, job->name, tern_cli_has(job->cli, "tmr"), job->folder, parts)
+              : tern_no_memory(count * sizeof *parts, "parts of a circuit");
+    tern_grid_row(&t, "synthesised|of these|gates of one|modelled|ratio");
+    for (size_t i = 0; status == TERN_OK && i < count; i++) {
+        const tern_rtl_part *p = &parts[i];
+        modelled += p->count * p->modelled;
+        found += p->count * p->found;
+        tern_grid_row(&t, "%s%s%s|%.0f|%.1f|%.1f|%.2f", p->what, p->layer ? " " : "",
+                      p->layer ? p->layer : "", p->count, p->found, p->modelled, p->found / p->modelled);
+        json_array_append_new(list, json_pack("{s:s,s:s*,s:f,s:f,s:f}", "what", p->what, "layer", p->layer,
+                                              "count", p->count, "gates", p->found, "modelled", p->modelled));
+    }
+    tern_grid_row(&t, "all||%.0f|%.0f|%.2f", found, modelled, found / modelled);
+    json_object_set_new(all, "synthesis", list);
+    json_object_set_new(all, "gates_found", json_real(found));
+    tern_release(parts);
+    if (status == TERN_OK && !job->cli->json) return tern_grid_print(&t, stdout);
+    tern_grid_free(&t);
+    return status;
+}
+
 /* What can be loaded, what any of it can sum up to, and what that takes. */
 static tern_status report(const tern_logic_job *job, const tern_rtl *rtl, double activity)
 {
@@ -47,17 +77,20 @@ static tern_status report(const tern_logic_job *job, const tern_rtl *rtl, double
                                         l->format_bits, "bias_bits", bias, "low", low, "high", high,
                                         "sum_bits", bits, "result_bits", tern_rtl_result_bits(l)));
     }
-    if (job->cli->json) {
+    json_t *all = json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:I,s:o,s:o}", "folder", job->folder, "name", job->name,
+                            "target", "verilog", "interval", (json_int_t)1, "latency", rtl->count,
+                            "chain_bits", (json_int_t)chain, "register_bits", (json_int_t)g.register_bits,
+                            "layers", layers, "gates", gates_json(&g, activity));
+    tern_status status = TERN_OK;
+    if (job->cli->json)
         tern_grid_free(&t);
-        return tern_print_json(json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:I,s:o,s:o}", "folder", job->folder,
-                                         "name", job->name, "target", "verilog", "interval", (json_int_t)1,
-                                         "latency", rtl->count, "chain_bits", (json_int_t)chain,
-                                         "register_bits", (json_int_t)g.register_bits, "layers", layers,
-                                         "gates", gates_json(&g, activity)));
-    }
-    json_decref(layers);
-    TERN_TRY(tern_grid_print(&t, stdout));
-    TERN_TRY(print_gates(&g, activity));
+    else
+        status = tern_grid_print(&t, stdout);
+    if (status == TERN_OK && !job->cli->json) status = print_gates(&g, activity);
+    if (status == TERN_OK && tern_cli_has(job->cli, "synthesise")) status = synthesise(job, rtl, all);
+    if (status == TERN_OK && job->cli->json) return tern_print_json(all);
+    json_decref(all);
+    TERN_TRY(status);
     printf("%s: %s.v, %s_tb.v, Makefile; a sample every cycle, its results %d cycles later; %lld bits to "
            "load, %.0f bits of registers\n",
            job->folder, job->name, job->name, rtl->count, chain, g.register_bits);
@@ -89,6 +122,7 @@ tern_status tern_emit_reloadable(const tern_logic_job *job)
     tern_session *session[2] = {job->session, NULL};
     tern_rtl rtl[2] = {0};
     double activity = 0;
+    if (tern_cli_has(job->cli, "synthesise")) TERN_TRY(tern_rtl_find_yosys());
     tern_status status =
         run ? second_weights(run, job->store, &second) : tern_rtl_other_weights(job->store, &turned);
     if (status == TERN_OK)

@@ -234,6 +234,7 @@ tern_samples tern_samples_of(const tern_dataset *dataset, bool train)
                       .labels = split->labels,
                       .targets = split->targets,
                       .units = dataset->units,
+                      .places = dataset->places,
                       .classes = dataset->classes};
     memcpy(s.mean, dataset->mean, sizeof s.mean);
     memcpy(s.std, dataset->std, sizeof s.std);

@@ -46,7 +46,7 @@ tern_status tern_recipe_read(const tern_cli *cli, const tern_dataset *d, tern_re
     r.momentum = tern_cli_number(cli, "momentum");
     r.nesterov = strcmp(tern_cli_text(cli, "nesterov"), "yes") == 0;
     r.decay = tern_cli_number(cli, "decay");
-    r.weighed = strcmp(tern_cli_text(cli, "error"), "weighed") == 0;
+    r.error = (tern_error)tern_cli_pick(cli, "error");
     r.smoothing = tern_cli_number(cli, "smoothing");
     bool targets = d->train.targets.data != NULL; /* what is shifted or mirrored has others */
     r.crop = targets && !tern_cli_has(cli, "crop") ? 0 : tern_cli_whole(cli, "crop");

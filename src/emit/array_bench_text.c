@@ -94,31 +94,11 @@ const char *const tern_array_bench_text[] = {
     "endmodule\n",
     NULL};
 
-const char *const tern_array_make_text[] = {
-    "# @name@, written by tern @version@: make check (verilator and iverilog), lint, synth (yosys), driver (RISC-V in QEMU)\n"
-    "SAMPLES ?= @samples@\n"
-    "FEW ?= @few@\n"
-    "CC = @compiler@\n"
-    "\n"
-    "check: verilator iverilog\n"
-    "\n"
-    "verilator: build/V@name@_tb\n"
-    "\tbuild/V@name@_tb +samples=$(SAMPLES)\n"
-    "\n"
-    "build/V@name@_tb: @name@.v @name@_tb.v\n"
-    "\t@command -v verilator >/dev/null || { echo 'verilator is missing: apt-get install verilator'; exit 1; }\n"
-    "\tverilator --binary --timing -Wno-fatal -Wno-lint -Wno-style -O3 --top-module @name@_tb -Mdir build @name@.v @name@_tb.v >build.log 2>&1 || { cat build.log; exit 1; }\n"
-    "\n"
-    "iverilog: @name@.vvp\n"
-    "\tvvp -N @name@.vvp +samples=$(FEW)\n"
-    "\n"
-    "@name@.vvp: @name@.v @name@_tb.v\n"
-    "\t@command -v iverilog >/dev/null || { echo 'iverilog is missing: apt-get install iverilog'; exit 1; }\n"
-    "\tiverilog -g2012 -o @name@.vvp @name@.v @name@_tb.v\n"
-    "\n"
-    "lint:\n"
-    "\tverilator --lint-only -Wall -Wno-DECLFILENAME -Wno-UNUSEDSIGNAL -Wno-WIDTH -Wno-LITENDIAN -Wno-CMPCONST --top-module @name@ @name@.v\n"
-    "\n"
+const tern_rtl_make tern_array_make = {
+    .also = ", driver (RISC-V in QEMU)",
+    .settings = "CC = @compiler@\n",
+    .lenient = " -Wno-UNUSEDSIGNAL -Wno-WIDTH -Wno-LITENDIAN -Wno-CMPCONST",
+    .rules =
     "# Multipliers as they are written: one for each arithmetic unit and each element's requantiser.\n"
     "synth:\n"
     "\tyosys -p 'read_verilog @name@.v; hierarchy -top @name@; proc; flatten; opt_clean; stat'\n"
@@ -132,13 +112,10 @@ const char *const tern_array_make_text[] = {
     "\n"
     "@name@.elf: driver.c driver.h main.c board.c board.h link.ld\n"
     "\t@command -v $(CC) >/dev/null || { echo '$(CC) is missing: apt-get install @compiler_package@'; exit 1; }\n"
-    "\t$(CC) @flags@ -std=gnu11 -O2 -Wall -Wextra -Wconversion -nostartfiles -o $@ driver.c main.c board.c -T link.ld @limits@\n"
-    "\n"
-    "clean:\n"
-    "\trm -rf build build.log @name@.vvp @name@.elf driver.log writes.log\n"
-    "\n"
-    ".PHONY: check verilator iverilog lint synth driver clean\n",
-    NULL};
+    "\t$(CC) @flags@ -std=gnu11 -O2 -Wall -Wextra -Wconversion -nostartfiles -o $@ driver.c main.c board.c -T link.ld @limits@\n",
+    .made = " @name@.elf driver.log writes.log",
+    .phony = "synth driver",
+};
 
 const char *const tern_array_driver_header_text[] = {
     "/* The driver of @name@: the registers of each layer are made of its shape, written, and its end is waited for. */\n"

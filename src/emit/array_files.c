@@ -126,7 +126,7 @@ void tern_array_verilog(const tern_array *a, const char *name, const char *about
     board_keys(&k, t->board);
     fill(net, tern_array_net_text, &k);
     fill(bench, tern_array_bench_text, &k);
-    fill(make, tern_array_make_text, &k);
+    tern_rtl_makefile(&tern_array_make, (const char *const(*)[2])k.pairs, make);
 }
 
 void tern_array_driver(const tern_array *a, const char *name, tern_text *header, tern_text *code,

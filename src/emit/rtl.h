@@ -107,6 +107,20 @@ typedef struct tern_rtl_file {
 } tern_rtl_file;
 tern_status tern_rtl_write_files(tern_rtl_file *files, int count, tern_status status, const char *folder);
 
+/* What a form of logic adds to the Makefile of a circuit; what is NULL is left out. */
+typedef struct tern_rtl_make {
+    const char *also;      /* of the first line: what else can be made */
+    const char *settings;  /* lines "NAME ?= value" */
+    const char *arguments; /* of test benches, behind +samples */
+    const char *runs;      /* lines: other simulations by iverilog */
+    const char *lenient;   /* warnings that lint does without */
+    const char *rules;     /* synthesis, and what else there is */
+    const char *made;      /* by them: what clean removes */
+    const char *phony;     /* of them */
+} tern_rtl_make;
+/* `pairs`: what stands for @name@, @version@, @samples@, @few@ and what the form's texts name. */
+void tern_rtl_makefile(const tern_rtl_make *form, const char *const (*pairs)[2], tern_text *t);
+
 /* <name>.v, <name>_tb.v, Makefile, input.hex and expected.hex into a folder; the expected words are what the host, `session`,
  * computes of `count` samples, one behind the other as the net takes them. */
 tern_status tern_rtl_folder(const tern_rtl *rtl, const char *name, const char *about, tern_session *session,
@@ -127,6 +141,10 @@ tern_status tern_rtl_find_yosys(void);
  * Leaves yosys-<chip>.txt (its statistics) and .log there.  TERN_FAILED: yosys is missing or has failed. */
 tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
                                 tern_rtl_cells *cells, int count);
+/* Of one module of <folder>/<name>.v, with its parameter BITS set where it is not 0: transistors of static CMOS gates of up to four inputs,
+ * by four, which are gate equivalents; yosys counts 16 of a register.  Leaves yosys-<module>.txt and .log there. */
+tern_status tern_rtl_synthesise_gates(const char *folder, const char *name, const char *module, int bits,
+                                      double *gates);
 /* The same of the text of yosys' command `stat`, which ends with 0. */
 tern_status tern_rtl_read_cells(const char *text, const char *name, tern_rtl_cells *cells, int count);
 

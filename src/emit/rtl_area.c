@@ -54,6 +54,35 @@ tern_rtl_gates tern_rtl_gates_of(const tern_rtl *rtl, bool tmr, double activity)
     return g;
 }
 
+/* Bits that are synthesised together to count those of one. */
+enum { TOGETHER = 64 };
+
+tern_status tern_rtl_synthesise_parts(const tern_rtl *rtl, const char *name, bool tmr, const char *folder,
+                                      tern_rtl_part *parts)
+{
+    static const char *const of_bits[] = {"chain", "state"};
+    double stored = tmr ? 3 * REGISTER_GATES + VOTE_GATES : REGISTER_GATES, bits = 0;
+    char module[96];
+    for (int i = 0; i < rtl->count; i++) {
+        const tern_rtl_layer *l = &rtl->layers[i];
+        double results = (double)l->out_c * l->out_h * l->out_w;
+        parts[i] = (tern_rtl_part){"a result of", l->name, results, tern_rtl_dot_gates(l), 0};
+        bits += results * tern_rtl_result_bits(l) + 1;
+        snprintf(module, sizeof module, "%s_dot%d", name, i);
+        TERN_TRY(tern_rtl_synthesise_gates(folder, name, module, 0, &parts[i].found));
+    }
+    parts += rtl->count;
+    parts[0] =
+        (tern_rtl_part){"a bit of the chain", NULL, (double)tern_rtl_chain(rtl), stored + MUX_GATES, 0};
+    parts[1] = (tern_rtl_part){"a bit behind a layer", NULL, bits, stored, 0};
+    for (int k = 0; k < 2; k++) {
+        snprintf(module, sizeof module, "%s_%s", name, of_bits[k]);
+        TERN_TRY(tern_rtl_synthesise_gates(folder, name, module, TOGETHER, &parts[k].found));
+        parts[k].found /= TOGETHER;
+    }
+    return TERN_OK;
+}
+
 /* Share of the bits of a map's codes that change from one sample to the next. */
 typedef struct tern_flips {
     double changed, all;

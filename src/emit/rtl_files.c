@@ -83,45 +83,16 @@ static const char bench[] =
     "    endtask\n"
     "endmodule\n";
 
-static const char make[] =
-    "# @name@, written by tern @version@: make check (verilator and iverilog), lint, synth (yosys)\n"
-    "SAMPLES ?= @samples@\n"
-    "FEW ?= @few@\n"
-    "STALLED ?= $(FEW)\n"
-    "\n"
-    "check: verilator iverilog\n"
-    "\n"
-    "verilator: build/V@name@_tb\n"
-    "\tbuild/V@name@_tb +samples=$(SAMPLES)\n"
-    "\n"
-    "build/V@name@_tb: @name@.v @name@_tb.v\n"
-    "\t@command -v verilator >/dev/null || { echo 'verilator is missing: apt-get install verilator'; exit 1; "
-    "}\n"
-    "\tverilator --binary --timing -Wno-fatal -Wno-lint -Wno-style -O3 -MAKEFLAGS OPT_FAST=-O1 --top-module "
-    "@name@_tb -Mdir build "
-    "@name@.v @name@_tb.v >build.log 2>&1 || { cat build.log; exit 1; }\n"
-    "\n"
-    "iverilog: @name@.vvp\n"
-    "\tvvp -N @name@.vvp +samples=$(FEW)\n"
-    "\tvvp -N @name@.vvp +samples=$(STALLED) +stall\n"
-    "\n"
-    "@name@.vvp: @name@.v @name@_tb.v\n"
-    "\t@command -v iverilog >/dev/null || { echo 'iverilog is missing: apt-get install iverilog'; exit 1; }\n"
-    "\tiverilog -g2012 -o @name@.vvp @name@.v @name@_tb.v\n"
-    "\n"
-    "lint:\n"
-    "\tverilator --lint-only -Wall -Wno-DECLFILENAME --top-module @name@ @name@.v\n"
-    "\n"
-    "synth:\n"
-    "\tyosys -p 'read_verilog @name@.v; synth_xilinx -top @name@ -family xcup -flatten; stat'\n"
-    "\n"
-    "synth-ice40:\n"
-    "\tyosys -p 'read_verilog @name@.v; synth_ice40 -top @name@; stat'\n"
-    "\n"
-    "clean:\n"
-    "\trm -rf build build.log @name@.vvp\n"
-    "\n"
-    ".PHONY: check verilator iverilog lint synth synth-ice40 clean\n";
+static const tern_rtl_make make = {
+    .settings = "STALLED ?= $(FEW)\n",
+    .runs = "\tvvp -N @name@.vvp +samples=$(STALLED) +stall\n",
+    .rules = "synth:\n"
+             "\tyosys -p 'read_verilog @name@.v; synth_xilinx -top @name@ -family xcup -flatten; stat'\n"
+             "\n"
+             "synth-ice40:\n"
+             "\tyosys -p 'read_verilog @name@.v; synth_ice40 -top @name@; stat'\n",
+    .phony = "synth synth-ice40",
+};
 
 /* One word of a stream: `count` codes of `bits`, the first in the lowest bits, as hexadecimal. */
 static void put_word(tern_text *t, const int64_t *codes, int count, int bits)
@@ -213,7 +184,7 @@ static void write_bench(const tern_rtl *rtl, const char *name, int count, tern_t
                                     {"version", TERN_VERSION},
                                     {NULL, NULL}};
     tern_emit_fill(tb, bench, pairs);
-    tern_emit_fill(makefile, make, pairs);
+    tern_rtl_makefile(&make, pairs, makefile);
 }
 
 tern_status tern_rtl_write_files(tern_rtl_file *files, int count, tern_status status, const char *folder)

@@ -102,6 +102,15 @@ static const char single[] =
     "[BITS-1:0] held);\n"
     "    %s_copy #(.BITS(BITS)) copy0 (.clk(clk), .next(next), .held(held));\nendmodule\n\n";
 
+/* A module of its own, too: what a bit of it takes can be counted alone. */
+static const char chained[] =
+    "/* Bits that move one place on while `load` is set: load_in enters at the bottom. */\n"
+    "module %s_chain #(parameter BITS = 2) (input wire clk, input wire load, input wire load_in, output wire "
+    "[BITS-1:0] held);\n"
+    "    reg [BITS-1:0] turned;\n"
+    "    always @* if (load) turned = {held[BITS-2:0], load_in}; else turned = held;\n"
+    "    %s_state #(.BITS(BITS)) bits (.clk(clk), .next(turned), .held(held));\nendmodule\n\n";
+
 /* Result of one row: bias and products, then the cast.  What is not enabled rests. */
 static void write_dot(tern_text *t, const tern_rtl_layer *l, const char *name, int i)
 {
@@ -190,14 +199,14 @@ static void write_top(tern_text *t, const tern_rtl *rtl, const char *name)
                      "    input wire in_valid, input wire [%lld:0] in_data,\n"
                      "    output wire out_valid, output wire [%d:0] out_data,\n"
                      "    input wire load, input wire load_in, output wire load_out\n);\n"
-                     "    wire [%lld:0] weights;\n    reg [%lld:0] turned;\n"
-                     "    always @* if (load) turned = {weights[%lld:0], load_in}; else turned = weights;\n"
-                     "    %s_state #(.BITS(%lld)) chain (.clk(clk), .next(turned), .held(weights));\n"
+                     "    wire [%lld:0] weights;\n"
+                     "    %s_chain #(.BITS(%lld)) chain (.clk(clk), .load(load), .load_in(load_in), "
+                     ".held(weights));\n"
                      "    assign load_out = weights[%lld];\n"
                      "    wire valid0 = in_valid && !load;\n"
                      "    wire [%lld:0] held0 = in_data;\n\n",
-                     rtl->count, name, (long long)in - 1, out - 1, (long long)chain - 1, (long long)chain - 1,
-                     (long long)chain - 2, name, (long long)chain, (long long)chain - 1, (long long)in - 1);
+                     rtl->count, name, (long long)in - 1, out - 1, (long long)chain - 1, name,
+                     (long long)chain, (long long)chain - 1, (long long)in - 1);
     for (int i = 0; i < rtl->count; i++) {
         const tern_rtl_layer *l = &rtl->layers[i];
         write_stage(t, l, name, i, at);
@@ -218,6 +227,7 @@ tern_status tern_rtl_parallel(const tern_rtl *rtl, const char *name, const char 
         tern_text_format(t, voted, name, name, name, name);
     else
         tern_text_format(t, single, name, name);
+    tern_text_format(t, chained, name, name);
     for (int i = 0; i < rtl->count; i++) write_dot(t, &rtl->layers[i], name, i);
     write_top(t, rtl, name);
     tern_text_put(t, "`default_nettype wire\n");

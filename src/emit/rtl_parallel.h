@@ -27,6 +27,17 @@ typedef struct tern_rtl_gates {
 tern_rtl_gates tern_rtl_gates_of(const tern_rtl *rtl, bool tmr, double activity);
 /* Of one result of a layer. */
 double tern_rtl_dot_gates(const tern_rtl_layer *l);
+
+/* What there are `count` of in the circuit, and the gates of one: modelled, and of yosys. */
+typedef struct tern_rtl_part {
+    const char *what, *layer; /* "a result of", and of which layer or NULL */
+    double count, modelled, found;
+} tern_rtl_part;
+/* parts[rtl->count + 2]: a result of each layer, a bit of the chain of weights with what moves and mends it, and a bit of the registers behind a
+ * layer; each is synthesised alone from the circuit in the folder (tern_rtl_synthesise_gates). */
+tern_status tern_rtl_synthesise_parts(const tern_rtl *rtl, const char *name, bool tmr, const char *folder,
+                                      tern_rtl_part *parts);
+
 /* The share of bits that change, measured on the codes that go in and come out of `count` samples. */
 enum { TERN_RTL_MOST_CODES = 4096 }; /* of a map that are looked at */
 tern_status tern_rtl_activity(const tern_rtl *rtl, tern_session *session, const float *images, int count,

@@ -22,7 +22,7 @@ static const char bench_head[] =
     "    wire out_valid, load_out;\n"
     "    wire [@out_bits@:0] out_data;\n"
     "    integer samples, flips, got = 0, wrong = 0, cycle = 0, gaps = 0, first_in = -1, first_out = -1;\n"
-    "    integer base = 0, lost = 0, changed = 0, at, k, place, copy;\n"
+    "    integer base = 0, lost = 0, changed = 0, at, k, place, copy, behind;\n"
     "    reg watching = 0;\n"
     "    @name@ dut (.clk(clk), .resetn(resetn), .in_valid(in_valid), .in_data(in_data), "
     ".out_valid(out_valid),\n"
@@ -78,25 +78,32 @@ static const char bench_tasks[] =
     "            if (base + got != to) gaps = gaps + 1;\n"
     "        end\n"
     "    endtask\n"
-    "    task invert(input integer copy, input integer place);\n"
-    "        case (copy)\n"
+    "    function integer width(input integer stage);\n" /* 0: of the chain; others: of the registers behind a layer */
+    "        case (stage)\n"
+    "@widths@"
+    "        endcase\n"
+    "    endfunction\n"
+    "    task invert(input integer stage, input integer copy, input integer place);\n"
+    "        case (COPIES * stage + copy)\n"
     "@inverts@"
     "        endcase\n"
     "    endtask\n"
-    "    task flip;\n" /* one bit of the weights, then one sample of the second half */
+    "    task flip(input integer stage);\n" /* one bit while a sample of the second half is there; the chain keeps it */
     "        begin\n"
-    "            place = $unsigned($random) % CHAIN;\n"
+    "            place = $unsigned($random) % width(stage);\n"
     "            copy = $unsigned($random) % COPIES;\n"
     "            at = samples / 2 + $unsigned($random) % (samples - samples / 2);\n"
-    "            invert(copy, place);\n"
+    "            if (stage == 0) invert(stage, copy, place);\n"
     "            in_valid = 1;\n"
     "            in_data = inputs[at];\n"
+    "            for (behind = 1; behind <= LATENCY; behind = behind + 1) begin\n"
+    "                @(negedge clk);\n"
+    "                in_valid = 0;\n"
+    "                if (behind == stage) invert(stage, copy, place);\n"
+    "            end\n"
+    "            #1 if (!out_valid || out_data !== expected[at]) changed = changed + 1;\n"
     "            @(negedge clk);\n"
-    "            in_valid = 0;\n"
-    "            repeat (LATENCY - 1) @(negedge clk);\n"
-    "            if (out_data !== expected[at]) changed = changed + 1;\n"
-    "            @(negedge clk);\n"
-    "            if (COPIES == 1) invert(copy, place);\n"
+    "            if (COPIES == 1 && stage == 0) invert(stage, copy, place);\n"
     "        end\n"
     "    endtask\n"
     "    initial begin\n"
@@ -114,7 +121,7 @@ static const char bench_tasks[] =
     "        read_back(1);\n"
     "        base = SAMPLES / 2 - samples / 2;\n"
     "        stream(SAMPLES / 2, SAMPLES / 2 + samples - samples / 2);\n"
-    "        for (k = 0; k < flips; k = k + 1) flip;\n"
+    "        for (k = 0; k < flips; k = k + 1) flip(k % (LATENCY + 1));\n"
     "        read_back(1);\n"
     "        $display(\"@name@: %0d samples, %0d wrong, latency %0d (model %0d), %0d gaps, %0d bits lost, "
     "%0d flips, %0d results changed\",\n"
@@ -125,41 +132,13 @@ static const char bench_tasks[] =
     "    end\n"
     "endmodule\n";
 
-static const char make[] =
-    "# @name@, written by tern @version@: make check (verilator and iverilog), lint, synth (yosys)\n"
-    "SAMPLES ?= @samples@\n"
-    "FEW ?= @few@\n"
-    "FLIPS ?= @flips@\n"
-    "\n"
-    "check: verilator iverilog\n"
-    "\n"
-    "verilator: build/V@name@_tb\n"
-    "\tbuild/V@name@_tb +samples=$(SAMPLES) +flips=$(FLIPS)\n"
-    "\n"
-    "build/V@name@_tb: @name@.v @name@_tb.v\n"
-    "\t@command -v verilator >/dev/null || { echo 'verilator is missing: apt-get install verilator'; exit 1; "
-    "}\n"
-    "\tverilator --binary --timing -Wno-fatal -Wno-lint -Wno-style -O3 -MAKEFLAGS OPT_FAST=-O1 --top-module "
-    "@name@_tb -Mdir build "
-    "@name@.v @name@_tb.v >build.log 2>&1 || { cat build.log; exit 1; }\n"
-    "\n"
-    "iverilog: @name@.vvp\n"
-    "\tvvp -N @name@.vvp +samples=$(FEW) +flips=$(FLIPS)\n"
-    "\n"
-    "@name@.vvp: @name@.v @name@_tb.v\n"
-    "\t@command -v iverilog >/dev/null || { echo 'iverilog is missing: apt-get install iverilog'; exit 1; }\n"
-    "\tiverilog -g2012 -o @name@.vvp @name@.v @name@_tb.v\n"
-    "\n"
-    "lint:\n"
-    "\tverilator --lint-only -Wall -Wno-DECLFILENAME --top-module @name@ @name@.v\n"
-    "\n"
-    "synth:\n"
-    "\tyosys -p 'read_verilog @name@.v; synth -top @name@; stat'\n"
-    "\n"
-    "clean:\n"
-    "\trm -rf build build.log @name@.vvp\n"
-    "\n"
-    ".PHONY: check verilator iverilog lint synth clean\n";
+static const tern_rtl_make make = {
+    .settings = "FLIPS ?= @flips@\n",
+    .arguments = " +flips=$(FLIPS)",
+    .rules = "synth:\n"
+             "\tyosys -p 'read_verilog @name@.v; synth -top @name@; stat'\n",
+    .phony = "synth",
+};
 
 /* ---- contents ------------------------------------------------------------------------------------------------------------- */
 
@@ -248,16 +227,31 @@ static tern_status check_same_points(const tern_rtl rtl[2])
 
 enum { FLIPS = 1000 };
 
+/* Cases of the bench: how many bits registers have, and how one of them in a copy is inverted. */
+static void put_registers(const tern_rtl *rtl, int copies, tern_text *widths, tern_text *inverts)
+{
+    for (int stage = 0; stage <= rtl->count; stage++) {
+        const tern_rtl_layer *l = stage ? &rtl->layers[stage - 1] : NULL;
+        long long bits = l ? (long long)l->out_c * l->out_h * l->out_w * tern_rtl_result_bits(l) + 1
+                           : (long long)tern_rtl_chain(rtl);
+        char where[32] = "chain.bits";
+        if (l) snprintf(where, sizeof where, "stage%d", stage);
+        tern_text_format(widths, "            %d: width = %lld;\n", stage, bits);
+        for (int k = 0; k < copies; k++)
+            tern_text_format(inverts,
+                             "            %d: dut.%s.copy%d.held[place] = !dut.%s.copy%d.held[place];\n",
+                             copies * stage + k, where, k, where, k);
+    }
+    tern_text_put(widths, "            default: width = 1;\n");
+}
+
 static void write_bench(const tern_rtl *rtl, const char *name, int count, bool tmr, tern_text *tb,
                         tern_text *makefile)
 {
     const tern_rtl_layer *first = &rtl->layers[0], *end = &rtl->layers[rtl->count - 1];
     char samples[24], chain[24], latency[24], in[24], out[24], few[24], flips[24];
-    tern_text inverts = {0};
-    for (int k = 0; k < (tmr ? 3 : 1); k++)
-        tern_text_format(&inverts,
-                         "            %d: dut.chain.copy%d.held[place] = !dut.chain.copy%d.held[place];\n", k,
-                         k, k);
+    tern_text inverts = {0}, widths = {0};
+    put_registers(rtl, tmr ? 3 : 1, &widths, &inverts);
     snprintf(samples, sizeof samples, "%d", count);
     snprintf(chain, sizeof chain, "%lld", (long long)tern_rtl_chain(rtl));
     snprintf(latency, sizeof latency, "%d", rtl->count);
@@ -275,12 +269,15 @@ static void write_bench(const tern_rtl *rtl, const char *name, int count, bool t
                                     {"few", few},
                                     {"flips", flips},
                                     {"inverts", inverts.data ? inverts.data : ""},
+                                    {"widths", widths.data ? widths.data : ""},
                                     {"version", TERN_VERSION},
                                     {NULL, NULL}};
     tern_emit_fill(tb, bench_head, pairs);
     tern_emit_fill(tb, bench_tasks, pairs);
-    tern_emit_fill(makefile, make, pairs);
+    tern_rtl_makefile(&make, pairs, makefile);
+    if (inverts.failed || widths.failed) tb->failed = true;
     tern_text_free(&inverts);
+    tern_text_free(&widths);
 }
 
 tern_status tern_rtl_parallel_folder(const tern_rtl rtl[2], tern_session *const session[2], const char *name,

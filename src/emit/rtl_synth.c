@@ -113,6 +113,17 @@ static tern_status run_yosys(const char *folder, const char *option, const char 
     return tern_fail(TERN_FAILED, "yosys has failed in %s: see %s there", folder, log);
 }
 
+/* Runs a script that leaves statistics in a file of the folder, whose text the caller releases. */
+static tern_status statistics_of(const char *folder, const char *script, const char *log, const char *file,
+                                 char **text)
+{
+    char path[4096];
+    size_t size;
+    TERN_TRY(run_yosys(folder, "-p", script, log));
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    return tern_read_file(path, text, &size);
+}
+
 tern_status tern_rtl_find_yosys(void)
 {
     return run_yosys(".", "-V", NULL, "/dev/null");
@@ -121,17 +132,44 @@ tern_status tern_rtl_find_yosys(void)
 tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
                                 tern_rtl_cells *cells, int count)
 {
-    char log[64], statistics[64], path[4096], tool[128], script[512];
+    char log[64], statistics[64], tool[128], script[512];
     char *text = NULL;
     snprintf(log, sizeof log, "yosys-%s.log", chips[chip].name);
     snprintf(statistics, sizeof statistics, "yosys-%s.txt", chips[chip].name);
     snprintf(tool, sizeof tool, chips[chip].script, name);
     snprintf(script, sizeof script, "read_verilog %s.v; %s; tee -q -o %s stat", name, tool, statistics);
-    TERN_TRY(run_yosys(folder, "-p", script, log));
-    snprintf(path, sizeof path, "%s/%s", folder, statistics);
-    size_t size;
-    TERN_TRY(tern_read_file(path, &text, &size));
+    TERN_TRY(statistics_of(folder, script, log, statistics, &text));
     tern_status status = tern_rtl_read_cells(text, name, cells, count);
+    tern_release(text);
+    return status;
+}
+
+/* Where a module keeps others, the last count is that of all. */
+static tern_status read_transistors(const char *text, const char *module, double *count)
+{
+    static const char line[] = "Estimated number of transistors:";
+    *count = -1;
+    for (const char *at = text; (at = strstr(at, line)); at++) *count = strtod(at + sizeof line - 1, NULL);
+    if (*count >= 0) return TERN_OK;
+    return tern_fail(TERN_FAILED, "yosys: its statistics of %s have no number of transistors", module);
+}
+
+tern_status tern_rtl_synthesise_gates(const char *folder, const char *name, const char *module, int bits,
+                                      double *gates)
+{
+    char log[128], statistics[128], parameter[128] = "", script[768];
+    char *text = NULL;
+    snprintf(log, sizeof log, "yosys-%s.log", module);
+    snprintf(statistics, sizeof statistics, "yosys-%s.txt", module);
+    if (bits) snprintf(parameter, sizeof parameter, "chparam -set BITS %d %s; ", bits, module);
+    snprintf(script, sizeof script,
+             "read_verilog %s.v; %ssynth -noabc -flatten -top %s; abc -fast -g cmos4; opt_clean; tee -q -o "
+             "%s stat "
+             "-tech cmos",
+             name, parameter, module, statistics);
+    TERN_TRY(statistics_of(folder, script, log, statistics, &text));
+    tern_status status = read_transistors(text, module, gates);
+    *gates /= 4;
     tern_release(text);
     return status;
 }

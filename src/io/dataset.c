@@ -19,6 +19,7 @@ void tern_dataset_close(tern_dataset *dataset)
     tern_split_free(&dataset->train);
     tern_split_free(&dataset->test);
     tern_tensor_free(&dataset->units);
+    tern_tensor_free(&dataset->places);
     for (int i = 0; dataset->class_names && i < dataset->classes; i++) tern_release(dataset->class_names[i]);
     tern_release(dataset->class_names);
     tern_release(dataset->name);

@@ -219,6 +219,7 @@ typedef struct tern_dataset {
     char **class_names; /* [classes], or NULL where unknown */
     tern_shape sample;  /* of one sample, without N */
     tern_tensor units;  /* f32 [K], with targets: an error of each that counts as 1 */
+    tern_tensor places; /* f32 [N,2], where the first targets stand in a plane; no data: nowhere */
     /* Statistics of the training pixels, u8 taken as x/255, by channel (axis C), repeated up to 8. */
     double mean[8], std[8];
 } tern_dataset;

@@ -50,6 +50,13 @@ static tern_status load(tern_dataset *d, const tern_dataset_options *o, double l
         double of = k < CELLS ? CELLS / 4.0 : k < CELLS + FOURS ? FOURS / 2.0 : RHOMBI;
         ((float *)d->units.data)[k] = (float)sqrt(of / ALL / 1000);
     }
+    TERN_TRY(tern_tensor_new(&d->places, TERN_F32, &TERN_SHAPE(CELLS, 2)));
+    for (int c = 0; c < CELLS; c++) {
+        double x, y;
+        tern_trigger_cell(c, &x, &y);
+        ((float *)d->places.data)[2 * c] = (float)x;
+        ((float *)d->places.data)[2 * c + 1] = (float)y;
+    }
     return TERN_OK;
 }
 

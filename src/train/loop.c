@@ -60,7 +60,7 @@ static tern_status open_weights(tern_run_of_training *r)
 {
     const tern_samples *s = r->t->train;
     int count = tern_target_count(s);
-    if (!count) return TERN_OK;
+    if (!count || r->t->recipe.error == TERN_TRANSPORT_ERROR) return TERN_OK;
     r->weights = tern_take_array((size_t)count, sizeof *r->weights);
     if (!r->weights) return tern_no_memory((size_t)count * sizeof *r->weights, "weights of targets");
     for (int k = 0; k < count; k++) r->weights[k] = 1 / ((const float *)s->units.data)[k];
@@ -232,8 +232,13 @@ static tern_status check_data(const tern_training *t)
     if (s->rank < 2 || recipe->batch < 1 || s->dim[0] < recipe->batch)
         return tern_fail(TERN_USAGE, "data: %lld training samples are fewer than one batch of %d",
                          (long long)s->dim[0], recipe->batch);
-    if (!recipe->targets && recipe->weighed)
-        return tern_fail(TERN_USAGE, "--error weighed is for data with targets: these have classes");
+    static const char *const names[] = {"squared", "weighed", "transport"};
+    if (!recipe->targets && recipe->error)
+        return tern_fail(TERN_USAGE, "--error %s is for data with targets: these have classes",
+                         names[recipe->error]);
+    if (recipe->error == TERN_TRANSPORT_ERROR && !recipe->places)
+        return tern_fail(TERN_USAGE,
+                         "--error transport: nothing says where these targets stand; it is for showers");
     if (!recipe->targets || (recipe->rule == TERN_BPTT && !recipe->flip && !recipe->crop)) return TERN_OK;
     return tern_fail(TERN_USAGE,
                      "data with targets are learned without --rule, --flip and --crop: what is shifted or "
@@ -245,6 +250,7 @@ tern_status tern_train(const tern_training *training, tern_progress_state *state
 {
     tern_training own = *training;
     own.recipe.targets = tern_target_count(training->train); /* what is learned is the data's to say */
+    own.recipe.places = own.train->places.data ? &own.train->places : NULL;
     tern_run_of_training r = {.t = &own, .state = state, .store = store, .pool = pool};
     const tern_recipe *recipe = &own.recipe;
     tern_shape sample = training->train->images.shape;

@@ -4,6 +4,7 @@
 #include "op/op.h"
 #include "op/optimiser.h"
 #include "quant/quant.h"
+#include "train/error.h"
 #include "train/rule.h"
 
 #include <string.h>
@@ -140,17 +141,6 @@ static tern_status insert_fake(tern_graph **graph, const tern_net *net, const vo
     return TERN_OK;
 }
 
-/* Mean of the squared errors in units: the net's output and "targets" [B,K], "weights" [K]. */
-static tern_value squared_error(tern_graph *g, tern_value y, int batch, const tern_recipe *recipe)
-{
-    tern_value t = tern_input(g, "targets", TERN_F32, TERN_SHAPE(batch, recipe->targets));
-    tern_value w = tern_input(g, "weights", TERN_F32, TERN_SHAPE(recipe->targets));
-    tern_layer(g, "loss", "loss");
-    tern_value e = tern_square(g, tern_multiply(g, tern_subtract(g, y, t), w));
-    if (recipe->weighed) e = tern_multiply(g, e, tern_relu(g, tern_maximum(g, y, t)));
-    return tern_reshape(g, tern_mean(g, e, .axis = 0, .axes = 2), TERN_SHAPE(1));
-}
-
 static tern_status check_outputs(tern_graph *g, const tern_net *net, tern_value y, int targets)
 {
     TERN_TRY(tern_graph_status(g));
@@ -173,7 +163,7 @@ static tern_status forward(tern_graph **graph, const tern_net *net, const void *
     tern_output(g, "logits", logits);
     if (options->training && recipe->targets) {
         TERN_TRY(check_outputs(g, net, logits, recipe->targets));
-        tern_output(g, "loss", squared_error(g, logits, batch, recipe));
+        tern_output(g, "loss", tern_target_loss(g, logits, recipe));
     } else if (options->training) {
         tern_value labels = tern_input(g, "labels", TERN_I32, TERN_SHAPE(batch));
         tern_layer(g, "loss", "loss");

@@ -16,6 +16,7 @@ typedef struct tern_samples {
     double mean[8], std[8]; /* of channels; std 0 means 1 */
     tern_tensor targets;    /* f32 [N,K]: regression, labels are not looked at; no data: classes */
     tern_tensor units;      /* f32 [K]: an error of each that counts as 1 */
+    tern_tensor places;     /* f32 [N,2]: where the first targets stand; no data: nowhere */
 } tern_samples;
 /* Targets of a sample; 0: classes. */
 int tern_target_count(const tern_samples *samples);
@@ -61,6 +62,10 @@ typedef enum tern_schedule {
 /* How a spiking net learns through time: all steps at once, or each as soon as it has run (rule.h). */
 typedef enum tern_rule { TERN_BPTT, TERN_SLTT, TERN_SLTT_K } tern_rule;
 
+/* What regression makes smaller: the mean of ((y - target) / unit)^2; each of them times the larger of y and target, so that large
+ * ones count (below 0: nothing); or how far the first targets, shares that stand at places, are moved (error.h). */
+typedef enum tern_error { TERN_SQUARED_ERROR, TERN_WEIGHED_ERROR, TERN_TRANSPORT_ERROR } tern_error;
+
 typedef struct tern_recipe {
     tern_rule rule;
     int chosen;    /* SLTT_K: steps of a batch that learn */
@@ -79,8 +84,9 @@ typedef struct tern_recipe {
     int crop;
     double delta_rate; /* of the penalty on what delta layers let change over time */
     bool delta_values; /* .. on their values instead (L1): the baseline */
-    int targets;  /* K of regression, whose loss is the mean of ((y - target) / unit)^2; 0: cross-entropy */
-    bool weighed; /* .. each times the larger of y and target, so that large ones count (below 0: nothing) */
+    int targets;       /* K of regression, whose loss is an error of y and targets; 0: cross-entropy */
+    tern_error error;
+    const tern_tensor *places; /* TERN_TRANSPORT_ERROR: where the first targets stand, f32 [N,2] */
     int norm_samples; /* after each epoch norms take their statistics anew from so many samples; 0: running ones */
     int patience; /* stop after so many epochs without a better test accuracy; 0: never */
     uint64_t seed;
@@ -94,7 +100,7 @@ tern_recipe tern_recipe_of(const tern_net *net);
 double tern_recipe_rate(const tern_recipe *recipe, double epoch);
 
 /* A net planned for one batch size, to train or to infer.  Input "image" [B,..], output "logits" [B,K]; to train, also
- * input "labels" [B] (regression: "targets" [B,K] and "weights" [K], 1 / unit) and output "loss" [1].  To train with a rule of one step at a time, clips are laid out [T,B,..], and
+ * input "labels" [B] (regression: "targets" [B,K] and, but for transport, "weights" [K], 1 / unit) and output "loss" [1].  To train with a rule of one step at a time, clips are laid out [T,B,..], and
  * SLTT-K has the input "mask" [T].  The store must outlive the model. */
 typedef struct tern_model {
     const tern_net *net;
