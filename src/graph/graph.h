@@ -158,6 +158,15 @@ typedef struct tern_fast {
     void (*run)(const tern_call *call);
 } tern_fast;
 
+/* Calls of one fast kernel, one behind the other with the same in[0], that start together, to the bits of single ones. */
+enum { TERN_MOST_JOINED = 8 };
+typedef struct tern_joining {
+    const char *fast;                                             /* the kernel's name */
+    bool (*match)(const tern_call *first, const tern_call *next); /* as above */
+    void (*run)(const tern_call *calls,
+                int count); /* in the scratch memory of the first: the most that one of them asks for */
+} tern_joining;
+
 /* Where an operator writes itself as the body of a C99 function that does what `run` does, to the bit.  Its operands are
  * called in0, in1, .. (const) and out0, out1, ..: pointers to float, or, for bits, to uint8_t (element i is bit i%8 of byte
  * i/8).  Shapes and arguments become literals; data of the call are not NULL where an operand is there (and of nothing
@@ -200,6 +209,7 @@ struct tern_op {
     void (*run)(const tern_call *call);                   /* the definition: any dtype, any shape, slow */
     size_t (*scratch)(const tern_call *call); /* bytes that run, or what emit writes, needs; NULL: none */
     const tern_fast *fast;                    /* best first, ended by name NULL; NULL: none */
+    const tern_joining *joining;              /* NULL: its calls run one by one */
     tern_status (*emit)(const tern_call *call,
                         tern_emit *to); /* the definition as C; NULL: not emitted yet */
 };

@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Of W a task, at least, and tasks at most; of a row that are unpacked at once. */
-enum { TASK_ELEMENTS = 64 * 1024, TASKS = 16, UNPACKED = 1024 };
+/* Of W a task, at least, and tasks of a thread at most; of a row that are unpacked at once. */
+enum { TASK_ELEMENTS = 128 * 1024, THREAD_TASKS = 8, UNPACKED = 1024 };
 
 static tern_packed_dot *dot_of(tern_dtype dtype)
 {
@@ -31,11 +31,15 @@ bool tern_packed_many(tern_dtype dtype)
     return kernels->many_block && kernels->many_block[dtype];
 }
 
+static bool is_half(tern_dtype dtype)
+{
+    return dtype == TERN_F16 || dtype == TERN_BF16;
+}
+
 /* Halves in any program: few rows of x are taken as they are. */
 static bool takes_many(const tern_packed_product *p)
 {
-    bool half = p->dtype == TERN_F16 || p->dtype == TERN_BF16;
-    return p->many || (half && p->rows > TERN_ALIKE && tern_packed_many(p->dtype));
+    return p->many || (is_half(p->dtype) && p->rows > TERN_ALIKE && tern_packed_many(p->dtype));
 }
 
 static tern_packed_few *few_of(tern_dtype dtype)
@@ -93,12 +97,10 @@ static tern_bytes_row row_at(void *scratch, int64_t k, int64_t row)
 
 typedef struct tern_packed_job {
     const tern_packed_product *p;
+    int count; /* of them, with one x */
     void *scratch, *panels;
     int64_t rows_per_task;
     tern_rounding rounding;
-    tern_packed_dot *dot;
-    tern_packed_few *few;
-    tern_half_dot *half;
     tern_packed_split *split;
     tern_packed_block *block;
     tern_packed_many_block *many;
@@ -158,15 +160,16 @@ static int rows_from(const tern_packed_product *p, int64_t row)
     return p->rows - row < TERN_PACKED_ROWS ? (int)(p->rows - row) : TERN_PACKED_ROWS;
 }
 
-static void bytes_row(const tern_packed_job *j, int64_t n, const uint8_t *w)
+static void bytes_row(const tern_packed_job *j, const tern_packed_product *p, int64_t n)
 {
     float y[TERN_PACKED_ROWS];
     tern_bytes_row x[TERN_PACKED_ROWS];
-    for (int64_t row = 0; row < j->p->rows; row += TERN_PACKED_ROWS) {
-        int rows = rows_from(j->p, row);
-        for (int r = 0; r < rows; r++) x[r] = row_at(j->scratch, j->p->k, row + r);
-        j->dot(j->p->k, w, x, rows, y);
-        store(j->p, n, row, rows, y);
+    const uint8_t *w = (const uint8_t *)p->w + (size_t)n * tern_bytes_of(p->dtype, p->k);
+    for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
+        int rows = rows_from(p, row);
+        for (int r = 0; r < rows; r++) x[r] = row_at(j->scratch, p->k, row + r);
+        dot_of(p->dtype)(p->k, w, x, rows, y);
+        store(p, n, row, rows, y);
     }
 }
 
@@ -190,9 +193,8 @@ static void unpack(tern_dtype dtype, const uint8_t *w, int64_t first, int64_t co
         to_f32(count, w + 2 * first, out);
 }
 
-static void float_row(const tern_packed_job *j, int64_t n)
+static void float_row(const tern_packed_product *p, int64_t n)
 {
-    const tern_packed_product *p = j->p;
     float part[UNPACKED], y[TERN_PACKED_ROWS];
     for (int64_t first = 0; first < p->k; first += UNPACKED) {
         int64_t count = p->k - first < UNPACKED ? p->k - first : UNPACKED;
@@ -207,70 +209,80 @@ static void float_row(const tern_packed_job *j, int64_t n)
     for (int64_t row = 0; p->bias && row < p->rows; row++) p->y[row * p->n + n] += p->bias[n];
 }
 
-static void half_row(const tern_packed_job *j, int64_t n)
+static void half_row(const tern_packed_product *p, int64_t n)
 {
-    const tern_packed_product *p = j->p;
     float y[TERN_PACKED_ROWS];
     for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
         int rows = rows_from(p, row);
-        j->half(p->dtype, p->k, (const uint16_t *)p->w + n * p->k, p->x + row * p->k, p->k, rows, y);
+        tern_kernels_get()->half_dot(p->dtype, p->k, (const uint16_t *)p->w + n * p->k, p->x + row * p->k,
+                                     p->k, rows, y);
         store(p, n, row, rows, y);
     }
 }
 
-static void product_task(void *context, int64_t task, int thread)
+/* Up to sixteen rows of W from n on. */
+static void few_rows(const tern_packed_job *j, const tern_packed_product *p, int64_t n, int count)
 {
-    const tern_packed_job *j = context;
-    const tern_packed_product *p = j->p;
-    size_t bytes = j->dot ? tern_bytes_of(p->dtype, p->k) : 0;
-    int64_t first = task * j->rows_per_task,
-            last = first + j->rows_per_task < p->n ? first + j->rows_per_task : p->n;
-    (void)thread;
-    for (int64_t n = first; n < last; n++) {
-        if (j->dot)
-            bytes_row(j, n, (const uint8_t *)p->w + (size_t)n * bytes);
-        else if (j->half)
-            half_row(j, n);
-        else
-            float_row(j, n);
-    }
-}
-
-/* Sixteen rows of W, again and again. */
-static void few_task(void *context, int64_t task, int thread)
-{
-    const tern_packed_job *j = context;
-    const tern_packed_product *p = j->p;
     size_t bytes = tern_bytes_of(p->dtype, p->k);
     float y[TERN_PACKED_ROWS * TERN_PANEL];
     tern_bytes_row x[TERN_PACKED_ROWS];
-    (void)thread;
-    for (int64_t n = task * j->rows_per_task; n < p->n && n < (task + 1) * j->rows_per_task;
-         n += TERN_PANEL) {
-        int count = p->n - n < TERN_PANEL ? (int)(p->n - n) : TERN_PANEL;
-        for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
-            int rows = rows_from(p, row);
-            for (int r = 0; r < rows; r++) x[r] = row_at(j->scratch, p->k, row + r);
-            j->few(p->k, (const uint8_t *)p->w + (size_t)n * bytes, bytes, count, x, rows, y);
-            for (int r = 0; r < rows; r++)
-                for (int i = 0; i < count; i++)
-                    p->y[(row + r) * p->n + n + i] = y[r * TERN_PANEL + i] + (p->bias ? p->bias[n + i] : 0);
-        }
+    for (int64_t row = 0; row < p->rows; row += TERN_PACKED_ROWS) {
+        int rows = rows_from(p, row);
+        for (int r = 0; r < rows; r++) x[r] = row_at(j->scratch, p->k, row + r);
+        few_of(p->dtype)(p->k, (const uint8_t *)p->w + (size_t)n * bytes, bytes, count, x, rows, y);
+        for (int r = 0; r < rows; r++)
+            for (int i = 0; i < count; i++)
+                p->y[(row + r) * p->n + n + i] = y[r * TERN_PANEL + i] + (p->bias ? p->bias[n + i] : 0);
     }
+}
+
+static int64_t tasks_of(const tern_packed_job *j, const tern_packed_product *p)
+{
+    return (p->n + j->rows_per_task - 1) / j->rows_per_task;
+}
+
+static void rows_task(void *context, int64_t task, int thread)
+{
+    const tern_packed_job *j = context;
+    const tern_packed_product *p = j->p;
+    (void)thread;
+    for (; task >= tasks_of(j, p); p++) task -= tasks_of(j, p);
+    int64_t first = task * j->rows_per_task, left = p->n - first;
+    int64_t last = first + (left < j->rows_per_task ? left : j->rows_per_task);
+    bool few = few_of(p->dtype), dot = dot_of(p->dtype),
+         half = is_half(p->dtype) && tern_kernels_get()->half_dot;
+    for (int64_t n = first; n < last; n += few ? TERN_PANEL : 1) {
+        if (few)
+            few_rows(j, p, n, last - n < TERN_PANEL ? (int)(last - n) : TERN_PANEL);
+        else if (dot)
+            bytes_row(j, p, n);
+        else if (half)
+            half_row(p, n);
+        else
+            float_row(p, n);
+    }
+}
+
+/* Rows of W a task, whole panels.  Few tasks: what stands behind the end of one is asked for in vain, and threads meet for each. */
+static int64_t rows_per_task(const tern_packed_job *j, int threads)
+{
+    int64_t n = 0, k = j->p->k;
+    for (int i = 0; i < j->count; i++) n += j->p[i].n;
+    int64_t each = n * k / ((int64_t)TASK_ELEMENTS * threads);
+    int64_t tasks = threads * (each < 1 ? 1 : each > THREAD_TASKS ? THREAD_TASKS : each);
+    int64_t panels = (n + TERN_PANEL - 1) / TERN_PANEL;
+    return (panels + tasks - 1) / tasks * TERN_PANEL;
 }
 
 static void run_rows(tern_pool *pool, tern_packed_job *j)
 {
     const tern_packed_product *p = j->p;
-    /* Few tasks: what stands behind the end of one is asked for in vain. */
-    int64_t at_once = j->few ? TERN_PANEL : 4, least = TASK_ELEMENTS / p->k, part = p->n / TASKS;
-    j->rows_per_task = ((least > part ? least : part) + at_once) / at_once * at_once;
-    if ((j->dot || j->few) && p->rows > 1)
-        tern_pool_run(pool, p->rows, round_task, j);
-    else if ((j->dot || j->few) && p->rows)
-        round_task(j, 0, 0);
-    tern_pool_run(pool, (p->n + j->rows_per_task - 1) / j->rows_per_task, j->few ? few_task : product_task,
-                  j);
+    int block;
+    int64_t tasks = 0;
+    j->rows_per_task = rows_per_task(j, tern_pool_threads(pool));
+    for (int i = 0; i < j->count; i++) tasks += tasks_of(j, p + i);
+    if (tern_packed_rounds(p->dtype, &block)) tern_pool_run(pool, p->rows, round_task, j);
+    tern_pool_run(pool, tasks, rows_task, j);
 }
 
 static void many_task(void *context, int64_t task, int thread)
@@ -297,6 +309,12 @@ static void run_many(tern_pool *pool, const tern_packed_product *p, void *scratc
     tern_pool_run(pool, (p->n + j.rows_per_task - 1) / j.rows_per_task, many_task, &j);
 }
 
+static tern_rounding rounding_of(tern_dtype dtype)
+{
+    bool sums = dtype == TERN_Q4_1 || dtype == TERN_Q5_1;
+    return tern_dtype_of(dtype)->block == 256 ? TERN_ROUND_256 : sums ? TERN_ROUND_32_SUMS : TERN_ROUND_32;
+}
+
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch)
 {
     if (takes_many(product)) {
@@ -304,13 +322,8 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
         return;
     }
     int64_t panels = panels_of(product);
-    tern_dtype dtype = product->dtype;
-    bool sums = dtype == TERN_Q4_1 || dtype == TERN_Q5_1, wide = tern_dtype_of(dtype)->block == 256;
-    tern_packed_job j = {.p = product, .scratch = scratch, .dot = dot_of(dtype)};
-    j.few = few_of(dtype);
-    j.half = dtype == TERN_F16 || dtype == TERN_BF16 ? tern_kernels_get()->half_dot : NULL;
-    j.block = block_of(product);
-    j.rounding = wide ? TERN_ROUND_256 : sums ? TERN_ROUND_32_SUMS : TERN_ROUND_32;
+    tern_packed_job j = {.p = product, .count = 1, .scratch = scratch, .block = block_of(product)};
+    j.rounding = rounding_of(product->dtype);
     if (!j.block) {
         run_rows(pool, &j);
         return;
@@ -320,4 +333,25 @@ void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *
     tern_pool_run(pool, panels, panel_task, &j);
     j.rows_per_task = TERN_BLOCK_ROWS;
     tern_pool_run(pool, (product->n + j.rows_per_task - 1) / j.rows_per_task, block_task, &j);
+}
+
+bool tern_packed_joins(const tern_packed_product *a, const tern_packed_product *b)
+{
+    int block;
+    bool rounds = tern_packed_rounds(a->dtype, &block);
+    return a->x == b->x && a->rows == b->rows && a->k == b->k &&
+           rounds == tern_packed_rounds(b->dtype, &block) &&
+           (!rounds || rounding_of(a->dtype) == rounding_of(b->dtype));
+}
+
+void tern_packed_run_joined(tern_pool *pool, const tern_packed_product *products, int count, void *scratch)
+{
+    bool few = true;
+    for (int i = 0; i < count; i++) few &= !takes_many(&products[i]) && !block_of(&products[i]);
+    tern_packed_job j = {.p = products, .count = count, .scratch = scratch};
+    j.rounding = rounding_of(products->dtype);
+    if (few)
+        run_rows(pool, &j);
+    else
+        for (int i = 0; i < count; i++) tern_packed_run(pool, &products[i], scratch);
 }

@@ -27,6 +27,10 @@ typedef struct tern_packed_product {
 } tern_packed_product;
 size_t tern_packed_scratch(const tern_packed_product *product);
 void tern_packed_run(tern_pool *pool, const tern_packed_product *product, void *scratch);
+/* Several products of one x, rows and k alike, which read it alike (the second function: whether two do), to the same bits as one by
+ * one: x is rounded once, and threads meet once.  Scratch memory: the largest that one of them needs. */
+void tern_packed_run_joined(tern_pool *pool, const tern_packed_product *products, int count, void *scratch);
+bool tern_packed_joins(const tern_packed_product *a, const tern_packed_product *b);
 /* Whether this processor has tiles for products of many rows with such weights. */
 bool tern_packed_many(tern_dtype dtype);
 /* Whether x is rounded to 8 bits here, in blocks of *block. */

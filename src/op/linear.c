@@ -162,6 +162,19 @@ static void packed_fast(const tern_call *call)
     tern_packed_run(call->pool, &p, call->scratch);
 }
 
+static bool packed_joins(const tern_call *first, const tern_call *next)
+{
+    tern_packed_product a = packed_product(first), b = packed_product(next);
+    return tern_packed_joins(&a, &b);
+}
+
+static void packed_joined(const tern_call *calls, int count)
+{
+    tern_packed_product products[TERN_MOST_JOINED];
+    for (int i = 0; i < count; i++) products[i] = packed_product(&calls[i]);
+    tern_packed_run_joined(calls->pool, products, count, calls->scratch);
+}
+
 static bool many_matches(const tern_call *call)
 {
     return call->many && packed_matches(call) && tern_packed_many(call->in[1].dtype);
@@ -185,6 +198,8 @@ static const tern_fast linear_kernels[] = {{"gemm", linear_matches, linear_scrat
                                            {"tiles", many_matches, many_scratch, many_fast},
                                            {"packed", packed_matches, packed_scratch, packed_fast},
                                            {0}};
+
+static const tern_joining linear_joining = {"packed", packed_joins, packed_joined};
 
 typedef struct tern_linear_grad_weight_op {
     bool bias; /* the gradient of the bias too */
@@ -286,6 +301,7 @@ const tern_op tern_op_linear = {
     .run = linear_run,
     .scratch = taps_bytes,
     .fast = linear_kernels,
+    .joining = &linear_joining,
     .emit = linear_emit,
 };
 

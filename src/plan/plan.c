@@ -106,8 +106,11 @@ static void place_results(tern_program *p, const tern_plan_options *options, con
         if ((node->op->flags & TERN_OP_VIEW) && root_last[out] > root_last[in])
             root_last[in] = root_last[out];
     }
+    int begun = 0, together = 0; /* steps that start together: the first, and the one behind the last */
     for (int s = 0; s < p->step_count; s++) {
         const tern_node *node = p->steps[s].node;
+        if (s >= together) begun = s;
+        if (p->steps[s].joined > 1) together = s + p->steps[s].joined;
         for (int i = 0; i < node->nout; i++) {
             int out = node->out[i].id;
             tern_place *place = &p->places[out];
@@ -123,9 +126,9 @@ static void place_results(tern_program *p, const tern_plan_options *options, con
                     p->places[shared->root].last = root_last[shared->root];
             } else {
                 bool host = fixed && s >= p->prepare_count && fixed->offset[out] == TERN_FIXED_HOST;
-                *place =
-                    (tern_place){host ? TERN_SPACE_HOST : space_of_step(p, s), out, value_bytes(g, out), 0, s,
-                                 root_last[out] > s ? root_last[out] : s};
+                *place = (tern_place){
+                    host ? TERN_SPACE_HOST : space_of_step(p, s), out, value_bytes(g, out), 0, begun,
+                    root_last[out] > s ? root_last[out] : s};
             }
         }
     }
@@ -218,8 +221,11 @@ static tern_status allocate(tern_program *p, tern_space space, int from, int to,
         if (place->space == space && place->root == i)
             blocks[count++] = (tern_block){place->bytes, 0, place->first, place->last};
     }
-    for (int s = from; s < to; s++)
-        if (p->steps[s].scratch_bytes) blocks[count++] = (tern_block){p->steps[s].scratch_bytes, 0, s, s};
+    for (int s = from; s < to; s++) {
+        int more = p->steps[s].joined > 1 ? p->steps[s].joined - 1 : 0;
+        if (p->steps[s].scratch_bytes)
+            blocks[count++] = (tern_block){p->steps[s].scratch_bytes, 0, s, s + more};
+    }
     if (space == TERN_SPACE_ARENA)
         p->least_bytes = tern_least_bytes(blocks, count, p->step_count + 1, alignment, &p->peak_step);
     tern_status status = tern_allocate(blocks, count, alignment, bytes);
@@ -322,6 +328,44 @@ static tern_status plan_steps(tern_program *p, const int *order, const int *live
     return TERN_OK;
 }
 
+/* Whether steps a and b, of one kernel, may start together. */
+static tern_status may_join(const tern_program *p, int a, int b, bool *join)
+{
+    const tern_node *first = p->steps[a].node, *next = p->steps[b].node;
+    const tern_joining *joining = first->op->joining;
+    const tern_fast *fast = p->steps[a].fast;
+    *join = false;
+    if (!joining || !fast || strcmp(fast->name, joining->fast) != 0 || p->steps[b].fast != fast ||
+        first->in[0].id != next->in[0].id)
+        return TERN_OK;
+    size_t operands = (size_t)(first->nin + first->nout), all = operands + (size_t)(next->nin + next->nout);
+    tern_tensor *tensors = tern_take_array(all, sizeof *tensors);
+    if (!tensors) return tern_no_memory(all * sizeof *tensors, "a plan");
+    tern_call one = tern_call_of(p->graph, first, tensors, tensors + first->nin);
+    tern_call two = tern_call_of(p->graph, next, tensors + operands, tensors + operands + next->nin);
+    *join = joining->match(&one, &two);
+    tern_release(tensors);
+    return TERN_OK;
+}
+
+static tern_status join_steps(tern_program *p)
+{
+    for (int s = p->prepare_count; s < p->step_count; s++) {
+        tern_step *first = &p->steps[s];
+        bool join = true;
+        first->joined = 1;
+        while (join && s + first->joined < p->step_count && first->joined < TERN_MOST_JOINED) {
+            const tern_step *next = first + first->joined;
+            TERN_TRY(may_join(p, s, s + first->joined, &join));
+            if (!join) break;
+            if (next->scratch_bytes > first->scratch_bytes) first->scratch_bytes = next->scratch_bytes;
+            first->joined++;
+        }
+        s += first->joined - 1;
+    }
+    return TERN_OK;
+}
+
 /* A program in the given order of nodes (NULL: that of the graph). */
 static tern_status plan_nodes(tern_program **program, const tern_graph *graph, const int *order,
                               const tern_plan_options *options)
@@ -345,6 +389,7 @@ static tern_status plan_nodes(tern_program **program, const tern_graph *graph, c
     mark_live(graph, last);
     if (!options->every_run) tern_mark_prepared(graph, fixed);
     TERN_GOTO(done, plan_steps(p, order, last, fixed, options));
+    if (!options->fixed) TERN_GOTO(done, join_steps(p));
     last_uses(p, last);
     place_sources(p);
     place_results(p, options, last, last + values);

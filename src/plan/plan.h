@@ -33,6 +33,7 @@ typedef struct tern_step {
     tern_program
         *body[TERN_BODIES]; /* operators with body graphs; their arena is the end of the scratch memory */
     size_t scratch_bytes, scratch_offset, body_offset;
+    int joined; /* steps from this on that may start together (tern_joining); 0 or 1: it alone */
 } tern_step;
 
 /* A state whose next value was computed elsewhere: copied at the end of a run. */

@@ -294,7 +294,7 @@ static void run_step(tern_session *s, int i, uint64_t seed)
     tern_call *call = &s->calls[i];
     if (step->node->op->flags & TERN_OP_VIEW) return;
     call->seed = seed;
-    double begun = tern_now();
+    double begun = s->counting ? tern_now() : 0;
     if (s->counting) count_step(s, i);
     if (step->fast)
         step->fast->run(call);
@@ -311,6 +311,12 @@ static void run_steps(tern_session *s, int from, int to, uint64_t seed)
 {
     bool paged = s->pager && from >= s->program->prepare_count;
     for (int i = from; i < to; i++) {
+        const tern_step *step = &s->program->steps[i];
+        if (step->joined > 1 && !paged && !s->counting) {
+            step->node->op->joining->run(&s->calls[i], step->joined);
+            i += step->joined - 1;
+            continue;
+        }
         if (paged && !turn_page(s, i)) return;
         run_step(s, i, seed);
         if (paged && (i + 1 == to || s->visit[i + 1] != s->visit[i])) tern_pager_leave(s->pager, s->visit[i]);

@@ -1,8 +1,6 @@
 /* Sixteen rows of formats with a scale for each 32 elements; see sixteen.h. */
 #include "kernel/isa/sixteen.h"
 
-#include "kernel/isa/transpose.h"
-
 #if defined(__AVX512VNNI__)
 
 /* Bytes of a block, what its levels are too large by, and whether its least value follows the scale. */
@@ -12,200 +10,136 @@ typedef struct format {
     bool offset;
 } format;
 
-/* ---- x ------------------------------------------------------------------------------------------------------------------- */
-
-/* Lots of a row that wait: the more, the longer is what is read in one piece. */
-#define LOTS(rows) ((rows) == 1 ? 16 : 4)
-enum {
-    LOT = 16,
-    MOST = 256
-}; /* blocks whose sums are found together; of LOTS times LOT, for all rows of x */
-
-/* Some blocks of x as levels are multiplied: of nibbles the first halves of four blocks, then their second ones.  Sums begin with what
- * levels are too large by. */
-typedef struct ready {
-    _Alignas(64) int8_t q[MOST * 32];
-    _Alignas(64) int32_t begin[MOST * 8];
-} ready;
-
-/* Blocks from b on, `blocks` of them, four at a time, and zeros up to a whole lot. */
-TERN_INLINE void make_ready(const format f, const tern_bytes_row *x, int64_t b, int blocks, ready *to)
-{
-    const int lanes = f.bytes == 34 ? 8 : 4; /* of a block */
-    for (int i = 0; i < (blocks + LOT - 1) / LOT * LOT; i += 4) {
-        __m512i v = _mm512_setzero_si512(), u = v;
-        __m128i less = _mm_setzero_si128();
-        if (i < blocks) {
-            v = _mm512_loadu_si512(x->q + 32 * (b + i));
-            u = _mm512_loadu_si512(x->q + 32 * (b + i) + 64);
-            less = _mm_cvtepi16_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(x->whole + b + i)));
-            less = _mm_mullo_epi32(less, _mm_set1_epi32(-f.zero));
-        }
-        _mm512_store_si512(to->q + 32 * i, lanes == 8 ? v : _mm512_shuffle_i32x4(v, u, 0x88));
-        _mm512_store_si512(to->q + 32 * i + 64, lanes == 8 ? u : _mm512_shuffle_i32x4(v, u, 0xdd));
-        __m512i four = _mm512_castsi128_si512(less);
-        if (lanes == 4) {
-            _mm512_store_si512(to->begin + 4 * i, _mm512_maskz_expand_epi32(0x1111, four));
-        } else {
-            _mm512_store_si512(to->begin + 8 * i, _mm512_maskz_expand_epi32(0x0101, four));
-            four = _mm512_permutexvar_epi64(_mm512_set1_epi64(1), four);
-            _mm512_store_si512(to->begin + 8 * i + 16, _mm512_maskz_expand_epi32(0x0101, four));
-        }
-    }
-}
-
 /* ---- levels ------------------------------------------------------------------------------------------------------------- */
 
-/* The blocks of a lot, where the row goes on or its last one stands for what is missing. */
+/* A block of each row: rows 4 i stand at at[i], `step` is between two; where rows are missing, row r stands `offset[r]` behind at[0]. */
 typedef struct blocks {
-    const uint8_t *w;
-    int at[LOT];
+    const uint8_t *at[4];
+    size_t step, three;
+    const int32_t *offset;
 } blocks;
 
-TERN_INLINE blocks blocks_at(const format f, const uint8_t *w, int count)
+TERN_INLINE const uint8_t *block_of(const blocks *b, int r, const bool whole)
 {
-    blocks b = {.w = w};
-    TERN_UNROLL for (int i = 0; i < LOT; i++) b.at[i] = (i < count ? i : count - 1) * f.bytes;
-    return b;
+    const size_t behind[4] = {0, b->step, 2 * b->step, b->three};
+    return whole ? b->at[r / 4] + behind[r % 4] : b->at[0] + b->offset[r];
 }
 
-TERN_INLINE const uint8_t *block_of(const blocks *b, int i)
+/* One word of each row, `from` bytes behind the beginning of its block. */
+TERN_INLINE __m512i words_at(const blocks *b, int from)
 {
-    return b->w + b->at[i];
+    return _mm512_i32gather_epi32(_mm512_load_si512(b->offset), b->at[0] + from, 1);
 }
 
-/* 16 bytes of each of four blocks from the i-th on. */
-TERN_INLINE __m512i sixteens_of(const blocks *b, int i, int offset)
+/* Four words of each row, `from` bytes behind the beginning of its block: lane r of word i is of row r. */
+TERN_INLINE void words_of(const blocks *b, int from, const bool whole, __m512i word[4])
 {
-    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(block_of(b, i) + offset)));
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(block_of(b, i + 1) + offset)), 1);
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(block_of(b, i + 2) + offset)), 2);
-    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(block_of(b, i + 3) + offset)), 3);
+    __m512i v[4];
+    TERN_UNROLL for (int i = 0; i < 4; i++)
+    {
+        v[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(block_of(b, i, whole) + from)));
+        v[i] =
+            _mm512_inserti32x4(v[i], _mm_loadu_si128((const __m128i *)(block_of(b, 4 + i, whole) + from)), 1);
+        v[i] =
+            _mm512_inserti32x4(v[i], _mm_loadu_si128((const __m128i *)(block_of(b, 8 + i, whole) + from)), 2);
+        v[i] = _mm512_inserti32x4(v[i], _mm_loadu_si128((const __m128i *)(block_of(b, 12 + i, whole) + from)),
+                                  3);
+    }
+    __m512i low = _mm512_unpacklo_epi32(v[0], v[1]), high = _mm512_unpackhi_epi32(v[0], v[1]);
+    __m512i low2 = _mm512_unpacklo_epi32(v[2], v[3]), high2 = _mm512_unpackhi_epi32(v[2], v[3]);
+    word[0] = _mm512_unpacklo_epi64(low, low2);
+    word[1] = _mm512_unpackhi_epi64(low, low2);
+    word[2] = _mm512_unpacklo_epi64(high, high2);
+    word[3] = _mm512_unpackhi_epi64(high, high2);
 }
 
-TERN_INLINE uint64_t word_at(const uint8_t *p)
+/* Word i with 16 more where the fifth bits, of which those of all words are given, are set. */
+TERN_INLINE __m512i with_fifths(__m512i word, __m512i bits, const int i)
 {
-    uint32_t word;
-    memcpy(&word, p, 4);
-    return word;
+    const __m512i first = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
+    const __m512i of = _mm512_set1_epi32(i % 2 ? (int)0x80402010 : 0x08040201);
+    __m512i bytes = _mm512_shuffle_epi8(bits, _mm512_or_si512(first, _mm512_set1_epi8((char)(i / 2))));
+    return _mm512_mask_add_epi8(word, _mm512_test_epi8_mask(bytes, of), word, _mm512_set1_epi8(16));
 }
 
-/* The fifth bits of four blocks: of their first halves, and of their second ones. */
-TERN_INLINE void fifths_of(const blocks *b, int i, int offset, __mmask64 *first, __mmask64 *second)
+/* Levels of a block, four in each lane: word i is of elements 4 i to 4 i + 3. */
+TERN_INLINE void levels_of(const format f, const blocks *b, const bool whole, __m512i level[8])
 {
-    uint64_t low = word_at(block_of(b, i) + offset) | word_at(block_of(b, i + 1) + offset) << 32;
-    uint64_t high = word_at(block_of(b, i + 2) + offset) | word_at(block_of(b, i + 3) + offset) << 32;
-    const uint64_t of_first = 0x0000ffff0000ffff;
-    *first = _pext_u64(low, of_first) | _pext_u64(high, of_first) << 32;
-    *second = _pext_u64(low, ~of_first) | _pext_u64(high, ~of_first) << 32;
-}
-
-/* Levels of four blocks from the i-th on, in the order of make_ready. */
-TERN_INLINE void levels_of(const format f, const blocks *b, int i, __m512i v[2])
-{
-    if (f.dtype == TERN_Q8_0) { /* plus 128 */
-        TERN_UNROLL for (int h = 0; h < 2; h++)
-        {
-            const void *one = block_of(b, i + 2 * h) + 2, *two = block_of(b, i + 2 * h + 1) + 2;
-            v[h] = _mm512_castsi256_si512(_mm256_loadu_si256(one));
-            v[h] = _mm512_inserti64x4(v[h], _mm256_loadu_si256(two), 1);
-            v[h] = _mm512_xor_si512(v[h], _mm512_set1_epi8(-128));
-        }
+    words_of(b, f.dtype == TERN_Q8_0 ? 2 : f.bytes - 16, whole, level);
+    if (f.dtype == TERN_Q8_0) {
+        words_of(b, 18, whole, level + 4);
+        TERN_UNROLL for (int i = 0; i < 8; i++) level[i] = _mm512_xor_si512(level[i], _mm512_set1_epi8(-128));
         return;
     }
-    const __m512i low = _mm512_set1_epi8(15), fifth = _mm512_set1_epi8(16);
-    __m512i both = sixteens_of(b, i, f.bytes - 16);
-    v[0] = _mm512_and_si512(both, low);
-    v[1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
-    if (f.dtype == TERN_Q5_0 || f.dtype == TERN_Q5_1) {
-        __mmask64 first, second;
-        fifths_of(b, i, f.bytes - 20, &first, &second);
-        v[0] = _mm512_mask_add_epi8(v[0], first, v[0], fifth);
-        v[1] = _mm512_mask_add_epi8(v[1], second, v[1], fifth);
-    }
-}
-
-/* ---- sums of blocks ------------------------------------------------------------------------------------------------------ */
-
-/* Where block j of a lot stands among sums that sums_of_lot gives. */
-#define PLACE_OF(f, j) ((f).bytes == 34 ? (j) / 8 * 8 + (j) % 2 * 4 + (j) % 8 / 2 : (j) % 4 * 4 + (j) / 4)
-
-/* The sums of products of a lot, of which `fours` times four blocks are there, with one row of x. */
-TERN_INLINE __m512i sums_of_lot(const format f, __m512i v[LOT / 4][2], const int fours, const int8_t *q,
-                                const int32_t *begin)
-{
-    __m512i s[LOT / 2];
-    TERN_UNROLL for (int i = 0; i < LOT / 2; i++) s[i] = _mm512_setzero_si512();
-    TERN_UNROLL for (int i = 0; i < fours; i++)
+    const __m512i low = _mm512_set1_epi8(15);
+    TERN_UNROLL for (int i = 0; i < 4; i++)
     {
-        __m512i a = _mm512_load_si512(q + 128 * i), b = _mm512_load_si512(q + 128 * i + 64);
-        if (f.bytes == 34) {
-            s[2 * i] = _mm512_dpbusd_epi32(_mm512_load_si512(begin + 32 * i), v[i][0], a);
-            s[2 * i + 1] = _mm512_dpbusd_epi32(_mm512_load_si512(begin + 32 * i + 16), v[i][1], b);
-        } else {
-            s[i] = _mm512_dpbusd_epi32(_mm512_load_si512(begin + 16 * i), v[i][0], a);
-            s[i] = _mm512_dpbusd_epi32(s[i], v[i][1], b);
-        }
+        level[4 + i] = _mm512_and_si512(_mm512_srli_epi16(level[i], 4), low);
+        level[i] = _mm512_and_si512(level[i], low);
     }
-    if (f.bytes == 34) return sums_of_halves(s);
-    return add_by_four(add_by_two(s[0], s[1]), add_by_two(s[2], s[3]));
+    if (f.dtype != TERN_Q5_0 && f.dtype != TERN_Q5_1) return;
+    __m512i fifths = words_at(b, f.bytes - 20);
+    TERN_UNROLL for (int i = 0; i < 8; i++) level[i] = with_fifths(level[i], fifths, i);
 }
 
-typedef struct waiting {
-    _Alignas(64) int32_t sums[TERN_PANEL * MOST];   /* [rows of x][rows of W][blocks] */
-    _Alignas(64) uint32_t heads[MOST * TERN_PANEL]; /* [blocks][rows of W]: scales, or with offsets; halves */
-} waiting;
+/* ---- rows ----------------------------------------------------------------------------------------------------------------- */
 
-/* The blocks from b on, at w, of row n of W. */
-TERN_INLINE void lot_of(const format f, const blocks *w, int n, int b, int count, const int fours,
-                        const ready *x, const int rows, waiting *to)
+/* Scales of the blocks, and of some formats what is added. */
+TERN_INLINE void scales_of(const format f, const blocks *b, __m512 *scale, __m512 *least)
 {
-    const int step = LOTS(rows) * LOT;
-    __m512i v[LOT / 4][2];
-    TERN_UNROLL for (int i = 0; i < fours; i++) levels_of(f, w, 4 * i, v[i]);
-    for (int i = 0; i < count; i++) {
-        void *head = f.offset ? (void *)(to->heads + (b + i) * TERN_PANEL + n)
-                              : (void *)((uint16_t *)to->heads + (b + i) * TERN_PANEL + n);
-        memcpy(head, w->w + i * f.bytes, f.offset ? 4 : 2);
-    }
+    const __m512i apart = _mm512_set_epi16(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1, 30, 28,
+                                           26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    __m512i both = _mm512_permutexvar_epi16(apart, words_at(b, 0));
+    *scale = _mm512_cvtph_ps(_mm512_castsi512_si256(both));
+    *least = f.offset ? _mm512_cvtph_ps(_mm512_extracti64x4_epi64(both, 1)) : *scale;
+}
+
+/* Four elements of x in each lane; loaded so that the product itself can read them. */
+TERN_INLINE __m512i word_at(const int8_t *q)
+{
+    typedef int32_t word __attribute__((may_alias, aligned(1)));
+    return _mm512_set1_epi32(*(const word *)q);
+}
+
+/* Adds the products of one block with block b of each row of x. */
+TERN_INLINE void add_block(const format f, const blocks *w, const bool whole, const tern_bytes_row *x,
+                           int64_t b, const int rows, __m512 *sum)
+{
+    __m512i level[8];
+    __m512 scale, least;
+    levels_of(f, w, whole, level);
+    scales_of(f, w, &scale, &least);
     TERN_UNROLL for (int r = 0; r < rows; r++)
     {
-        const int lanes = f.bytes == 34 ? 8 : 4;
-        __m512i sums = sums_of_lot(f, v, fours, x[r].q + 32 * b, x[r].begin + lanes * b);
-        _mm512_store_si512(to->sums + (r * TERN_PANEL + n) * step + b, sums);
-    }
-}
-
-/* Scales and adds up the blocks of a lot, from block b on; `first` is the first of those that wait. */
-TERN_INLINE void add_lot(const format f, const waiting *from, int b, int count, int64_t first,
-                         const tern_bytes_row *x, const int rows, __m512 *sum)
-{
-    const int step = LOTS(rows) * LOT;
-    TERN_UNROLL for (int r = 0; r < rows; r++)
-    {
-        _Alignas(64) float turned[LOT * LOT];
-        vf v[LOT];
-        TERN_UNROLL for (int n = 0; n < LOT; n++)
+        __m512i even = f.zero ? _mm512_set1_epi32(-f.zero * x[r].whole[b]) : _mm512_setzero_si512(),
+                odd = _mm512_setzero_si512();
+        TERN_UNROLL for (int i = 0; i < 8; i += 2)
         {
-            v[n] = (vf)_mm512_load_si512(from->sums + (r * TERN_PANEL + n) * step + b);
+            even = _mm512_dpbusd_epi32(even, level[i], word_at(x[r].q + 32 * b + 4 * i));
+            odd = _mm512_dpbusd_epi32(odd, level[i + 1], word_at(x[r].q + 32 * b + 4 * i + 4));
         }
-        tern_transpose(v);
-        TERN_UNROLL for (int n = 0; n < LOT; n++) tern_store(turned + n * LOT, v[n]);
-        for (int j = 0; j < count; j++) {
-            __m512i all = _mm512_load_si512(turned + PLACE_OF(f, j) * LOT), word = _mm512_setzero_si512();
-            const float *x_scale = x[r].scale + first + b + j;
-            __m512 scale;
-            if (f.offset) {
-                word = _mm512_load_si512(from->heads + (b + j) * TERN_PANEL);
-                scale = floats_of(word);
-            } else {
-                scale = floats_at((const uint16_t *)from->heads + (b + j) * TERN_PANEL);
-            }
-            scale = _mm512_mul_ps(scale, _mm512_set1_ps(*x_scale));
-            sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all), scale, sum[r]);
-            if (!f.offset) continue;
-            __m512 least = floats_of(_mm512_srli_epi32(word, 16));
-            sum[r] = _mm512_fmadd_ps(least, _mm512_set1_ps(x[r].sum32[first + b + j]), sum[r]);
+        __m512 all = _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd));
+        sum[r] = _mm512_fmadd_ps(all, _mm512_mul_ps(scale, _mm512_set1_ps(x[r].scale[b])), sum[r]);
+        if (f.offset) sum[r] = _mm512_fmadd_ps(least, _mm512_set1_ps(x[r].sum32[b]), sum[r]);
+    }
+}
+
+TERN_INLINE void add_rows(const format f, const sixteen *w, const bool whole, int64_t k,
+                          const tern_bytes_row *x, const int rows, __m512 *sum)
+{
+    _Alignas(64) int32_t offset[TERN_PANEL];
+    blocks at = {.step = w->row_bytes, .three = 3 * w->row_bytes, .offset = offset};
+    for (int r = 0; r < TERN_PANEL; r++) offset[r] = (int32_t)(row_of(w, r, 0) - w->w);
+    for (int i = 0; i < 4; i++) at.at[i] = w->w + 4 * (size_t)i * w->row_bytes;
+    const uint8_t *ahead = w->w + TERN_PANEL * w->row_bytes;
+    for (int64_t b = 0; b < k / 32; b++) {
+        fetch_ahead(ahead, TERN_PANEL * f.bytes);
+        ahead += TERN_PANEL * f.bytes;
+        add_block(f, &at, whole, x, b, rows, sum);
+        TERN_UNROLL for (int i = 0; i < 4; i++)
+        {
+            at.at[i] += f.bytes;
+            __asm__("" : "+r"(at.at[i])); /* not sixteen addresses: there are no registers for them */
         }
     }
 }
@@ -213,31 +147,10 @@ TERN_INLINE void add_lot(const format f, const waiting *from, int b, int count, 
 TERN_INLINE void few_rows(const format f, const sixteen *w, int64_t k, const tern_bytes_row *x,
                           const int rows, __m512 *sum)
 {
-    const int step = LOTS(rows) * LOT;
-    waiting wait; /* set where it is used, as is this: */
-    ready own[TERN_PACKED_ROWS];
-    for (int64_t first = 0; first < k / 32; first += step) {
-        int count = k / 32 - first < step ? (int)(k / 32 - first) : step;
-        for (int r = 0; r < rows; r++) make_ready(f, &x[r], first, count, &own[r]);
-        for (int n = 0; n < TERN_PANEL; n++) {
-            const uint8_t *row = row_of(w, n, (size_t)first * (size_t)f.bytes);
-            int b = 0;
-            for (; b + LOT <= count; b += LOT) {
-                blocks at = blocks_at(f, row + b * f.bytes, LOT);
-                fetch_ahead(at.w, LOT * f.bytes);
-                lot_of(f, &at, n, b, LOT, LOT / 4, own, rows, &wait);
-            }
-            if (b == count) continue;
-            blocks at = blocks_at(f, row + b * f.bytes, count - b);
-            fetch_ahead(at.w, LOT * f.bytes);
-            if (count - b <= 4)
-                lot_of(f, &at, n, b, count - b, 1, own, rows, &wait);
-            else
-                lot_of(f, &at, n, b, count - b, LOT / 4, own, rows, &wait);
-        }
-        for (int b = 0; b < count; b += LOT)
-            add_lot(f, &wait, b, count - b < LOT ? count - b : LOT, first, x, rows, sum);
-    }
+    if (w->count == TERN_PANEL)
+        add_rows(f, w, true, k, x, rows, sum);
+    else
+        add_rows(f, w, false, k, x, rows, sum);
 }
 
 #define FEW(name, ...)                                                                                       \
