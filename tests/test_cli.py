@@ -199,7 +199,7 @@ def documents():
     check("cost", len(c["machines"]) > 5 and c["work"]["macs"] > 0 and c["layers_on"] == "reference-45nm")
     check("paper energy", abs(c["paper_energy_joules"] - 4.6e-12 * c["work"]["macs"] - 0.9e-12 * c["work"]["accumulates"]) < 1e-15)
     c = document("cost", TINY, "--context", "100", "--prompt", "40")
-    kinds = ("weight", "metadata", "prepared", "cache", "scratch", "tokenizer", "plan")
+    kinds = ("weight", "metadata", "prepared", "cache", "scratch", "tokenizer", "plan", "process")
     check("cost of a model before loading", c["bytes"] == sum(c[k + "_bytes"] for k in kinds) and c["context"] == 100 and len(c["machines"]) > 5)
     check("its file", c["weight_bytes"] + c["metadata_bytes"] == os.path.getsize(TINY))
     one = next(m for m in c["machines"] if m["machine"] == "raspberry-pi-5")
