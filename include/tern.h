@@ -570,7 +570,7 @@ typedef struct tern_half_parameters {
 
 /* NULL when there is none of that name.  NET-delta is the net NET, of any that has no spikes, with delta activation layers;
  * NET-regroup is NET with group convolutions for depthwise ones; NET-int8, of a net without spikes, is NET in bytes,
- * NET-qat NET as it is trained to become that, NET-half NET in 16 bits. */
+ * NET-qat NET as it is trained to become that, NET-half NET in 16 bits; NET-fixed16 is a classic learner in fixed point. */
 const tern_net *tern_net_find(const char *name);
 const tern_net *tern_net_at(int index);     /* NULL behind the last */
 const tern_net *tern_decoder_at(int index); /* language models, which are known by their shapes only */

@@ -32,6 +32,9 @@ tern_value tern_floor(tern_graph *graph, tern_value x);
 /* x [B,F], rows [N,F] -> [B,N], the sum over features of (x - row)^2, times weights [N,F] where those are not empty. */
 tern_value tern_squared_distance(tern_graph *graph, tern_value x, tern_value rows, tern_value weights);
 
+/* x [B,F], w [N,F], bias [N] or empty -> [B,N], x w^T + bias in sums of floats, which boards without doubles have. */
+tern_value tern_row_product(tern_graph *graph, tern_value x, tern_value w, tern_value bias);
+
 /* distances [B,N], labels i32 [N] -> [B,classes]: how many of the k nearest rows are of each class; of equal distances the
  * lower index is nearer. */
 tern_value tern_vote(tern_graph *graph, tern_value distances, tern_value labels, int k, int classes);

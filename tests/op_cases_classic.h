@@ -10,6 +10,37 @@ static void make_squared_distance(spec *s)
     if (below(2)) input(s, TERN_SHAPE(stored, features), POSITIVE, false);
 }
 
+/* Codes of 16 bits, as they come from positive and negative counts. */
+static void codes(spec *s)
+{
+    for (int i = 0; i < s->nin; i++) s->in[i].dtype = TERN_I16;
+}
+
+static void make_code_distance(spec *s)
+{
+    int shifts[] = {between(0, 3), between(0, 3)};
+    memcpy(s->args, shifts, sizeof shifts);
+    int64_t features = between(1, 40), stored = between(1, 80);
+    input(s, TERN_SHAPE(between(1, 4), features), COUNTS, false);
+    input(s, TERN_SHAPE(stored, features), COUNTS, false);
+    if (below(2)) input(s, TERN_SHAPE(stored, features), COUNTS, false);
+    codes(s);
+}
+
+static void make_row_product(spec *s)
+{
+    int64_t features = between(1, 90), outputs = between(1, 90);
+    bool whole = below(3) == 0;
+    int shifts[] = {0, whole ? between(0, 3) : 0};
+    memcpy(s->args, shifts, sizeof shifts);
+    input(s, TERN_SHAPE(between(1, 5), features), whole ? COUNTS : NORMAL, false);
+    input(s, TERN_SHAPE(outputs, features), whole ? COUNTS : NORMAL, false);
+    if (whole)
+        codes(s);
+    else if (below(2))
+        input(s, TERN_SHAPE(outputs), NORMAL, false);
+}
+
 /* Whole distances, so that many are equal. */
 static void make_vote(spec *s)
 {
@@ -17,7 +48,7 @@ static void make_vote(spec *s)
     int classes[] = {between(1, (int)stored), between(1, 5)};
     memcpy(s->args, classes, sizeof classes);
     input(s, TERN_SHAPE(between(1, 9), stored), COUNTS, false);
-    s->in[0].dtype = TERN_F32;
+    s->in[0].dtype = below(2) ? TERN_F32 : TERN_I32;
     input(s, TERN_SHAPE(stored), LABELS, false);
 }
 
@@ -38,9 +69,13 @@ static void make_tree_walk(spec *s)
         if (i != 2) s->in[i].dtype = index;
     input(s, TERN_SHAPE(between(1, 7)), LABELS, false);
     input(s, TERN_SHAPE(leaves, between(1, 5)), NORMAL, false);
+    if (below(3)) return;
+    for (int i = 0; i < 7; i++) /* codes */
+        if (i == 0 || i == 2 || i == 6) s->in[i].dtype = TERN_I16;
 }
 
 #define CLASSIC_CASES                                                                                        \
-    {"squared_distance", make_squared_distance}, {"vote", make_vote}, {"tree_walk", make_tree_walk},
+    {"squared_distance", make_squared_distance}, {"squared_distance", make_code_distance},                   \
+        {"row_product", make_row_product}, {"vote", make_vote}, {"tree_walk", make_tree_walk},
 
 #endif

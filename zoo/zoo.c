@@ -13,6 +13,8 @@ TERN_NETS(DECLARE)
 #define DECLARE_ONE(id) extern const tern_net tern_net_##id;
 TERN_DECODERS(DECLARE_ONE)
 TERN_CLASSICS(DECLARE_ONE)
+#define DECLARE_FIXED16(id) extern const tern_net tern_net_##id##_fixed16;
+TERN_CLASSICS16(DECLARE_FIXED16)
 #define LIST(id)         &tern_net_##id,
 #define LIST_DELTA(id)   &tern_net_##id##_delta,
 #define LIST_REGROUP(id) &tern_net_##id##_regroup,
@@ -20,6 +22,7 @@ TERN_CLASSICS(DECLARE_ONE)
 #define LIST_QAT(id)     &tern_net_##id##_qat,
 #define LIST_HALF(id)    &tern_net_##id##_half,
 #define LIST_FIXED(id)   &tern_net_##id##_qfx, &tern_net_##id##_fixed,
+#define LIST_FIXED16(id) &tern_net_##id##_fixed16,
 static const tern_net *const nets[] = {TERN_NETS(LIST) NULL};
 static const tern_net *const delta_nets[] = {TERN_NETS(LIST_DELTA) NULL};
 static const tern_net *const regroup_nets[] = {TERN_NETS(LIST_REGROUP) NULL};
@@ -29,6 +32,7 @@ static const tern_net *const half_nets[] = {TERN_NETS(LIST_HALF) NULL};
 static const tern_net *const fixed_nets[] = {TERN_NETS(LIST_FIXED) NULL};
 static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
 static const tern_net *const classics[] = {TERN_CLASSICS(LIST) NULL};
+static const tern_net *const classics16[] = {TERN_CLASSICS16(LIST_FIXED16) NULL};
 
 const tern_net *tern_net_at(int index)
 {
@@ -65,6 +69,8 @@ const tern_net *tern_net_find(const char *name)
         if (strcmp(decoders[i]->name, name) == 0) return decoders[i];
     for (int i = 0; classics[i]; i++)
         if (strcmp(classics[i]->name, name) == 0) return classics[i];
+    for (int i = 0; classics16[i]; i++)
+        if (strcmp(classics16[i]->name, name) == 0) return classics16[i];
     return NULL;
 }
 

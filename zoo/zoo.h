@@ -33,7 +33,9 @@
     X(cqmlp)
 
 /* Classic learners, classic.c. */
-#define TERN_CLASSICS(X) X(logreg) X(linear_svm) X(rbf_svm) X(gnb) X(gmm) X(knn) X(kmeans) X(tree) X(forest)
+#define TERN_CLASSICS(X)   X(logreg) X(linear_svm) X(rbf_svm) X(gnb) X(gmm) X(knn) X(kmeans) X(tree) X(forest)
+/* Those that have a form in fixed point. */
+#define TERN_CLASSICS16(X) X(logreg) X(linear_svm) X(gnb) X(knn) X(kmeans) X(tree) X(forest)
 
 /* Language models, decoders.c. */
 #define TERN_DECODERS(X)                                                                                     \

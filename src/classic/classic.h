@@ -44,6 +44,10 @@ typedef struct tern_fit {
  * *out is zero after a failure. */
 tern_status tern_classic_fit(const tern_fit *fit, tern_classic *out);
 
+/* The parameters of a fitted learner in fixed point of 16 bits, into to->store and to->parameters, those of to->net = NET-fixed16.  Binary
+ * points come from the largest feature of the samples and from what is stored; what does not fit saturates. */
+tern_status tern_classic_fix(const tern_store *from, const tern_samples *samples, tern_classic *to);
+
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
 /* Parameter `name` of the store, made of doubles; `values` stay the caller's.  TERN_FAILED: one is not finite in the

@@ -127,7 +127,9 @@ tern_status tern_classic_fit(const tern_fit *fit, tern_classic *out)
     tern_classic fitted = {.net = fit->net, .features = fit->features, .classes = fit->classes};
     if (!fitter)
         return tern_fail(TERN_USAGE,
-                         "%s is not fitted here: fit it with scikit-learn and read it with tern convert",
+                         "%s is not fitted here: it is made by tern convert, of what scikit-learn fitted or "
+                         "(fixed16) of a "
+                         "run",
                          fit->net->name);
     TERN_TRY(check_samples(fit));
     tern_status status = tern_net_parameters(fit->net, &fitted.parameters);

@@ -14,8 +14,8 @@ static const tern_cli_option options[] = {
      "what it becomes: a spiking net; NET-regroup, which computes the same and can learn more; NET-int8, in "
      "bytes; NET-half, in 16 bits, which goes on to learn; NET-qfx, fixed point with binary points from "
      "data; or, of NET-qfx and nets of few bits, "
-     "NET-fixed, which computes the same in integers",
-     "snn|regroup|int8|half|qfx|fixed"},
+     "NET-fixed, which computes the same in integers; of a classic learner NET-fixed16, in fixed point",
+     "snn|regroup|int8|half|qfx|fixed|fixed16"},
     {"dtype", 0, TERN_PICK, "NAME", "f16", "--to half: format of all values (f32: to compare with)",
      "f16|bf16|f32"},
     {"word", 0, TERN_WHOLE, "W", "8", "--to qfx: bits of a weight", "2..16"},
@@ -65,7 +65,7 @@ static const tern_cli_option options[] = {
 };
 
 /* In the order of --to. */
-typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8, TO_HALF, TO_QFX, TO_FIXED } convert_form;
+typedef enum convert_form { TO_SNN, TO_REGROUP, TO_INT8, TO_HALF, TO_QFX, TO_FIXED, TO_FIXED16 } convert_form;
 
 typedef struct tern_convert_job {
     tern_cli *cli;
@@ -161,7 +161,8 @@ static tern_status check_form(tern_convert_job *job)
         job->net = other ? NULL : tern_net_find(name);
         return job->net ? TERN_OK
                         : tern_fail(TERN_USAGE, "%s is a run of %s, which %s", s->folder, s->net->name,
-                                    job->form != TO_REGROUP
+                                    job->form == TO_FIXED16 ? "has no such form: classic learners have one"
+                                    : job->form != TO_REGROUP
                                         ? "has no such form: plain nets without spikes have one"
                                         : "cannot be regrouped");
     }
@@ -372,6 +373,15 @@ static tern_status to_fixed(tern_convert_job *job)
     return status;
 }
 
+/* A classic learner with binary points from data. */
+static tern_status to_fixed16(tern_convert_job *job, const tern_samples *train)
+{
+    tern_classic c = {.net = job->net, .parameters = job->parameters};
+    tern_status status = tern_classic_fix(&job->from.store, train, &c);
+    job->store = c.store;
+    return status;
+}
+
 static tern_status convert(tern_convert_job *job)
 {
     tern_cli *cli = job->cli;
@@ -382,6 +392,10 @@ static tern_status convert(tern_convert_job *job)
     if (job->form == TO_HALF) return to_half(job, &test);
     if (job->form == TO_QFX || job->form == TO_FIXED) {
         TERN_TRY(job->form == TO_QFX ? to_qfx(job, &train) : to_fixed(job));
+        return keep(job, &test);
+    }
+    if (job->form == TO_FIXED16) {
+        TERN_TRY(to_fixed16(job, &train));
         return keep(job, &test);
     }
     if (job->form == TO_REGROUP) {
@@ -453,6 +467,7 @@ const tern_command tern_command_convert = {
         "tern convert run/resnet-small --to half --dtype bf16   # learns on in 16 bits: tern train RUN-half\n"
         "tern train lenet --insert qfx --word 8 -o run/lenet-qfx && tern convert run/lenet-qfx --to fixed\n"
         "tern convert run/lenet --to qfx --word 6          # after training, from data\n"
+        "tern convert run/forest --to fixed16             # a classic learner without floats\n"
         "tern convert smollm2 --format f16 --lossy -o smollm2-f16.gguf\n"
         "tern convert smollm2-f16.gguf --format q4_K -o smollm2-q4_K.gguf\n"
         "tern convert forest.json --data table.csv -o run/forest   # of tern.scikit.write(estimator, "

@@ -35,7 +35,15 @@ static const tern_cli_option options[] = {
     {"steps", 0, TERN_WHOLE, "N", "20", "--train: steps of learning, of a sample each", "1..100000"},
     {"rate", 0, TERN_NUMBER, "R", "0.01", "--train: learning rate of those", "0.."},
     {"cores", 0, TERN_WHOLE, "N", "1",
-     "--train of a net of 16 bits, on riscv boards: cores that share each step, with the same bits", "1..8"},
+     "on riscv boards: cores that share each step of --train of a net of 16 bits, or each decision of a "
+     "classic learner, with the same "
+     "bits",
+     "1..8"},
+    {"float", 0, TERN_PICK, "HOW", "soft",
+     "of rv32imac, which has no floats: the compiler's library, or one of Tern's own that takes fewer "
+     "instructions, with the same "
+     "bits",
+     "soft|soft-fast"},
     {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..10000"},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
@@ -240,7 +248,7 @@ static tern_status report(const tern_emission *e, const char *folder)
 static tern_status check_target(const tern_cli *cli, const tern_emit_target *target)
 {
     static const char *const limits[] = {"ram", "flash", "stack"};
-    static const char *const of_training[] = {"update", "steps", "rate", "cores"};
+    static const char *const of_training[] = {"update", "steps", "rate"};
     for (size_t i = 0; i < TERN_COUNT(of_training); i++)
         if (tern_cli_has(cli, of_training[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect without --train", of_training[i]);
@@ -277,11 +285,24 @@ static tern_status check_target(const tern_cli *cli, const tern_emit_target *tar
     return TERN_OK;
 }
 
+tern_status tern_emit_check_cores(const tern_cli *cli, const tern_emit_target *target)
+{
+    int cores = tern_cli_whole(cli, "cores");
+    if (cores > (target->cores ? target->cores : 1))
+        return tern_fail(TERN_USAGE, "--cores %d: target %s has one core; choose --target riscv", cores,
+                         target->name);
+    if (tern_cli_pick(cli, "float") > 0 && strcmp(target->name, "rv32imac") != 0)
+        return tern_fail(TERN_USAGE, "--float %s has no effect on target %s; choose --target rv32imac",
+                         tern_cli_text(cli, "float"), target->name);
+    return TERN_OK;
+}
+
 static tern_status emit(tern_emission *e)
 {
     tern_emit_samples samples = {0};
     const tern_emit_target *target = &tern_emit_targets[tern_cli_pick(e->cli, "target")];
     TERN_TRY(check_target(e->cli, target));
+    TERN_TRY(tern_emit_check_cores(e->cli, target));
     char path[128];
     const char *folder = tern_cli_text(e->cli, "out");
     TERN_TRY(tern_subject_open(&e->subject, e->cli, e->cli->arguments[0]));
@@ -321,7 +342,9 @@ static tern_status emit(tern_emission *e)
                                .std = e->std,
                                .scale = e->scale,
                                .zero = e->zero,
-                               .channels = (int)(channels < 8 ? channels : 8)};
+                               .channels = (int)(channels < 8 ? channels : 8),
+                               .cores = tern_cli_whole(e->cli, "cores"),
+                               .fast_floats = tern_cli_pick(e->cli, "float") > 0};
     tern_emit_limits limits = {.ram = (size_t)tern_cli_number(e->cli, "ram"),
                                .flash = (size_t)tern_cli_number(e->cli, "flash"),
                                .stack = (size_t)tern_cli_number(e->cli, "stack")};

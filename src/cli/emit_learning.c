@@ -124,6 +124,7 @@ static tern_status emit(tern_learning_emission *e)
     const char *folder = tern_cli_text(cli, "out"), *given = tern_cli_text(cli, "name");
     char path[128];
     if (target->logic) return tern_fail(TERN_USAGE, "--train: logic does not learn; choose C");
+    TERN_TRY(tern_emit_check_cores(cli, target));
     TERN_TRY(open_all(e));
     TERN_TRY(tern_emit_name(e->name, given, e->subject.net->name));
     TERN_TRY(take_samples(e));
@@ -136,10 +137,8 @@ static tern_status emit(tern_learning_emission *e)
                                .name = e->name,
                                .about = e->about.data,
                                .learns = true,
-                               .cores = tern_cli_whole(cli, "cores")};
-    if (source.cores > (target->cores ? target->cores : 1))
-        return tern_fail(TERN_USAGE, "--cores %d: target %s has one core; choose --target riscv",
-                         source.cores, target->name);
+                               .cores = tern_cli_whole(cli, "cores"),
+                               .fast_floats = tern_cli_pick(cli, "float") > 0};
     tern_emit_limits limits = {.ram = (size_t)tern_cli_number(cli, "ram"),
                                .flash = (size_t)tern_cli_number(cli, "flash"),
                                .stack = (size_t)tern_cli_number(cli, "stack")};

@@ -21,6 +21,10 @@ tern_status tern_update_of(const tern_cli *cli, const char *standard, tern_int8_
 tern_status tern_learning_open(tern_cli *cli, const char *asked, tern_dataset_options limits, tern_subject *s,
                                tern_dataset *d, const char **data);
 
+struct tern_emit_target;
+/* Whether the target has so many cores (--cores), and no floats of its own (--float). */
+tern_status tern_emit_check_cores(const tern_cli *cli, const struct tern_emit_target *target);
+
 tern_status tern_emit_learning(tern_cli *cli);  /* tern emit RUN-int8 --train */
 tern_status tern_plan_learning(tern_cli *cli);  /* tern plan NET-int8 --train */
 tern_status tern_search_update(tern_cli *cli);  /* tern search RUN-int8 --pass sparse-update */

@@ -42,7 +42,7 @@ static const char *const bench[] = {
     "    return used;\n"
     "}\n"
     "\n"
-    "@image_source@"
+    "@image_source@@cores@"
     "static int run_sample(int sample, int images, int answers, int labels, result *r)\n"
     "{\n"
     "    const uint8_t paint = sample % 2 ? 0x5a : 0xa5;\n"
@@ -118,6 +118,7 @@ static const char *const bench[] = {
     "    put_field(\"ram\", board_data_used() + board_bss_used() + @NAME@_ARENA_BYTES + board_stack_used());\n"
     "    put_field(\"flash\", board_flash_used());\n"
     "    if (board_instructions()) put_field(\"instructions\", r->instructions / SAMPLES);\n"
+    "@busiest@"
     "    put(\"\\\"status\\\": \");\n"
     "    put_number((uint64_t)status);\n"
     "    put(\"}\\n\");\n"
@@ -184,10 +185,16 @@ tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_targ
         (size_t)samples->count, (size_t)samples->steps, samples->labels != NULL, s.arena, s.state, s.weights};
     bool streamed = tern_emit_streamer(source) != NULL;
     bench_parts parts;
+    tern_text cores = {0};
     make_parts(source, image, &parts);
+    const char *const names[][2] = {
+        {"name", source->name}, {"NAME", tern_emit_capitals(upper, source->name)}, {NULL, NULL}};
+    if (source->cores > 1) tern_emit_fill(&cores, tern_emit_cores_board, names);
     for (size_t i = 0; i < TERN_COUNT(values); i++) snprintf(numbers[i], sizeof numbers[i], "%zu", values[i]);
     const char *const pairs[][2] = {{"name", source->name},
-                                    {"NAME", tern_emit_capitals(upper, source->name)},
+                                    {"NAME", upper},
+                                    {"cores", cores.data ? cores.data : ""},
+                                    {"busiest", source->cores > 1 ? tern_emit_cores_told : ""},
                                     {"LOGITS", tern_emit_capitals(logits_name, g->outputs[0].name)},
                                     {"out_type", tern_emit_type(g->values[logits.id].type.dtype)},
                                     {"words", tern_emit_words},
@@ -206,7 +213,9 @@ tern_status tern_emit_bench(const tern_emit_source *source, const tern_emit_targ
                                     {"weights", numbers[5]},
                                     {NULL, NULL}};
     for (int i = 0; bench[i]; i++) tern_emit_fill(t, bench[i], pairs);
-    return tern_text_status(t);
+    tern_status status = tern_text_status(&cores);
+    tern_text_free(&cores);
+    return status == TERN_OK ? tern_text_status(t) : status;
 }
 
 /* An image in the order in which its rows are asked for. */

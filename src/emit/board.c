@@ -132,10 +132,10 @@ static const char makefile[] =
     "LIMITS = -Wl,--defsym=FLASH_AT=@flash_at@,--defsym=RAM_AT=@ram_at@,--defsym=FLASH_BYTES=$(FLASH),"
     "--defsym=RAM_BYTES=$(RAM),--defsym=STACK_BYTES=$(STACK),--defsym=ARENA_BYTES=$(ARENA)\n"
     "SECONDS ?= 3600\n\n"
-    "@name@.elf: @name@.c @name@.h main.c board.c board.h link.ld Makefile\n"
+    "@name@.elf: @name@.c @name@.h main.c board.c board.h link.ld Makefile@floats@\n"
     "\t@command -v $(CC) >/dev/null || { echo \"$(CC) is not here: install @compiler_package@\" >&2; exit 1; "
     "}\n"
-    "\t$(CC) $(FLAGS) $(CFLAGS) -o $@ @name@.c main.c board.c -T link.ld -Wl,--gc-sections "
+    "\t$(CC) $(FLAGS) $(CFLAGS) -o $@ @name@.c main.c board.c@floats@ -T link.ld -Wl,--gc-sections "
     "-Wl,-Map=@name@.map $(LIMITS) -lm\n\n"
     "# -icount shift=0: an instruction takes a nanosecond of the emulated clock, so that instructions can be "
     "counted.\n"
@@ -208,6 +208,7 @@ void tern_emit_board_build(const tern_emit_source *source, const tern_emit_targe
                                     {"machine", b->machine},
                                     {"cores", several ? cores : ""},
                                     {"harts", several ? harts : ""},
+                                    {"floats", source->fast_floats ? " soft_float.c" : ""},
                                     {"ram_at", ram_at},
                                     {"flash_at", flash_at},
                                     {NULL, NULL}};

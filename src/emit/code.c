@@ -368,10 +368,11 @@ static void write_run(const tern_emit_source *source, tern_text *t)
     write_end_of_run(source, t);
 }
 
-/* The steps of one core, or of all in turn while `now` is read: "begin" and "end" stand around each. */
-static void write_cores_steps(const tern_program *p, const char *kinds, const char *begin, const char *end,
-                              tern_text *t)
+/* The parts of one core, or of all in turn while `now` is read: "begin" and "end" stand around each.  How many there are. */
+static int write_cores_steps(const tern_program *p, const char *kinds, const char *begin, const char *end,
+                             tern_text *t)
 {
+    int parts = 0;
     for (int s = 0; s < p->step_count; s++)
         for (int phase = 0; is_written(p, s) && phase < (kinds[s] > 1 ? 2 : 1); phase++) {
             char before[32] = "";
@@ -379,7 +380,9 @@ static void write_cores_steps(const tern_program *p, const char *kinds, const ch
             tern_text_format(t, "%s%s", begin, kinds[s] ? "" : "if (core == 0) ");
             write_call(p, s, before, t);
             tern_text_put(t, end);
+            parts++;
         }
+    return parts;
 }
 
 /* Core 0 runs, the others serve; each does its part of each step.  What is given lies where all find it. */
@@ -407,18 +410,24 @@ static void write_cores(const tern_emit_source *source, const char *kinds, tern_
                      "        while (__atomic_load_n(&runs, __ATOMIC_ACQUIRE) == seen) %s_wait(core);\n"
                      "        work(core);\n    }\n}\n\n",
                      source->name);
-    tern_text_format(t, "void %s_in_turn(uint64_t (*now)(void), uint64_t spent[CORES])\n{\n", source->name);
+    tern_text_format(t,
+                     "uint64_t %s_in_turn(uint64_t (*now)(void), uint64_t spent[CORES], int *parts)\n{\n"
+                     "    uint64_t most = 0, sum = 0, reading = now();\n"
+                     "    reading = now() - reading;\n",
+                     source->name);
     for (int i = 1; i < g->value_count; i++) {
         const tern_value_info *v = &g->values[i];
         if (v->kind == TERN_VALUE_INPUT)
             tern_text_format(t, "    const %s *%s = given_%s;\n", tern_emit_type(v->type.dtype), v->name,
                              v->name);
     }
-    write_cores_steps(
-        source->program, kinds,
-        "    for (int core = 0; core < CORES; core++) {\n        uint64_t begun = now();\n        ",
-        "        spent[core] += now() - begun;\n    }\n", t);
-    tern_text_put(t, "}\n\n");
+    int parts = write_cores_steps(source->program, kinds,
+                                  "    most = 0;\n    for (int core = 0; core < CORES; core++) {\n        "
+                                  "uint64_t begun = now();\n        ",
+                                  "        begun = now() - begun - reading;\n        spent[core] += begun;\n"
+                                  "        if (begun > most) most = begun;\n    }\n    sum += most;\n",
+                                  t);
+    tern_text_format(t, "    *parts = %d;\n    return sum;\n}\n\n", parts);
     tern_emit_signature(source, t);
     tern_text_format(t, "\n{\n%s", names.data ? names.data : "");
     tern_text_format(t,
@@ -497,7 +506,9 @@ tern_status tern_emit_code(const tern_emit_source *source, tern_text *code)
         if (is_written(p, s)) status = write_step(source, s, &to, kinds);
     if (status == TERN_OK) status = tern_text_status(&steps);
     if (status == TERN_OK && source->cores > 1 && !(steps.data && strstr(steps.data, "share_of(")))
-        status = tern_fail(TERN_USAGE, "--cores: no step of this net can be shared yet; nets of 16 bits can");
+        status = tern_fail(TERN_USAGE,
+                           "--cores: no step of this net can be shared yet; those of nets of 16 bits and of "
+                           "classic learners can");
     if (status == TERN_OK) {
         tern_text_format(
             code, "/* %s: %s\n * Written by tern " TERN_VERSION "; compile with -ffp-contract=off. */\n",

@@ -19,7 +19,8 @@ typedef struct tern_emit_source {
     int zero;
     bool
         learns; /* a training step (tern_pass_int8_learn): the session has not run yet, parameters begin as they are there */
-    int cores; /* that share steps, of boards with several; 0 or 1: one */
+    int cores;        /* that share steps, of boards with several; 0 or 1: one */
+    bool fast_floats; /* of boards without floats: soft_float.c in place of the compiler's library */
 } tern_emit_source;
 
 /* Samples to check the C by: images as the net takes them, one behind the other, each shown `steps` times after init. */
@@ -102,6 +103,8 @@ bool tern_emit_is_shared(const char *body);
 bool tern_emit_meets(const char *body);
 void tern_emit_spread(const char *body, int cores, tern_text *to);
 extern const char tern_emit_cores_text[];
+extern const char tern_emit_cores_board[],
+    tern_emit_cores_told[]; /* of main.c on a board, and in its result.json */
 
 /* Of boards: whether memory suffices (of code only the weights are known here; the linker sees the rest), what main.c adds
  * to the net's memory, and the files. */
@@ -109,6 +112,7 @@ tern_status tern_emit_fits(const tern_emit_source *source, const tern_emit_targe
                            const tern_emit_limits *limits);
 size_t tern_emit_bench_bytes(const tern_emit_source *source);
 void tern_emit_board_files(tern_text *board_h, tern_text *board_c);
+void tern_emit_soft_float(tern_text *text); /* soft_float.c */
 void tern_emit_link_script(tern_text *script);
 void tern_emit_board_build(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_limits *limits, tern_text *script, tern_text *make);

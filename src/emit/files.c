@@ -72,8 +72,8 @@ static void write_cores_header(const tern_emit_source *source, const char *upper
         "/* Supplied by the caller: a core sleeps until it is woken (or less), and wakes another one. */\n"
         "void %s_wait(int core);\nvoid %s_wake(int core);\n"
         "/* The last call again on one core, part after part of all cores: what each has spent, by the clock "
-        "`now`. */\n"
-        "void %s_in_turn(uint64_t (*now)(void), uint64_t spent[%s_CORES]);\n\n",
+        "`now`; and the sum\n * over the parts of what the slowest has spent. */\n"
+        "uint64_t %s_in_turn(uint64_t (*now)(void), uint64_t spent[%s_CORES], int *parts);\n\n",
         upper, source->cores, name, name, name, name, upper);
 }
 
@@ -140,7 +140,7 @@ static void write_makefile(const tern_emit_source *source, tern_text *t)
 
 /* ---- the folder --------------------------------------------------------------------------------------------------- */
 
-enum { FILES = 10 };
+enum { FILES = 11 };
 typedef struct tern_emit_file {
     char name[80];
     tern_text text;
@@ -209,6 +209,7 @@ static tern_status board_files(const tern_emit_source *source, const tern_emit_t
               *script = begin_file(files, count, "link.ld", ""),
               *make = begin_file(files, count, "Makefile", "");
     tern_emit_board_files(board_h, board_c);
+    if (source->fast_floats) tern_emit_soft_float(begin_file(files, count, "soft_float.c", ""));
     tern_emit_board_build(source, target, limits, script, make);
     if (source->learns) return train_files(source, target, samples, files, count);
     TERN_TRY(tern_emit_bench(source, target, samples, begin_file(files, count, "main.c", "")));

@@ -41,6 +41,24 @@ static const char share_functions[] =
     "    for (int i = 0; i < 3; i++) y += high_product(y, (1 << 29) - high_product(half, y)) * 4;\n"
     "    *shift = 35 - zeros;\n"
     "    return y > INT32_MAX / 2 ? INT32_MAX : y * 2;\n}\n\n";
+static const char square_function[] =
+    "/* (difference weight 2^-places)^2, of 16 bits. */\n"
+    "static inline int32_t square_code(int32_t difference, int32_t weight, int places)\n{\n"
+    "    int32_t z = difference * weight >> places;\n"
+    "    z = z < -32768 ? -32768 : z > 32767 ? 32767 : z;\n"
+    "    return z * z;\n}\n\n";
+static const char code_function[] =
+    "/* x 2^point as a whole number, halves up, saturated, by the bits of x. */\n"
+    "static inline int32_t fixed_code_of(float x, int point, int32_t low, int32_t high)\n{\n"
+    "    uint32_t bits;\n"
+    "    memcpy(&bits, &x, sizeof bits);\n"
+    "    int32_t exponent = (int32_t)(bits >> 23 & 255), down = 150 - exponent - point;\n"
+    "    int32_t k = (int32_t)((bits & 0x7fffff) | (exponent ? 0x800000 : 0));\n"
+    "    if (bits >> 31) k = -k;\n"
+    "    if (down > 25) return 0;\n"
+    "    if (down < 1) return k < 0 ? low : k ? high : 0; /* of 2^23 and more */\n"
+    "    k = (k + (1 << (down - 1))) >> down;\n"
+    "    return k < low ? low : k > high ? high : k;\n}\n\n";
 static const char short_functions[] =
     "static inline int32_t saturate_short(int32_t x)\n{\n"
     "    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;\n}\n\n"
@@ -320,6 +338,8 @@ static const struct {
                  {"byte_of_float(", float_function},
                  {"reciprocal_of(", share_functions},
                  {"short_tanh(", short_functions},
+                 {"square_code(", square_function},
+                 {"fixed_code_of(", code_function},
                  {"dot_bytes(", simd_functions},
                  {"dot_patches(", simd_functions},
                  {"linear_rows(", simd_functions},

@@ -85,3 +85,43 @@ const char tern_emit_cores_text[] =
     "        if (other != core) @name@_wake(other);\n"
     "}\n"
     "\n";
+
+/* Of main.c: the other cores, and what each has done. */
+const char tern_emit_cores_board[] = "void board_follow(int core)\n"
+                                     "{\n"
+                                     "    @name@_serve(core);\n"
+                                     "}\n"
+                                     "\n"
+                                     "void @name@_wait(int core)\n"
+                                     "{\n"
+                                     "    board_wait(core);\n"
+                                     "}\n"
+                                     "\n"
+                                     "void @name@_wake(int core)\n"
+                                     "{\n"
+                                     "    board_wake(core);\n"
+                                     "}\n"
+                                     "\n"
+                                     "static uint64_t spent[@NAME@_CORES];\n"
+                                     "\n"
+                                     "/* Instructions of the last call: of the core with the most, and of "
+                                     "all; and the slowest of each part, added. */\n"
+                                     "static uint64_t busiest(uint64_t *all, uint64_t *slowest, int *parts)\n"
+                                     "{\n"
+                                     "    uint64_t most = 0;\n"
+                                     "    *slowest = @name@_in_turn(board_instructions, spent, parts);\n"
+                                     "    for (int core = 0; core < @NAME@_CORES; core++) {\n"
+                                     "        *all += spent[core];\n"
+                                     "        most = spent[core] > most ? spent[core] : most;\n"
+                                     "    }\n"
+                                     "    return most;\n"
+                                     "}\n"
+                                     "\n";
+
+const char tern_emit_cores_told[] =
+    "    int parts = 0;\n"
+    "    uint64_t all = 0, slowest = 0, most = busiest(&all, &slowest, &parts);\n"
+    "    put_field(\"busiest_core\", most);\n"
+    "    put_field(\"all_cores\", all);\n"
+    "    put_field(\"slowest_parts\", slowest);\n"
+    "    put_field(\"parts\", (uint64_t)parts);\n";

@@ -70,38 +70,6 @@ static const char on_board[] =
     "}\n"
     "\n";
 
-/* Cores beside the first one. */
-static const char with_cores[] =
-    "void board_follow(int core)\n"
-    "{\n"
-    "    @name@_serve(core);\n"
-    "}\n"
-    "\n"
-    "void @name@_wait(int core)\n"
-    "{\n"
-    "    board_wait(core);\n"
-    "}\n"
-    "\n"
-    "void @name@_wake(int core)\n"
-    "{\n"
-    "    board_wake(core);\n"
-    "}\n"
-    "\n"
-    "static uint64_t spent[@NAME@_CORES];\n"
-    "\n"
-    "/* Instructions of a step: of the core with the most, and of all. */\n"
-    "static uint64_t busiest(uint64_t *all)\n"
-    "{\n"
-    "    uint64_t most = 0;\n"
-    "    @name@_in_turn(board_instructions, spent);\n"
-    "    for (int core = 0; core < @NAME@_CORES; core++) {\n"
-    "        *all += spent[core];\n"
-    "        most = spent[core] > most ? spent[core] : most;\n"
-    "    }\n"
-    "    return most;\n"
-    "}\n"
-    "\n";
-
 static const char *const body[] = {
     "enum { CALLS = @calls@, HELD = @held@ };\n"
     "\n"
@@ -219,10 +187,6 @@ static const char board_end[] =
     "}\n"
     "\n";
 
-static const char tell_busiest[] = "    uint64_t all = 0, most = busiest(&all);\n"
-                                   "    put_field(\"busiest_core\", most);\n"
-                                   "    put_field(\"all_cores\", all);\n";
-
 static const char end[] =
     "int main(void)\n"
     "{\n"
@@ -273,7 +237,7 @@ tern_status tern_emit_train_main(const tern_emit_source *source, const tern_emit
                                     {"weights", numbers[4]},
                                     {"step", steps ? "step, " : ""},
                                     {"status", board ? "board_stack_used() >= BENCH_STACK ? 71 : " : ""},
-                                    {"busiest", source->cores > 1 ? tell_busiest : ""},
+                                    {"busiest", source->cores > 1 ? tern_emit_cores_told : ""},
                                     {"finish", board ? "tell_memory(&r, status)" : "say(line)"},
                                     {NULL, NULL}};
     tern_text_format(
@@ -283,7 +247,7 @@ tern_status tern_emit_train_main(const tern_emit_source *source, const tern_emit
         "a file is missing. */\n#include \"%s.h\"\n\n",
         source->name, source->name);
     tern_emit_fill(t, board ? on_board : on_host, pairs);
-    if (source->cores > 1) tern_emit_fill(t, with_cores, pairs);
+    if (source->cores > 1) tern_emit_fill(t, tern_emit_cores_board, pairs);
     for (int i = 0; body[i]; i++) tern_emit_fill(t, body[i], pairs);
     if (board) tern_emit_fill(t, board_end, pairs);
     tern_emit_fill(t, end, pairs);

@@ -143,6 +143,7 @@ typedef struct tern_machine {
     double least_clock; /* share of the full one */
     double idle;        /* W while it works, on top of the operations */
     double launch;      /* s that starting an operator takes */
+    double meeting;     /* s until all cores of a unit have met */
     double near;  /* bytes of the caches out of which the operands of "far" kernels had been moved; 0: none */
     double power; /* W at full load, all told; 0: not given */
     bool recalled;        /* the machine's own figures: idle, launch */

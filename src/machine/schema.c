@@ -166,6 +166,7 @@ static const tern_field machine_fields[] = {
     {"least_clock", TERN_FORM_SHARE, 0, offsetof(tern_machine, least_clock)},
     AMOUNT(tern_machine, idle, TERN_IN_WATTS),
     AMOUNT(tern_machine, launch, TERN_IN_SECONDS),
+    AMOUNT(tern_machine, meeting, TERN_IN_SECONDS),
     AMOUNT(tern_machine, near, TERN_IN_BYTES),
     AMOUNT(tern_machine, power, TERN_IN_WATTS),
 };

@@ -91,6 +91,18 @@ static tern_status code_emit(const tern_call *call, tern_emit *to)
 {
     const tern_fixed_op *a = call->args;
     TERN_TRY(emit_hot(a));
+    bool saturates = a->overflow == TERN_OVERFLOW_SATURATE || a->overflow == TERN_OVERFLOW_SYMMETRIC;
+    if (call->in[0].dtype == TERN_F32 && a->round == TERN_ROUND_UP && saturates && a->bits <= 16) {
+        long long n = tern_elements(&call->out[0].shape);
+        to->math = true;
+        tern_text_format(
+            to->text,
+            "    const int point = (int)nearbyintf(in1[0]);\n"
+            "    for (int i = FIRST(%lld); i < LAST(%lld); i++) out0[i] = (%s)fixed_code_of(in0[i], "
+            "point, %.0f, %.0f);\n",
+            n, n, c_type(tern_fixed_dtype(a)), tern_fixed_least(a), tern_fixed_most(a));
+        return TERN_OK;
+    }
     to->math = true;
     tern_text_format(to->text,
                      "    for (int i = 0; i < %lld; i++) {\n"
@@ -174,8 +186,8 @@ static tern_status value_emit(const tern_call *call, tern_emit *to)
 {
     to->math = true;
     tern_text_format(to->text,
-                     "    for (int i = 0; i < %lld; i++) out0[i] = (float)ldexp((double)in0[i], "
-                     "-(int)nearbyint((double)in1[0]));\n",
+                     "    const float unit = ldexpf(1, -(int)nearbyintf(in1[0]));\n"
+                     "    for (int i = 0; i < %lld; i++) out0[i] = (float)in0[i] * unit;\n",
                      (long long)tern_elements(&call->out[0].shape));
     return TERN_OK;
 }

@@ -52,6 +52,7 @@
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(max) X(min) X(extreme_grad)                                /* extreme.c: over axes */                            \
     X(squared_distance) X(vote)                                  /* distance.c: to stored rows, and the nearest */      \
+    X(row_product)                                               /* row_product.c: linear classifiers in floats */     \
     X(tree_walk)                                                 /* tree.c: decision trees */                          \
     X(reshape)                                                   /* shape.c: the same elements, elsewhere */           \
     X(spill) X(retrieve)                                         /* spill.c: out of a small memory, and back */        \

@@ -13,7 +13,8 @@ static const tern_arg tree_args[] = {
  * value [L,C] -> y [B,C], the sum over trees of the row of `value` that the walk ends in.
  * A walk goes left where x[feature] <= threshold (a number that is none goes right).  A leaf has feature -1 and its row of
  * `value` in left.  Children stand behind their parent: what says otherwise, or names a feature or row that is not there,
- * ends the walk without a value, so that any content ends. */
+ * ends the walk without a value, so that any content ends.
+ * Of codes, x, threshold and value are i16, and y is i32. */
 enum { X, FEATURE, THRESHOLD, LEFT, RIGHT, ROOTS, VALUE, INPUTS };
 
 static bool is_index(const tern_type *t)
@@ -39,7 +40,13 @@ static tern_status tree_infer(tern_infer *types)
         if (i != THRESHOLD && !is_index(in[i]))
             return tern_infer_fail(types, "%s is %s, expected i16 or i32", names[i],
                                    tern_dtype_of(in[i]->dtype)->name);
-    tern_infer_out(types, TERN_F32, TERN_SHAPE(in[X]->shape.dim[0], in[VALUE]->shape.dim[1]));
+    bool codes = in[X]->dtype == TERN_I16;
+    if (codes != (in[THRESHOLD]->dtype == TERN_I16) || codes != (in[VALUE]->dtype == TERN_I16))
+        return tern_infer_fail(types, "x is %s, thresholds %s and values %s: expected all i16 or none",
+                               tern_dtype_of(in[X]->dtype)->name, tern_dtype_of(in[THRESHOLD]->dtype)->name,
+                               tern_dtype_of(in[VALUE]->dtype)->name);
+    tern_infer_out(types, codes ? TERN_I32 : TERN_F32,
+                   TERN_SHAPE(in[X]->shape.dim[0], in[VALUE]->shape.dim[1]));
     return TERN_OK;
 }
 
@@ -70,8 +77,8 @@ static void tree_row(const tern_call *call, int64_t row, double *compared)
     for (int64_t t = 0; t < trees; t++) {
         int64_t leaf = walk(call, row, (int64_t)tern_get(&call->in[ROOTS], t), compared);
         for (int64_t c = 0; leaf >= 0 && c < classes; c++) {
-            float sum = (float)tern_get(y, row * classes + c) + (float)tern_get(value, leaf * classes + c);
-            tern_set(y, row * classes + c, sum);
+            double before = tern_get(y, row * classes + c), more = tern_get(value, leaf * classes + c);
+            tern_set(y, row * classes + c, before + more); /* a sum of two floats is rounded once */
         }
     }
 }
@@ -154,36 +161,50 @@ static void tree_fast(const tern_call *call)
 
 static const tern_fast tree_kernels[] = {{"rows", tree_matches, NULL, tree_fast}, {0}};
 
+/* Where each walk ends: [row][tree]. */
+static size_t leaves_bytes(const tern_call *call)
+{
+    return (size_t)(call->in[X].shape.dim[0] * call->in[ROOTS].shape.dim[0]) * sizeof(int32_t);
+}
+
+/* Cores walk through trees of their own; then each adds classes of its own, in the order of the trees. */
 static tern_status tree_emit(const tern_call *call, tern_emit *to)
 {
     const tern_tensor *in = call->in;
     long long features = in[X].shape.dim[1], nodes = in[FEATURE].shape.dim[0],
-              classes = in[VALUE].shape.dim[1];
+              classes = in[VALUE].shape.dim[1], trees = in[ROOTS].shape.dim[0],
+              walks = in[X].shape.dim[0] * trees, sums = in[X].shape.dim[0] * classes;
+    bool codes = in[X].dtype == TERN_I16;
     for (int i = X; i < INPUTS; i++)
-        if ((i == X || i == THRESHOLD || i == VALUE) && in[i].dtype != TERN_F32)
-            return tern_fail(TERN_USAGE, "tree_walk of %s cannot be written as C yet; expected f32",
+        if ((i == X || i == THRESHOLD || i == VALUE) && in[i].dtype != (codes ? TERN_I16 : TERN_F32))
+            return tern_fail(TERN_USAGE, "tree_walk of %s cannot be written as C yet; expected f32 or i16",
                              tern_dtype_of(in[i].dtype)->name);
     tern_text_format(to->text,
-                     "    for (int b = 0; b < %lld; b++) {\n"
-                     "        const float *x = in0 + b * %lld;\n"
-                     "        float *y = out0 + b * %lld;\n"
-                     "        for (int c = 0; c < %lld; c++) y[c] = 0;\n"
-                     "        for (int t = 0; t < %lld; t++) {\n"
-                     "            int at = in5[t], next = at;\n"
-                     "            if (at < 0 || at >= %lld) continue;\n",
-                     (long long)in[X].shape.dim[0], features, classes, classes,
-                     (long long)in[ROOTS].shape.dim[0], nodes);
+                     "    int32_t *leaves = scratch; /* [row][tree]; -1: none */\n\f"
+                     "    for (int i = FIRST(%lld); i < LAST(%lld); i++) {\n"
+                     "        const %s *x = in0 + i / %lld * %lld;\n"
+                     "        int at = in5[i %% %lld], next = at;\n"
+                     "        leaves[i] = -1;\n"
+                     "        if (at < 0 || at >= %lld) continue;\n",
+                     walks, walks, codes ? "int16_t" : "float", trees, features, trees, nodes);
     tern_text_format(to->text,
-                     "            while (in1[at] >= 0 && in1[at] < %lld) {\n"
-                     "                next = x[in1[at]] <= in2[at] ? in3[at] : in4[at];\n"
-                     "                if (next <= at || next >= %lld) break;\n"
-                     "                at = next;\n"
-                     "            }\n"
-                     "            if (in1[at] >= 0 || in3[at] < 0 || in3[at] >= %lld) continue;\n"
-                     "            for (int c = 0; c < %lld; c++) y[c] += in6[in3[at] * %lld + c];\n"
+                     "        while (in1[at] >= 0 && in1[at] < %lld) {\n"
+                     "            next = x[in1[at]] <= in2[at] ? in3[at] : in4[at];\n"
+                     "            if (next <= at || next >= %lld) break;\n"
+                     "            at = next;\n"
                      "        }\n"
-                     "    }\n",
-                     features, nodes, (long long)in[VALUE].shape.dim[0], classes, classes);
+                     "        if (in1[at] < 0 && in3[at] >= 0 && in3[at] < %lld) leaves[i] = in3[at];\n"
+                     "    }\n\f",
+                     features, nodes, (long long)in[VALUE].shape.dim[0]);
+    tern_text_format(to->text,
+                     "    for (int i = FIRST(%lld); i < LAST(%lld); i++) {\n"
+                     "        const int32_t *leaf = leaves + i / %lld * %lld;\n"
+                     "        %s sum = 0;\n"
+                     "        for (int t = 0; t < %lld; t++)\n"
+                     "            if (leaf[t] >= 0) sum += in6[leaf[t] * %lld + i %% %lld];\n"
+                     "        out0[i] = sum;\n"
+                     "    }\n\f",
+                     sums, sums, classes, trees, codes ? "int32_t" : "float", trees, classes, classes);
     return TERN_OK;
 }
 
@@ -196,6 +217,7 @@ const tern_op tern_op_tree_walk = {
     .infer = tree_infer,
     .work = tree_work,
     .run = tree_run,
+    .scratch = leaves_bytes,
     .fast = tree_kernels,
     .emit = tree_emit,
 };
