@@ -375,7 +375,8 @@ static void check_product(tern_dtype dtype, product_sizes s, tern_rng rng, uint6
     tern_packed_run(pool, &p, scratch);
     assert_memory_equal(y.data, again.data, (size_t)(rows * n) * sizeof(float));
     bool rounds = tern_packed_rounds(dtype, &block);
-    bool alike = rounds || ((dtype == TERN_F16 || dtype == TERN_BF16) && rows <= TERN_ALIKE);
+    bool alike = rounds || dtype == TERN_NF4 || dtype == TERN_NF4X2 ||
+                 ((dtype == TERN_F16 || dtype == TERN_BF16) && rows <= TERN_ALIKE);
     p.rows = alike ? 1 : 0; /* the bits of a row do not depend on those that stand beside it */
     tern_packed_run(NULL, &p, scratch);
     assert_memory_equal(y.data, again.data, (size_t)(p.rows * n) * sizeof(float));
@@ -437,6 +438,11 @@ static void test_packed_products(void **state)
         check_product(TERN_Q4_0, (product_sizes){37, 35, 1120}, rng, &drawn, pool);
         check_product(TERN_Q6_K, (product_sizes){35, 33, 1280}, rng, &drawn, pool);
         check_product(TERN_F16, (product_sizes){49, 70, 611}, rng, &drawn, pool);
+        /* rows that begin with a block, and more blocks than are taken at once */
+        check_product(TERN_NF4, (product_sizes){6, 35, 320}, rng, &drawn, pool);
+        check_product(TERN_NF4X2, (product_sizes){9, 70, 704}, rng, &drawn, pool);
+        check_product(TERN_NF4, (product_sizes){1, 3, 64 * 259}, rng, &drawn, pool);
+        check_product(TERN_NF4X2, (product_sizes){5, 3, 64 * 259}, rng, &drawn, pool);
     }
     assert_ok(tern_isa_select(NULL));
     tern_pool_close(pool);

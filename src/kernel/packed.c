@@ -196,6 +196,7 @@ static void unpack(tern_dtype dtype, const uint8_t *w, int64_t first, int64_t co
 static void float_row(const tern_packed_product *p, int64_t n)
 {
     float part[UNPACKED], y[TERN_PACKED_ROWS];
+    if (tern_level_row(p, n)) return;
     for (int64_t first = 0; first < p->k; first += UNPACKED) {
         int64_t count = p->k - first < UNPACKED ? p->k - first : UNPACKED;
         unpack(p->dtype, p->w, n * p->k + first, count, part);

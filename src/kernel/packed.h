@@ -115,6 +115,14 @@ static inline size_t tern_many_bytes(tern_dtype dtype, int64_t k) /* of a panel 
 /* The same for w[k] in f16 or bf16, with rows of x that are x_step apart. */
 typedef void tern_half_dot(tern_dtype dtype, int64_t k, const uint16_t *w, const float *x, int64_t x_step,
                            int rows, float *y);
+/* y[r] = the product of `blocks` blocks of 64 elements with the r-th row of x: levels[index] times the block's scale, most[]; indices of four
+ * bits begin `step` bytes apart, the first of two in a byte's high half. */
+enum { TERN_LEVEL_BLOCK = 64 };
+typedef void tern_level_dot(int64_t blocks, const uint8_t *indices, size_t step, const float *most,
+                            const float *levels, const float *x, int64_t x_step, int rows, float *y);
+/* Row n of W in nf4 or nf4x2 by such products; false where there are none: rows that begin inside a block, or an instruction set
+ * that looks up no levels. */
+bool tern_level_row(const tern_packed_product *product, int64_t n);
 /* The same in f32; w[k] is one unpacked row. */
 typedef void tern_float_dot(int64_t k, const float *w, const float *x, int64_t x_step, int rows, float *y);
 

@@ -118,7 +118,8 @@ typedef struct tern_kernels {
     tern_packed_split *many_split;
     tern_row_rounding *round_row;
     tern_float_dot *float_dot;
-    tern_half_dot *half_dot; /* or NULL: halves are unpacked too */
+    tern_half_dot *half_dot;   /* or NULL: halves are unpacked too */
+    tern_level_dot *level_dot; /* or NULL: levels are unpacked too */
     tern_byte_dot *byte_dot;
     tern_attention_head *attention_head;
 

@@ -7,22 +7,22 @@
 
 enum { BLOCK = 64, BLOCKS = 256 }; /* elements of a block; blocks that share a scale in nf4x2 */
 
-static const float levels[16] = {-1.0F,
-                                 -0.6961928009986877F,
-                                 -0.5250730514526367F,
-                                 -0.39491748809814453F,
-                                 -0.28444138169288635F,
-                                 -0.18477343022823334F,
-                                 -0.09105003625154495F,
-                                 0.0F,
-                                 0.07958029955625534F,
-                                 0.16093020141124725F,
-                                 0.24611230194568634F,
-                                 0.33791524171829224F,
-                                 0.44070982933044434F,
-                                 0.5626170039176941F,
-                                 0.7229568362236023F,
-                                 1.0F};
+const float tern_nf4_levels[16] = {-1.0F,
+                                   -0.6961928009986877F,
+                                   -0.5250730514526367F,
+                                   -0.39491748809814453F,
+                                   -0.28444138169288635F,
+                                   -0.18477343022823334F,
+                                   -0.09105003625154495F,
+                                   0.0F,
+                                   0.07958029955625534F,
+                                   0.16093020141124725F,
+                                   0.24611230194568634F,
+                                   0.33791524171829224F,
+                                   0.44070982933044434F,
+                                   0.5626170039176941F,
+                                   0.7229568362236023F,
+                                   1.0F};
 
 /* The nearest level; half way goes to the lower one. */
 static uint8_t level_of(float x)
@@ -30,7 +30,7 @@ static uint8_t level_of(float x)
     int low = 0, high = 15;
     while (low < high) {
         int middle = (low + high) / 2;
-        if (x > (levels[middle] + levels[middle + 1]) / 2)
+        if (x > (tern_nf4_levels[middle] + tern_nf4_levels[middle + 1]) / 2)
             low = middle + 1;
         else
             high = middle;
@@ -57,7 +57,7 @@ void tern_nf4_unpack(const void *block, float *out)
     const uint8_t *b = block;
     float most;
     memcpy(&most, b, 4);
-    for (int i = 0; i < BLOCK; i++) out[i] = levels[get_level(b + 4, i)] * most;
+    for (int i = 0; i < BLOCK; i++) out[i] = tern_nf4_levels[get_level(b + 4, i)] * most;
 }
 
 static void nf4_pack(void *block, const float *in)
@@ -77,8 +77,14 @@ void tern_nf4_part(const void *storage, int64_t first, int64_t count, float *out
         int64_t stop = (i / BLOCK + 1) * BLOCK < end ? (i / BLOCK + 1) * BLOCK : end;
         float most;
         memcpy(&most, b, 4);
-        for (; i < stop; i++) *out++ = levels[get_level(b + 4, i % BLOCK)] * most;
+        for (; i < stop; i++) *out++ = tern_nf4_levels[get_level(b + 4, i % BLOCK)] * most;
     }
+}
+
+void tern_nf4_scales(const void *storage, int64_t first, int64_t count, float *out)
+{
+    const uint8_t *b = (const uint8_t *)storage + first * (4 + BLOCK / 2);
+    for (int64_t i = 0; i < count; i++) memcpy(out + i, b + i * (4 + BLOCK / 2), 4);
 }
 
 /* ---- nf4x2: 256 such blocks, their magnitudes in 8 bits: [scale f32][mean f32][code u8 x 256][indices] ------------ */
@@ -119,7 +125,8 @@ enum { GROUP = BLOCK * BLOCKS, GROUP_BYTES = (int)sizeof(tern_nf4x2) + GROUP / 2
 
 static float value_at(const tern_nf4x2 *head, const uint8_t *nibbles, int64_t i)
 {
-    return levels[get_level(nibbles, i)] * (dynamic(head->codes[i / BLOCK]) * head->scale + head->mean);
+    return tern_nf4_levels[get_level(nibbles, i)] *
+           (dynamic(head->codes[i / BLOCK]) * head->scale + head->mean);
 }
 
 void tern_nf4x2_unpack(const void *block, float *out)
@@ -129,7 +136,7 @@ void tern_nf4x2_unpack(const void *block, float *out)
     for (int b = 0; b < BLOCKS; b++) {
         float most = dynamic(head.codes[b]) * head.scale + head.mean;
         for (int i = b * BLOCK; i < (b + 1) * BLOCK; i++)
-            out[i] = levels[get_level((const uint8_t *)block + sizeof head, i)] * most;
+            out[i] = tern_nf4_levels[get_level((const uint8_t *)block + sizeof head, i)] * most;
     }
 }
 
@@ -141,8 +148,29 @@ void tern_nf4x2_part(const void *storage, int64_t first, int64_t count, float *o
         int64_t stop = (i / BLOCK + 1) * BLOCK < end ? (i / BLOCK + 1) * BLOCK : end;
         if (i == first || i % GROUP == 0) memcpy(&head, group, sizeof head);
         float most = dynamic(head.codes[i % GROUP / BLOCK]) * head.scale + head.mean;
-        for (; i < stop; i++) *out++ = levels[get_level(group + sizeof head, i % GROUP)] * most;
+        for (; i < stop; i++) *out++ = tern_nf4_levels[get_level(group + sizeof head, i % GROUP)] * most;
     }
+}
+
+void tern_nf4x2_scales(const void *storage, int64_t first, int64_t count, float *out)
+{
+    tern_nf4x2 head;
+    for (int64_t i = first; i < first + count; i++) {
+        if (i == first || i % BLOCKS == 0)
+            memcpy(&head, (const uint8_t *)storage + i / BLOCKS * GROUP_BYTES, sizeof head);
+        out[i - first] = dynamic(head.codes[i % BLOCKS]) * head.scale + head.mean;
+    }
+}
+
+const uint8_t *tern_nf4_indices(const void *storage, int64_t block)
+{
+    return (const uint8_t *)storage + block * (4 + BLOCK / 2) + 4;
+}
+
+const uint8_t *tern_nf4x2_indices(const void *storage, int64_t block)
+{
+    return (const uint8_t *)storage + block / BLOCKS * GROUP_BYTES + sizeof(tern_nf4x2) +
+           block % BLOCKS * (BLOCK / 2);
 }
 
 void tern_nf4x2_decode(const void *storage, int64_t first, int64_t count, double *out)

@@ -52,6 +52,13 @@ double tern_fit_levels(const float *x, int n, float scale, float offset, int low
 /* Elements [first, first + count) of nf4 and nf4x2, whose blocks run on from row to row. */
 void tern_nf4_part(const void *storage, int64_t first, int64_t count, float *out);
 void tern_nf4x2_part(const void *storage, int64_t first, int64_t count, float *out);
+/* What an element is made of: levels[index] times the scale of its block of 64; scales of `count` blocks from the first on; the indices of a
+ * block, two a byte, the first in the high half. */
+extern const float tern_nf4_levels[16];
+void tern_nf4_scales(const void *storage, int64_t first, int64_t count, float *out);
+void tern_nf4x2_scales(const void *storage, int64_t first, int64_t count, float *out);
+const uint8_t *tern_nf4_indices(const void *storage, int64_t block);
+const uint8_t *tern_nf4x2_indices(const void *storage, int64_t block);
 
 static inline float tern_load_f16(const void *bytes)
 {

@@ -173,6 +173,8 @@ void TERN_FOR_ISA(tern_attention_head)(const tern_attention *attention, int64_t 
 void TERN_FOR_ISA(tern_attention_block)(const tern_attention *attention, int64_t group, int64_t block);
 void TERN_FOR_ISA(tern_half_dot)(tern_dtype dtype, int64_t k, const uint16_t *w, const float *x,
                                  int64_t x_step, int rows, float *y);
+void TERN_FOR_ISA(tern_level_dot)(int64_t blocks, const uint8_t *indices, size_t step, const float *most,
+                                  const float *levels, const float *x, int64_t x_step, int rows, float *y);
 void TERN_FOR_ISA(tern_plane_forward)(const tern_conv *conv, const float *x, const float *w, float bias,
                                       float *y);
 void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *dy, const float *w, float *dx);

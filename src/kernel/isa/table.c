@@ -74,6 +74,7 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .float_dot = TERN_FOR_ISA(tern_float_dot),
 #if defined(__AVX2__)
     .half_dot = TERN_FOR_ISA(tern_half_dot),
+    .level_dot = TERN_FOR_ISA(tern_level_dot),
 #endif
     .attention_head = TERN_FOR_ISA(tern_attention_head),
     .plane_forward = TERN_FOR_ISA(tern_plane_forward),
