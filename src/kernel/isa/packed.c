@@ -135,6 +135,17 @@ TERN_INLINE vf halves_at(const uint16_t *w, const bool brain)
 #endif
 }
 
+/* Asks for what stands some way behind, as fetch_ahead does in sixteen.h; rows of x are near. */
+TERN_INLINE void halves_ahead(const uint16_t *w)
+{
+    enum { NEAR = 512, FAR = 2048, LINE = 32 };
+    TERN_UNROLL for (int i = 0; i < 4 * TERN_LANES; i += LINE)
+    {
+        __builtin_prefetch(w + NEAR + i, 0, 3);
+        __builtin_prefetch(w + FAR + i, 0, 2);
+    }
+}
+
 /* Four sums side by side, then what does not fill a vector. */
 TERN_INLINE void halves_of(int64_t k, const uint16_t *w, const float *x, int64_t x_step, const int rows,
                            const bool brain, float *y)
@@ -145,6 +156,7 @@ TERN_INLINE void halves_of(int64_t k, const uint16_t *w, const float *x, int64_t
     TERN_UNROLL for (int r = 0; r < rows; r++) TERN_UNROLL for (int s = 0; s < SUMS; s++) sum[r][s] =
         tern_all(0);
     for (; i < whole; i += SUMS * TERN_LANES) {
+        halves_ahead(w + i);
         TERN_UNROLL for (int s = 0; s < SUMS; s++)
         {
             vf v = halves_at(w + i + s * TERN_LANES, brain);
