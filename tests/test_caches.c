@@ -50,6 +50,8 @@ static void test_distances(void **state)
     assert_true(isinf(find(a, count, p, "linear", 400, false)->distance)); /* the image comes first */
     assert_true(find(a, count, p, "linear", 400, false)->weights == false);
     assert_true(find(a, count, p, "relu", 80, false)->distance == 80);
+    assert_string_equal(p->steps[find(a, count, p, "relu", 80, false)->from - 1].node->op->name, "linear");
+    assert_int_equal(find(a, count, p, "linear", 400, false)->from, 0);
     assert_true(find(a, count, p, "linear", 80, true)->distance == 80); /* is written for the ReLU */
     double all = 400 + 8000 + 80 + 400 + 20;                            /* z takes the place of y */
     for (int i = 0; i < count; i++)
@@ -86,6 +88,29 @@ static void test_ages(void **state)
     tern_graph_close(g);
 }
 
+/* Threads share a product of 512 Ki multiply-accumulates, so that most of its result is in other caches than its reader's; the
+ * curve over 1024 elements behind it is one thread's. */
+static void test_handed(void **state)
+{
+    (void)state;
+    tern_graph *g;
+    tern_program *p;
+    assert_ok(tern_graph_open(&g, NULL));
+    tern_value x = tern_input(g, "x", TERN_F32, TERN_SHAPE(1, 512));
+    tern_value y = tern_relu(g, tern_linear(g, x, .out = 1024, .bias = false, .name = "one"));
+    tern_output(g, "out", tern_linear(g, y, .out = 5, .bias = false, .name = "two"));
+    assert_ok(tern_plan(&p, g, &(tern_plan_options){.reference = true}));
+    tern_step_work *steps = tern_take_array((size_t)p->step_count, sizeof *steps);
+    assert_non_null(steps);
+    assert_ok(tern_program_work(p, 1, steps));
+    for (int i = 0; i < p->step_count; i++)
+        assert_true(tern_task_of(&steps[i]).handed ==
+                    (strcmp(steps[i].node->op->name, "relu") == 0 ? 4096 : 0));
+    tern_release(steps);
+    tern_program_close(p);
+    tern_graph_close(g);
+}
+
 /* A task of 2000 multiply-accumulates: 2 us; 8000 bytes of weights from afar, 80 near: 8080 B through the near memory, 80.8 us;
  * 8000 B from the far one, 800 us. */
 static void test_machine(void **state)
@@ -102,7 +127,7 @@ static void test_machine(void **state)
          .written_bytes = 80},
         {.label = "two", .work = {.macs = 100000}, .dtype = TERN_F32, .read_bytes = 80}};
     tern_access accesses[] = {
-        {0, 8000, 8880, false, true}, {0, 80, 80, true, false}, {1, 80, 80, false, false}};
+        {0, 8000, 8880, false, true, 0}, {0, 80, 80, true, false, 0}, {1, 80, 80, false, false, 1}};
     tern_cost_query query = {.tasks = tasks, .count = 2, .weights = 8000, .arena = 2000};
     assert_ok(tern_machine_caches(m, &query, accesses, 3, &total, runs));
     assert_true(runs[0].bytes[0] == 80 && runs[0].bytes[1] == 8000);
@@ -142,10 +167,8 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distances),
-        cmocka_unit_test(test_ages),
-        cmocka_unit_test(test_machine),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_distances), cmocka_unit_test(test_ages),          cmocka_unit_test(test_handed),
+        cmocka_unit_test(test_machine),   cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

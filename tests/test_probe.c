@@ -167,6 +167,44 @@ static void test_far_operands(void **state)
     tern_machine_close(m);
 }
 
+/* Two threads: half of what they hand on is far for whoever reads it; and each keeps its own columns of the weights that a row is
+ * multiplied with, so that 1.2 MB stay in two caches of 1 MiB, which lose them where one thread reads all. */
+static void test_two_threads(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 2; threads++) {
+        tern_text text = {0};
+        tern_machine *m;
+        double seconds;
+        tern_text_format(&text, MACHINE "near: 1 MiB\nthreads: %d\nkernels:\n", threads);
+        for (int bytes = 1000; bytes <= 100000; bytes *= 10)
+            tern_text_format(
+                &text,
+                "  - {name: r%d, kernel: relu, bytes: %d, written: %d, operations: 10, median: 1 us, "
+                "far: 3 us, source: s}\n",
+                bytes, bytes, bytes / 2);
+        tern_text_put(
+            &text, "  - {name: l, kernel: linear, m: 1, n: 512, k: 700, count: 1, median: 1 us, far: 3 us, "
+                   "source: s}\n");
+        assert_ok(tern_machine_parse(&m, text.data, text.size, "f.yaml"));
+        tern_text_free(&text);
+        tern_task_work t = {
+            .operator_name = "relu", .read_bytes = 1e4, .work = {.elementwise = 10}, .handed = 1e4};
+        t.aged[0] = 1e4;
+        assert_true(tern_kernel_seconds(m, &t, &seconds));
+        near_to(seconds, threads == 1 ? 1e-6 : 2e-6);
+        tern_task_work w = {.operator_name = "linear", .product = {1, 1, 512, 700, 1, 0, 0, 1, 0, 0}};
+        w.work.macs = 512 * 700;
+        w.aged[17] = 512 * 700 * 4; /* its middle: 1.2 MB */
+        assert_true(tern_kernel_seconds(m, &w, &seconds));
+        if (threads == 1)
+            assert_true(seconds > 2.2e-6);
+        else
+            near_to(seconds, 1e-6);
+        tern_machine_close(m);
+    }
+}
+
 /* Caches of 48 KiB and 2 MiB whose sets fill unevenly, and a memory behind them: what is found lies within half a step of the
  * walk (the root of 2), also where two sizes of a slope take the same time by chance. */
 static void test_levels(void **state)
@@ -314,9 +352,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kernel_classes), cmocka_unit_test(test_kernel_seconds),
-        cmocka_unit_test(test_far_operands),   cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_line),           cmocka_unit_test(test_link),
-        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_far_operands),   cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_levels),         cmocka_unit_test(test_line),
+        cmocka_unit_test(test_link),           cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

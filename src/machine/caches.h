@@ -11,6 +11,7 @@ typedef struct tern_access {
     int task;
     double bytes, distance;
     bool written, weights;
+    int from; /* of what is read: 1 + the task that wrote it in this run; 0: none did */
 } tern_access;
 
 typedef struct tern_cache_run {

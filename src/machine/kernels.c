@@ -137,17 +137,30 @@ static void add_point(tern_kernel_fit *f, const tern_kernel_case *at, const tern
     f->weight += weight;
 }
 
+/* How many threads share a product's weights, each of which then reads its own columns again and again: those of few rows are cut
+ * so, from 256 Ki products on (kernel/gemm.c). */
+static double weight_owners(const tern_machine *m, const tern_task_work *t)
+{
+    const tern_product_shape *p = &t->product;
+    enum { FEW_ROWS = 16 };
+    bool cut = p->count == 1 && p->m <= FEW_ROWS && p->m * p->n * p->k >= 256 * 1024;
+    return cut ? fmax(1, m->threads) : 1;
+}
+
 /* The share of a task's bytes that caches of the machine's `near` bytes have lost.  A cache does not forget at its size all at once:
- * a random walk through it finds a few lines gone at 0.8 of it, four tenths at its size, nearly all at half as much again. */
+ * a random walk through it finds a few lines gone at 0.8 of it, four tenths at its size, nearly all at half as much again.  Of what
+ * threads hand on, a thread wrote its own share itself; the others' lies in their caches. */
 static double lost_share(const tern_machine *m, const tern_task_work *t)
 {
-    double lost = 0, all = 0;
+    double lost = 0, all = 0, near = m->near * weight_owners(m, t);
     for (int i = 0; i < TERN_AGES; i++) {
         double age = TERN_YOUNGEST * exp2(i / 2.0 - 0.25); /* the middle of the bucket */
-        lost += t->aged[i] * fmin(fmax(0.4 + log2(age / m->near), 0), 1);
+        lost += t->aged[i] * fmin(fmax(0.4 + log2(age / near), 0), 1);
         all += t->aged[i];
     }
-    return m->near > 0 && all > 0 ? lost / all : 0;
+    if (near <= 0 || all <= 0) return 0;
+    double foreign = t->handed / all * (1 - 1 / fmax(1, m->threads));
+    return lost / all + (1 - lost / all) * foreign;
 }
 
 /* The points of a class, and the box that they fill. */

@@ -144,8 +144,9 @@ typedef struct tern_machine {
     double idle;        /* W while it works, on top of the operations */
     double launch;      /* s that starting an operator takes */
     double meeting;     /* s until all cores of a unit have met */
-    double near;  /* bytes of the caches out of which the operands of "far" kernels had been moved; 0: none */
-    double power; /* W at full load, all told; 0: not given */
+    double near; /* bytes of the caches out of which the operands of "far" kernels had been moved; 0: none */
+    double threads;       /* that ran the kernels, each with `near` bytes of its own; 0: one */
+    double power;         /* W at full load, all told; 0: not given */
     bool recalled;        /* the machine's own figures: idle, launch */
     const char *warnings; /* lines about figures without a source; "" */
     uint64_t hash;        /* of the file's text and that of the files it inherits from */
@@ -217,6 +218,9 @@ typedef struct tern_task_work {
     bool defined;  /* the definition runs, though the operator has kernels: none is for these arguments */
     double spread; /* elements of the largest operand for each of the smallest that has more than one */
     double aged[TERN_AGES]; /* bytes by their age; all 0: not known, near */
+    double
+        handed; /* of them what a task before wrote whose work threads share: each has only its part of that in its own
+                    * caches */
 } tern_task_work;
 
 typedef struct tern_cost_query {

@@ -27,8 +27,9 @@ static void put_head(const tern_probe *o, tern_text *out)
     const tern_figure *launch = tern_probe_find(o, "launch", NULL, 0);
     if (launch) tern_text_format(out, "launch: %.4g s   # an empty job for all threads\n", launch->median);
     if (o->kernel_count && o->near > 0)
-        tern_text_format(out, "near: %.0f B   # of a processor: the caches that have lost far operands\n",
-                         o->near);
+        tern_text_format(
+            out, "near: %.0f B   # of a processor: the caches that have lost far operands\nthreads: %d\n",
+            o->near, o->threads);
 }
 
 /* A unit whose peak is `rate` and which sustains what the product of matrices did. */

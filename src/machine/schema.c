@@ -168,6 +168,7 @@ static const tern_field machine_fields[] = {
     AMOUNT(tern_machine, launch, TERN_IN_SECONDS),
     AMOUNT(tern_machine, meeting, TERN_IN_SECONDS),
     AMOUNT(tern_machine, near, TERN_IN_BYTES),
+    NUMBER(tern_machine, threads),
     AMOUNT(tern_machine, power, TERN_IN_WATTS),
 };
 

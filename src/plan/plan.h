@@ -106,6 +106,7 @@ typedef struct tern_step_work {
     bool defined;       /* see tern_task_work */
     double spread;      /* elements of the largest operand for each of the smallest that has more than one */
     double aged[TERN_AGES]; /* bytes by how long ago they were touched (machine.h) */
+    double handed;          /* see tern_task_work */
 } tern_step_work;
 
 /* steps[program->step_count]: counts of one run when a share `density` of each spike operand fires.  Views have zeros, and so

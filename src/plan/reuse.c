@@ -13,7 +13,8 @@ typedef struct stack {
     int depth;
     tern_access *accesses;
     int count;
-    int *wrote; /* [values]: 1 + the access that wrote it last, -1 once it was read, 0 before */
+    int *wrote;  /* [values]: 1 + the access that wrote it last, -1 once it was read, 0 before */
+    int *writer; /* [values]: 1 + the step that wrote it last, 0 before */
 } stack;
 
 /* Bytes touched since the value was; it comes on top. */
@@ -45,9 +46,14 @@ static void access_value(stack *s, int step, int id, double bytes, bool written,
     if (!written && s->wrote[root] > 0) s->accesses[s->wrote[root] - 1].distance = distance;
     bool weights =
         place->space == TERN_SPACE_PREPARED || kind == TERN_VALUE_PARAM || kind == TERN_VALUE_CONSTANT;
-    s->accesses[s->count++] =
-        (tern_access){step, bytes, written ? INFINITY : distance, written, weights && !written};
+    s->accesses[s->count++] = (tern_access){step,
+                                            bytes,
+                                            written ? INFINITY : distance,
+                                            written,
+                                            weights && !written,
+                                            written ? 0 : s->writer[root]};
     s->wrote[root] = written ? s->count : -1;
+    if (written) s->writer[root] = step + 1;
 }
 
 static void run_once(stack *s, tern_tensor *tensors, double *bytes, bool record)
@@ -76,10 +82,11 @@ tern_status tern_program_accesses(const tern_program *program, tern_access **acc
     s.root = tern_take_array(values + 1, sizeof *s.root);
     s.bytes = tern_take_array(values + 1, sizeof *s.bytes);
     s.wrote = tern_take_array(values + 1, sizeof *s.wrote);
+    s.writer = tern_take_array(values + 1, sizeof *s.writer);
     s.accesses = tern_take_array(operands + 1, sizeof *s.accesses);
     tern_tensor *tensors = tern_take_array(most, sizeof *tensors);
     double *bytes = tern_take_array(most, sizeof *bytes);
-    bool all = s.root && s.bytes && s.wrote && s.accesses && tensors && bytes;
+    bool all = s.root && s.bytes && s.wrote && s.writer && s.accesses && tensors && bytes;
     if (all) {
         run_once(&s, tensors, bytes, false);
         run_once(&s, tensors, bytes, true);
@@ -87,6 +94,7 @@ tern_status tern_program_accesses(const tern_program *program, tern_access **acc
     tern_release(s.root);
     tern_release(s.bytes);
     tern_release(s.wrote);
+    tern_release(s.writer);
     tern_release(tensors);
     tern_release(bytes);
     *accesses = s.accesses;
@@ -102,6 +110,12 @@ static int bucket_of(double age)
     return age < TERN_YOUNGEST ? 0 : (int)fmin(2 * log2(age / TERN_YOUNGEST) + 1, TERN_AGES - 1);
 }
 
+/* Whether threads share the work of a step: kernels cut products from 256 Ki multiply-accumulates on, elements from 16 Ki. */
+static bool is_shared(const tern_work *w)
+{
+    return w->macs + w->accumulates + 16 * (w->elementwise + w->specials) >= 256 * 1024;
+}
+
 tern_status tern_program_ages(const tern_program *program, tern_step_work *steps)
 {
     tern_access *accesses;
@@ -111,6 +125,7 @@ tern_status tern_program_ages(const tern_program *program, tern_step_work *steps
         const tern_access *a = &accesses[i];
         double age = a->written || isinf(a->distance) ? 0 : a->distance;
         steps[a->task].aged[bucket_of(age)] += a->bytes;
+        if (a->from && is_shared(&steps[a->from - 1].work)) steps[a->task].handed += a->bytes;
     }
     tern_release(accesses);
     return TERN_OK;

@@ -9,7 +9,7 @@
  * parameters may still be there, with other inputs.  *accesses is the caller's to release. */
 tern_status tern_program_accesses(const tern_program *program, tern_access **accesses, int *count);
 
-/* The bytes of each step by their age, into steps[].aged.  What is written comes to memory that the arena has just used for
+/* The bytes of each step by their age, into steps[].aged, and those that threads hand on, into steps[].handed.  What is written comes to memory that the arena has just used for
  * something else; inputs have just been written by whoever bound them. */
 tern_status tern_program_ages(const tern_program *program, tern_step_work *steps);
 

@@ -173,7 +173,8 @@ tern_task_work tern_task_of(const tern_step_work *s)
     tern_task_work t = {
         s->label,         s->work,         s->dtype,           s->on_spikes, s->traffic.weights,
         s->traffic.state, s->traffic.read, s->traffic.written, s->product,   s->node->op->name,
-        s->weights,       s->bits,         s->defined,         s->spread,    {0}};
+        s->weights,       s->bits,         s->defined,         s->spread,    {0},
+        s->handed};
     memcpy(t.aged, s->aged, sizeof t.aged);
     return t;
 }
