@@ -1,7 +1,7 @@
 /* Proof of the probe (after Luo et al., arXiv 2402.13499): rates that must stand in whole proportions to each other, caches that
  * the processor declares, two probes that agree, predictions of what was not measured, and a data sheet's ridge. */
 #define _POSIX_C_SOURCE 200809L /* popen */
-#include "proof.h"
+#include "command.h"
 
 #include "kernel/kernel.h"
 #include "machine/machine.h"
@@ -293,6 +293,47 @@ static void check_published(proof *p)
     check_ratio(p, "published-global-over-L2", global, 1.9, 0.1);
 }
 
+/* ---- 7. ranks ------------------------------------------------------------------------------------------------------------- */
+
+/* The median of a figure in the command's JSON. */
+static double median_in(const char *json, const char *name)
+{
+    char key[64];
+    snprintf(key, sizeof key, "\"name\": \"%s\"", name);
+    const char *at = strstr(json, key);
+    return at ? proof_json_number(at, "median") : NAN;
+}
+
+/* Messages of all sizes against the line through them, of which the link in the machine file is made. */
+static void check_ranks(proof *p)
+{
+    enum { MOST = 1 << 16 };
+    char *json = tern_take(MOST), name[32];
+    double off = 0, bytes = 8;
+    if (!json) PROOF_OK(tern_no_memory(MOST, "an answer"));
+    int status = !proof_installed("mpirun")
+                     ? -1
+                     : proof_output("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 "
+                                    "--oversubscribe --bind-to none " PROOF_TERN
+                                    " probe --mpi --only links --quiet --json 2>/dev/null",
+                                    json, MOST);
+    double latency = median_in(json, "MPI latency"), bandwidth = median_in(json, "MPI bandwidth");
+    if (status != 0 || !isfinite(latency)) {
+        proof_skip(p, "ranks", "Open MPI (scripts/setup --mpi) when Tern is built");
+        tern_release(json);
+        return;
+    }
+    for (int i = 0; i < 7; i++, bytes *= 8) {
+        snprintf(name, sizeof name, "MPI message, %.0f B", bytes);
+        double took = median_in(json, name);
+        printf("%s: %.3g us, by the line %.3g us\n", name, 1e6 * took, 1e6 * (latency + bytes / bandwidth));
+        off += fabs(log((latency + bytes / bandwidth) / took)) / 7;
+    }
+    printf("two ranks: latency %.3g us, bandwidth %.3g B/s\n", 1e6 * latency, bandwidth);
+    proof_at_most(p, "ranks-line-over-messages", exp(off), 2);
+    tern_release(json);
+}
+
 int main(void)
 {
     proof p = {.row = "5.10", .title = "the probe"};
@@ -312,6 +353,7 @@ int main(void)
     check_h100(&p);
     check_opencl(&p);
     check_published(&p);
+    check_ranks(&p);
     tern_machine_close(a);
     tern_machine_close(b);
     for (int i = 0; i < 2; i++) tern_probe_close(&probes[i]);
