@@ -9,7 +9,8 @@
 #include "llm/models.h"
 
 #define TERN_HUGE_PAGES_HELP                                                                                 \
-    "copy the weights out of the file's pages into large ones: more tokens a second, ready later"
+    "copy the weights out of the file's pages into large ones: more tokens a second, ready later; those of " \
+    "up to 256 MiB are copied anyway"
 
 /* Of every command that loads a model. */
 #define TERN_MODEL_OPTIONS                                                                                   \

@@ -172,24 +172,36 @@ void tern_llm_forget(void *context, const void *data, size_t bytes)
     }
 }
 
+static size_t bytes_of(const tern_tensor *t)
+{
+    return tern_bytes_of(t->dtype, tern_elements(&t->shape));
+}
+
+/* Whether weights are copied: where that is wanted, and those of small models, which are copied in a blink. */
+static bool is_copied(const tern_llm *m, const tern_llm_options *o)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < m->weights.count; i++) bytes += bytes_of(&m->weights.tensors[i]);
+    return o->copied || (!o->window && bytes <= TERN_LLM_COPIED);
+}
+
 /* Pages of a file are small and lie apart: a processor looks up their addresses again and again while it reads them all for each
  * token.  What is copied is given back. */
 static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
 {
     enum { APART = 64 }; /* tensors begin at multiples of so many bytes */
-    if (!o->copied) return TERN_OK;
+    if (!is_copied(m, o)) return TERN_OK;
     if (o->window)
         return tern_fail(TERN_USAGE, "weights that come in windows of layers are not copied as a whole");
     for (int i = 0; i < m->weights.count; i++) {
-        const tern_tensor *t = &m->weights.tensors[i];
-        m->copy_bytes += (tern_bytes_of(t->dtype, tern_elements(&t->shape)) + APART - 1) / APART * APART;
+        m->copy_bytes += (bytes_of(&m->weights.tensors[i]) + APART - 1) / APART * APART;
     }
     m->copy = tern_take_pages(m->copy_bytes);
     if (!m->copy) return tern_no_memory(m->copy_bytes, "a copy of the weights");
     char *to = m->copy;
     for (int i = 0; i < m->weights.count; i++) {
         tern_tensor *t = &m->weights.tensors[i];
-        size_t bytes = tern_bytes_of(t->dtype, tern_elements(&t->shape));
+        size_t bytes = bytes_of(t);
         tern_pool_copy(o->pool, to, t->data, bytes);
         tern_llm_forget(&m->weights, t->data, bytes);
         t->data = to;
@@ -265,7 +277,7 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     if (m->cache == TERN_Q8_0 && m->about.head_width % 32)
         return tern_fail(TERN_USAGE, "heads of %d do not fill blocks of 32: the cache cannot be q8_0",
                          m->about.head_width);
-    for (int i = 0; i < m->weights.map_count && !o->window && !o->copied; i++)
+    for (int i = 0; i < m->weights.map_count && !o->window && !is_copied(m, o); i++)
         tern_prefer_large_pages(m->weights.maps[i].bytes, m->weights.maps[i].count);
     TERN_TRY(copy_weights(m, o));
     for (int i = 0; i < m->weights.count; i++)

@@ -5,6 +5,8 @@
 #include "llm/transformer.h"
 #include "run/pager.h"
 
+#define TERN_LLM_COPIED ((size_t)256 << 20)
+
 typedef struct tern_llm_options {
     int context;      /* rows of the cache; 0: 2048, or what the model was trained for, if less */
     int chunk;        /* tokens that go through at once; 0: 256 */
@@ -14,7 +16,9 @@ typedef struct tern_llm_options {
     int pages; /* that they share, of TERN_PAGE rows; 0: as many as two of them need, or as `own` says */
     int own;   /* tokens that each sequence has of its own, behind a beginning that all share; 0: not said */
     bool reference; /* reference kernels only */
-    bool copied;    /* weights in memory of their own, in huge pages, and no longer in the file's */
+    bool
+        copied; /* weights in memory of their own, in huge pages, and no longer in the file's; without a window those of up to
+                  * TERN_LLM_COPIED bytes are anyway */
     const char *const
         *loras; /* adapters: files or folders, which must outlive the model, and their weights */
     const double *lora_weights;

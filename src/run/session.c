@@ -12,7 +12,7 @@ struct tern_session {
     char *host;     /* what has left the arena */
     char *prepared; /* results of the steps that run once */
     uint64_t prepared_version;
-    bool is_prepared, changes_store;
+    bool is_prepared, changes_store, resolved;
     void **memory;    /* [value_count]: storage of each root; views and shared results resolve through it */
     int *slots;       /* [value_count]: index in the store of parameters and kept states, else -1 */
     tern_call *calls; /* [step_count] */
@@ -250,6 +250,7 @@ tern_status tern_session_bind(tern_session *session, const char *input, const vo
     if (!v.id || g->values[v.id].kind != TERN_VALUE_INPUT)
         return tern_fail(TERN_FAILED, "the program has no input \"%s\"", input);
     session->memory[v.id] = (void *)(uintptr_t)data;
+    session->resolved = false;
     return TERN_OK;
 }
 
@@ -353,7 +354,8 @@ tern_status tern_session_run(tern_session *session, uint64_t run)
         if (g->values[i].kind == TERN_VALUE_INPUT && !session->memory[i])
             return tern_fail(TERN_FAILED, "input \"%s\" is not bound", g->values[i].name);
     }
-    resolve(session);
+    if (!session->resolved || session->pager) resolve(session); /* a pager moves operands */
+    session->resolved = true;
     prepare(session);
     const tern_program *p = session->program;
     session->paging = TERN_OK;

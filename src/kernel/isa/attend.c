@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { BLOCK = 64 };
+enum { BLOCK = 64, LINE = 64 }; /* rows; bytes */
 
 enum { Q8_ELEMENTS = 32, Q8_BYTES = 34 }; /* a block of q8_0: its scale as f16, then bytes */
 
@@ -77,6 +77,21 @@ TERN_INLINE void find_rows(const tern_attention *a, int64_t query, int64_t group
     for (int j = 0; j < n; j++, c++) {
         int64_t row = pages ? pages[c / a->page] * a->page + c % a->page : c;
         at[j] = row >= 0 && row < a->rows ? row * step + group * a->width : -1;
+    }
+}
+
+/* Asks for n rows of keys and values: they stand apart, which the processor does not foresee, and weights have driven them out of the
+ * near caches since the last token. */
+TERN_INLINE void want_rows(const tern_attention *a, const int64_t *at, int n, tern_dtype format)
+{
+    const int64_t element = format == TERN_F32 ? 4 : format == TERN_F16 ? 2 : 1;
+    for (int j = 0; j < n; j++) {
+        if (at[j] < 0) continue;
+        int64_t from = format == TERN_Q8_0 ? at[j] / Q8_ELEMENTS * Q8_BYTES : at[j] * element;
+        for (int64_t i = 0; i < a->width * element; i += LINE) {
+            __builtin_prefetch((const char *)a->k + from + i, 0, 3);
+            __builtin_prefetch((const char *)a->v + from + i, 0, 3);
+        }
     }
 }
 
@@ -152,6 +167,7 @@ TERN_INLINE void head_of(const tern_attention *a, int64_t query, int64_t head, t
     for (int64_t c = first; c <= last; c += BLOCK) {
         int n = last - c + 1 < BLOCK ? (int)(last - c + 1) : BLOCK;
         find_rows(a, query, head / (a->heads / a->groups), c, n, at);
+        want_rows(a, at, n, format);
         float here = scores(a, q, at, n, format, w), higher = here > most ? here : most;
         if (!(higher > -INFINITY)) continue; /* none of the rows is one */
         float keep = most > -INFINITY ? expf(most - higher) : 0;

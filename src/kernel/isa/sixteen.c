@@ -62,6 +62,12 @@ TERN_INLINE __m512i with_fifths(__m512i word, __m512i bits, const int i)
     return _mm512_mask_add_epi8(word, _mm512_test_epi8_mask(bytes, of), word, _mm512_set1_epi8(16));
 }
 
+/* Formats whose second halves of blocks stand in high nibbles, and are multiplied there: sums are sixteen times too large. */
+TERN_INLINE bool stays_high(const format f)
+{
+    return f.dtype == TERN_Q4_0 || f.dtype == TERN_Q4_1;
+}
+
 /* Levels of a block, four in each lane: word i is of elements 4 i to 4 i + 3. */
 TERN_INLINE void levels_of(const format f, const blocks *b, const bool whole, __m512i level[8])
 {
@@ -74,7 +80,10 @@ TERN_INLINE void levels_of(const format f, const blocks *b, const bool whole, __
     const __m512i low = _mm512_set1_epi8(15);
     TERN_UNROLL for (int i = 0; i < 4; i++)
     {
-        level[4 + i] = _mm512_and_si512(_mm512_srli_epi16(level[i], 4), low);
+        if (stays_high(f))
+            level[4 + i] = _mm512_andnot_si512(low, level[i]);
+        else
+            level[4 + i] = _mm512_and_si512(_mm512_srli_epi16(level[i], 4), low);
         level[i] = _mm512_and_si512(level[i], low);
     }
     if (f.dtype != TERN_Q5_0 && f.dtype != TERN_Q5_1) return;
@@ -111,14 +120,15 @@ TERN_INLINE void add_block(const format f, const blocks *w, const bool whole, co
     scales_of(f, w, &scale, &least);
     TERN_UNROLL for (int r = 0; r < rows; r++)
     {
-        __m512i even = f.zero ? _mm512_set1_epi32(-f.zero * x[r].whole[b]) : _mm512_setzero_si512(),
-                odd = _mm512_setzero_si512();
-        TERN_UNROLL for (int i = 0; i < 8; i += 2)
+        __m512i first = f.zero ? _mm512_set1_epi32(-f.zero * x[r].whole[b]) : _mm512_setzero_si512(),
+                second = _mm512_setzero_si512();
+        TERN_UNROLL for (int i = 0; i < 4; i++)
         {
-            even = _mm512_dpbusd_epi32(even, level[i], word_at(x[r].q + 32 * b + 4 * i));
-            odd = _mm512_dpbusd_epi32(odd, level[i + 1], word_at(x[r].q + 32 * b + 4 * i + 4));
+            first = _mm512_dpbusd_epi32(first, level[i], word_at(x[r].q + 32 * b + 4 * i));
+            second = _mm512_dpbusd_epi32(second, level[4 + i], word_at(x[r].q + 32 * b + 4 * i + 16));
         }
-        __m512 all = _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd));
+        if (stays_high(f)) second = _mm512_srai_epi32(second, 4);
+        __m512 all = _mm512_cvtepi32_ps(_mm512_add_epi32(first, second));
         sum[r] = _mm512_fmadd_ps(all, _mm512_mul_ps(scale, _mm512_set1_ps(x[r].scale[b])), sum[r]);
         if (f.offset) sum[r] = _mm512_fmadd_ps(least, _mm512_set1_ps(x[r].sum32[b]), sum[r]);
     }
