@@ -88,7 +88,7 @@ static tern_status print_need(const tern_model_bill *b)
         const char *name;
         double bytes;
         const char *about;
-    } rows[] = {{"weights", n->weights, "as they lie in the file, mapped"},
+    } rows[] = {{"weights", n->weights, "as they lie in the file, mapped or copied"},
                 {"metadata", n->metadata, "of the file: tokens, numbers"},
                 {"prepared", n->prepared, "what follows from weights, computed once"},
                 {"cache", n->cache, head},
