@@ -17,7 +17,8 @@ enum {
     SHOWN = 200000,
     TESTED = 4000,
     PAIRS = 100,
-    EPOCHS = 16,
+    EPOCHS = 8,
+    REFINED = 4,
     BATCH = 64,
     STREAMED = 20000
 };
@@ -155,7 +156,7 @@ static void learn(coder *floats, coder *words, rate r)
                                      .percentile = 99.9};
     PROOF_OK(tern_hand_over(&floats->store, &words->store));
     PROOF_OK(tern_fixed_calibrate(&points, &words->store, pool));
-    train(words, &narrow, EPOCHS, 1e-3);
+    train(words, &narrow, REFINED, 1e-3);
 }
 
 static void print_score(const char *name, const tern_shower_score *s)
@@ -205,7 +206,7 @@ static void train_for_another(proof *p, const coder *best, coder *other)
     open_coder(other, "econ-ae-qfx", 6, rates[0]);
     PROOF_OK(tern_net_set(other->net, other->parameters, "frozen", 1));
     PROOF_OK(tern_hand_over(&best->store, &other->store));
-    train(other, &wide, EPOCHS / 2, 1e-3);
+    train(other, &wide, REFINED, 1e-3);
     print_score("trained for the other module", &other->score);
     proof_judge(p, "weights of another module over this one's, distance",
                 other->score.mean / best->score.mean, ">", 1.10, other->score.mean > 1.10 * best->score.mean);

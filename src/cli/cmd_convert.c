@@ -21,6 +21,7 @@ static const tern_cli_option options[] = {
     {"word", 0, TERN_WHOLE, "W", "8", "--to qfx: bits of a weight", "2..16"},
     {"word-act", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of an activation; 0: as weights", "0..16"},
     {"word-norm", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a scale of a norm; 0: as weights", "0..12"},
+    {"word-bias", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a bias; 0: as the sums need", "0..24"},
     {"khot", 0, TERN_WHOLE, "K", "0", "--to qfx: most one-bits of a weight; 0: any", "0..16"},
     {"out", 'o', TERN_TEXT, "PATH", NULL,
      "run folder of what it becomes (default RUN-snn, ..: RUN-FORM); with --format the new file, "
@@ -120,6 +121,7 @@ static tern_status check_options(const tern_convert_job *job)
                  {"word", 1 << TO_QFX},
                  {"word-act", 1 << TO_QFX},
                  {"word-norm", 1 << TO_QFX},
+                 {"word-bias", 1 << TO_QFX},
                  {"khot", 1 << TO_QFX}};
     for (size_t i = 0; i < TERN_COUNT(known); i++)
         if (tern_cli_has(job->cli, known[i].option) && !(known[i].forms & 1u << job->form))
@@ -339,7 +341,7 @@ static tern_status to_half(tern_convert_job *job, tern_samples *test)
 /* Fixed point with binary points from data. */
 static tern_status to_qfx(tern_convert_job *job, const tern_samples *train)
 {
-    static const char *const words[] = {"word", "word-act", "word-norm", "khot"};
+    static const char *const words[] = {"word", "word-act", "word-norm", "word-bias", "khot"};
     tern_fixed_calibration c = {.net = job->net,
                                 .parameters = job->parameters,
                                 .samples = train,

@@ -111,6 +111,7 @@ tern_status tern_rtl_write_files(tern_rtl_file *files, int count, tern_status st
 typedef struct tern_rtl_make {
     const char *also;      /* of the first line: what else can be made */
     const char *settings;  /* lines "NAME ?= value" */
+    const char *build;     /* options of verilator */
     const char *arguments; /* of test benches, behind +samples */
     const char *runs;      /* lines: other simulations by iverilog */
     const char *lenient;   /* warnings that lint does without */

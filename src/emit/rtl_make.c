@@ -18,7 +18,8 @@ static const char text[] =
     "build/V@name@_tb: @name@.v @name@_tb.v\n"
     "\t@command -v verilator >/dev/null || { echo 'verilator is missing: apt-get install verilator'; exit 1; "
     "}\n"
-    "\tverilator --binary --timing -Wno-fatal -Wno-lint -Wno-style -O3 -MAKEFLAGS OPT_FAST=-O1 --top-module "
+    "\tverilator --binary --timing -Wno-fatal -Wno-lint -Wno-style -O3@build@ -MAKEFLAGS OPT_FAST=-O1 "
+    "--top-module "
     "@name@_tb -Mdir build "
     "@name@.v @name@_tb.v >build.log 2>&1 || { cat build.log; exit 1; }\n"
     "\n"
@@ -44,6 +45,7 @@ void tern_rtl_makefile(const tern_rtl_make *m, const char *const (*pairs)[2], te
 {
     const char *const of_form[][2] = {{"also", m->also ? m->also : ""},
                                       {"settings", m->settings ? m->settings : ""},
+                                      {"build", m->build ? m->build : ""},
                                       {"arguments", m->arguments ? m->arguments : ""},
                                       {"runs", m->runs ? m->runs : ""},
                                       {"lenient", m->lenient ? m->lenient : ""},

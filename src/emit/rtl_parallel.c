@@ -111,34 +111,40 @@ static const char chained[] =
     "    always @* if (load) turned = {held[BITS-2:0], load_in}; else turned = held;\n"
     "    %s_state #(.BITS(BITS)) bits (.clk(clk), .next(turned), .held(held));\nendmodule\n\n";
 
-/* Result of one row: bias and products, then the cast.  What is not enabled rests. */
+/* Result of one row: bias and products, then the cast.  What is not enabled rests.  Products are a loop: a simulator that writes all of
+ * them out compiles for half an hour. */
 static void write_dot(tern_text *t, const tern_rtl_layer *l, const char *name, int i)
 {
     double low, high;
     int n = taps_of(l), sum = tern_rtl_worst_sum(l, &low, &high), x = l->in_bits, w = l->format_bits;
+    char sign[32] = "1'b0";
+    if (!l->in_positive) snprintf(sign, sizeof sign, "x[%d*k+%d]", x, x - 1);
     tern_text_format(t,
                      "/* %s: a result of %d products; sums lie in %.0f .. %.0f. */\n"
                      "module %s_dot%d (\n    input wire enable, input wire [%d:0] x, input wire [%d:0] w,\n",
                      l->name, n, low, high, name, i, n * x - 1, n * w - 1);
     if (l->bias) tern_text_format(t, "    input wire [%d:0] b,\n", l->bias_bits - 1);
-    tern_text_format(t, "    output reg [%d:0] y\n);\n    reg signed [%d:0] sum;\n",
-                     tern_rtl_result_bits(l) - 1, sum - 1);
+    tern_text_format(
+        t, "    output reg [%d:0] y\n);\n    reg signed [%d:0] sum, operand, weight;\n    integer k;\n",
+        tern_rtl_result_bits(l) - 1, sum - 1);
     if (l->posts) tern_rtl_post_function(t, &l->post[0], 0, sum);
-    tern_text_put(t, "    always @* begin\n        sum = 0;\n        y = 0;\n        if (enable) begin\n     "
-                     "       sum = ");
+    tern_text_put(
+        t,
+        "    always @* begin\n        sum = 0;\n        operand = 0;\n        weight = 0;\n        y = 0;\n"
+        "        if (enable) begin\n");
     if (l->bias) {
-        tern_text_put(t, "(");
+        tern_text_put(t, "            sum = ");
         tern_rtl_field(t, "b", 0, l->bias_bits, false, sum);
-        tern_text_format(t, " <<< %d)\n                + ", l->bias_places);
+        tern_text_format(t, " <<< %d;\n", l->bias_places);
     }
-    for (int k = 0; k < n; k++) {
-        if (k) tern_text_put(t, "\n                + ");
-        tern_rtl_field(t, "x", k * x, x, l->in_positive, sum);
-        tern_text_put(t, " * ");
-        tern_rtl_field(t, "w", k * w, w, false, sum);
-    }
-    tern_text_format(t, ";\n            y = %s;\n        end\n    end\nendmodule\n\n",
-                     l->posts ? "post0(sum)" : "sum");
+    tern_text_format(t,
+                     "            for (k = 0; k < %d; k = k + 1) begin\n"
+                     "                operand = {{%d{%s}}, x[%d*k +: %d]};\n"
+                     "                weight = {{%d{w[%d*k+%d]}}, w[%d*k +: %d]};\n"
+                     "                sum = sum + operand * weight;\n"
+                     "            end\n"
+                     "            y = %s;\n        end\n    end\nendmodule\n\n",
+                     n, sum - x, sign, x, x, sum - w, w, w - 1, w, w, l->posts ? "post0(sum)" : "sum");
 }
 
 /* Operands of a result, the last tap first, as a concatenation is written; taps off the map are 0. */

@@ -134,6 +134,7 @@ static const char bench_tasks[] =
 
 static const tern_rtl_make make = {
     .settings = "FLIPS ?= @flips@\n",
+    .build = " --unroll-count 1", /* loops over products stay loops */
     .arguments = " +flips=$(FLIPS)",
     .rules = "synth:\n"
              "\tyosys -p 'read_verilog @name@.v; synth -top @name@; stat'\n",
