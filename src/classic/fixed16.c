@@ -91,7 +91,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Half of the roots have 10 bits or more.  Variances of next to nothing, of features that never change, have larger roots than
+/* Half of the roots have 9 bits or more, one more than differences keep behind the point.  Variances of next to nothing, of features that never change, have larger roots than
  * fit: those saturate. */
 static tern_status point_of_roots(const tern_tensor *precision, int *point)
 {
@@ -100,7 +100,7 @@ static tern_status point_of_roots(const tern_tensor *precision, int *point)
     if (!roots) return tern_no_memory((size_t)n * sizeof *roots, "roots of precisions");
     for (int64_t i = 0; i < n; i++) roots[i] = sqrt(tern_get(precision, i));
     qsort(roots, (size_t)n, sizeof *roots, ascending);
-    int fits = point_below(roots[n - 1], LARGEST), fine = point_below(roots[n / 2], 1023);
+    int fits = point_below(roots[n - 1], LARGEST), fine = point_below(roots[n / 2], 511);
     *point = fits > fine ? fits : fine;
     tern_release(roots);
     return TERN_OK;

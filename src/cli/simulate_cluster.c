@@ -44,12 +44,19 @@ static tern_status run_step(const tern_cluster *c, const tern_graph *g, const te
     }
     tern_call call = tern_call_of(g, node, tensors, tensors + node->nin);
     tern_half_geometry h = tern_half_geometry_of(&call);
+    const tern_conv *v = &h.conv;
+    bool back = h.kind == TERN_HALF_OF_INPUT;
     tern_cluster_task task = {.times = h.times * h.groups,
                               .n = h.n,
                               .k = h.k,
                               .m = h.m,
                               .windows = !h.plain && !h.flat,
-                              .turned = h.kind == TERN_HALF_OF_INPUT && !h.flat,
+                              .turned = back && !h.flat,
+                              .depthwise = h.groups > 1 && h.n == 1 && v->in_channels == h.groups,
+                              .forward = h.kind == TERN_HALF_FORWARD,
+                              .back = back,
+                              .padded = v->pad_y > 0 || v->pad_x > 0,
+                              .channels = (back ? v->out_channels : v->in_channels) / h.groups,
                               .bytes = bytes,
                               .lanes = lanes};
     tern_status status = tern_cluster_product(c, &task, run);

@@ -34,24 +34,35 @@ typedef struct cluster_kernel {
     const char *name;
     int rows, columns, depth;
     int loads, shuffles, fmas; /* of an iteration */
+    int waits;                 /* cycles of it: for the load before, for a sum that has just been added to */
     bool halves;               /* needs two lanes */
     bool one_column;           /* lanes run along k: for m = 1 */
 } cluster_kernel;
 
 static const cluster_kernel kernels[] = {
-    {"1x1", 1, 1, 1, 2, 0, 1, false, false},     {"2x1", 2, 1, 1, 3, 0, 2, false, false},
-    {"4x1", 4, 1, 1, 5, 0, 4, false, false},     {"8x1", 8, 1, 1, 9, 0, 8, false, false},
-    {"simd 2x4", 1, 2, 2, 3, 2, 2, true, false}, {"simd 4x8", 2, 4, 2, 6, 4, 8, true, false},
-    {"simd dot", 1, 1, 2, 2, 0, 1, true, true},
+    {"1x1", 1, 1, 1, 2, 0, 1, 1, false, false},     {"2x1", 2, 1, 1, 3, 0, 2, 1, false, false},
+    {"4x1", 4, 1, 1, 5, 0, 4, 1, false, false},     {"8x1", 8, 1, 1, 9, 0, 8, 1, false, false},
+    {"simd 2x4", 1, 2, 2, 3, 2, 2, 2, true, false}, {"simd 4x8", 2, 4, 2, 6, 4, 8, 1, true, false},
+    {"simd dot", 1, 1, 2, 2, 0, 1, 1, true, true},
 };
 
-/* Address arithmetic of a block and of an element alone. */
+/* Instructions and waits of what is written in assembly, or could be. */
 enum {
-    BLOCK = 8,
-    COPY = 4 /* instructions of a copied element: load, store, two of addresses and borders */
+    BLOCK = 8,   /* addresses of a block, or of an element alone */
+    TAP = 4,     /* of a term alone: two loads, wait, multiply-add */
+    ELEMENT = 5, /* what is done element by element: load, wait, an operation, store, address */
+    TURNED = 5   /* of a weight that is turned: load, wait, store, two addresses */
 };
 
-/* Instructions, multiply-add instructions and words of one core that makes n x m. */
+/* Cycles of an element of a window, and of a term of a depthwise convolution: instructions of PULP-TrainLib's functions (im2row,
+ * naive; its sources of 2025), compiled with -O3 for RV32IMAFC, executed for maps of 16 x 16 x 16 and kernels of 3 x 3.  That
+ * processor has no loops and stepping addresses in hardware, which save some, nor does it wait for loads and jumps, which costs some:
+ * neither is known. */
+static const double windows_inside[] = {10.3, 11.5}, windows_with_borders[] = {22.7, 24.2},
+                    windows_of_gradients[] = {21.4, 21.9}, depthwise_forward = 10.2,
+                    depthwise_of_weight = 6.6, depthwise_of_input = 12.4; /* [f32, 16 bits] */
+
+/* Instructions with waits, multiply-add instructions and words of one core that makes n x m. */
 typedef struct core_work {
     double instructions, fmas, words;
 } core_work;
@@ -60,13 +71,34 @@ static core_work work_of(const cluster_kernel *v, int64_t n, int64_t k, int64_t 
 {
     int64_t blocks = n / v->rows * (m / v->columns), area = (int64_t)v->rows * v->columns;
     int64_t whole = k / v->depth, left = k % v->depth, rest = n * m - blocks * area;
-    double in_block =
-        (double)(whole * (v->loads + v->shuffles + v->fmas) + left * 3 * area + 2 * area + BLOCK);
-    double alone = (double)(3 * k + 2 + BLOCK);
+    double in_block = (double)(whole * (v->loads + v->shuffles + v->fmas + v->waits) + left * TAP * area +
+                               2 * area + BLOCK);
+    double alone = (double)(TAP * k + 2 + BLOCK);
     return (core_work){.instructions = (double)blocks * in_block + (double)rest * alone,
                        .fmas = (double)blocks * (double)(whole * v->fmas + left * area) + (double)(rest * k),
                        .words = (double)blocks * (double)(whole * v->loads + left * 2 * area + area) +
                                 (double)rest * (double)(2 * k + 1)};
+}
+
+/* Cycles of a core with the turns that it waits for: of two that ask at once, one waits a cycle.  Another core that shares its unit
+ * asks as often as it does itself; each of the others asks for one of as many banks as there are words a cycle. */
+static double with_turns(const tern_cluster *c, const core_work *w)
+{
+    if (!(w->instructions > 0)) return 0;
+    double sharing = fmax(c->cores / c->units - 1, 0), fmas = w->fmas / w->instructions,
+           words = w->words / w->instructions;
+    return w->instructions + w->fmas * sharing * fmas / 2 + w->words * (c->cores - 1) * words / c->words / 2;
+}
+
+static double window_cycles(const tern_cluster_task *t)
+{
+    bool halves = t->lanes == 2;
+    return (t->back ? windows_of_gradients : t->padded ? windows_with_borders : windows_inside)[halves];
+}
+
+static int64_t share_of(const tern_cluster *c, int64_t n)
+{
+    return (n + c->cores - 1) / c->cores;
 }
 
 /* The slowest of what must happen, which all can overlap. */
@@ -80,26 +112,46 @@ static void close_run(const tern_cluster *c, double forks, tern_cluster_run *r)
     r->cycles += forks * c->fork;
 }
 
-/* Rows, columns, or whole products in equal shares; the largest share is a core's.  Windows are made again for each tile of A. */
+/* Rows, columns, or whole products in equal shares; the largest share is a core's, of windows the share of its channels.  Windows
+ * are made again for each tile of A. */
 static void try_kernel(const tern_cluster *c, const tern_cluster_task *t, const cluster_kernel *v,
                        bool by_columns, double tiles, tern_cluster_run *best)
 {
     bool whole = t->times >= c->cores;
-    int64_t share = ((by_columns ? t->m : t->n) + c->cores - 1) / c->cores;
-    int64_t rounds = whole ? (t->times + c->cores - 1) / c->cores : t->times;
+    int64_t share = share_of(c, by_columns ? t->m : t->n), rounds = whole ? share_of(c, t->times) : t->times;
     core_work one = work_of(v, whole || by_columns ? t->n : share, t->k, whole || !by_columns ? t->m : share);
     core_work all = work_of(v, t->n, t->k, t->m);
-    double copied = (double)t->times * ((t->windows ? tiles * (double)(t->k * t->m) : 0) +
-                                        (t->turned ? (double)(t->n * t->k) : 0));
+    double windows = t->windows ? (double)t->times * tiles * (double)(t->k * t->m) : 0,
+           turned = t->turned ? (double)t->times * (double)(t->n * t->k) : 0,
+           copying = turned * TURNED / c->cores;
+    if (windows > 0)
+        copying += windows * window_cycles(t) * (double)share_of(c, t->channels) / (double)t->channels;
     tern_cluster_run r = {.kernel = v->name,
                           .by_columns = by_columns && !whole,
                           .macs = (double)t->times * (double)(t->n * t->k) * (double)t->m,
-                          .cores = (double)rounds * one.instructions + ceil(copied / c->cores) * COPY,
+                          .cores = (double)rounds * with_turns(c, &one) + copying,
                           .units = (double)t->times * all.fmas / c->units,
-                          .words = ((double)t->times * all.words + 2 * copied) / c->words,
+                          .words = ((double)t->times * all.words + 2 * (windows + turned)) / c->words,
                           .dma = t->bytes / c->dma};
-    close_run(c, copied > 0 ? 2 : 1, &r);
+    close_run(c, windows + turned > 0 ? 2 : 1, &r);
     if (!best->kernel || r.cycles < best->cycles) *best = r;
+}
+
+/* Term by term.  Cores share the channels forward; of gradients the library has every core do all of them. */
+static void run_depthwise(const tern_cluster *c, const tern_cluster_task *t, tern_cluster_run *run)
+{
+    double results = (double)t->times * (double)(t->n * t->m), terms = results * (double)t->k;
+    double term = t->forward ? depthwise_forward : t->back ? depthwise_of_input : depthwise_of_weight;
+    double share = t->forward ? (double)share_of(c, t->times) / (double)t->times : 1;
+    core_work one = {
+        .instructions = share * terms * term, .fmas = share * terms, .words = share * (2 * terms + results)};
+    *run = (tern_cluster_run){.kernel = t->forward ? "depthwise" : "depthwise, not shared",
+                              .macs = terms,
+                              .cores = with_turns(c, &one),
+                              .units = one.fmas * c->cores / c->units,
+                              .words = one.words * c->cores / c->words,
+                              .dma = t->bytes / c->dma};
+    close_run(c, 1, run);
 }
 
 tern_status tern_cluster_product(const tern_cluster *c, const tern_cluster_task *t, tern_cluster_run *run)
@@ -111,6 +163,10 @@ tern_status tern_cluster_product(const tern_cluster *c, const tern_cluster_task 
                          (long long)t->k, c->near_bytes);
     double tiles = ceil((double)t->n * row / (c->near_bytes / 2));
     *run = (tern_cluster_run){0};
+    if (t->depthwise) {
+        run_depthwise(c, t, run);
+        return TERN_OK;
+    }
     for (size_t i = 0; i < TERN_COUNT(kernels); i++) {
         const cluster_kernel *v = &kernels[i];
         if ((v->halves && t->lanes != 2) || (v->one_column && t->m != 1)) continue;
@@ -124,7 +180,7 @@ void tern_cluster_elements(const tern_cluster *c, double elements, double bytes,
 {
     double words = ceil(elements / lanes);
     *r = (tern_cluster_run){.kernel = "element",
-                            .cores = ceil(words / c->cores) * COPY,
+                            .cores = ceil(words / c->cores) * ELEMENT,
                             .units = words / c->units,
                             .words = 2 * words / c->words,
                             .dma = bytes / c->dma};

@@ -1,6 +1,7 @@
 /* cluster: cores that take one instruction a cycle, share floating-point units and a near memory, and are fed by a DMA engine
- * from a far one (PULP: Rossi et al., JSSC 2022; Nadalini et al., FGCS 2023).  What a product costs follows from the instructions
- * of its kernels; nothing is fitted to a published figure. */
+ * from a far one (PULP: Rossi et al., JSSC 2022; Nadalini et al., FGCS 2023).  What a step costs follows from the instructions
+ * of its kernels, as PULP-TrainLib's sources have them (CHW), and from how often they wait: a load's result comes a cycle late, cores
+ * that share a unit or meet at a bank of memory take turns.  Nothing is fitted to a published figure. */
 #ifndef TERN_MACHINE_CLUSTER_H
 #define TERN_MACHINE_CLUSTER_H
 
@@ -21,6 +22,11 @@ tern_status tern_cluster_of(const tern_machine *machine, tern_cluster *cluster);
 typedef struct tern_cluster_task {
     int64_t times, n, k, m;
     bool windows, turned;
+    bool depthwise;   /* each product is a channel with a kernel of its own: no windows are made */
+    bool forward;     /* else a gradient */
+    bool back;        /* .. of x: windows are those of dy, with its borders */
+    bool padded;      /* windows reach over the image's borders */
+    int64_t channels; /* of the image that windows are of, which cores share */
     double bytes;
     int lanes; /* elements of a word: 2 of 16 bits, 1 of f32 */
 } tern_cluster_task;
