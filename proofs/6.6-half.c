@@ -404,12 +404,11 @@ int main(void)
     check_products(&p);
     check_cycles(&p);
     if (!mkdtemp(folder)) return 1;
+    bool arm = have(&p, "cortex-m55", "arm-none-eabi-gcc qemu-system-arm");
+    if (arm) check_kernels(&p);
     for (size_t i = 0; i < TERN_COUNT(subjects); i++) check_learning(&p, &subjects[i]);
     snprintf(path, sizeof path, "%s/resnet-small-f16", folder);
-    if (have(&p, "cortex-m55", "arm-none-eabi-gcc qemu-system-arm")) {
-        check_kernels(&p);
-        check_board(&p, path, "cortex-m55", 1);
-    }
+    if (arm) check_board(&p, path, "cortex-m55", 1);
     if (have(&p, "riscv", "riscv64-unknown-elf-gcc qemu-system-riscv32")) {
         check_board(&p, path, "riscv", 1);
         check_board(&p, path, "riscv-zfh", 1);
