@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+static bool is_half(tern_dtype dtype)
+{
+    return dtype == TERN_F16 || dtype == TERN_BF16;
+}
+
 /* The only input and output that a main knows. */
 tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, tern_value *logits)
 {
@@ -19,8 +24,8 @@ tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, te
     *logits = g->outputs[0].value;
     for (int i = 0; i < 2; i++) {
         tern_dtype dtype = g->values[i ? logits->id : image->id].type.dtype;
-        if (dtype != TERN_F32 && dtype != TERN_I8)
-            return tern_fail(TERN_USAGE, "the %s of the net is %s, expected f32 or i8",
+        if (dtype != TERN_F32 && dtype != TERN_I8 && !is_half(dtype))
+            return tern_fail(TERN_USAGE, "the %s of the net is %s, expected f32, i8, f16 or bf16",
                              i ? "output" : "input", tern_dtype_of(dtype)->name);
     }
     return TERN_OK;
@@ -144,6 +149,13 @@ static void write_check(const tern_emit_source *source, const tern_emit_target *
 tern_status tern_emit_main(const tern_emit_source *source, const tern_emit_target *target,
                            const tern_emit_samples *samples, tern_text *t)
 {
+    tern_value image = {0}, logits = {0};
+    TERN_TRY(tern_emit_ends(source, &image, &logits));
+    for (int i = 0; i < 2; i++)
+        if (is_half(tern_dtype_of_value(source->program->graph, i ? logits : image)))
+            return tern_fail(TERN_USAGE,
+                             "target %s has no samples of 16 bits; boards, such as cortex-m55, do",
+                             target->name);
     char upper[64];
     tern_emit_capitals(upper, source->name);
     tern_text_format(t,
