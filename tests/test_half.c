@@ -1,15 +1,18 @@
 /* Sums of 16 bits: one term against whole numbers, products in the order that is written down, gradients against those of
  * f32, a net that learns, and what is refused. */
+#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "test.h"
 
 #include "half_reference.h"
 
+#include "emit/emit.h"
 #include "op/half.h"
 #include "train/train.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static tern_rng rng = {.seed = 66};
 static uint64_t drawn;
@@ -349,6 +352,45 @@ static void test_out_of_memory(void **state)
     assert_survives_out_of_memory(build_step());
 }
 
+/* Samples of 16 bits are files of a board; main.c of what runs here has floats or bytes. */
+static void test_samples_of_16_bits(void **state)
+{
+    (void)state;
+    tern_graph *g;
+    tern_program *program;
+    tern_session *session;
+    tern_store store = {0};
+    uint16_t image[4] = {0x3c00, 0x4000, 0xc000, 0x3800};
+    char folder[] = "/tmp/tern-half-XXXXXX", path[64], line[96], *text;
+    size_t size;
+    tern_half_op args = {.conv = {.stride = 1, .dilation = 1, .groups = 1}, .lanes = 1};
+    assert_ok(tern_graph_open(&g, NULL));
+    tern_value in[] = {tern_input(g, "image", TERN_F16, TERN_SHAPE(1, 4, 1, 1)),
+                       tern_weight(g, "weight", TERN_F16, TERN_SHAPE(2, 4, 1, 1))};
+    tern_output(g, "logits", tern_apply(g, &tern_op_half_product, &args, in, 2, NULL));
+    assert_ok(tern_plan(&program, g, &(tern_plan_options){.reference = true, .compact = true}));
+    assert_ok(tern_session_open(&session, program, &store, NULL));
+    assert_ok(tern_session_bind(session, "image", image));
+    assert_ok(tern_session_run(session, 0));
+    const tern_emit_target *board = tern_emit_targets;
+    while (strcmp(board->name, "cortex-m55") != 0) board++;
+    tern_emit_source source = {.program = program, .session = session, .name = "net", .about = "a product"};
+    tern_emit_samples samples = {.images = image, .count = 1, .steps = 1};
+    tern_emit_limits limits = {64 << 10, 64 << 10, 1024};
+    assert_non_null(mkdtemp(folder));
+    assert_error(tern_emit_folder(&source, tern_emit_targets, &limits, &samples, folder), TERN_USAGE,
+                 "has no samples of 16 bits");
+    assert_ok(tern_emit_folder(&source, board, &limits, &samples, folder));
+    snprintf(path, sizeof path, "%s/images.bin", folder);
+    assert_ok(tern_read_file(path, &text, &size));
+    assert_int_equal(size, sizeof image);
+    assert_memory_equal(text, image, size);
+    tern_release(text);
+    snprintf(line, sizeof line, "rm -r %s", folder);
+    assert_int_equal(system(line), 0);
+    tern_session_close(session), tern_program_close(program), tern_graph_close(g), tern_store_close(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_a_net_learns),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_samples_of_16_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
