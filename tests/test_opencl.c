@@ -43,7 +43,9 @@ static void test_device(void **state)
     assert_true(median("to the host", NULL) > 1e6);
     assert_ok(tern_opencl_write(&probe, &yaml));
     assert_ok(tern_machine_parse(&m, yaml.data, yaml.size, "opencl.yaml"));
-    assert_true(m->unit_count == 1 && m->tier_count == 2 && m->measured_count == probe.count);
+    assert_true(m->unit_count == 1 && m->tier_count == 2);
+    assert_true(m->measured_count > 0 &&
+                m->measured_count <= probe.count); /* what cannot be told is left out */
     assert_true(m->tiers[1].size == probe.memory && m->launch > 0 && m->warnings[0] == 0);
     tern_machine_close(m);
     tern_text_free(&yaml);

@@ -24,7 +24,7 @@ def plans():
 def models():
     tokens = ["--tokens", "3,17,0,47", "-n", "4"]
     plain = document("run", MODEL, *tokens)
-    for window in (["--superpipeline", "auto"], ["--superpipeline", "2,1"], ["--superpipeline", "auto", "--memory", "2M"]):
+    for window in (["--superpipeline", "auto"], ["--superpipeline", "2,1"], ["--superpipeline", "auto", "--memory", "20M"]):
         check(f"the same tokens with {window}", document("run", MODEL, *tokens, *window, "-q")["tokens"] == plain["tokens"])
     bad(3, "the largest layer", "run", MODEL, *tokens, "--memory", "1K")
 

@@ -189,16 +189,17 @@ tern_status tern_llm_account_window(const tern_llm_account *a, double memory, in
     *window = k;
     *moved = k > 1 ? k / 2 : 1;
     if (k) return TERN_OK;
-    return tern_fail(TERN_NO_FIT,
-                     "does not fit: the budget is %s, and even with one of its %d layers of weights at a "
-                     "time the model takes "
-                     "%s: cache %s, the largest layer %s, tokenizer %s, scratch and plans %s; a smaller "
-                     "--context has a smaller "
-                     "cache",
-                     tern_human(text[0], memory, "B"), count, tern_human(text[1], rest + one, "B"),
-                     tern_human(text[2], n->cache, "B"), tern_human(text[3], one, "B"),
-                     tern_human(text[4], n->tokenizer + n->metadata, "B"),
-                     tern_human(text[5], n->scratch + n->prepared + n->plans + n->process, "B"));
+    return tern_fail(
+        TERN_NO_FIT,
+        "does not fit: the budget is %s, and even with one of its %d layers of weights at a "
+        "time the model takes "
+        "%s: cache %s, the largest layer %s, tokenizer %s, scratch, plans and the process %s; a smaller "
+        "--context has a smaller "
+        "cache",
+        tern_human(text[0], memory, "B"), count, tern_human(text[1], rest + one, "B"),
+        tern_human(text[2], n->cache, "B"), tern_human(text[3], one, "B"),
+        tern_human(text[4], n->tokenizer + n->metadata, "B"),
+        tern_human(text[5], n->scratch + n->prepared + n->plans + n->process, "B"));
 }
 
 /* ---- time and energy --------------------------------------------------------------------------------------------- */
