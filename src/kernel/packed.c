@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Elements of W a thread, from which on a product is large; tasks a thread; elements of a row that are unpacked at once. */
-enum { LARGE = 2 * 1024 * 1024, LARGE_TASKS = 8, SMALL_TASKS = 4, UNPACKED = 1024 };
+/* Of W a task, at least, and tasks of a thread at most; of a row that are unpacked at once. */
+enum { TASK_ELEMENTS = 128 * 1024, THREAD_TASKS = 8, UNPACKED = 1024 };
 
 static tern_packed_dot *dot_of(tern_dtype dtype)
 {
@@ -100,8 +100,6 @@ typedef struct tern_packed_job {
     int count; /* of them, with one x */
     void *scratch, *panels;
     int64_t rows_per_task;
-    int64_t heads, head,
-        tail; /* tasks of `head` times sixteen rows of W come first, then tasks of `tail` times */
     tern_rounding rounding;
     tern_packed_split *split;
     tern_packed_block *block;
@@ -264,44 +262,39 @@ static void take_rows(const tern_packed_job *j, const tern_packed_product *p, in
     }
 }
 
-/* The products one behind the other, each in whole sixteens of rows. */
+static int64_t tasks_of(const tern_packed_job *j, const tern_packed_product *p)
+{
+    return (p->n + j->rows_per_task - 1) / j->rows_per_task;
+}
+
 static void rows_task(void *context, int64_t task, int thread)
 {
     const tern_packed_job *j = context;
-    int64_t first = task < j->heads ? task * j->head : j->heads * j->head + (task - j->heads) * j->tail;
-    int64_t last = first + (task < j->heads ? j->head : j->tail);
+    const tern_packed_product *p = j->p;
     (void)thread;
-    for (const tern_packed_product *p = j->p; p < j->p + j->count && last > 0; p++) {
-        int64_t count = (p->n + TERN_PANEL - 1) / TERN_PANEL, end = last < count ? last * TERN_PANEL : p->n;
-        if (first < count) take_rows(j, p, first * TERN_PANEL, end);
-        first = first > count ? first - count : 0;
-        last -= count;
-    }
+    for (; task >= tasks_of(j, p); p++) task -= tasks_of(j, p);
+    int64_t first = task * j->rows_per_task, left = p->n - first;
+    take_rows(j, p, first, first + (left < j->rows_per_task ? left : j->rows_per_task));
 }
 
-/* Threads do three quarters of a small product in one go each, as what stands behind the end of a task is asked for in vain, and
- * what then is left little by little, so that none has to wait for long.  Returns the number of tasks. */
-static int64_t cut(tern_packed_job *j, int threads)
+/* Rows of W a task, whole panels.  Few tasks: what stands behind the end of one is asked for in vain, and threads meet for each. */
+static int64_t rows_per_task(const tern_packed_job *j, int threads)
 {
-    int64_t elements = 0, all = 0;
-    for (int i = 0; i < j->count; i++) {
-        all += (j->p[i].n + TERN_PANEL - 1) / TERN_PANEL;
-        elements += j->p[i].n * j->p[i].k;
-    }
-    bool large = elements > (int64_t)LARGE * threads;
-    int64_t pieces = threads * (large ? LARGE_TASKS : SMALL_TASKS);
-    j->heads = threads > 1 && !large ? threads : 0;
-    j->head = all * 3 / 4 / threads;
-    int64_t rest = all - j->heads * j->head;
-    j->tail = threads > 1 ? (rest + pieces - 1) / pieces : rest;
-    return j->heads + (rest ? (rest + j->tail - 1) / j->tail : 0);
+    int64_t n = 0, k = j->p->k;
+    for (int i = 0; i < j->count; i++) n += j->p[i].n;
+    int64_t each = n * k / ((int64_t)TASK_ELEMENTS * threads);
+    int64_t tasks = threads * (each < 1 ? 1 : each > THREAD_TASKS ? THREAD_TASKS : each);
+    int64_t panels = n > 0 ? (n + TERN_PANEL - 1) / TERN_PANEL : 1;
+    return (panels + tasks - 1) / tasks * TERN_PANEL;
 }
 
 static void run_rows(tern_pool *pool, tern_packed_job *j)
 {
     const tern_packed_product *p = j->p;
     int block;
-    int64_t tasks = cut(j, tern_pool_threads(pool));
+    int64_t tasks = 0;
+    j->rows_per_task = rows_per_task(j, tern_pool_threads(pool));
+    for (int i = 0; i < j->count; i++) tasks += tasks_of(j, p + i);
     if (tern_packed_rounds(p->dtype, &block)) tern_pool_run(pool, p->rows, round_task, j);
     tern_pool_run(pool, tasks, rows_task, j);
 }
