@@ -1,6 +1,7 @@
-/* Sixteen rows of packed weights times a few rows of x in 8 bits, for AVX-512.  A core reads fastest what comes in the order of
- * addresses: sums of products of a block, which are exact integers, are found row by row and wait; then a lane of the result is a row
- * of W, in which blocks are scaled and added up one by one, as on tiles (tiles.c), to the same bits. */
+/* Sixteen rows of packed weights times a few rows of x in 8 bits, for AVX-512: a lane of the result is a row of W, in which blocks are
+ * scaled and added up one by one, as on tiles (tiles.c), to the same bits.  A core reads fastest what comes in the order of addresses, so that
+ * the next sixteen rows are asked for in that order.  Small blocks are turned until a lane is a row (sixteen.c); sums of products of
+ * large ones, which are exact integers, are found row by row and wait (sixteen_k.c). */
 #ifndef TERN_ISA_SIXTEEN_H
 #define TERN_ISA_SIXTEEN_H
 
@@ -30,14 +31,6 @@ TERN_INLINE __m512i add_by_two(__m512i a, __m512i b)
 TERN_INLINE __m512i add_by_four(__m512i a, __m512i b)
 {
     return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-}
-
-/* The halves of v[i] belong to rows i and i + 4 for i < 4, to i + 4 and i + 8 behind: the sums of each row's eight lanes. */
-TERN_INLINE __m512i sums_of_halves(const __m512i v[8])
-{
-    __m512i a = add_by_four(add_by_two(v[0], v[1]), add_by_two(v[2], v[3]));
-    __m512i b = add_by_four(add_by_two(v[4], v[5]), add_by_two(v[6], v[7]));
-    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
 }
 
 /* v[r] belongs to row r: the sums of its sixteen lanes. */
@@ -70,11 +63,6 @@ TERN_INLINE void fetch_ahead(const uint8_t *at, int bytes)
 TERN_INLINE __m512 floats_of(__m512i words)
 {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
-}
-
-TERN_INLINE __m512 floats_at(const uint16_t *halves)
-{
-    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)halves));
 }
 
 /* few_name(w, k, x, rows, sum): sum[r] += the products of all rows of W with row r of x; and a function of it that takes any
