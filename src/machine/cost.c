@@ -178,8 +178,9 @@ static bool can_run(const tern_machine *m, const tern_cost_query *q, char reason
             if (count == 0) continue;
             tern_choice c = tern_machine_choose(m, (tern_operation)op, t->dtype);
             if (!c.unit) {
-                snprintf(reason, 256, "no unit does %s: %.40s needs %.3g%s", operation_names[op], t->label,
-                         count, op == TERN_MAC ? "; encode its input as spikes" : "");
+                snprintf(reason, 256, "no unit does %s: %.40s needs %.3g%s", operation_names[op],
+                         t->label && *t->label ? t->label : "an operator", count,
+                         op == TERN_MAC ? "; encode its input as spikes" : "");
                 return false;
             }
             if (c.dtype != t->dtype && op <= TERN_ADD && !reason[0])
