@@ -89,6 +89,7 @@ static void train(detector *d, int bits, int seed)
     score(d, e.confusion);
     printf("  %d bits, seed %d: macro F1 %.5f, least recall %.5f, accuracy %.5f\n", bits, seed, d->f1,
            d->least_recall, d->accuracy);
+    fflush(stdout);
     tern_evaluation_free(&e);
 }
 

@@ -310,7 +310,7 @@ static void gates(proof *p, const char *path, const tern_rtl *rtl, tern_session 
         proof_skip(p, "gates after synthesis", "yosys: scripts/setup --rtl");
         return;
     }
-    tern_rtl_part *parts = tern_take_array((size_t)rtl->count + 2, sizeof *parts);
+    tern_rtl_part parts[4]; /* of two layers */
     PROOF_OK(tern_rtl_synthesise_parts(rtl, "econ", true, path, parts));
     for (int i = 0; i < rtl->count + 2; i++) {
         const tern_rtl_part *part = &parts[i];
@@ -325,7 +325,6 @@ static void gates(proof *p, const char *path, const tern_rtl *rtl, tern_session 
     }
     printf("  %.2f million gates after synthesis, %.2f million modelled\n", found / 1e6, modelled / 1e6);
     within(p, "all gates after synthesis over those modelled", found / modelled);
-    tern_release(parts);
 }
 
 /* The circuit begins with the weights of another module, and is given this one's without a reset. */
