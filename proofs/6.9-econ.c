@@ -200,12 +200,30 @@ static void compress(proof *p, coder *best)
     }
 }
 
-/* Weights for another module, with the binary points of this one's, which are the chip's shifts. */
+/* Binary points of one into the other. */
+static void hand_points(const tern_store *from, tern_store *to)
+{
+    for (int i = 0, index; i < from->count; i++) {
+        const tern_tensor *t = &from->tensors[i];
+        tern_type type = {.dtype = t->dtype, .shape = t->shape};
+        if (!strstr(from->names[i], "point") || strstr(from->names[i], "point.")) continue; /* moments */
+        PROOF_OK(tern_store_need(to, from->names[i], &type, (tern_init){0}, 0, &index));
+        memcpy(to->tensors[index].data, t->data, tern_bytes_of(t->dtype, tern_elements(&t->shape)));
+    }
+    to->version++;
+}
+
+/* Weights for another module from the start, with the binary points of this one's, which are the chip's shifts. */
 static void train_for_another(proof *p, const coder *best, coder *other)
 {
+    coder floats;
+    open_coder(&floats, "econ-ae", 0, rates[0]);
+    train(&floats, &wide, EPOCHS, 3e-3);
     open_coder(other, "econ-ae-qfx", 6, rates[0]);
     PROOF_OK(tern_net_set(other->net, other->parameters, "frozen", 1));
-    PROOF_OK(tern_hand_over(&best->store, &other->store));
+    PROOF_OK(tern_hand_over(&floats.store, &other->store));
+    hand_points(&best->store, &other->store);
+    close_coder(&floats);
     train(other, &wide, REFINED, 1e-3);
     print_score("trained for the other module", &other->score);
     proof_judge(p, "weights of another module over this one's, distance",
