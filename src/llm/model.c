@@ -185,6 +185,17 @@ static bool is_copied(const tern_llm *m, const tern_llm_options *o)
     return o->copied || (!o->window && bytes <= TERN_LLM_COPIED);
 }
 
+/* Piece by piece, so that no large tensor is in memory twice. */
+static void copy_tensor(tern_llm *m, tern_pool *pool, char *to, const char *from, size_t bytes)
+{
+    enum { PIECE = 8 << 20 };
+    for (size_t at = 0; at < bytes; at += PIECE) {
+        size_t count = bytes - at < PIECE ? bytes - at : PIECE;
+        tern_pool_copy(pool, to + at, from + at, count);
+        tern_llm_forget(&m->weights, from + at, count);
+    }
+}
+
 /* Pages of a file are small and lie apart: a processor looks up their addresses again and again while it reads them all for each
  * token.  What is copied is given back. */
 static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
@@ -202,8 +213,7 @@ static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
     for (int i = 0; i < m->weights.count; i++) {
         tern_tensor *t = &m->weights.tensors[i];
         size_t bytes = bytes_of(t);
-        tern_pool_copy(o->pool, to, t->data, bytes);
-        tern_llm_forget(&m->weights, t->data, bytes);
+        copy_tensor(m, o->pool, to, t->data, bytes);
         t->data = to;
         to += (bytes + APART - 1) / APART * APART;
     }
