@@ -24,7 +24,7 @@ static tern_status distance_infer(tern_infer *types)
                                tern_shape_text(tx, &w->shape), tern_shape_text(tt, &t->shape));
     bool codes = x->dtype == TERN_I16;
     for (int i = 0; i < types->nin; i++)
-        if ((types->in[i]->dtype == TERN_I16) != codes)
+        if (types->in[i] && (types->in[i]->dtype == TERN_I16) != codes)
             return tern_infer_fail(types, "operands are %s and %s: expected all i16 or none",
                                    tern_dtype_of(x->dtype)->name, tern_dtype_of(types->in[i]->dtype)->name);
     if (a->inner < 0 || a->inner > 31 || a->places < 0 || a->places > 31)
