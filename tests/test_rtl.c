@@ -149,7 +149,7 @@ static const char statistics[] =
 static void test_cells(void **state)
 {
     (void)state;
-    tern_rtl_cells c[3];
+    tern_rtl_cells c[4]; /* of so many modules, and of what is beside them */
     assert_ok(tern_rtl_read_cells(statistics, "net", c, 2));
     assert_true(c[0].luts == 29 + 3 + 6 * 8 + 2 && c[0].bram == 3 + 2 * 2 && c[0].dsp == 4 &&
                 c[0].flip_flops == 0);
