@@ -70,11 +70,12 @@ tern_status tern_rtl_read_cells(const char *text, const char *name, tern_rtl_cel
     for (const char *line = text, *end = text; *end; line = end + 1) {
         char word[128];
         double number;
+        int whole = 0;
         end = line + strcspn(line, "\n");
         line += strspn(line, " ");
         if (line == end) continue;
         if (strncmp(line, "=== design hierarchy", 20) == 0) break;
-        if (sscanf(line, "=== %127s", word) == 1) {
+        if (sscanf(line, "=== %127s ===%n", word, &whole) == 1 && whole) {
             now = place_of(word, name, cells, count);
             modules++;
         } else if (now && sscanf(line, "%127s %lf", word, &number) == 2) {
