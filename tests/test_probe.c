@@ -135,7 +135,18 @@ static void test_kernel_seconds(void **state)
     tern_machine_close(m);
 }
 
-/* A kernel that takes 1 us with near operands and 3 us with far ones: what is old for a cache of 1 MiB has far operands. */
+/* Points of a kernel that takes 1 us with near operands and 3 us with far ones. */
+static void put_relu(tern_text *text)
+{
+    for (int bytes = 1000; bytes <= 100000; bytes *= 10)
+        tern_text_format(
+            text,
+            "  - {name: r%d, kernel: relu, bytes: %d, written: %d, operations: 10, median: 1 us, "
+            "far: 3 us, source: s}\n",
+            bytes, bytes, bytes / 2);
+}
+
+/* What is old for a cache of 1 MiB has far operands. */
 static void test_far_operands(void **state)
 {
     (void)state;
@@ -143,12 +154,7 @@ static void test_far_operands(void **state)
     tern_machine *m;
     double seconds;
     tern_text_put(&text, MACHINE "near: 1 MiB\nkernels:\n");
-    for (int bytes = 1000; bytes <= 100000; bytes *= 10)
-        tern_text_format(
-            &text,
-            "  - {name: r%d, kernel: relu, bytes: %d, written: %d, operations: 10, median: 1 us, "
-            "far: 3 us, source: s}\n",
-            bytes, bytes, bytes / 2);
+    put_relu(&text);
     assert_ok(tern_machine_parse(&m, text.data, text.size, "f.yaml"));
     tern_text_free(&text);
     tern_task_work t = {
@@ -177,12 +183,7 @@ static void test_two_threads(void **state)
         tern_machine *m;
         double seconds;
         tern_text_format(&text, MACHINE "near: 1 MiB\nthreads: %d\nkernels:\n", threads);
-        for (int bytes = 1000; bytes <= 100000; bytes *= 10)
-            tern_text_format(
-                &text,
-                "  - {name: r%d, kernel: relu, bytes: %d, written: %d, operations: 10, median: 1 us, "
-                "far: 3 us, source: s}\n",
-                bytes, bytes, bytes / 2);
+        put_relu(&text);
         tern_text_put(
             &text, "  - {name: l, kernel: linear, m: 1, n: 512, k: 700, count: 1, median: 1 us, far: 3 us, "
                    "source: s}\n");

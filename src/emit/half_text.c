@@ -4,20 +4,7 @@
 
 /* clang-format off */
 const char tern_half_text_odd[] =
-    "static inline uint32_t bits_of(float x)\n"
-    "{\n"
-    "    uint32_t bits;\n"
-    "    memcpy(&bits, &x, sizeof bits);\n"
-    "    return bits;\n"
-    "}\n"
-    "\n"
-    "static inline float float_of(uint32_t bits)\n"
-    "{\n"
-    "    float x;\n"
-    "    memcpy(&x, &bits, sizeof x);\n"
-    "    return x;\n"
-    "}\n"
-    "\n"
+    TERN_EMIT_BITS
     "/* a + b, cut and its last bit set where that is not exact: rounded again it is as if rounded once. */\n"
     "static inline float odd_sum(float a, float b)\n"
     "{\n"

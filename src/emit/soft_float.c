@@ -1,5 +1,6 @@
 /* soft_float.c: arithmetic of floats for processors that have none. */
 #include "emit/emit.h"
+#include "emit/half_text.h"
 
 /* clang-format off */
 static const char *const pieces[] = {
@@ -27,20 +28,7 @@ static const char *const pieces[] = {
     "float __floatsisf(int32_t a);\n"
     "float __floatunsisf(uint32_t a);\n"
     "\n"
-    "static inline uint32_t bits_of(float x)\n"
-    "{\n"
-    "    uint32_t bits;\n"
-    "    memcpy(&bits, &x, sizeof bits);\n"
-    "    return bits;\n"
-    "}\n"
-    "\n"
-    "static inline float float_of(uint32_t bits)\n"
-    "{\n"
-    "    float x;\n"
-    "    memcpy(&x, &bits, sizeof x);\n"
-    "    return x;\n"
-    "}\n"
-    "\n"
+    TERN_EMIT_BITS
     "/* Places by which the highest one-bit of x (not 0) stands below bit `top`, where it is not above it. */\n"
     "static inline int places_below(uint32_t x, int top)\n"
     "{\n"
