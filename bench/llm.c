@@ -169,7 +169,7 @@ static void read_task(void *context, int64_t task, int thread)
     const piece *p = context;
     int64_t left = p->bytes - task * PIECE;
     (void)thread;
-    tern_peak_get()->read(p->from + task * PIECE, left < PIECE ? left / 512 * 512 : PIECE, 1);
+    tern_peak_get()->read(p->from + task * PIECE, left < PIECE ? left / 2048 * 2048 : PIECE, 1);
 }
 
 /* All weights of two dimensions but a table that is only looked up, as decoding reads them. */

@@ -362,6 +362,35 @@ static void test_exchanges(void **state)
     tern_machine_close(m);
 }
 
+/* Weights that a cache of 1 MB at 4 GB/s and 4 pJ/B before a memory of 1 GB/s and 100 pJ/B holds whole, by half, and not. */
+static void test_cache_share(void **state)
+{
+    (void)state;
+    tern_machine *m;
+    static const char text[] =
+        "name: m\nunits: [{name: u, kind: matrix, mac: {bf16: 1 TFLOP/s}}]\n"
+        "memories: [{name: c, size: 1 MB, bandwidth: 4 GB/s, read: 4 pJ/B},\n"
+        "           {name: r, size: 1 GB, bandwidth: 1 GB/s, read: 100 pJ/B}]\n";
+    static const struct {
+        double bytes, seconds, joules;
+    } expected[] = {{1e6, 2.5e-4, 4e-6},
+                    {1.5e6, 1.5e6 * (0.5 / 4e9 + 0.5 / 1e9), 1.5e6 * (0.5 * 4e-12 + 0.5 * 1e-10)},
+                    {2e6, 2e-3, 2e-4},
+                    {3e6, 3e-3, 3e-4}};
+    assert_ok(tern_machine_parse(&m, text, strlen(text), "m.yaml"));
+    for (size_t i = 0; i < TERN_COUNT(expected); i++) {
+        tern_serving_task task = {.label = "read", .count = 1, .macs = 1, .fixed = expected[i].bytes};
+        tern_serving_run run = {.tasks = &task, .count = 1, .tokens = 1, .weights = expected[i].bytes};
+        tern_serving_way way = {.devices = 1, .stages = 1, .batches = 1, .format = TERN_BF16};
+        tern_serving_cost c;
+        tern_machine_serve(m, &run, &way, &c, NULL);
+        assert_true(c.fits);
+        near_to("seconds", c.seconds, expected[i].seconds);
+        near_to("joules", c.joules, expected[i].joules);
+    }
+    tern_machine_close(m);
+}
+
 /* ---- what can't be --------------------------------------------------------------------------------------------------- */
 
 static void refuse(decoder *d, tern_serving_plan p, const char *part)
@@ -529,10 +558,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_genz),      cmocka_unit_test(test_account),  cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_beams),     cmocka_unit_test(test_devices),  cmocka_unit_test(test_experts),
-        cmocka_unit_test(test_exchanges), cmocka_unit_test(test_refusals), cmocka_unit_test(test_room),
-        cmocka_unit_test(test_memory),    cmocka_unit_test(test_solve),    cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_genz),        cmocka_unit_test(test_account),  cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_beams),       cmocka_unit_test(test_devices),  cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_exchanges),   cmocka_unit_test(test_refusals), cmocka_unit_test(test_room),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_solve),    cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_cache_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

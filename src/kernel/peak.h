@@ -13,7 +13,7 @@ typedef struct tern_peak_loop {
 } tern_peak_loop;
 
 typedef struct tern_peak {
-    /* Over `bytes` (a multiple of 512), `times` times: the sum of all words; ones everywhere, past the caches where the set has
+    /* Over `bytes` (a multiple of 2048), `times` times: the sum of all words, four streams at once; ones everywhere, past the caches where the set has
      * such stores; a = b + 3c for thirds of the memory. */
     uint32_t (*read)(const void *memory, int64_t bytes, int64_t times);
     void (*write)(void *memory, int64_t bytes, int64_t times);

@@ -38,12 +38,12 @@ static tern_status measure_level(tern_prober *p, const char *level, double bytes
         const char *name, *method;
         tern_trial *trial;
     } kinds[] = {
-        {"read", "sum over a block, 8 vectors at once", trial_read},
+        {"read", "sum over the four quarters of a block at once", trial_read},
         {"write", "the same number all over a block", trial_write},
         {"write past caches", "non-temporal stores all over a block", trial_write_far},
         {"copy", "memcpy from one half of the block to the other; bytes read and written", trial_copy},
         {"triad", "a = b + 3c over thirds of a block; bytes read and written", trial_triad}};
-    p->set = (int64_t)fmin(bytes, (double)p->block) / 1024 * 1024;
+    p->set = (int64_t)fmin(bytes, (double)p->block) / 2048 * 2048;
     for (size_t i = 0; i < TERN_COUNT(kinds); i++) {
         tern_figure f = {.name = kinds[i].name, .unit = "B/s", .method = kinds[i].method, .threads = threads};
         double moved = kinds[i].trial == trial_triad ? (double)(p->set / 3 / 512 * 512) * 3 : (double)p->set;
@@ -81,10 +81,10 @@ static tern_status measure_last_cache(tern_prober *p)
     const tern_cache *last = &o->caches[o->cache_count - 1];
     double rate = INFINITY, quickest = 0, found = 0, most = fmin((double)p->block, 2 * last->bytes);
     for (double bytes = 4 * last[-1].bytes; bytes <= most && rate >= 0.9 * quickest; bytes *= sqrt(2)) {
-        p->set = (int64_t)bytes / 1024 * 1024;
+        p->set = (int64_t)bytes / 2048 * 2048;
         tern_figure f = {.name = tern_probe_name(p, "read, %.4g MiB", (double)p->set / 1048576),
                          .unit = "B/s",
-                         .method = "sum over a block, 8 vectors at once",
+                         .method = "sum over the four quarters of a block at once",
                          .threads = 1};
         TERN_TRY(tern_probe_measure(p, f, trial_read, (double)p->set, false));
         rate = p->out->figures[p->out->count - 1].median;
