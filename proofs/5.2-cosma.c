@@ -243,7 +243,7 @@ static void try_searched(const tern_flow *flow, size_t memory, double *cosma, in
 /* NASNet-A in its least memory: what moves, of the best baseline and of COSMA. */
 static void check_nasnet(proof *p)
 {
-    double baseline = -1, cosma = -1;
+    double baseline = -1, written = -1, cosma = -1;
     int proven = 0;
     for (int order = 0; order < 2; order++) {
         zoo_flow z;
@@ -251,12 +251,15 @@ static void check_nasnet(proof *p)
         open_zoo(&z, "nasnet", 0, order == 0);
         size_t least = tern_flow_least(&z.flow, &step);
         for (int way = 1; way < 3; way++) keep_least(flow_otherwise(&z.flow, least, way, 0), &baseline);
+        if (order == 0) written = baseline;
         keep_least(exact_of(&z.flow, least, order ? "in the planner's order" : "as it is written", &proven),
                    &cosma);
         if (order == 0) try_searched(&z.flow, least, &cosma, &proven);
         close_zoo(&z);
     }
-    printf("nasnet in its least memory: the best baseline moves %.0f bytes, COSMA %.0f\n", baseline, cosma);
+    printf("nasnet in its least memory: the best baseline moves %.0f bytes, in the order as it is written "
+           "%.0f, COSMA %.0f\n",
+           baseline, written, cosma);
     proof_equal(p, "nasnet-exact-plans-not-proven", 3 - proven, 0);
     proof_at_least(p, "nasnet-traffic-saved", baseline > 0 ? 1 - cosma / baseline : 0, 0.5);
 }

@@ -131,6 +131,33 @@ static void test_other_ways(void **state)
     assert_true(found > 12);
 }
 
+/* Without time for the solver a plan is there all the same, and none of those made step by step is better. */
+static void test_no_time(void **state)
+{
+    (void)state;
+    if (!tern_mip_available()) skip();
+    int held = 0;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        flow_fixture f;
+        int step;
+        tern_cosma_plan plan;
+        double spilled, retrieved;
+        const tern_flow *flow = flow_random(&f, seed);
+        tern_cosma_options o = {
+            .memory = tern_flow_least(flow, &step), .free_order = seed % 2, .seconds = 1e-9};
+        assert_ok(tern_cosma(flow, &o, &plan));
+        for (int way = 0; way < 3; way++) {
+            double moved = flow_otherwise(flow, o.memory, way, 0);
+            if (moved < 0) continue;
+            assert_true(plan.found && tern_cosma_moved(&plan) <= moved);
+            assert_ok(tern_cosma_replay(flow, &plan, o.memory, &spilled, &retrieved));
+            held++;
+        }
+        tern_cosma_free(&plan);
+    }
+    assert_true(held > 12);
+}
+
 /* Many windows: a plan that the oracle accepts, and that moves nothing where nothing has to. */
 static void test_windows(void **state)
 {
@@ -375,13 +402,21 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fixtures),      cmocka_unit_test(test_by_size),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_oracle),        cmocka_unit_test(test_other_ways),
-        cmocka_unit_test(test_windows),       cmocka_unit_test(test_executed),
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_without_moves), cmocka_unit_test(test_executed_parameters),
-        cmocka_unit_test(test_text),          cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_fixtures),
+        cmocka_unit_test(test_by_size),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_oracle),
+        cmocka_unit_test(test_other_ways),
+        cmocka_unit_test(test_no_time),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_executed),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_without_moves),
+        cmocka_unit_test(test_executed_parameters),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -500,6 +500,17 @@ static tern_status plan_with_places(const tern_flow *flow, const tern_cosma_opti
     return status;
 }
 
+/* A whole net's plan that was not proven, or not found in time. */
+static tern_status hold_against_steps(const tern_flow *flow, const tern_cosma_options *o,
+                                      tern_cosma_plan *plan)
+{
+    static const tern_eviction policies[] = {TERN_EVICT_BELADY, TERN_EVICT_MIP, TERN_EVICT_GREEDY};
+    bool better;
+    for (size_t i = 0; i < TERN_COUNT(policies) && !o->state && plan->answer == TERN_MIP_UNPROVEN; i++)
+        TERN_TRY(tern_evict_better(flow, o->memory, policies[i], plan, &better));
+    return TERN_OK;
+}
+
 tern_status tern_cosma(const tern_flow *flow, const tern_cosma_options *options, tern_cosma_plan *plan)
 {
     double cost;
@@ -519,6 +530,8 @@ tern_status tern_cosma(const tern_flow *flow, const tern_cosma_options *options,
     if (status == TERN_OK)
         status = plan_with_places(flow, options, options->free_order && bare.found ? bare.order : NULL,
                                   bare.bound, plan);
+    if (status == TERN_OK) status = hold_against_steps(flow, options, plan);
+    if (status != TERN_OK) tern_cosma_free(plan);
     tern_cosma_free(&bare);
     return status;
 }
@@ -544,6 +557,11 @@ tern_status tern_cosma_without_moves(const tern_flow *flow, const tern_cosma_opt
     tern_release(x);
     close_model(&m);
     return status;
+}
+
+double tern_cosma_moved(const tern_cosma_plan *plan)
+{
+    return plan->spilled + plan->retrieved;
 }
 
 void tern_cosma_free(tern_cosma_plan *plan)

@@ -78,10 +78,12 @@ typedef struct tern_cosma_plan {
 } tern_cosma_plan;
 
 /* First without addresses: that program is small, and its optimum a bound.  Where its tensors find places as they are, it is
- * the optimum with addresses, too; else the whole program is solved with that bound.  TERN_NO_FIT below tern_flow_least.  Free
+ * the optimum with addresses, too; else the whole program is solved with that bound.  What the solver can't prove is held against
+ * the plans that are made step by step, in the given order (tern_evict).  TERN_NO_FIT below tern_flow_least.  Free
  * with tern_cosma_free. */
 tern_status tern_cosma(const tern_flow *flow, const tern_cosma_options *options, tern_cosma_plan *plan);
 void tern_cosma_free(tern_cosma_plan *plan);
+double tern_cosma_moved(const tern_cosma_plan *plan); /* bytes */
 
 /* M_P of the paper: bytes in which a plan moves nothing (but parameters, once), holes aside: of the given order, its peak; with
  * options->free_order the least over all orders, *bytes being the least known where *answer is TERN_MIP_UNPROVEN. */
@@ -107,6 +109,10 @@ typedef enum tern_eviction {
 } tern_eviction;
 /* Not found where the blocks that result do not fit the memory. */
 tern_status tern_evict(const tern_flow *flow, size_t memory, tern_eviction policy, tern_cosma_plan *plan);
+
+/* In place of a plan that moves more, or of none; *better: whether it is. */
+tern_status tern_evict_better(const tern_flow *flow, size_t memory, tern_eviction policy,
+                              tern_cosma_plan *plan, bool *better);
 
 /* TERN_NO_FIT below tern_flow_least; an empty plan with room for the flow's tensors at each time, in the given order. */
 tern_status tern_cosma_check(const tern_flow *flow, size_t memory);

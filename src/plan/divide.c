@@ -174,22 +174,18 @@ static tern_status sweep(divider *d, int first, double seconds)
 
 /* ---- the better of two sweeps -------------------------------------------------------------------------------------- */
 
-static double moved(const tern_cosma_plan *p)
-{
-    return p->spilled + p->retrieved;
-}
-
 static tern_status sweep_twice(divider *d, double seconds)
 {
     TERN_TRY(sweep(d, d->window, seconds / 2));
-    if (d->flow->steps <= d->window || (d->plan->found && moved(d->plan) == 0)) return TERN_OK;
+    if (d->flow->steps <= d->window || (d->plan->found && tern_cosma_moved(d->plan) == 0)) return TERN_OK;
     tern_cosma_plan other, *one = d->plan;
     other = (tern_cosma_plan){.answer = TERN_MIP_UNPROVEN};
     tern_status status = tern_cosma_begin(d->flow, &other);
     d->plan = &other;
     if (status == TERN_OK) status = sweep(d, (d->window + 1) / 2, seconds / 2);
     d->plan = one;
-    if (status == TERN_OK && other.found && (!one->found || moved(&other) < moved(one))) {
+    if (status == TERN_OK && other.found &&
+        (!one->found || tern_cosma_moved(&other) < tern_cosma_moved(one))) {
         tern_cosma_plan worse = *one;
         *one = other;
         other = worse;
@@ -213,17 +209,10 @@ static tern_status sweep_until_found(divider *d)
 /* In the order d->step. */
 static tern_status hold_against_belady(divider *d)
 {
-    tern_cosma_plan other;
-    if (d->plan->found && moved(d->plan) == 0) return TERN_OK;
+    bool better;
     put_in_order(d);
-    TERN_TRY(tern_evict(d->flow, d->options->memory, TERN_EVICT_BELADY, &other));
-    memcpy(other.order, d->step, (size_t)d->given->steps * sizeof *other.order);
-    if (other.found && (!d->plan->found || moved(&other) < moved(d->plan))) {
-        tern_cosma_plan worse = *d->plan;
-        *d->plan = other;
-        other = worse;
-    }
-    tern_cosma_free(&other);
+    TERN_TRY(tern_evict_better(d->flow, d->options->memory, TERN_EVICT_BELADY, d->plan, &better));
+    if (better) memcpy(d->plan->order, d->step, (size_t)d->given->steps * sizeof *d->plan->order);
     return TERN_OK;
 }
 

@@ -193,3 +193,21 @@ tern_status tern_evict(const tern_flow *flow, size_t memory, tern_eviction polic
     if (status != TERN_OK) tern_cosma_free(plan);
     return status;
 }
+
+tern_status tern_evict_better(const tern_flow *flow, size_t memory, tern_eviction policy,
+                              tern_cosma_plan *plan, bool *better)
+{
+    tern_cosma_plan other;
+    *better = false;
+    if (plan->found && tern_cosma_moved(plan) == 0) return TERN_OK;
+    TERN_TRY(tern_evict(flow, memory, policy, &other));
+    *better = other.found && (!plan->found || tern_cosma_moved(&other) < tern_cosma_moved(plan));
+    if (*better) {
+        tern_cosma_plan worse = *plan;
+        other.bound = plan->bound;
+        *plan = other;
+        other = worse;
+    }
+    tern_cosma_free(&other);
+    return TERN_OK;
+}
