@@ -16,15 +16,6 @@ static const struct {
             {6, 5, 1, 112, 3}, {6, 5, 2, 192, 4}, {6, 3, 1, 320, 1}};
 enum { STAGES = sizeof plan / sizeof *plan };
 
-/* Multiples of 8, and not less than nine tenths of what was asked for. */
-static int scaled(double alpha, int channels)
-{
-    double wanted = alpha * channels;
-    int rounded = (int)(wanted + 4) / 8 * 8;
-    if (rounded < 8) rounded = 8;
-    return rounded < 0.9 * wanted ? rounded + 8 : rounded;
-}
-
 static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
     x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
@@ -55,12 +46,12 @@ static tern_value block(tern_graph *g, tern_value x, int expand, int kernel, int
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct efficientnet *p, tern_value image)
 {
-    tern_value x = tern_silu(g, conv_norm(g, image, scaled(p->alpha, 32), 3, 2, 1));
+    tern_value x = tern_silu(g, conv_norm(g, image, in_eights(p->alpha * 32), 3, 2, 1));
     for (int s = 0; s < STAGES; s++)
         for (int i = 0; i < (int)ceil(p->beta * plan[s].blocks); i++)
             x = block(g, x, plan[s].expand, plan[s].kernel, i ? 1 : plan[s].stride,
-                      scaled(p->alpha, plan[s].channels));
-    x = tern_silu(g, conv_norm(g, x, 4 * scaled(p->alpha, plan[STAGES - 1].channels), 1, 1, 1));
+                      in_eights(p->alpha * plan[s].channels));
+    x = tern_silu(g, conv_norm(g, x, 4 * in_eights(p->alpha * plan[STAGES - 1].channels), 1, 1, 1));
     x = dropout(g, mean(g, x, .axis = 2, .axes = 2), .rate = 0.2);
     return linear(g, x, .out = p->classes);
 }

@@ -36,4 +36,7 @@
     const tern_architecture tern_architecture_##name_ = {                                                    \
         .name = #name_, .doc = doc_, .encoder = true, .read = read_, .build = build_}
 
+/* Llama's graph, also that of nets which differ from it by what stands in the file (llama.c). */
+tern_value build_llama(tern_graph *g, const tern_transformer *t, const tern_feed *feed);
+
 #endif

@@ -8,7 +8,7 @@ static tern_status read(tern_transformer *t)
     return TERN_OK;
 }
 
-static tern_value build(tern_graph *g, const tern_transformer *t, const tern_feed *feed)
+tern_value build_llama(tern_graph *g, const tern_transformer *t, const tern_feed *feed)
 {
     tern_value angles = file_angles(g, t, feed, 0);
     tern_value x = embed_tokens(g, t, feed); /* [S,width] */
@@ -21,4 +21,4 @@ static tern_value build(tern_graph *g, const tern_transformer *t, const tern_fee
     return last_layer(g, t, x); /* [R,vocabulary] */
 }
 
-TERN_ARCHITECTURE(llama, "Llama, SmolLM2, TinyLlama, Mistral, Mixtral", read, build);
+TERN_ARCHITECTURE(llama, "Llama, SmolLM2, TinyLlama, Mistral, Mixtral", read, build_llama);

@@ -14,15 +14,6 @@ static const struct {
             {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
 enum { STAGES = sizeof plan / sizeof *plan };
 
-/* Multiples of 8, and not less than nine tenths of what was asked for. */
-static int scaled(double alpha, int channels)
-{
-    double wanted = alpha * channels;
-    int rounded = (int)(wanted + 4) / 8 * 8;
-    if (rounded < 8) rounded = 8;
-    return rounded < 0.9 * wanted ? rounded + 8 : rounded;
-}
-
 static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
     x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
@@ -47,11 +38,11 @@ static tern_value block(tern_graph *g, tern_value x, int expand, int out, int st
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct mobilenet_v2 *p, tern_value image)
 {
-    tern_value x = conv_norm_relu6(g, image, scaled(p->alpha, 32), 3, 2, 1);
+    tern_value x = conv_norm_relu6(g, image, in_eights(p->alpha * 32), 3, 2, 1);
     for (int s = 0; s < STAGES; s++)
         for (int i = 0; i < plan[s].blocks; i++)
-            x = block(g, x, plan[s].expand, scaled(p->alpha, plan[s].channels), i ? 1 : plan[s].stride);
-    x = conv_norm_relu6(g, x, scaled(p->alpha > 1 ? p->alpha : 1, 1280), 1, 1, 1);
+            x = block(g, x, plan[s].expand, in_eights(p->alpha * plan[s].channels), i ? 1 : plan[s].stride);
+    x = conv_norm_relu6(g, x, in_eights((p->alpha > 1 ? p->alpha : 1) * 1280), 1, 1, 1);
     x = dropout(g, mean(g, x, .axis = 2, .axes = 2), .rate = 0.2);
     return linear(g, x, .out = p->classes);
 }

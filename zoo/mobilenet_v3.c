@@ -22,14 +22,6 @@ static const row small[] = {{3, 16, 16, 1, 0, 2},  {3, 72, 24, 0, 0, 2},  {3, 88
                             {5, 120, 48, 1, 1, 1}, {5, 144, 48, 1, 1, 1}, {5, 288, 96, 1, 1, 2},
                             {5, 576, 96, 1, 1, 1}, {5, 576, 96, 1, 1, 1}, {0}};
 
-/* Multiples of 8, and not less than nine tenths of what was asked for. */
-static int rounded(double wanted)
-{
-    int rounded = (int)(wanted + 4) / 8 * 8;
-    if (rounded < 8) rounded = 8;
-    return rounded < 0.9 * wanted ? rounded + 8 : rounded;
-}
-
 static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
     x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
@@ -46,15 +38,15 @@ static tern_value squeeze_and_excite(tern_graph *g, tern_value x)
 {
     int channels = (int)tern_shape_of(g, x).dim[1];
     tern_value s = mean(g, x, .axis = 2, .axes = 2, .keep = true);
-    s = relu(g, conv2d(g, s, .out = rounded(channels / 4.0), .kernel = 1));
+    s = relu(g, conv2d(g, s, .out = in_eights(channels / 4.0), .kernel = 1));
     s = tern_hard_sigmoid(g, conv2d(g, s, .out = channels, .kernel = 1));
     return tern_multiply(g, x, s);
 }
 
 static tern_value block(tern_graph *g, tern_value x, const row *r, double alpha)
 {
-    int in = (int)tern_shape_of(g, x).dim[1], inside = rounded(alpha * r->inside),
-        out = rounded(alpha * r->out);
+    int in = (int)tern_shape_of(g, x).dim[1], inside = in_eights(alpha * r->inside),
+        out = in_eights(alpha * r->out);
     tern_value y = inside == in ? x : activation(g, conv_norm(g, x, inside, 1, 1, 1), r->swish);
     y = activation(g, conv_norm(g, y, inside, r->kernel, r->stride, inside), r->swish);
     if (r->squeeze) y = squeeze_and_excite(g, y);
@@ -65,12 +57,12 @@ static tern_value block(tern_graph *g, tern_value x, const row *r, double alpha)
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct mobilenet_v3 *p, tern_value image)
 {
-    tern_value x = tern_hard_swish(g, conv_norm(g, image, rounded(16 * p->alpha), 3, 2, 1));
+    tern_value x = tern_hard_swish(g, conv_norm(g, image, in_eights(16 * p->alpha), 3, 2, 1));
     const row *r = p->small ? small : large;
     for (; r->kernel; r++) x = block(g, x, r, p->alpha);
-    x = tern_hard_swish(g, conv_norm(g, x, 6 * rounded(p->alpha * (r - 1)->out), 1, 1, 1));
+    x = tern_hard_swish(g, conv_norm(g, x, 6 * in_eights(p->alpha * (r - 1)->out), 1, 1, 1));
     x = mean(g, x, .axis = 2, .axes = 2);
-    x = tern_hard_swish(g, linear(g, x, .out = rounded(p->alpha * (p->small ? 1024 : 1280))));
+    x = tern_hard_swish(g, linear(g, x, .out = in_eights(p->alpha * (p->small ? 1024 : 1280))));
     return linear(g, dropout(g, x, .rate = 0.2), .out = p->classes);
 }
 

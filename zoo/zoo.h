@@ -155,107 +155,60 @@
         FIXED_OPTION(id, frozen, "frozen", false, 0, "1: binary points are not learned"),                    \
         FIXED_OPTION(id, shift, "point-shift", false, 0, "binary points begin so much off")
 
-/* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net. */
+/* Channels as MobileNets v2 and v3 and EfficientNet round them: multiples of 8, not less than nine tenths of what is wanted. */
+int in_eights(double wanted);
+
+/* A form of a net holds more than the net, which reads its own parameters in it and so comes first. */
+#define NET_FORM(id, form, type, field)                                                                      \
+    struct id##form {                                                                                        \
+        struct id net;                                                                                       \
+        type field;                                                                                          \
+    }
+
+/* The record of a net, or of a form of it, whose parameters and options are those of `held`. */
+#define NET_RECORD(id, form, held, name_, doc_, ...)                                                         \
+    const tern_net tern_net_##id##form = {.name = name_,                                                     \
+                                          .doc = doc_,                                                       \
+                                          .size = sizeof(struct id##held),                                   \
+                                          .options = id##held##_options,                                     \
+                                          .build = id##_build,                                               \
+                                          __VA_ARGS__}
+
+/* TERN_NET(spiking_cnn, "spiking-cnn", "doc", spiking, IMAGE(1, 28, 28), build, options..): the record of a net, and those of its
+ * forms. */
 #define TERN_NET(id, name_, doc_, spiking_, sample_, build_, ...)                                            \
     static tern_value id##_build(tern_graph *g, const void *p, tern_value x)                                 \
     {                                                                                                        \
         return build_(g, p, x);                                                                              \
     }                                                                                                        \
     static const tern_option id##_options[] = {__VA_ARGS__, {0}};                                            \
-    const tern_net tern_net_##id = {.name = name_,                                                           \
-                                    .doc = doc_,                                                             \
-                                    .size = sizeof(struct id),                                               \
-                                    .options = id##_options,                                                 \
-                                    .sample = sample_,                                                       \
-                                    .spiking = spiking_,                                                     \
-                                    .build = id##_build};                                                    \
-    struct id##_delta {                                                                                      \
-        struct id net; /* first: the net reads its own parameters in it */                                   \
-        tern_delta_parameters delta;                                                                         \
-    };                                                                                                       \
+    NET_RECORD(id, , , name_, doc_, .sample = sample_, .spiking = spiking_);                                 \
+    NET_FORM(id, _delta, tern_delta_parameters, delta);                                                      \
     static const tern_option id##_delta_options[] = {__VA_ARGS__, DELTA_OPTIONS(id), {0}};                   \
-    const tern_net tern_net_##id##_delta = {.name = name_ "-delta",                                          \
-                                            .doc = doc_ ", with delta activation layers",                    \
-                                            .size = sizeof(struct id##_delta),                               \
-                                            .options = id##_delta_options,                                   \
-                                            .sample = sample_,                                               \
-                                            .spiking = spiking_,                                             \
-                                            .build = id##_build,                                             \
-                                            .delta = offsetof(struct id##_delta, delta)};                    \
-    struct id##_regroup {                                                                                    \
-        struct id net;                                                                                       \
-        tern_regroup regroup;                                                                                \
-    };                                                                                                       \
+    NET_RECORD(id, _delta, _delta, name_ "-delta", doc_ ", with delta activation layers", .sample = sample_, \
+               .spiking = spiking_, .delta = offsetof(struct id##_delta, delta));                            \
+    NET_FORM(id, _regroup, tern_regroup, regroup);                                                           \
     static const tern_option id##_regroup_options[] = {__VA_ARGS__, REGROUP_OPTION(id), {0}};                \
-    const tern_net tern_net_##id##_regroup = {.name = name_ "-regroup",                                      \
-                                              .doc = doc_ ", with group convolutions for depthwise ones",    \
-                                              .size = sizeof(struct id##_regroup),                           \
-                                              .options = id##_regroup_options,                               \
-                                              .sample = sample_,                                             \
-                                              .spiking = spiking_,                                           \
-                                              .build = id##_build,                                           \
-                                              .regroup = offsetof(struct id##_regroup, regroup)};            \
-    struct id##_int8                                                                                         \
-    {                                                                                                        \
-        struct id net;                                                                                       \
-        tern_int8_parameters int8;                                                                           \
-    };                                                                                                       \
+    NET_RECORD(id, _regroup, _regroup, name_ "-regroup",                                                     \
+               doc_ ", with group convolutions for depthwise ones", .sample = sample_, .spiking = spiking_,  \
+               .regroup = offsetof(struct id##_regroup, regroup));                                           \
+    NET_FORM(id, _int8, tern_int8_parameters, int8);                                                         \
     static const tern_option id##_int8_options[] = {__VA_ARGS__, INT8_OPTIONS(id), {0}};                     \
-    const tern_net tern_net_##id##_int8 = {.name = name_ "-int8",                                            \
-                                           .doc = doc_ ", in bytes",                                         \
-                                           .size = sizeof(struct id##_int8),                                 \
-                                           .options = id##_int8_options,                                     \
-                                           .sample = sample_,                                                \
-                                           .spiking = spiking_,                                              \
-                                           .build = id##_build,                                              \
-                                           .int8 = offsetof(struct id##_int8, int8)};                        \
-    struct id##_qat {                                                                                        \
-        struct id net;                                                                                       \
-        tern_qat_parameters qat;                                                                             \
-    };                                                                                                       \
+    NET_RECORD(id, _int8, _int8, name_ "-int8", doc_ ", in bytes", .sample = sample_, .spiking = spiking_,   \
+               .int8 = offsetof(struct id##_int8, int8));                                                    \
+    NET_FORM(id, _qat, tern_qat_parameters, qat);                                                            \
     static const tern_option id##_qat_options[] = {__VA_ARGS__, QAT_OPTION(id), {0}};                        \
-    const tern_net tern_net_##id##_qat = {.name = name_ "-qat",                                              \
-                                          .doc = doc_ ", rounded as it will be in bytes",                    \
-                                          .size = sizeof(struct id##_qat),                                   \
-                                          .options = id##_qat_options,                                       \
-                                          .sample = sample_,                                                 \
-                                          .spiking = spiking_,                                               \
-                                          .build = id##_build,                                               \
-                                          .qat = offsetof(struct id##_qat, qat)};                            \
-    struct id##_half {                                                                                       \
-        struct id net;                                                                                       \
-        tern_half_parameters half;                                                                           \
-    };                                                                                                       \
+    NET_RECORD(id, _qat, _qat, name_ "-qat", doc_ ", rounded as it will be in bytes", .sample = sample_,     \
+               .spiking = spiking_, .qat = offsetof(struct id##_qat, qat));                                  \
+    NET_FORM(id, _half, tern_half_parameters, half);                                                         \
     static const tern_option id##_half_options[] = {__VA_ARGS__, HALF_OPTIONS(id), {0}};                     \
-    const tern_net tern_net_##id##_half = {.name = name_ "-half",                                            \
-                                           .doc = doc_ ", in 16 bits",                                       \
-                                           .size = sizeof(struct id##_half),                                 \
-                                           .options = id##_half_options,                                     \
-                                           .sample = sample_,                                                \
-                                           .spiking = spiking_,                                              \
-                                           .build = id##_build,                                              \
-                                           .half = offsetof(struct id##_half, half)};                        \
-    struct id##_qfx {                                                                                        \
-        struct id net;                                                                                       \
-        tern_fixed_parameters fixed;                                                                         \
-    };                                                                                                       \
+    NET_RECORD(id, _half, _half, name_ "-half", doc_ ", in 16 bits", .sample = sample_, .spiking = spiking_, \
+               .half = offsetof(struct id##_half, half));                                                    \
+    NET_FORM(id, _qfx, tern_fixed_parameters, fixed);                                                        \
     static const tern_option id##_qfx_options[] = {__VA_ARGS__, FIXED_OPTIONS(id), {0}};                     \
-    const tern_net tern_net_##id##_qfx = {.name = name_ "-qfx",                                              \
-                                          .doc = doc_ ", in fixed point",                                    \
-                                          .size = sizeof(struct id##_qfx),                                   \
-                                          .options = id##_qfx_options,                                       \
-                                          .sample = sample_,                                                 \
-                                          .spiking = spiking_,                                               \
-                                          .build = id##_build,                                               \
-                                          .fixed = offsetof(struct id##_qfx, fixed)};                        \
-    const tern_net tern_net_##id##_fixed = {.name = name_ "-fixed",                                          \
-                                            .doc = doc_ ", in integers",                                     \
-                                            .size = sizeof(struct id##_qfx),                                 \
-                                            .options = id##_qfx_options,                                     \
-                                            .sample = sample_,                                               \
-                                            .spiking = spiking_,                                             \
-                                            .build = id##_build,                                             \
-                                            .fixed = offsetof(struct id##_qfx, fixed),                       \
-                                            .integers = true}
+    NET_RECORD(id, _qfx, _qfx, name_ "-qfx", doc_ ", in fixed point", .sample = sample_,                     \
+               .spiking = spiking_, .fixed = offsetof(struct id##_qfx, fixed));                              \
+    NET_RECORD(id, _fixed, _qfx, name_ "-fixed", doc_ ", in integers", .sample = sample_,                    \
+               .spiking = spiking_, .fixed = offsetof(struct id##_qfx, fixed), .integers = true)
 
 #endif
