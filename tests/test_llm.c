@@ -118,35 +118,6 @@ static void test_rewind(void **state)
     tern_llm_close(llm);
 }
 
-/* Weights in memory of their own, as those of small models are anyway: the same bits; not together with windows of layers, where they stay
- * in the file. */
-static void test_copied(void **state)
-{
-    (void)state;
-    const float *mapped, *copied;
-    tern_llm *a = open_tiny((tern_llm_options){.context = 16, .window = 1}), *b;
-    b = open_tiny((tern_llm_options){.context = 16});
-    assert_ok(tern_llm_feed(a, tokens, TOKENS, &mapped));
-    assert_ok(tern_llm_feed(b, tokens, TOKENS, &copied));
-    assert_memory_equal(mapped, copied, VOCABULARY * sizeof(float));
-    const tern_weights *from = tern_llm_weights(a), *to = tern_llm_weights(b);
-    for (int i = 0; i < from->count; i++) {
-        const tern_tensor *t = &from->tensors[i];
-        size_t bytes = tern_bytes_of(t->dtype, tern_elements(&t->shape));
-        assert_memory_equal(t->data, to->tensors[i].data, bytes);
-        for (int m = 0; m < to->map_count; m++) {
-            const char *map = to->maps[m].bytes, *at = to->tensors[i].data;
-            assert_true(at < map || at >= map + to->maps[m].count);
-            map = from->maps[m].bytes, at = t->data;
-            assert_true(at >= map && at < map + from->maps[m].count);
-        }
-    }
-    tern_llm_close(a);
-    tern_llm_close(b);
-    assert_error(tern_llm_open(&a, tiny(), &(tern_llm_options){.copied = true, .window = 1}), TERN_USAGE,
-                 "not copied as a whole");
-}
-
 /* Tokens whose logits are asked for together have the bits that they have one by one. */
 static void test_alike(void **state)
 {
@@ -454,12 +425,11 @@ static void test_packed_products(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits),          cmocka_unit_test(test_architectures),
-        cmocka_unit_test(test_half_cache),      cmocka_unit_test(test_rewind),
-        cmocka_unit_test(test_copied),          cmocka_unit_test(test_alike),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_lacking),
-        cmocka_unit_test(test_unknown),         cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_packed_products),
+        cmocka_unit_test(test_logits),     cmocka_unit_test(test_architectures),
+        cmocka_unit_test(test_half_cache), cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_alike),      cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_lacking),    cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_packed_products),
     };
     size_t count;
     if (tern_read_file(TERN_TESTS "/golden/decoder/llama.f32", (char **)&expected, &count) != TERN_OK)

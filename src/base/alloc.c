@@ -1,6 +1,6 @@
 /* All memory of Tern: aligned, zeroed, counted, and able to fail on demand. */
-#define _DEFAULT_SOURCE
-#include "base/base.h"
+#define _GNU_SOURCE
+#include "base/pages.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define ALIGNMENT 64
-#define HUGE_FROM ((size_t)4 << 20) /* blocks of this size ask for huge pages */
+#define HUGE_FROM TERN_LARGE_FROM
 
 /* A block's size stands in the 64 bytes before it. */
 typedef struct tern_header {
@@ -45,7 +45,7 @@ void *tern_take(size_t bytes)
     if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
     size_t whole = (bytes + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* header and contents, rounded up */
     bool huge = whole >= HUGE_FROM;
-    size_t alignment = huge ? (size_t)2 << 20 : ALIGNMENT;
+    size_t alignment = huge ? TERN_LARGE_PAGE : ALIGNMENT;
     char *raw = aligned_alloc(alignment, (whole + alignment - 1) / alignment * alignment);
     if (!raw) return NULL;
     if (huge) madvise(raw, whole, MADV_HUGEPAGE); /* a hint: fewer page faults and TLB misses */
@@ -55,14 +55,40 @@ void *tern_take(size_t bytes)
     return raw + ALIGNMENT;
 }
 
+void *tern_map_aligned(size_t bytes, int protection, int file)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
+    int flags = MAP_PRIVATE | (file < 0 ? MAP_ANONYMOUS : 0);
+    if (bytes < HUGE_FROM) return mmap(NULL, bytes ? bytes : 1, protection, flags, file, 0);
+    char *room = mmap(NULL, whole + TERN_LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return MAP_FAILED;
+    size_t before = (size_t)(-(uintptr_t)room & (TERN_LARGE_PAGE - 1));
+    void *memory = mmap(room + before, whole, protection, flags | MAP_FIXED, file, 0);
+    bool failed = memory == MAP_FAILED;
+    if (failed || before) munmap(room, failed ? whole + TERN_LARGE_PAGE : before);
+    if (!failed) munmap(room + before + whole, TERN_LARGE_PAGE - before);
+    return memory;
+}
+
 void *tern_take_pages(size_t bytes)
 {
     if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
-    void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = tern_map_aligned(bytes, PROT_READ | PROT_WRITE, -1);
     if (memory == MAP_FAILED) return NULL;
     if (bytes >= HUGE_FROM) madvise(memory, bytes, MADV_HUGEPAGE); /* a hint, as above */
     count(bytes);
     return memory;
+}
+
+bool tern_put_pages(const void *at, void *memory, size_t bytes)
+{
+    mprotect(memory, bytes, PROT_READ);
+    return mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED;
+}
+
+void tern_put_end(size_t bytes)
+{
+    atomic_fetch_sub(&held, bytes);
 }
 
 void tern_release_pages(void *memory, size_t bytes)

@@ -1,6 +1,6 @@
 /* Whole files: read, mapped, or replaced so that a reader sees the old or the new one. */
 #define _DEFAULT_SOURCE
-#include "base/base.h"
+#include "base/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +164,7 @@ tern_status tern_map_file(const char *path, const void **bytes, size_t *count)
     *count = (size_t)about.st_size;
     *bytes = "";
     if (*count) {
-        void *map = mmap(NULL, *count, PROT_READ, MAP_PRIVATE, file, 0);
+        void *map = tern_map_aligned(*count, PROT_READ, file);
         if (map == MAP_FAILED) {
             close(file);
             return io_error("map", path);

@@ -9,8 +9,8 @@
 #include "llm/models.h"
 
 #define TERN_HUGE_PAGES_HELP                                                                                 \
-    "copy the weights out of the file's pages into large ones: more tokens a second, ready later; those of " \
-    "up to 256 MiB are copied anyway"
+    "move the weights out of the file's pages into large ones before the model is ready: more tokens a "     \
+    "second; those of up to 2 GiB and a quarter of main memory move anyway, some with each token"
 
 /* Of every command that loads a model. */
 #define TERN_MODEL_OPTIONS                                                                                   \

@@ -1,11 +1,14 @@
 /* A transformer read from its file, planned for a chunk of tokens and for a single one, and run over what it is fed. */
+#define _DEFAULT_SOURCE
 #include "llm/lanes.h"
 
+#include "io/settle.h"
 #include "kernel/packed.h"
 #include "llm/adapter.h"
 #include "llm/hugging_face.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_STEPS = 16, LEAST_PROMPT = 16 };
 
@@ -24,8 +27,9 @@ struct tern_llm {
     tern_weights weights;
     tern_transformer about;
     tern_store store;
-    void *copy; /* of the weights, or NULL */
-    size_t copy_bytes;
+    tern_pool *pool;
+    tern_settling settling;
+    bool unsettled; /* weights are to go to large pages */
     tern_stage chunk, part, one, each;
     tern_pager *pager;                                 /* or NULL */
     tern_stage steps[MOST_STEPS], prompts[MOST_STEPS]; /* in pages, for more and more tokens */
@@ -152,7 +156,7 @@ void tern_llm_close(tern_llm *llm)
     tern_release(llm->table);
     tern_store_close(&llm->store);
     tern_adapters_close(&llm->about);
-    tern_release_pages(llm->copy, llm->copy_bytes);
+    tern_settling_close(&llm->settling);
     tern_weights_close(&llm->weights);
     tern_release(llm);
 }
@@ -172,52 +176,33 @@ void tern_llm_forget(void *context, const void *data, size_t bytes)
     }
 }
 
-static size_t bytes_of(const tern_tensor *t)
+/* ---- weights in large pages -------------------------------------------------------------------------------------- */
+
+/* Whether weights go to large pages token by token: those that take little of the machine's memory, since pages of files can be given
+ * back to the system where it is scarce, and large ones cannot. */
+static bool settles(const tern_llm *m, const tern_llm_options *o)
 {
-    return tern_bytes_of(t->dtype, tern_elements(&t->shape));
+    double bytes = 0, memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < m->weights.map_count; i++) bytes += (double)m->weights.maps[i].count;
+    return !o->window && bytes <= TERN_LLM_SETTLED && bytes <= memory / 4;
 }
 
-/* Whether weights are copied: where that is wanted, and those of small models, which are copied in a blink. */
-static bool is_copied(const tern_llm *m, const tern_llm_options *o)
+static tern_status settle_all(tern_llm *m, const tern_llm_options *o)
 {
-    size_t bytes = 0;
-    for (int i = 0; i < m->weights.count; i++) bytes += bytes_of(&m->weights.tensors[i]);
-    return o->copied || (!o->window && bytes <= TERN_LLM_COPIED);
-}
-
-/* Piece by piece, so that no large tensor is in memory twice. */
-static void copy_tensor(tern_llm *m, tern_pool *pool, char *to, const char *from, size_t bytes)
-{
-    enum { PIECE = 8 << 20 };
-    for (size_t at = 0; at < bytes; at += PIECE) {
-        size_t count = bytes - at < PIECE ? bytes - at : PIECE;
-        tern_pool_copy(pool, to + at, from + at, count);
-        tern_llm_forget(&m->weights, from + at, count);
-    }
-}
-
-/* Pages of a file are small and lie apart: a processor looks up their addresses again and again while it reads them all for each
- * token.  What is copied is given back. */
-static tern_status copy_weights(tern_llm *m, const tern_llm_options *o)
-{
-    enum { APART = 64 }; /* tensors begin at multiples of so many bytes */
-    if (!is_copied(m, o)) return TERN_OK;
-    if (o->window)
+    if (o->window && o->copied)
         return tern_fail(TERN_USAGE, "weights that come in windows of layers are not copied as a whole");
-    for (int i = 0; i < m->weights.count; i++) {
-        m->copy_bytes += (bytes_of(&m->weights.tensors[i]) + APART - 1) / APART * APART;
-    }
-    m->copy = tern_take_pages(m->copy_bytes);
-    if (!m->copy) return tern_no_memory(m->copy_bytes, "a copy of the weights");
-    char *to = m->copy;
-    for (int i = 0; i < m->weights.count; i++) {
-        tern_tensor *t = &m->weights.tensors[i];
-        size_t bytes = bytes_of(t);
-        copy_tensor(m, o->pool, to, t->data, bytes);
-        t->data = to;
-        to += (bytes + APART - 1) / APART * APART;
-    }
-    return TERN_OK;
+    m->pool = o->pool;
+    m->unsettled = settles(m, o);
+    TERN_TRY(tern_settling_open(&m->settling, &m->weights));
+    return o->copied ? tern_settling_on(&m->settling, o->pool, SIZE_MAX, &m->unsettled) : TERN_OK;
+}
+
+/* Some more of them, where a token follows another: a prompt does not wait.  Where there is no memory the rest stays where it is. */
+static void settle(tern_llm *m)
+{
+    enum { MOST = 16 << 20 };
+    if (m->unsettled && tern_settling_on(&m->settling, m->pool, MOST, &m->unsettled) != TERN_OK)
+        m->unsettled = false;
 }
 
 /* All programs read the same layers in the same order. */
@@ -287,9 +272,9 @@ static tern_status open_model(tern_llm *m, const char *path, const tern_llm_opti
     if (m->cache == TERN_Q8_0 && m->about.head_width % 32)
         return tern_fail(TERN_USAGE, "heads of %d do not fill blocks of 32: the cache cannot be q8_0",
                          m->about.head_width);
-    for (int i = 0; i < m->weights.map_count && !o->window && !is_copied(m, o); i++)
+    TERN_TRY(settle_all(m, o));
+    for (int i = 0; i < m->weights.map_count && !o->window && !o->copied && !m->unsettled; i++)
         tern_prefer_large_pages(m->weights.maps[i].bytes, m->weights.maps[i].count);
-    TERN_TRY(copy_weights(m, o));
     for (int i = 0; i < m->weights.count; i++)
         TERN_TRY(tern_store_lend(&m->store, m->weights.names[i], m->weights.tensors[i]));
     TERN_TRY(tern_adapters_open(&m->about, o->loras, o->lora_weights, o->lora_count));
@@ -376,6 +361,7 @@ tern_status tern_llm_feed(tern_llm *llm, const int32_t *tokens, int count, const
     tern_tensor out = {0};
     tern_stage *p = &llm->one;
     TERN_TRY(check(llm, tokens, count));
+    if (count == 1 && llm->position) settle(llm);
     for (int done = 0; done < count;) {
         tern_llm_way way = tern_llm_way_of(count - done, llm->chunk.plan.tokens);
         p = way == TERN_LLM_ONE ? &llm->one : way == TERN_LLM_PART ? &llm->part : &llm->chunk;
@@ -396,6 +382,7 @@ tern_status tern_llm_feed_each(tern_llm *llm, const int32_t *tokens, int count, 
     if (count > p->plan.tokens)
         return tern_fail(TERN_USAGE, "the logits of %d tokens are asked for at once, expected at most %d",
                          count, p->plan.tokens);
+    settle(llm);
     TERN_TRY(run_phase(llm, p, tokens, count));
     TERN_TRY(tern_session_output(p->session, "logits", &out));
     *logits = out.data;
@@ -456,6 +443,7 @@ tern_status tern_llm_step(tern_llm *llm, const tern_llm_packed *packed, const fl
         return tern_fail(TERN_USAGE, "%d tokens in a step, %d of them wanted: expected 1 to %d, %d", count,
                          wanted, most, llm->sequences);
     while (p->plan.tokens < count || p->plan.asked < wanted) p++;
+    if (!packed->prompt) settle(llm);
     for (int i = 0; i < p->plan.tokens; i++) {
         p->ids[i] = i < count ? packed->tokens[i] : -1;
         p->positions[i] = i < count ? packed->positions[i] : -1;

@@ -5,7 +5,7 @@
 #include "llm/transformer.h"
 #include "run/pager.h"
 
-#define TERN_LLM_COPIED ((size_t)256 << 20)
+#define TERN_LLM_SETTLED 2147483648.0
 
 typedef struct tern_llm_options {
     int context;      /* rows of the cache; 0: 2048, or what the model was trained for, if less */
@@ -17,8 +17,8 @@ typedef struct tern_llm_options {
     int own;   /* tokens that each sequence has of its own, behind a beginning that all share; 0: not said */
     bool reference; /* reference kernels only */
     bool
-        copied; /* weights in memory of their own, in huge pages, and no longer in the file's; without a window those of up to
-                  * TERN_LLM_COPIED bytes are anyway */
+        copied; /* weights go to large pages when the model is opened, see io/settle.h; else, without a window, those of up to
+                  * TERN_LLM_SETTLED bytes and a quarter of the machine's memory go there while tokens are made, some with each */
     const char *const
         *loras; /* adapters: files or folders, which must outlive the model, and their weights */
     const double *lora_weights;
