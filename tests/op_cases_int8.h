@@ -93,6 +93,14 @@ static void make_add_int8(spec *s)
     s->tolerance = 0;
 }
 
+static void make_resize_int8(spec *s)
+{
+    bool corners = below(2);
+    ARGS(s, tern_int8_resize_op, between(1, 12), between(1, 12), corners, !corners && below(2));
+    input(s, TERN_SHAPE(between(1, 3), between(1, 4), between(1, 9), between(1, 9)), BYTES, false);
+    s->tolerance = 0;
+}
+
 static void make_multiply_int8(spec *s)
 {
     make_add_int8(s);
@@ -348,8 +356,9 @@ static void make_softmax_error(spec *s)
         {"conv2d_transposed_int8", make_conv2d_transposed_int8}, {"conv2d_int8", make_conv2d_int8},          \
         {"fake_quantise", make_fake_quantise}, {"max_pool2d", make_max_pool2d_bytes},                        \
         {"quantise_int8", make_quantise_int8}, {"dequantise_int8", make_dequantise_int8},                    \
-        {"table_int8", make_table_int8}, {"add_int8", make_add_int8},                                        \
-        {"avg_pool2d_int8", make_avg_pool2d_int8}, {"softmax_int8", make_softmax_int8},                      \
-        {"multiply_int8", make_multiply_int8}, {"mean_int8", make_mean_int8}, {"lstm_int8", make_lstm_int8},
+        {"table_int8", make_table_int8}, {"add_int8", make_add_int8}, {"subtract_int8", make_add_int8},      \
+        {"resize_int8", make_resize_int8}, {"avg_pool2d_int8", make_avg_pool2d_int8},                        \
+        {"softmax_int8", make_softmax_int8}, {"multiply_int8", make_multiply_int8},                          \
+        {"mean_int8", make_mean_int8}, {"lstm_int8", make_lstm_int8},
 
 #endif

@@ -77,7 +77,8 @@ static void check_file(const char *name, int batch, int at)
 
 static const char *const names[] = {"classifier-bytes", "classifier-floats", "elements-bytes",
                                     "elements-floats",  "places-bytes",      "places-floats",
-                                    "rows-bytes",       "rows-floats",       "recurrent-bytes"};
+                                    "rows-bytes",       "rows-floats",       "recurrent-bytes",
+                                    "sizes-bytes",      "sizes-floats"};
 
 static void test_operators(void **state)
 {

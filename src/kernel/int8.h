@@ -61,6 +61,14 @@ static inline int8_t tern_int8_sum(int8_t a, int8_t b, const int32_t *q)
 {
     return tern_clamp_byte(tern_int8_whole_sum(a, b, q), q[TERN_ADD_LOW], q[TERN_ADD_HIGH]);
 }
+/* The same with b' taken off: halves go up, so that this is not the sum with a multiplier below 0. */
+static inline int8_t tern_int8_difference(int8_t a, int8_t b, const int32_t *q)
+{
+    int32_t left = tern_requantise((a - q[TERN_ADD_A]) * (1 << 20), q[TERN_ADD_A + 1], q[TERN_ADD_A + 2]);
+    int32_t right = tern_requantise((b - q[TERN_ADD_B]) * (1 << 20), q[TERN_ADD_B + 1], q[TERN_ADD_B + 2]);
+    int32_t y = tern_requantise(left - right, q[TERN_ADD_Y + 1], q[TERN_ADD_Y + 2]) + q[TERN_ADD_Y];
+    return tern_clamp_byte(y, q[TERN_ADD_LOW], q[TERN_ADD_HIGH]);
+}
 /* Product: y = clamp(requantise((a - a_zero)(b - b_zero), multiplier, shift) + zero), with zeros of a, b and y, multiplier,
  * shift and the limits in q[TERN_MULTIPLY_CONSTANTS].  Means of axes (mean_int8) have zero, multiplier, shift, zero of y. */
 enum { TERN_MULTIPLY_CONSTANTS = 7, TERN_MEAN_CONSTANTS = 4 };

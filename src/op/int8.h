@@ -30,6 +30,11 @@ typedef struct tern_int8_pool_op {
     int height, width, stride; /* of windows */
 } tern_int8_pool_op;
 
+typedef struct tern_int8_resize_op {
+    int height, width;  /* of the result */
+    bool corners, half; /* where places lie: corners on corners, or elements in the middle of their places */
+} tern_int8_resize_op;
+
 /* Operands of int8_update; those that are not there are the empty value.  With scales come gradients, and the other way. */
 enum {
     TERN_UPDATE_WEIGHT,    /* i8 [O,..], or none: only the bias is updated */

@@ -150,7 +150,7 @@ const tern_op tern_op_table_int8 = {
     .emit = table_emit,
 };
 
-/* ---- add_int8, multiply_int8: a, b broadcast like numpy's, constants i32 (kernel/int8.h) --------------------------- */
+/* ---- add_int8, subtract_int8, multiply_int8: a, b broadcast like numpy's, constants i32 (kernel/int8.h) --------------------------- */
 
 static tern_status pair_infer(tern_infer *types, int constants)
 {
@@ -223,12 +223,13 @@ static void add_fast(const tern_call *call)
                   call->in[2].data, call->out[0].data);
 }
 
+#define LEFT "clamp_byte(requantise(requantise((x - in2[0]) * (1 << 20), in2[1], in2[2]) "
+#define RIGHT                                                                                                \
+    " requantise((z - in2[3]) * (1 << 20), in2[4], in2[5]), in2[7], in2[8]) + in2[6], in2[9], in2[10])"
+
 static tern_status add_emit(const tern_call *call, tern_emit *to)
 {
-    write_pair(call, to,
-               "clamp_byte(requantise(requantise((x - in2[0]) * (1 << 20), in2[1], in2[2]) + "
-               "requantise((z - in2[3]) * (1 << 20), in2[4], in2[5]), in2[7], in2[8]) + in2[6], in2[9], "
-               "in2[10])");
+    write_pair(call, to, LEFT "+" RIGHT);
     return TERN_OK;
 }
 
@@ -243,6 +244,27 @@ const tern_op tern_op_add_int8 = {
     .run = add_run,
     .emit = add_emit,
     .fast = add_kernels,
+};
+
+static void subtract_run(const tern_call *call)
+{
+    pair_run(call, tern_int8_difference);
+}
+
+static tern_status subtract_emit(const tern_call *call, tern_emit *to)
+{
+    write_pair(call, to, LEFT "-" RIGHT);
+    return TERN_OK;
+}
+
+const tern_op tern_op_subtract_int8 = {
+    .name = "subtract_int8",
+    .doc = "a - b of bytes with scales of their own",
+    .inplace = {1},
+    .infer = add_infer,
+    .work = one_each,
+    .run = subtract_run,
+    .emit = subtract_emit,
 };
 
 /* ---- add_int8_mask: the same of equal shapes, and a bit where nothing was clamped ---------------------------------- */

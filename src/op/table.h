@@ -35,7 +35,7 @@
     X(half_product) X(half_grad_input) X(half_grad_weight)       /* half_product.c: sums of 16 bits */                 \
     X(half_relu) X(half_relu_grad) X(half_add) X(half_sum) X(half_mean) X(half_mean_grad) X(half_update) /* half_element.c */ \
     X(fake_quantise)                                             /* fake_quantise.c: for training towards that */       \
-    X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(multiply_int8) /* int8_element.c */ \
+    X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(subtract_int8) X(multiply_int8) /* int8_element.c */ \
     X(avg_pool2d_int8) X(mean_int8) X(softmax_int8)              /* int8_rows.c: of windows, of axes, of rows */         \
     X(lstm_int8)                                                 /* lstm_int8.c: over bytes, with cells of 16 bits */     \
     X(layer_norm_int8) X(attention_int8)                         /* int8_token.c: what transformers of bytes need */      \
@@ -48,6 +48,7 @@
     X(max_pool2d) X(max_pool2d_grad)                             /* pool.c: windows of images */                       \
     X(avg_pool2d) X(avg_pool2d_grad)                                                                                   \
     X(resize) X(resize_grad)                                     /* resize.c: images of another size */                \
+    X(resize_int8)                                               /* int8_resize.c: of bytes */                          \
     X(batch_norm) X(batch_norm_grad)                             /* norm.c */                                          \
     X(sum) X(mean) X(expand)                                     /* reduce.c: over axes, and back */                   \
     X(max) X(min) X(extreme_grad)                                /* extreme.c: over axes */                            \

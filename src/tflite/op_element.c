@@ -52,7 +52,8 @@ static void put_factor(int32_t *constants, int at, int zero, double factor)
     constants[at + 2] = shift;
 }
 
-static tern_status add(tern_tflite_call *call)
+static tern_status sum_of(tern_tflite_call *call, const tern_op *of_bytes,
+                          tern_value of_floats(tern_graph *, tern_value, tern_value))
 {
     const tern_tflite_tensor *a = tern_tflite_in(call, 0), *b = tern_tflite_in(call, 1),
                              *y = tern_tflite_out(call, 0);
@@ -64,14 +65,24 @@ static tern_status add(tern_tflite_call *call)
     if (!bytes)
         return give_pair(
             call, image,
-            tern_tflite_activate(call, tern_tflite_byte(call, 0), tern_add(call->graph, in[0], in[1])));
+            tern_tflite_activate(call, tern_tflite_byte(call, 0), of_floats(call->graph, in[0], in[1])));
     double twice = 2 * fmax(a->scale, b->scale);
     put_factor(q, TERN_ADD_A, a->zero, a->scale / twice);
     put_factor(q, TERN_ADD_B, b->zero, b->scale / twice);
     put_factor(q, TERN_ADD_Y, y->zero, twice / (1048576.0 * y->scale));
     TERN_TRY(tern_tflite_limits(call, tern_tflite_byte(call, 0), &q[TERN_ADD_LOW], &q[TERN_ADD_HIGH]));
     in[2] = tern_tflite_words(call, TERN_ADD_CONSTANTS, q);
-    return give_pair(call, image, tern_apply(call->graph, &tern_op_add_int8, NULL, in, 3, NULL));
+    return give_pair(call, image, tern_apply(call->graph, of_bytes, NULL, in, 3, NULL));
+}
+
+static tern_status add(tern_tflite_call *call)
+{
+    return sum_of(call, &tern_op_add_int8, tern_add);
+}
+
+static tern_status subtract(tern_tflite_call *call)
+{
+    return sum_of(call, &tern_op_subtract_int8, tern_subtract);
 }
 
 static tern_status multiply(tern_tflite_call *call)
@@ -93,18 +104,6 @@ static tern_status multiply(tern_tflite_call *call)
     TERN_TRY(tern_tflite_limits(call, tern_tflite_byte(call, 0), &q[5], &q[6]));
     in[2] = tern_tflite_words(call, TERN_MULTIPLY_CONSTANTS, q);
     return give_pair(call, image, tern_apply(call->graph, &tern_op_multiply_int8, NULL, in, 3, NULL));
-}
-
-static tern_status subtract(tern_tflite_call *call)
-{
-    tern_value in[2];
-    bool bytes;
-    TERN_TRY(check_pair(call, &bytes));
-    if (bytes) return tern_tflite_fail(call, "differences of bytes are not read");
-    bool image = take_pair(call, in);
-    return give_pair(
-        call, image,
-        tern_tflite_activate(call, tern_tflite_byte(call, 0), tern_subtract(call->graph, in[0], in[1])));
 }
 
 /* ---- functions of one operand ---------------------------------------------------------------------------------------- */

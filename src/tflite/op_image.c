@@ -283,9 +283,37 @@ static tern_status resize_nearest(tern_tflite_call *call)
     return tern_tflite_give_image(call, 0, tern_reshape(call->graph, x, TERN_SHAPE(n, c, size[0], size[1])));
 }
 
+static tern_status resize_bilinear(tern_tflite_call *call)
+{
+    tern_shape s = tern_tflite_shape(call, 0);
+    int64_t size[2];
+    int count;
+    bool bytes, corners = tern_tflite_byte(call, 2) != 0, half = tern_tflite_byte(call, 3) != 0;
+    TERN_TRY(tern_tflite_kind_of(call, &bytes));
+    TERN_TRY(check_same_scale(call, bytes));
+    TERN_TRY(tern_tflite_numbers(call, 1, "the size", size, 2, &count));
+    if (s.rank != 4 || count != 2 || size[0] < 1 || size[1] < 1 || (corners && half))
+        return tern_tflite_fail(call,
+                                "%d numbers for an image of %d axes, corners on corners %d, in the middle %d",
+                                count, s.rank, corners, half);
+    tern_value x = tern_tflite_image(call, 0), y;
+    if (bytes) {
+        tern_int8_resize_op op = {(int)size[0], (int)size[1], corners, half};
+        y = tern_apply(call->graph, &tern_op_resize_int8, &op, &x, 1, NULL);
+    } else {
+        y = tern_resize2d(call->graph, x, .height = (int)size[0], .width = (int)size[1],
+                          .mode = TERN_RESIZE_LINEAR,
+                          .places = corners ? TERN_AT_CORNERS
+                                    : half  ? TERN_AT_HALF_PIXEL
+                                            : TERN_AT_ORIGIN);
+    }
+    return tern_tflite_give_image(call, 0, y);
+}
+
 const tern_tflite_row tern_tflite_image_rows[] = {
     {1, "AVERAGE_POOL_2D", "pool", average_pool, 1, 1},
     {17, "MAX_POOL_2D", "pool", max_pool, 1, 1},
+    {23, "RESIZE_BILINEAR", "resize", resize_bilinear, 2, 2},
     {34, "PAD", "pad", pad, 2, 2},
     {40, "MEAN", "mean", mean, 2, 2},
     {60, "PADV2", "pad", pad, 3, 3},

@@ -295,8 +295,26 @@ def recurrent(name, dtype):
     net.keep(x)
 
 
+def sizes(name, dtype):
+    """Images of other sizes between their elements, and differences with constants that are broadcast."""
+    net = Net(name, [1, 5, 7, 3], dtype)
+    x, image = net.input, net.conv(net.input, 4, (1, 1))
+    outputs = []
+    for height, width, corners, half in ((10, 14, False, False), (8, 3, False, True), (9, 13, True, False), (1, 20, False, True), (1, 1, True, False)):
+        outputs.append(net.unary(OP.RESIZE_BILINEAR, image, option("ResizeBilinear", alignCorners=corners, halfPixelCenters=half),
+                                 *net.scale(image), [1, height, width, 4], [net.words(height, width)]))
+    outputs += [
+        net.pair(OP.SUB, image, net.constant([4]), option("Sub"), 0.13, 4),
+        net.pair(OP.SUB, x, net.constant([1, 5, 7, 3]), option("Sub", fusedActivationFunction=ACT.RELU6), 0.03, -100),
+        net.pair(OP.SUB, net.constant([], 0.2), image, option("Sub"), 0.21, -40),
+    ]
+    net.keep(*outputs)
+
+
 if __name__ == "__main__":
     for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
         for make in (classifier, elements, places, rows):
             make(f"{make.__name__}-{kind}", dtype)
     recurrent("recurrent-bytes", np.int8)
+    for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
+        sizes(f"sizes-{kind}", dtype)
