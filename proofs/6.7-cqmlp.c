@@ -133,11 +133,14 @@ typedef struct integers {
 /* Plans NET or NET-fixed for `batch` messages, with the levels between layers as outputs, and of one message the codes. */
 static void open_net(integers *n, detector *d, bool fixed, int batch)
 {
-    double bits;
+    static const char *const options[] = {"bits", "width"};
+    double value;
     *n = (integers){.net = tern_net_find(fixed ? "cqmlp-fixed" : "cqmlp")};
     PROOF_OK(tern_net_parameters(n->net, &n->parameters));
-    PROOF_OK(tern_net_get(d->net, d->parameters, "bits", &bits));
-    PROOF_OK(tern_net_set(n->net, n->parameters, "bits", bits));
+    for (size_t i = 0; i < TERN_COUNT(options); i++) {
+        PROOF_OK(tern_net_get(d->net, d->parameters, options[i], &value));
+        PROOF_OK(tern_net_set(n->net, n->parameters, options[i], value));
+    }
     if (fixed) PROOF_OK(tern_net_set(n->net, n->parameters, "word", 0));
     PROOF_OK(tern_model_graph(&n->g, n->net, n->parameters, &can.sample, batch, 0));
     const tern_op *op = fixed ? &tern_op_threshold_count : &tern_op_step_levels;
@@ -295,59 +298,115 @@ static void logic(proof *p, detector *d)
     close_net(&n);
 }
 
-/* Both counts of every block of a folding; of the third block into estimate and found. */
-static void count_blocks(const tern_rtl *rtl, const char *path, double ratio[2], double *estimate,
-                         double *found, double *dsp)
+/* ---- synthesis, block by block --------------------------------------------------------------------------------------------- */
+
+typedef struct counts {
+    double least, most, dsp; /* found over estimate, of blocks */
+    double units;            /* look-up tables of the net's blocks, each alone */
+} counts;
+
+/* Both counts of a block; the found ones are returned. */
+static double count_block(const tern_rtl *rtl, const char *path, int i, counts *c)
 {
-    tern_rtl_cells cells[8];
-    PROOF_OK(tern_rtl_synthesise(path, "cqmlp", TERN_RTL_XILINX, cells, rtl->count));
-    for (int i = 0; i < rtl->count; i++) {
-        const tern_rtl_layer *l = &rtl->layers[i];
-        tern_rtl_cost c = tern_rtl_cost_of(l);
-        double over = cells[i].luts / c.luts;
-        printf("  block %d, %d results and %d operands: estimate %.0f LUT, %.0f BRAM18; yosys %.0f LUT, %.0f "
-               "flip-flops, %.0f BRAM18; ratio %.2f\n",
-               i, l->pe, l->simd, c.luts, c.bram18, cells[i].luts, cells[i].flip_flops, cells[i].bram, over);
-        ratio[0] = fmin(ratio[0], over);
-        ratio[1] = fmax(ratio[1], over);
-        *dsp += cells[i].dsp;
-    }
-    *estimate = tern_rtl_cost_of(&rtl->layers[2]).luts;
-    *found = cells[2].luts;
+    const tern_rtl_layer *l = &rtl->layers[i];
+    tern_rtl_cost cost = tern_rtl_cost_of(l);
+    tern_rtl_cells cells;
+    PROOF_OK(tern_rtl_synthesise_block(path, "cqmlp", TERN_RTL_XILINX, i, &cells));
+    double over = cells.luts / cost.luts;
+    printf("  block %d, %d results and %d operands: estimate %.0f LUT, %.0f BRAM18; yosys %.0f LUT, %.0f "
+           "flip-flops, %.0f BRAM18; ratio %.2f\n",
+           i, l->pe, l->simd, cost.luts, cost.bram18, cells.luts, cells.flip_flops, cells.bram, over);
+    fflush(stdout);
+    c->least = fmin(c->least, over);
+    c->most = fmax(c->most, over);
+    c->dsp += cells.dsp;
+    return cells.luts;
 }
 
+static void fold_into(integers *n, tern_rtl *rtl, const char *fold, const char *name, char path[64])
+{
+    PROOF_OK(tern_rtl_open(rtl, n->p, n->s));
+    PROOF_OK(tern_rtl_fold_by(rtl, fold));
+    snprintf(path, 64, "%s/%s", folder, name);
+    PROOF_OK(tern_rtl_folder(rtl, "cqmlp", "proof", n->s, can.test.images.data, 1, path));
+}
+
+static void run_one(integers *n, detector *d)
+{
+    open_net(n, d, true, 1);
+    PROOF_OK(tern_session_bind(n->s, "image", can.test.images.data));
+    PROOF_OK(tern_session_run(n->s, 0));
+}
+
+/* A small net of the same kind: the blocks of its circuit, each alone, beside the circuit as one, without borders between them. */
+static void whole(proof *p)
+{
+    detector small = {.net = tern_net_find("cqmlp")};
+    integers n;
+    tern_rtl rtl;
+    tern_rtl_cells all;
+    counts c = {INFINITY, 0, 0, 0};
+    char path[64], line[PROOF_LINE], out[PROOF_LINE], file[96], *text;
+    size_t size;
+    PROOF_OK(tern_net_parameters(small.net, &small.parameters));
+    PROOF_OK(tern_net_set(small.net, small.parameters, "width", 64));
+    run_one(&n, &small);
+    fold_into(&n, &rtl, "4:8,8:8,4:8,1:4", "small", path);
+    for (int i = 0; i < rtl.count; i++) c.units += count_block(&rtl, path, i, &c);
+    snprintf(line, sizeof line,
+             "cd %s && yosys -q -p 'read_verilog cqmlp.v; synth_xilinx -top cqmlp -family xcup -noiopad "
+             "-flatten; tee -q -o whole.txt stat' 2>&1",
+             path);
+    int status = proof_command(line, "ERROR", out);
+    snprintf(file, sizeof file, "%s/whole.txt", path);
+    PROOF_OK(tern_read_file(file, &text, &size));
+    PROOF_OK(tern_rtl_read_cells(text, "cqmlp", &all, 0));
+    tern_release(text);
+    printf("  a net of 64, 32 and 16: %.0f LUT as one, %.0f of its blocks\n", all.luts, c.units);
+    proof_judge(p, "look-up tables of a small net's blocks over those of the net as one, apart",
+                c.units / all.luts - 1, "within", 0.1, status == 0 && fabs(c.units / all.luts - 1) <= 0.1);
+    tern_rtl_free(&rtl);
+    close_net(&n);
+    close_detector(&small);
+}
+
+/* The third layer's block in four foldings; of the one that FINN's rule has found for 1,024 cycles the other layers', too. */
 static void synthesis(proof *p, detector *d)
 {
     static const char *const folds[] = {"1:8,1:4,1:8,1:1", "2:16,4:16,1:16,1:1", "4:16,8:16,4:16,1:4",
                                         "16:16,16:16,16:16,4:16"};
-    enum { FOLDS = TERN_COUNT(folds) };
-    double estimate[FOLDS], found[FOLDS], ratio[2] = {INFINITY, 0}, dsp = 0;
+    enum { FOLDS = TERN_COUNT(folds), RULE = 1, THIRD = 2 };
+    double estimate[FOLDS], found[FOLDS];
     bool alike = true;
+    counts c = {INFINITY, 0, 0, 0};
     integers n;
-    char path[64];
+    char path[64], name[16];
     if (!proof_installed("yosys")) {
         proof_skip(p, "look-up tables after synthesis", "yosys: scripts/setup --rtl");
         return;
     }
-    open_net(&n, d, true, 1);
-    PROOF_OK(tern_session_bind(n.s, "image", can.test.images.data));
-    PROOF_OK(tern_session_run(n.s, 0));
-    for (int i = 0; i < FOLDS; i++) {
+    run_one(&n, d);
+    for (int f = 0; f < FOLDS; f++) {
         tern_rtl rtl;
-        PROOF_OK(tern_rtl_open(&rtl, n.p, n.s));
-        PROOF_OK(tern_rtl_fold_by(&rtl, folds[i]));
-        snprintf(path, sizeof path, "%s/s%d", folder, i);
-        PROOF_OK(tern_rtl_folder(&rtl, "cqmlp", "proof", n.s, can.test.images.data, 1, path));
-        count_blocks(&rtl, path, ratio, &estimate[i], &found[i], &dsp);
-        for (int k = 0; k < i; k++) alike = alike && (estimate[i] > estimate[k]) == (found[i] > found[k]);
+        snprintf(name, sizeof name, "s%d", f);
+        fold_into(&n, &rtl, folds[f], name, path);
+        for (int i = 0; i < rtl.count; i++) {
+            if (i != THIRD && f != RULE) continue;
+            double luts = count_block(&rtl, path, i, &c);
+            if (i == THIRD) found[f] = luts;
+            if (f == RULE) c.units += luts;
+        }
+        estimate[f] = tern_rtl_cost_of(&rtl.layers[THIRD]).luts;
+        for (int k = 0; k < f; k++) alike = alike && (estimate[f] > estimate[k]) == (found[f] > found[k]);
         tern_rtl_free(&rtl);
     }
-    proof_at_least(p, "look-up tables of yosys over the estimate, least of all blocks of 4 foldings",
-                   ratio[0], 0.4);
-    proof_at_most(p, "  most", ratio[1], 2.5);
-    proof_equal(p, "  both rank the foldings of the third block alike", alike, 1);
-    proof_equal(p, "  DSP blocks", dsp, 0);
+    printf("  the net with a message every 640 cycles: %.0f LUT of its blocks\n", c.units);
+    proof_at_least(p, "look-up tables of yosys over the estimate, least of 7 blocks", c.least, 0.4);
+    proof_at_most(p, "  most", c.most, 2.5);
+    proof_equal(p, "  both rank four foldings of the third block alike", alike, 1);
+    proof_equal(p, "  DSP blocks", c.dsp, 0);
     close_net(&n);
+    whole(p);
 }
 
 int main(void)

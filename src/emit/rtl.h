@@ -142,6 +142,9 @@ tern_status tern_rtl_find_yosys(void);
  * Leaves yosys-<chip>.txt (its statistics) and .log there.  TERN_FAILED: yosys is missing or has failed. */
 tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
                                 tern_rtl_cells *cells, int count);
+/* Of block i alone: the same cells, sooner where the others are not asked for.  Leaves yosys-<chip>-block<i>.txt and .log there. */
+tern_status tern_rtl_synthesise_block(const char *folder, const char *name, tern_rtl_chip chip, int i,
+                                      tern_rtl_cells *cells);
 /* Of one module of <folder>/<name>.v, with its parameter BITS set where it is not 0: transistors of static CMOS gates of up to four inputs,
  * by four, which are gate equivalents; yosys counts 16 of a register.  Leaves yosys-<module>.txt and .log there. */
 tern_status tern_rtl_synthesise_gates(const char *folder, const char *name, const char *module, int bits,

@@ -130,19 +130,35 @@ tern_status tern_rtl_find_yosys(void)
     return run_yosys(".", "-V", NULL, "/dev/null");
 }
 
-tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
-                                tern_rtl_cells *cells, int count)
+/* What is below a top, `label` in the names of the files that yosys leaves. */
+static tern_status synthesise(const char *folder, const char *name, const char *top, const char *label,
+                              tern_rtl_chip chip, tern_rtl_cells *cells, int count)
 {
-    char log[64], statistics[64], tool[128], script[512];
+    char log[64], statistics[64], tool[192], script[512];
     char *text = NULL;
-    snprintf(log, sizeof log, "yosys-%s.log", chips[chip].name);
-    snprintf(statistics, sizeof statistics, "yosys-%s.txt", chips[chip].name);
-    snprintf(tool, sizeof tool, chips[chip].script, name);
+    snprintf(log, sizeof log, "yosys-%s.log", label);
+    snprintf(statistics, sizeof statistics, "yosys-%s.txt", label);
+    snprintf(tool, sizeof tool, chips[chip].script, top);
     snprintf(script, sizeof script, "read_verilog %s.v; %s; tee -q -o %s stat", name, tool, statistics);
     TERN_TRY(statistics_of(folder, script, log, statistics, &text));
     tern_status status = tern_rtl_read_cells(text, name, cells, count);
     tern_release(text);
     return status;
+}
+
+tern_status tern_rtl_synthesise(const char *folder, const char *name, tern_rtl_chip chip,
+                                tern_rtl_cells *cells, int count)
+{
+    return synthesise(folder, name, name, chips[chip].name, chip, cells, count);
+}
+
+tern_status tern_rtl_synthesise_block(const char *folder, const char *name, tern_rtl_chip chip, int i,
+                                      tern_rtl_cells *cells)
+{
+    char top[128], label[48];
+    snprintf(top, sizeof top, "%s_block%d", name, i);
+    snprintf(label, sizeof label, "%s-block%d", chips[chip].name, i);
+    return synthesise(folder, name, top, label, chip, cells, 0);
 }
 
 /* Where a module keeps others, the last count is that of all. */
