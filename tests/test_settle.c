@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20, PAGE = 4096, FILE_BYTES = 21 * MIB + 1234, FIRST = 9 * MIB, VOCABULARY = 48 };
+enum { MIB = 1 << 20, PAGE = 4096, FILE_BYTES = 21 * MIB + 1234, FIRST = 9 * MIB + 100, VOCABULARY = 48 };
 
 /* From byte `from` on, each page of the file says where it is, plus `more`. */
 static void mark_file(const char *path, size_t from, uint32_t more)
@@ -60,19 +60,19 @@ static void test_pieces(void **state)
     assert_ok(open_pieces(&w));
     size_t before = tern_allocated();
     assert_ok(tern_settling_open(&s, &w));
-    assert_ok(tern_settling_on(&s, NULL, 1, &left)); /* from 8 MiB to 16 */
+    assert_ok(tern_settling_on(&s, NULL, 3 * MIB, &left)); /* from the page at 9 MiB to 10, and to 12 */
     assert_true(left);
     mark_file("pieces", 0, 7);
     const char *bytes = w.maps[0].bytes;
-    assert_marks(bytes, 0, 8 * MIB, 7);
-    assert_marks(bytes, 8 * MIB, 16 * MIB, 0);
-    assert_marks(bytes, 16 * MIB, FILE_BYTES, 7);
+    assert_marks(bytes, 0, 9 * MIB, 7);
+    assert_marks(bytes, 9 * MIB, 12 * MIB, 0);
+    assert_marks(bytes, 12 * MIB, FILE_BYTES, 7);
     assert_ok(tern_settling_on(&s, NULL, 100 * MIB, &left));
     assert_false(left);
     mark_file("pieces", 0, 9);
-    assert_marks(bytes, 0, 8 * MIB, 9);
-    assert_marks(bytes, 16 * MIB, FILE_BYTES, 7);
-    assert_true(tern_allocated() >= before + FILE_BYTES - 8 * MIB);
+    assert_marks(bytes, 0, 9 * MIB, 9);
+    assert_marks(bytes, 12 * MIB, FILE_BYTES, 7);
+    assert_true(tern_allocated() >= before + FILE_BYTES - 9 * MIB);
     tern_settling_close(&s);
     assert_int_equal(tern_allocated(), before);
     tern_weights_close(&w);

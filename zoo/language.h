@@ -21,6 +21,7 @@
 #define gated_experts         tern_gated_experts
 #define last_layer            tern_last_layer
 #define rows_wanted           tern_embedding
+#define build_llama           tern_build_llama
 #define add                   tern_add
 #define silu                  tern_silu
 #define gelu                  tern_gelu
@@ -37,6 +38,6 @@
         .name = #name_, .doc = doc_, .encoder = true, .read = read_, .build = build_}
 
 /* Llama's graph, also that of nets which differ from it by what stands in the file (llama.c). */
-tern_value build_llama(tern_graph *g, const tern_transformer *t, const tern_feed *feed);
+tern_value tern_build_llama(tern_graph *g, const tern_transformer *t, const tern_feed *feed);
 
 #endif

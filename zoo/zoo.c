@@ -34,7 +34,7 @@ static const tern_net *const decoders[] = {TERN_DECODERS(LIST) NULL};
 static const tern_net *const classics[] = {TERN_CLASSICS(LIST) NULL};
 static const tern_net *const classics16[] = {TERN_CLASSICS16(LIST_FIXED16) NULL};
 
-int in_eights(double wanted)
+int tern_in_eights(double wanted)
 {
     int rounded = (int)(wanted + 4) / 8 * 8;
     if (rounded < 8) rounded = 8;

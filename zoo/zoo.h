@@ -63,6 +63,7 @@
 #define flatten      tern_flatten
 #define mean         tern_mean
 #define sum          tern_sum
+#define in_eights    tern_in_eights
 #define relu         tern_relu
 #define add          tern_add
 #define dropout(...) tern_dropout(__VA_ARGS__)
@@ -156,7 +157,7 @@
         FIXED_OPTION(id, shift, "point-shift", false, 0, "binary points begin so much off")
 
 /* Channels as MobileNets v2 and v3 and EfficientNet round them: multiples of 8, not less than nine tenths of what is wanted. */
-int in_eights(double wanted);
+int tern_in_eights(double wanted);
 
 /* A form of a net holds more than the net, which reads its own parameters in it and so comes first. */
 #define NET_FORM(id, form, type, field)                                                                      \

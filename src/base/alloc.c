@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define ALIGNMENT 64
-#define HUGE_FROM TERN_LARGE_FROM
+#define HUGE_FROM (2 * TERN_LARGE_PAGE) /* blocks of this size ask for huge pages */
 
 /* A block's size stands in the 64 bytes before it. */
 typedef struct tern_header {
@@ -59,7 +59,7 @@ void *tern_map_aligned(size_t bytes, int protection, int file)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
     int flags = MAP_PRIVATE | (file < 0 ? MAP_ANONYMOUS : 0);
-    if (bytes < HUGE_FROM) return mmap(NULL, bytes ? bytes : 1, protection, flags, file, 0);
+    if (bytes < TERN_LARGE_PAGE) return mmap(NULL, bytes ? bytes : 1, protection, flags, file, 0);
     char *room = mmap(NULL, whole + TERN_LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (room == MAP_FAILED) return MAP_FAILED;
     size_t before = (size_t)(-(uintptr_t)room & (TERN_LARGE_PAGE - 1));
@@ -75,7 +75,7 @@ void *tern_take_pages(size_t bytes)
     if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
     void *memory = tern_map_aligned(bytes, PROT_READ | PROT_WRITE, -1);
     if (memory == MAP_FAILED) return NULL;
-    if (bytes >= HUGE_FROM) madvise(memory, bytes, MADV_HUGEPAGE); /* a hint, as above */
+    if (bytes >= TERN_LARGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE); /* a hint, as above */
     count(bytes);
     return memory;
 }

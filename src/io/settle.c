@@ -2,9 +2,9 @@
 
 #include "base/pages.h"
 
-enum { PIECE = 8 << 20 }; /* a multiple of a large page; so much is in memory twice */
+enum { PIECE = TERN_LARGE_PAGE, PAGE = 4096 }; /* a piece is in memory twice */
 
-/* Where the tensors of a file begin: a multiple of PIECE, or the end. */
+/* The page at which the tensors of a file begin, or the end. */
 static size_t first_of(const tern_weights *w, int map)
 {
     const char *bytes = w->maps[map].bytes;
@@ -13,7 +13,7 @@ static size_t first_of(const tern_weights *w, int map)
         const char *at = w->tensors[i].data;
         if (at >= bytes && at < bytes + count && (size_t)(at - bytes) < first) first = (size_t)(at - bytes);
     }
-    return first < count ? first / PIECE * PIECE : first;
+    return first < count ? first / PAGE * PAGE : first;
 }
 
 tern_status tern_settling_open(tern_settling *s, const tern_weights *weights)
@@ -21,7 +21,10 @@ tern_status tern_settling_open(tern_settling *s, const tern_weights *weights)
     *s = (tern_settling){.weights = weights};
     s->settled = tern_take_array((size_t)weights->map_count + 1, sizeof *s->settled);
     if (!s->settled) return tern_no_memory((size_t)weights->map_count * sizeof *s->settled, "files");
-    for (int m = 0; m < weights->map_count; m++) s->settled[m] = first_of(weights, m);
+    for (int m = 0; m < weights->map_count; m++) {
+        s->settled[m] = first_of(weights, m);
+        tern_forget_pages(weights->maps[m].bytes, s->settled[m]); /* names and vocabulary have been read */
+    }
     return TERN_OK;
 }
 
@@ -36,7 +39,9 @@ void tern_settling_close(tern_settling *s)
 static tern_status settle(tern_settling *s, int map, tern_pool *pool)
 {
     const char *at = (const char *)s->weights->maps[map].bytes + s->settled[map];
-    size_t left = s->weights->maps[map].count - s->settled[map], bytes = left < PIECE ? left : PIECE;
+    size_t left = s->weights->maps[map].count - s->settled[map];
+    size_t to_page = PIECE - s->settled[map] % PIECE; /* of the first piece less than a large page */
+    size_t bytes = left < to_page ? left : to_page;
     void *memory = tern_take_pages(bytes);
     if (!memory) return tern_no_memory(bytes, "weights in large pages");
     tern_pool_copy(pool, memory, at, bytes);

@@ -201,8 +201,9 @@ static tern_status settle_all(tern_llm *m, const tern_llm_options *o)
 static void settle(tern_llm *m)
 {
     enum { MOST = 16 << 20 };
-    if (m->unsettled && tern_settling_on(&m->settling, m->pool, MOST, &m->unsettled) != TERN_OK)
-        m->unsettled = false;
+    if (!m->unsettled || tern_settling_on(&m->settling, m->pool, MOST, &m->unsettled) == TERN_OK) return;
+    m->unsettled = false;
+    tern_clear();
 }
 
 /* All programs read the same layers in the same order. */

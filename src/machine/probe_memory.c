@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void trial_read(tern_prober *p, int thread, int64_t times)
 {
@@ -109,6 +110,7 @@ static tern_status measure_faults(tern_prober *p)
         TERN_TRY(tern_probe_pause(p, "page faults"));
         char *pages = tern_take_pages((size_t)PAGES * PAGE);
         if (!pages) return tern_no_memory((size_t)PAGES * PAGE, "the probe");
+        madvise(pages, (size_t)PAGES * PAGE, MADV_NOHUGEPAGE);
         double start = tern_thread_seconds();
         for (int64_t k = 0; k < PAGES; k++) ((volatile char *)pages)[k * PAGE] = 1;
         values[i] = (tern_thread_seconds() - start) / PAGES;
