@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "io/io.h"
+#include "kernel/loops.h"
 #include "op/delta.h"
 #include "train/delta.h"
 
@@ -264,13 +265,48 @@ static void test_refused(void **state)
     tern_net_free(p);
 }
 
+/* Long runs, in which sums go on in double, and what is no number or far beyond the last level. */
+static void test_loops_over_runs(void **state)
+{
+    (void)state;
+    enum { MOST = 9001 };
+    static float x[MOST], y[MOST], out[MOST];
+    const tern_loops *loops = tern_loops_get();
+    for (int i = 0; i < MOST; i++) {
+        x[i] = (float)(3 * tern_rng_normal((tern_rng){5, 1}, (uint64_t)i));
+        y[i] = i % 3 ? (float)tern_rng_normal((tern_rng){5, 2}, (uint64_t)i) : x[i];
+    }
+    x[7] = 1e9f;
+    x[4100] = -1e9f;
+    x[8] = NAN;
+    for (int n = 0; n <= MOST; n = n < 70 ? n + 1 : n + 1777) {
+        double products = 0, size = 0, distance = 0;
+        int from = n < 9 ? 0 : 9; /* beyond what is no number */
+        for (int i = 0; i < n; i++) {
+            float level = tern_level(x[i], 0.3f);
+            products += (double)y[i] * (double)level;
+            size += fabs((double)y[i] * (double)level);
+        }
+        for (int i = from; i < n; i++) distance += fabs((double)x[i] - (double)y[i]);
+        assert_true(fabs(loops->plane_level_products(x, y, n, 0.3f, TERN_MOST_LEVEL) - products) <=
+                    1e-5 * size);
+        assert_true(fabs(loops->plane_distance(x + from, y + from, n - from) - distance) <= 1e-5 * distance);
+        for (int add = 0; add < 2; add++) {
+            loops->plane_signs(x, add ? y : NULL, n, 0.5f, add, out);
+            for (int i = 0; i < n; i++) {
+                float zero = (float)((x[i] > 0) - (x[i] < 0)), both = (float)((x[i] > y[i]) - (x[i] < y[i]));
+                assert_true(out[i] == 0.5f * (add ? zero + both : zero));
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_changes_are_all),
-        cmocka_unit_test(test_plain_program),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_golden),          cmocka_unit_test(test_changes_are_all),
+        cmocka_unit_test(test_plain_program),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_loops_over_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

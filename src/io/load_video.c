@@ -13,16 +13,16 @@
 /* Smooth noise: values of a lattice of 8 pixels, and half as much of one of 2 pixels. */
 static void paint_texture(tern_rng rng, uint8_t *out)
 {
+    double lattice[GRID * GRID], fine[SIDE * SIDE / 4];
+    for (int i = 0; i < GRID * GRID; i++) lattice[i] = tern_rng_uniform(rng, 64 + (uint64_t)i);
+    for (int i = 0; i < SIDE * SIDE / 4; i++) fine[i] = tern_rng_uniform(rng, 1024 + (uint64_t)i);
     for (int y = 0; y < SIDE; y++) {
         for (int x = 0; x < SIDE; x++) {
-            int gy = y / 8, gx = x / 8;
-            double v = y % 8 / 8.0, u = x % 8 / 8.0, corner[4];
-            for (int k = 0; k < 4; k++)
-                corner[k] = tern_rng_uniform(rng, 64 + (uint64_t)((gy + k / 2) * GRID + gx + k % 2));
-            double coarse =
-                (1 - v) * ((1 - u) * corner[0] + u * corner[1]) + v * ((1 - u) * corner[2] + u * corner[3]);
-            double fine = tern_rng_uniform(rng, 1024 + (uint64_t)(y / 2 * SIDE / 2 + x / 2));
-            out[y * SIDE + x] = (uint8_t)(20 + 60 * coarse + 30 * fine);
+            const double *corner = &lattice[y / 8 * GRID + x / 8];
+            double v = y % 8 / 8.0, u = x % 8 / 8.0, above = (1 - u) * corner[0] + u * corner[1],
+                   below = (1 - u) * corner[GRID] + u * corner[GRID + 1];
+            out[y * SIDE + x] =
+                (uint8_t)(20 + 60 * ((1 - v) * above + v * below) + 30 * fine[y / 2 * SIDE / 2 + x / 2]);
         }
     }
 }

@@ -117,6 +117,10 @@ typedef struct tern_loops {
     void (*plane_affine)(const float *x, int64_t n, float scale, float shift, float *y);
     /* y = q times x / q rounded, halves to even, and kept within -most .. most (most <= 2^22); what is no number: -most */
     void (*plane_levels)(const float *x, int64_t n, float q, float most, float *y);
+    /* sum dy[i] times that rounded x[i] / q; sum |x[i] - y[i]|; out[i] (+)= each times the sign of x[i] - y[i].  y NULL: zeros */
+    double (*plane_level_products)(const float *x, const float *dy, int64_t n, float q, float most);
+    double (*plane_distance)(const float *x, const float *y, int64_t n);
+    void (*plane_signs)(const float *x, const float *y, int64_t n, float each, bool add, float *out);
     void (*plane_mix)(const float *x, const float *dy, int64_t n, float a, float b, float c, float *dx);
     /* `count` columns of a matrix with rows of `stride` floats */
     void (*column_sums)(const float *x, int64_t rows, int64_t stride, int64_t count, const float *shift,

@@ -188,14 +188,9 @@ static void run_sums_task(void *context, int64_t task, int thread)
     int64_t runs = tern_elements(&call->in[0].shape) / v.inner, each = (PER_TASK + v.inner - 1) / v.inner;
     const float *x = call->in[0].data, *raw = call->in[1].data, *dy = call->in[2].data;
     for (int64_t r = task * each; r < least((task + 1) * each, runs); r++) {
-        float q = (float)tern_step_of(raw[r % v.count]), part[8] = {0};
-        int64_t i = r * v.inner, last = i + v.inner;
-        for (; i + 8 <= last; i += 8) /* eight sums at once */
-            for (int k = 0; k < 8; k++) part[k] += dy[i + k] * tern_level(x[i + k], q);
-        for (; i < last; i++) part[0] += dy[i] * tern_level(x[i], q);
-        double sum = 0;
-        for (int k = 0; k < 8; k++) sum += (double)part[k];
-        ((double *)call->scratch)[r] = sum;
+        float q = (float)tern_step_of(raw[r % v.count]);
+        ((double *)call->scratch)[r] = tern_loops_get()->plane_level_products(
+            x + r * v.inner, dy + r * v.inner, v.inner, q, TERN_MOST_LEVEL);
     }
 }
 

@@ -1,5 +1,6 @@
 /* How much values change over time: mean |y_t - y_(t-1)| over t >= 1, or mean |y| with `values`; the penalty of training for
  * temporal sparsity and that of its baseline.  Its gradient is built of signs, 0 where nothing changes. */
+#include "kernel/loops.h"
 #include "op/delta.h"
 
 #include <math.h>
@@ -85,16 +86,8 @@ static void variation_task(void *context, int64_t task, int thread)
     int64_t i = v.elements - v.count + task * PER_TASK,
             last = i + PER_TASK < v.elements ? i + PER_TASK : v.elements;
     const float *y = call->in[0].data;
-    double sum = 0;
-    while (i < last) {
-        float part[8] = {0}; /* short enough that a float loses nothing that counts */
-        int64_t end = i + 512 < last ? i + 512 : last;
-        for (; i + 8 <= end; i += 8)
-            for (int k = 0; k < 8; k++) part[k] += fabsf(y[i + k] - (v.values ? 0 : y[i + k - v.step]));
-        for (; i < end; i++) part[0] += fabsf(y[i] - (v.values ? 0 : y[i - v.step]));
-        for (int k = 0; k < 8; k++) sum += (double)part[k];
-    }
-    ((double *)call->scratch)[task] = sum;
+    ((double *)call->scratch)[task] =
+        tern_loops_get()->plane_distance(y + i, v.values ? NULL : y + i - v.step, last - i);
 }
 
 static void variation_fast(const tern_call *call)
@@ -166,11 +159,6 @@ static void variation_grad_work(const tern_call *call, tern_work *work)
     work->elementwise += (double)view_of(call).elements;
 }
 
-static float sign_f32(float x)
-{
-    return (float)((x > 0) - (x < 0));
-}
-
 static void variation_grad_task(void *context, int64_t task, int thread)
 {
     (void)thread;
@@ -180,13 +168,17 @@ static void variation_grad_task(void *context, int64_t task, int thread)
     const float *y = call->in[0].data;
     float *dy = call->out[0].data;
     float each = v.count ? (float)((double)*(const float *)call->in[1].data / (double)v.count) : 0;
-    for (int64_t i = first; v.values && i < last; i++) dy[i] = each * sign_f32(y[i]);
-    if (v.values) return;
-    int64_t inner = last < v.elements - v.step ? last : v.elements - v.step, i = first;
-    for (; i < last && i < v.step; i++) /* the first frame only precedes */
-        dy[i] = i < inner ? -each * sign_f32(y[i + v.step] - y[i]) : 0;
-    for (; i < inner; i++) dy[i] = each * (sign_f32(y[i] - y[i - v.step]) - sign_f32(y[i + v.step] - y[i]));
-    for (; i < last; i++) dy[i] = each * sign_f32(y[i] - y[i - v.step]);
+    const tern_loops *loops = tern_loops_get();
+    if (v.values) {
+        loops->plane_signs(y + first, NULL, last - first, each, false, dy + first);
+        return;
+    }
+    int64_t begun = first > v.step ? first : v.step, end = v.elements - v.step;
+    for (int64_t i = first; i < last && i < v.step; i++) dy[i] = 0; /* nothing precedes the first frame */
+    if (begun < last)
+        loops->plane_signs(y + begun, y + begun - v.step, last - begun, each, false, dy + begun);
+    end = last < end ? last : end; /* nothing follows the last one */
+    if (first < end) loops->plane_signs(y + first, y + first + v.step, end - first, each, true, dy + first);
 }
 
 static void variation_grad_fast(const tern_call *call)

@@ -97,6 +97,61 @@ static void plane_levels(const float *x, int64_t n, float q, float most, float *
     }
 }
 
+/* One where the mask has ones, else the other. */
+TERN_INLINE vf pick(vi mask, vf one, vf other)
+{
+    return (vf)(((vi)one & mask) | ((vi)other & ~mask));
+}
+
+static double plane_level_products(const float *x, const float *dy, int64_t n, float q, float most)
+{
+    vf high = most - (vf){0}, low = -high;
+    double sum = 0;
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
+        vf part = {0};
+        float rest = 0, level;
+        for (; i + TERN_LANES <= to; i += TERN_LANES) {
+            vf v = tern_load(x + i) / q;
+            v = pick(v > low, v, low);
+            v = pick(v < high, v, high);
+            part += tern_load(dy + i) * ((v + 12582912.0f) - 12582912.0f);
+        }
+        for (; i < to; i++) {
+            plane_levels(x + i, 1, q, most, &level);
+            rest += dy[i] * (level / q);
+        }
+        sum += lane_sum(part) + rest;
+    }
+    return sum;
+}
+
+static double plane_distance(const float *x, const float *y, int64_t n)
+{
+    const vi magnitude = 0x7fffffff - (vi){0};
+    double sum = 0;
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t to = from + CHUNK < n ? from + CHUNK : n, i = from;
+        vf part = {0};
+        float rest = 0;
+        for (; i + TERN_LANES <= to; i += TERN_LANES) {
+            vf d = y ? tern_load(x + i) - tern_load(y + i) : tern_load(x + i);
+            part += (vf)((vi)d & magnitude);
+        }
+        for (; i < to; i++) rest += fabsf(x[i] - (y ? y[i] : 0));
+        sum += lane_sum(part) + rest;
+    }
+    return sum;
+}
+
+static void plane_signs(const float *x, const float *y, int64_t n, float each, bool add, float *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float d = x[i] - (y ? y[i] : 0), sign = (float)((d > 0) - (d < 0));
+        out[i] = add ? out[i] + each * sign : each * sign;
+    }
+}
+
 static void plane_mix(const float *x, const float *dy, int64_t n, float a, float b, float c, float *dx)
 {
     for (int64_t i = 0; i < n; i++) dx[i] = a * dy[i] + b * x[i] + c;
@@ -197,6 +252,9 @@ const tern_loops TERN_FOR_ISA(tern_loops) = {
     .plane_products = plane_products,
     .plane_affine = plane_affine,
     .plane_levels = plane_levels,
+    .plane_level_products = plane_level_products,
+    .plane_distance = plane_distance,
+    .plane_signs = plane_signs,
     .plane_mix = plane_mix,
     .column_sums = column_sums,
     .column_products = column_products,
