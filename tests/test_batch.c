@@ -179,6 +179,184 @@ static void test_ends(void **unused)
     tern_tokens_free(&longer);
 }
 
+/* ---- beam searches beside replies --------------------------------------------------------------------------------- */
+
+static const tern_beam_options beam = {
+    .beams = 3, .most = 30, .length_penalty = 1, .ends = (const int32_t[]){2}, .end_count = 1};
+
+static tern_tokens encoded(tern_batch *b, const char *text)
+{
+    tern_tokens tokens = {0};
+    assert_ok(tern_words_encode(tern_batch_words(b), text, strlen(text), &tokens));
+    return tokens;
+}
+
+/* By themselves, in a cache of their own. */
+static void search_alone(const char *prompt, tern_beams *out)
+{
+    tern_llm *llm;
+    tern_words words = {0};
+    tern_tokens tokens = {0};
+    assert_ok(
+        tern_llm_open(&llm, model, &(tern_llm_options){.context = CONTEXT, .sequences = 3, .own = CONTEXT}));
+    assert_ok(tern_words_open(&words, model, tern_llm_weights(llm)));
+    assert_ok(tern_words_encode(&words, prompt, strlen(prompt), &tokens));
+    assert_ok(tern_beam_search(llm, &tokens, &beam, out));
+    tern_tokens_free(&tokens);
+    tern_words_close(&words);
+    tern_llm_close(llm);
+}
+
+static void assert_same_beams(const tern_beams *a, const tern_beams *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (int i = 0; i < a->count; i++) {
+        assert_int_equal(a->list[i].tokens.count, b->list[i].tokens.count);
+        assert_memory_equal(a->list[i].tokens.ids, b->list[i].tokens.ids,
+                            a->list[i].tokens.count * sizeof *a->list[i].tokens.ids);
+        assert_true(fabs(a->list[i].log_probability - b->list[i].log_probability) < 1e-4);
+        assert_int_equal(a->list[i].ended, b->list[i].ended);
+    }
+}
+
+/* Until all of them are over. */
+static void run_all(tern_batch *b, tern_sequence *const *s, int count)
+{
+    tern_status status;
+    const char *message;
+    for (int step = 0, over = 0; over < count; step++) {
+        assert_ok(tern_batch_step(b));
+        over = 0;
+        for (int i = 0; i < count; i++) over += tern_sequence_over(s[i], &status, &message);
+        assert_true(step < 2000);
+    }
+    for (int i = 0; i < count; i++) {
+        tern_sequence_over(s[i], &status, &message);
+        if (status != TERN_OK) fail_msg("%d: %s", i, message);
+        tern_batch_remove(b, s[i]);
+    }
+}
+
+/* Two searches behind three replies. */
+static tern_batch_state beside(int64_t cache_tokens, tern_reply replies[3], tern_beams beams[2])
+{
+    tern_batch *b;
+    tern_sequence *s[5];
+    tern_tokens tokens[5];
+    tern_sampling sampling[3] = {sampling_of(0), sampling_of(1), sampling_of(2)};
+    tern_request requests[3];
+    assert_ok(
+        tern_batch_open(&b, model,
+                        &(tern_batch_options){
+                            .context = CONTEXT, .sequences = 8, .chunk = 16, .cache_tokens = cache_tokens}));
+    for (int i = 0; i < 3; i++) {
+        requests[i] =
+            (tern_request){.most = MADE, .sampling = &sampling[i], .past_end = i % 4 == 1, .alternatives = 2};
+        tokens[i] = encoded(b, prompts[i]);
+        assert_ok(tern_batch_add(b, &tokens[i], &requests[i], &replies[i], &s[i]));
+    }
+    for (int i = 0; i < 2; i++) {
+        tokens[3 + i] = encoded(b, prompts[2 + 3 * i]);
+        assert_ok(tern_batch_search(b, &tokens[3 + i], &beam, &beams[i], &s[3 + i]));
+    }
+    assert_int_equal(tern_batch_look(b).waiting, 3 + 2 * 3);
+    run_all(b, s, 5);
+    for (int i = 0; i < 5; i++) tern_tokens_free(&tokens[i]);
+    tern_batch_state state = tern_batch_look(b);
+    tern_batch_close(b);
+    return state;
+}
+
+/* Each has what it has alone, with room for all and with so few pages that replies give theirs up. */
+static void test_searches(void **unused)
+{
+    (void)unused;
+    tern_reply expected[REPLIES];
+    tern_beams alone_beams[2];
+    memset(expected, 0, sizeof expected);
+    alone(TERN_F32, expected);
+    for (int i = 0; i < 2; i++) search_alone(prompts[2 + 3 * i], &alone_beams[i]);
+    for (int tight = 0; tight < 2; tight++) {
+        tern_beams beams[2] = {{0}};
+        tern_reply found[3];
+        memset(found, 0, sizeof found);
+        tern_batch_state state = beside((tight ? 3 : 20) * CONTEXT, found, beams);
+        assert_int_equal(state.used, 0);
+        assert_int_equal(state.again > 0, tight);
+        for (int i = 0; i < 3; i++) assert_same(&expected[i], &found[i]);
+        for (int i = 0; i < 2; i++) assert_same_beams(&alone_beams[i], &beams[i]);
+        for (int i = 0; i < 3; i++) tern_reply_free(&found[i]);
+        for (int i = 0; i < 2; i++) tern_beams_free(&beams[i]);
+    }
+    for (int i = 0; i < 2; i++) tern_beams_free(&alone_beams[i]);
+    for (int i = 0; i < REPLIES; i++) tern_reply_free(&expected[i]);
+}
+
+/* More beams than places, a search that is given up, a cache that never holds it. */
+static void test_search_ends(void **unused)
+{
+    (void)unused;
+    tern_batch *b;
+    tern_sequence *s;
+    tern_beams beams = {0};
+    tern_status status;
+    const char *message;
+    assert_ok(tern_batch_open(&b, model, &(tern_batch_options){.context = CONTEXT, .sequences = 4}));
+    tern_tokens tokens = encoded(b, prompts[4]); /* 29 */
+    tern_beam_options more = beam;
+    more.beams = 5;
+    assert_error(tern_batch_search(b, &tokens, &more, &beams, &s), TERN_USAGE, "5 beams, expected 1 to 4");
+    more = beam;
+    more.most = 0;
+    assert_error(tern_batch_search(b, &tokens, &more, &beams, &s), TERN_USAGE, "beams of 0 tokens");
+    assert_ok(tern_batch_search(b, &tokens, &beam, &beams, &s));
+    for (int i = 0; i < 2; i++) assert_ok(tern_batch_step(b));
+    assert_int_equal(tern_batch_look(b).running, 3);
+    assert_true(tern_batch_look(b).used > 0);
+    tern_batch_remove(b, s);
+    assert_int_equal(tern_batch_look(b).used, 0);
+    tern_beams_free(&beams);
+    tern_batch_close(b);
+    assert_ok(tern_batch_open(
+        &b, model, &(tern_batch_options){.context = CONTEXT, .sequences = 4, .cache_tokens = CONTEXT}));
+    assert_ok(tern_batch_search(b, &tokens, &beam, &beams, &s));
+    for (int i = 0; i < 2; i++) assert_ok(tern_batch_step(b));
+    assert_true(tern_sequence_over(s, &status, &message));
+    assert_int_equal(status, TERN_NO_FIT);
+    assert_non_null(strstr(message, "which do not hold 3 beams"));
+    tern_batch_close(b);
+    tern_beams_free(&beams);
+    tern_tokens_free(&tokens);
+}
+
+static tern_status search_job(void)
+{
+    tern_batch *b;
+    tern_sequence *s;
+    tern_beams beams = {0};
+    tern_tokens tokens = {0};
+    const char *message;
+    TERN_TRY(
+        tern_batch_open(&b, model, &(tern_batch_options){.context = CONTEXT, .sequences = 4, .chunk = 4}));
+    tern_status status = tern_words_encode(tern_batch_words(b), "ab", 2, &tokens);
+    if (status == TERN_OK) status = tern_batch_search(b, &tokens, &beam, &beams, &s);
+    bool over = status != TERN_OK;
+    while (!over && status == TERN_OK) {
+        status = tern_batch_step(b);
+        if (status == TERN_OK) over = tern_sequence_over(s, &status, &message);
+    }
+    tern_batch_close(b);
+    tern_beams_free(&beams);
+    tern_tokens_free(&tokens);
+    return status;
+}
+
+static void test_search_memory(void **unused)
+{
+    (void)unused;
+    assert_survives_out_of_memory(search_job());
+}
+
 static void test_pages(void **unused)
 {
     (void)unused;
@@ -300,8 +478,10 @@ static void test_memory(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_tokens), cmocka_unit_test(test_ends),   cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_formats),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_same_tokens),   cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_searches),      cmocka_unit_test(test_search_ends),
+        cmocka_unit_test(test_search_memory), cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_formats),       cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,8 @@ def chat(text, **more):
 
 def offline(prompt, count, *more):
     """What tern run says to it."""
-    r = subprocess.run([TERN, "run", str(CHAT), "-p", prompt, "-n", str(count), "-t", "0", "--json", "-q", *more], capture_output=True,
+    greedy = [] if "--beams" in more else ["-t", "0"]
+    r = subprocess.run([TERN, "run", str(CHAT), "-p", prompt, "-n", str(count), *greedy, "--json", "-q", *more], capture_output=True,
                        text=True, check=True)
     return json.loads(r.stdout)
 
@@ -145,6 +146,31 @@ def details(s):
     check("logit_bias", a["choices"][0]["text"] == "a" * 8, a)
     a = s.ask("/v1/completions", {"prompt": "ab", "max_tokens": 8, "top_k": 1, "min_p": 0.1, "typical_p": 0.9, "mirostat": 0})[1]
     check("other samplers", a["choices"][0]["text"] == offline("ab", 8, "--raw")["text"], a)
+
+
+def beams(s):
+    """Texts that are likely as wholes, beside others that are made."""
+    def search(prompt, **more):
+        status, a = s.ask("/v1/completions", {"prompt": prompt, "use_beam_search": True, "max_tokens": 12, **more})
+        check(f"a search of {prompt} is answered", status == 200, a)
+        return a
+
+    expected = [offline(p, 12, "--raw", "--beams", "3")["beams"] for p in ("ab", "one")]
+    other = threading.Thread(target=lambda: s.ask("/v1/completions", {"prompt": "ab", **LONG, "n": 4, "max_tokens": 200}))
+    other.start()
+    a = search(["ab", "one"], n=2, best_of=3, temperature=0)
+    check("the best two of three beams, of each prompt, are those of tern run",
+          [(c["index"], c["text"], c["finish_reason"]) for c in a["choices"]]
+          == [(2 * p + i, b["text"], "stop" if b["finish"] == "end" else "length") for p in (0, 1) for i, b in enumerate(expected[p][:2])],
+          (a, expected))
+    check("usage of a search", a["usage"]["completion_tokens"] == sum(len(b["tokens"]) for e in expected for b in e[:2])
+          and a["usage"]["prompt_tokens"] == offline("ab", 1, "--raw")["prompt_tokens"] + offline("one", 1, "--raw")["prompt_tokens"], a)
+    other.join()
+    sums = offline("ab", 12, "--raw", "--beams", "4", "--length-penalty", "0", "--early")["text"]
+    check("a length penalty, early", search("ab", best_of=4, length_penalty=0, early_stopping=True)["choices"][0]["text"] == sums, sums)
+    talk = s.ask("/v1/chat/completions", {"messages": chat("hello")["messages"], "use_beam_search": True, "n": 2, "max_tokens": 9})[1]
+    check("beams of a chat", [c["message"]["content"] for c in talk["choices"]]
+          == [b["text"] for b in offline("hello", 9, "--beams", "2")["beams"]], talk)
 
 
 def together(s):
@@ -239,6 +265,16 @@ def errors(s):
     bad(400, "JSON schema", {**talk, "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}},
         field="response_format")
     bad(400, "line 1", {**talk, "grammar": "root ::= ("}, field="response_format")
+    whole = {"prompt": "ab", "use_beam_search": True}
+    for name, value in ("stream", True), ("temperature", 1), ("top_k", 3), ("seed", 1), ("stop", "x"), ("logprobs", 1), ("logit_bias", {"1": 1}):
+        bad(400, f"does not go together with \"{name}\"", {**whole, name: value}, "/v1/completions", field="use_beam_search")
+    bad(400, "does not go together with \"grammar\" or", {**whole, "grammar": "root ::= \"a\""}, "/v1/completions", field="use_beam_search")
+    bad(400, "expected \"n\" (4) or more", {**whole, "n": 4, "best_of": 2}, "/v1/completions", field="best_of")
+    bad(400, "but with \"use_beam_search\"", {"prompt": "ab", "best_of": 2}, "/v1/completions", field="best_of")
+    bad(400, "no effect without", {"prompt": "ab", "length_penalty": 1}, "/v1/completions", field="length_penalty")
+    bad(400, "expected 1 to 64", {**whole, "best_of": 65}, "/v1/completions", field="best_of")
+    bad(400, "9 beams, expected 1 to 8", {**whole, "best_of": 9}, "/v1/completions")
+    bad(400, "beams of 0 tokens", {**whole, "max_tokens": 0}, "/v1/completions")
     bad(404, "there is no model that makes embeddings", {"input": "x"}, "/v1/embeddings", field="model")
     bad(404, "only \"chat\"", {**talk, "model": "gpt-4"}, field="model")
     bad(400, "more than the context", {"prompt": "ab" * 3000}, "/v1/completions", field="prompt")
@@ -411,6 +447,7 @@ def main():
     s = Server("--cache", "f32")  # as tern run has it
     answers(s)
     details(s)
+    beams(s)
     together(s)
     meters(s)
     errors(s)

@@ -5,20 +5,11 @@
 
 #include <string.h>
 
-static tern_status spell(const tern_language *l, const tern_tokens *tokens, tern_text *out)
-{
-    const tern_tokenizer *t = tern_speaker_tokenizer(l->speaker);
-    tern_decoder decoder = {0};
-    tern_text_put(out, "");
-    for (size_t i = 0; i < tokens->count; i++) TERN_TRY(tern_decode(t, &decoder, tokens->ids[i], out));
-    return tern_decode_end(&decoder, out);
-}
-
 static tern_status add_json(const tern_language *l, const tern_beam *b, json_t *list)
 {
     tern_text text = {0};
     json_t *tokens = json_array();
-    tern_status status = spell(l, &b->tokens, &text);
+    tern_status status = tern_decode_all(tern_speaker_tokenizer(l->speaker), &b->tokens, &text);
     for (size_t i = 0; i < b->tokens.count; i++)
         json_array_append_new(tokens, json_integer(b->tokens.ids[i]));
     if (status == TERN_OK)
@@ -51,7 +42,7 @@ static tern_status print_json(const tern_language *l, const tern_tokens *prompt,
 static tern_status print_text(const tern_language *l, const tern_tokens *prompt, const tern_beams *beams)
 {
     tern_text text = {0};
-    tern_status status = spell(l, &beams->list[0].tokens, &text);
+    tern_status status = tern_decode_all(tern_speaker_tokenizer(l->speaker), &beams->list[0].tokens, &text);
     tern_text_put(&text, "\n");
     if (status == TERN_OK) status = tern_text_status(&text);
     if (status == TERN_OK) status = tern_say_text(NULL, text.data, text.size);

@@ -1,8 +1,6 @@
 /* Many replies at once. */
 #include "llm/batch.h"
 
-#include "llm/pages.h"
-
 #include <string.h>
 
 struct tern_sequence {
@@ -17,6 +15,10 @@ struct tern_sequence {
     bool begun, over;
     tern_status status;
     char *message;
+    tern_beam_options beam; /* of a search; 0 beams: it is a reply, which has what is above */
+    tern_search *search;    /* once it has places */
+    const tern_tokens *prompt;
+    tern_beams *beams;
     tern_sequence *next; /* the one that came after it */
 };
 
@@ -111,6 +113,19 @@ static void leave(tern_batch *b, tern_sequence *s)
     s->place = -1;
     s->held = s->number = 0;
     s->known = 0;
+    tern_search_close(s->search);
+    s->search = NULL;
+    for (int i = 0; s->beam.beams && i < b->place_count; i++)
+        if (b->places[i] == s) b->places[i] = NULL;
+}
+
+static void finish(tern_batch *b, tern_sequence *s, tern_status status)
+{
+    s->status = status;
+    if (status != TERN_OK) s->message = tern_copy_string(tern_message());
+    s->over = true;
+    leave(b, s);
+    tern_clear();
 }
 
 static void give(tern_batch *b, tern_sequence *s, int page)
@@ -144,17 +159,35 @@ static void enter(tern_batch *b, tern_sequence *s, int place)
     s->saying.reply->reused = (int)s->held;
 }
 
+static bool make_room(void *context);
+
+/* Places of a search, with all that it has; false: there are too few. */
+static bool enter_search(tern_batch *b, tern_sequence *s)
+{
+    tern_beam_room room = {.pages = &b->pages, .make_room = make_room, .context = b};
+    int count = 0;
+    for (int i = 0; i < b->place_count && count < s->beam.beams; i++)
+        if (!b->places[i]) room.owners[count++] = i;
+    if (count < s->beam.beams) return false;
+    for (int i = 0; i < count; i++) b->places[room.owners[i]] = s;
+    tern_status status = tern_search_open(&s->search, b->llm, s->prompt, &s->beam, &room, s->beams);
+    if (status != TERN_OK) finish(b, s, status);
+    return true;
+}
+
 /* Those that wait get places, oldest first, while there are pages for what they have to say. */
 static void admit(tern_batch *b)
 {
     int place = 0, running = 0;
     for (int i = 0; i < b->place_count; i++) running += b->places[i] != NULL;
     for (tern_sequence *s = b->first; s; s = s->next) {
-        if (s->over || s->place >= 0) continue;
+        if (s->over || s->place >= 0 || s->search) continue;
+        int branches = s->beam.beams;
+        size_t tokens = branches ? s->prompt->count : s->tokens.count;
+        if (running && b->pages.unused < (int)(tokens / TERN_PAGE) + (branches ? branches : 1)) return;
         while (place < b->place_count && b->places[place]) place++;
-        if (place == b->place_count) return;
-        if (running && b->pages.unused < (int)(s->tokens.count / TERN_PAGE) + 1) return;
-        enter(b, s, place);
+        if (branches ? !enter_search(b, s) : place == b->place_count) return;
+        if (!branches) enter(b, s, place);
         running++;
     }
 }
@@ -167,6 +200,17 @@ static tern_sequence *youngest(const tern_batch *b)
     return last;
 }
 
+/* The youngest reply gives up its pages, and waits. */
+static bool make_room(void *context)
+{
+    tern_batch *b = context;
+    tern_sequence *s = youngest(b);
+    if (!s) return false;
+    b->again++;
+    leave(b, s);
+    return true;
+}
+
 /* A page for its next token.  force: the youngest gives up its own where there is none, perhaps this one itself. */
 static bool have_page(tern_batch *b, tern_sequence *s, size_t position, bool force)
 {
@@ -174,11 +218,10 @@ static bool have_page(tern_batch *b, tern_sequence *s, size_t position, bool for
         int page = tern_pages_take(&b->pages);
         if (page >= 0) {
             give(b, s, page);
-        } else if (force) {
-            b->again++;
-            leave(b, youngest(b));
-        } else {
+        } else if (!force) {
             return false;
+        } else {
+            make_room(b);
         }
     }
     return s->place >= 0;
@@ -204,7 +247,7 @@ static void put_rows(tern_batch *b, tern_sequence *s, int most, bool force)
 /* Tokens of its prompt that are not in the cache yet. */
 static int prompt_left(const tern_sequence *s)
 {
-    size_t prompt = (size_t)s->saying.reply->prompt;
+    size_t prompt = s->place >= 0 ? (size_t)s->saying.reply->prompt : 0;
     return s->held < prompt ? (int)(prompt - s->held) : 0;
 }
 
@@ -247,11 +290,7 @@ static void end(tern_batch *b, tern_sequence *s, tern_status status)
     tern_reply *r = s->saying.reply;
     if (status == TERN_OK) status = tern_saying_end(&s->saying);
     r->made_seconds = tern_now() - s->saying.begun - r->prompt_seconds;
-    s->status = status;
-    if (status != TERN_OK) s->message = tern_copy_string(tern_message());
-    s->over = true;
-    leave(b, s);
-    tern_clear();
+    finish(b, s, status);
 }
 
 /* The next token of a reply. */
@@ -295,6 +334,18 @@ static tern_status run_rows(tern_batch *b, bool prompt)
     return TERN_OK;
 }
 
+/* A step of each search. */
+static void run_searches(tern_batch *b)
+{
+    for (tern_sequence *s = b->first; s; s = s->next) {
+        bool over = false;
+        if (!s->search) continue;
+        tern_status status = tern_search_step(s->search, &over);
+        b->steps++;
+        if (status != TERN_OK || over) finish(b, s, status);
+    }
+}
+
 tern_status tern_batch_step(tern_batch *b)
 {
     bool apart = tern_llm_apart(b->llm);
@@ -302,9 +353,12 @@ tern_status tern_batch_step(tern_batch *b)
     compose(b, apart, false, true);
     bool none = b->count == 0;
     TERN_TRY(run_rows(b, false));
-    if (!apart) return TERN_OK;
-    compose(b, true, true, none);
-    return run_rows(b, true);
+    if (apart) {
+        compose(b, true, true, none);
+        TERN_TRY(run_rows(b, true));
+    }
+    run_searches(b);
+    return TERN_OK;
 }
 
 /* ---- sequences ----------------------------------------------------------------------------------------------------- */
@@ -333,10 +387,17 @@ static void release(tern_sequence *s)
     tern_release(s);
 }
 
+static void append(tern_batch *b, tern_sequence *s)
+{
+    tern_sequence **last = &b->first;
+    while (*last) last = &(*last)->next;
+    *last = s;
+}
+
 tern_status tern_batch_add(tern_batch *b, const tern_tokens *prompt, const tern_request *request,
                            tern_reply *reply, tern_sequence **sequence)
 {
-    tern_sequence *s = tern_take(sizeof *s), **last = &b->first;
+    tern_sequence *s = tern_take(sizeof *s);
     if (!s) return tern_no_memory(sizeof *s, "a sequence");
     s->place = s->wanted = -1;
     tern_status status = open_sequence(b, s, prompt, request, reply);
@@ -344,8 +405,22 @@ tern_status tern_batch_add(tern_batch *b, const tern_tokens *prompt, const tern_
         release(s);
         return status;
     }
-    while (*last) last = &(*last)->next;
-    *last = s;
+    append(b, s);
+    *sequence = s;
+    return TERN_OK;
+}
+
+tern_status tern_batch_search(tern_batch *b, const tern_tokens *prompt, const tern_beam_options *options,
+                              tern_beams *beams, tern_sequence **sequence)
+{
+    TERN_TRY(tern_beam_check(b->llm, prompt, options));
+    tern_sequence *s = tern_take(sizeof *s);
+    if (!s) return tern_no_memory(sizeof *s, "a search");
+    s->place = s->wanted = -1;
+    s->beam = *options;
+    s->prompt = prompt;
+    s->beams = beams;
+    append(b, s);
     *sequence = s;
     return TERN_OK;
 }
@@ -376,8 +451,9 @@ tern_batch_state tern_batch_look(const tern_batch *b)
                               .rows = b->rows,
                               .again = b->again};
     for (const tern_sequence *s = b->first; s; s = s->next) {
-        state.running += s->place >= 0;
-        state.waiting += s->place < 0 && !s->over;
+        int places = s->beam.beams ? s->beam.beams : 1;
+        state.running += s->place >= 0 || s->search ? places : 0;
+        state.waiting += s->place < 0 && !s->search && !s->over ? places : 0;
     }
     return state;
 }

@@ -5,6 +5,7 @@
 #ifndef TERN_LLM_BATCH_H
 #define TERN_LLM_BATCH_H
 
+#include "llm/beam.h"
 #include "llm/saying.h"
 
 typedef struct tern_batch_options {
@@ -33,6 +34,11 @@ typedef struct tern_sequence tern_sequence;
  * outlive it.  TERN_NO_FIT for a prompt that exceeds the context. */
 tern_status tern_batch_add(tern_batch *batch, const tern_tokens *prompt, const tern_request *request,
                            tern_reply *reply, tern_sequence **sequence);
+/* A beam search (see llm/beam.h), in steps of its own between those of replies: as many places as beams, and pages of the same cache, for
+ * which the youngest replies wait where there are none left.  As soon as so many places are free; what is added later waits behind it.
+ * Prompt, lists of the options and beams must outlive it. */
+tern_status tern_batch_search(tern_batch *batch, const tern_tokens *prompt, const tern_beam_options *options,
+                              tern_beams *beams, tern_sequence **sequence);
 /* Whether it is complete or has failed: then *status, and the message of its failure until it is removed, are its own. */
 bool tern_sequence_over(const tern_sequence *sequence, tern_status *status, const char **message);
 /* Complete or not. */

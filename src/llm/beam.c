@@ -1,7 +1,6 @@
 /* Beam search over pages. */
 #include "llm/beam.h"
 
-#include "llm/pages.h"
 #include "llm/sampler.h"
 
 #include <math.h>
@@ -23,10 +22,13 @@ typedef struct tern_candidate {
     double sum;
 } tern_candidate;
 
-typedef struct tern_search {
+struct tern_search {
     tern_llm *llm;
-    const tern_beam_options *o;
-    tern_pages pages;
+    tern_beam_options options;
+    const tern_beam_options *o; /* those */
+    const tern_tokens *prompt;
+    tern_beam_room room;
+    double begun;
     tern_branch *now, *next; /* [beams] */
     int now_count, next_count;
     int keep;                  /* candidates that are looked at: enough when all ends are among them */
@@ -35,7 +37,8 @@ typedef struct tern_search {
     int held, sequence_pages;  /* tokens in the cache of each branch */
     int32_t *ids, *positions, *slots, *owners, *wanted; /* [step] */
     int step;
-} tern_search;
+    tern_beams *out;
+};
 
 void tern_beams_free(tern_beams *beams)
 {
@@ -46,7 +49,7 @@ void tern_beams_free(tern_beams *beams)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static tern_status open_search(tern_search *s, int page_count)
+static tern_status open_lists(tern_search *s)
 {
     size_t beams = (size_t)s->o->beams, step = (size_t)s->step, row = (size_t)s->sequence_pages;
     int keep = (1 + s->o->end_count) * s->o->beams, vocabulary = tern_llm_about(s->llm)->vocabulary;
@@ -68,19 +71,24 @@ static tern_status open_search(tern_search *s, int page_count)
         s->next[i].pages = tern_take_array(row, sizeof(int));
         taken = s->now[i].pages && s->next[i].pages;
     }
-    if (!taken) return tern_no_memory(beams * (size_t)s->keep * sizeof *s->best, "beams");
-    return tern_pages_open(&s->pages, page_count);
+    return taken ? TERN_OK : tern_no_memory(beams * (size_t)s->keep * sizeof *s->best, "beams");
 }
 
-static void close_search(tern_search *s)
+static void drop_pages(tern_search *s, tern_branch *b)
 {
-    for (int i = 0; i < s->o->beams; i++) {
-        if (s->now) tern_release(s->now[i].pages);
-        if (s->now) tern_tokens_free(&s->now[i].made);
-        if (s->next) tern_release(s->next[i].pages);
-        if (s->next) tern_tokens_free(&s->next[i].made);
-    }
-    tern_pages_close(&s->pages);
+    while (b->page_count) tern_pages_drop(s->room.pages, b->pages[--b->page_count]);
+}
+
+void tern_search_close(tern_search *s)
+{
+    if (!s) return;
+    tern_branch *const lists[] = {s->now, s->next};
+    for (size_t l = 0; l < TERN_COUNT(lists); l++)
+        for (int i = 0; lists[l] && i < s->o->beams; i++) {
+            drop_pages(s, &lists[l][i]);
+            tern_release(lists[l][i].pages);
+            tern_tokens_free(&lists[l][i].made);
+        }
     tern_release(s->now);
     tern_release(s->next);
     tern_release(s->best);
@@ -90,19 +98,22 @@ static void close_search(tern_search *s)
     tern_release(s->slots);
     tern_release(s->owners);
     tern_release(s->wanted);
+    tern_release(s);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------------------- */
 
 static tern_status take_page(tern_search *s, int *page)
 {
-    *page = tern_pages_take(&s->pages);
-    if (*page >= 0) return TERN_OK;
+    do {
+        *page = tern_pages_take(s->room.pages);
+        if (*page >= 0) return TERN_OK;
+    } while (s->room.make_room && s->room.make_room(s->room.context));
     return tern_fail(
         TERN_NO_FIT,
         "the cache has %d pages of %d tokens, which do not hold %d beams: ask for fewer beams or "
         "tokens, or a larger cache",
-        s->pages.count, TERN_PAGE, s->o->beams);
+        s->room.pages->count, TERN_PAGE, s->o->beams);
 }
 
 /* Room for the token at `position` of a branch. */
@@ -114,17 +125,12 @@ static tern_status have_page(tern_search *s, tern_branch *b, int position)
     return TERN_OK;
 }
 
-static void drop_pages(tern_search *s, tern_branch *b)
-{
-    while (b->page_count) tern_pages_drop(&s->pages, b->pages[--b->page_count]);
-}
-
 /* All of a branch's pages; of one that is not full a copy, since both go on in it, unless nobody else does (`sole`). */
 static tern_status share_pages(tern_search *s, const tern_branch *from, tern_branch *to, bool sole)
 {
     bool copied = s->held % TERN_PAGE != 0 && !sole;
     for (int p = 0; p < from->page_count - copied; p++) {
-        tern_pages_share(&s->pages, from->pages[p]);
+        tern_pages_share(s->room.pages, from->pages[p]);
         to->pages[to->page_count++] = from->pages[p];
     }
     if (!copied) return TERN_OK;
@@ -136,16 +142,17 @@ static tern_status share_pages(tern_search *s, const tern_branch *from, tern_bra
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
-/* Token `id` of branch `owner` into row i of the step. */
-static tern_status put_row(tern_search *s, int i, int owner, int32_t id, int position)
+/* Token `id` of a branch into row i of the step. */
+static tern_status put_row(tern_search *s, int i, int branch, int32_t id, int position)
 {
-    tern_branch *b = &s->now[owner];
+    tern_branch *b = &s->now[branch];
     TERN_TRY(have_page(s, b, position));
-    memcpy(tern_llm_table(s->llm, owner), b->pages, (size_t)b->page_count * sizeof *b->pages);
+    memcpy(tern_llm_table(s->llm, s->room.owners[branch]), b->pages,
+           (size_t)b->page_count * sizeof *b->pages);
     s->ids[i] = id;
     s->positions[i] = position;
     s->slots[i] = b->pages[position / TERN_PAGE] * TERN_PAGE + position % TERN_PAGE;
-    s->owners[i] = owner;
+    s->owners[i] = s->room.owners[branch];
     return TERN_OK;
 }
 
@@ -163,25 +170,20 @@ static tern_status run_step(const tern_search *s, bool prompt, int count, int wa
                          logits);
 }
 
-static tern_status feed_prompt(tern_search *s, const tern_tokens *prompt, const float **logits)
+/* As much of the prompt as a step takes. */
+static tern_status feed_prompt(tern_search *s, const float **logits)
 {
-    int count = (int)prompt->count;
-    s->now_count = 1;
-    while (s->held < count) {
-        int part = count - s->held < s->step ? count - s->held : s->step;
-        if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted");
-        for (int i = 0; i < part; i++) TERN_TRY(put_row(s, i, 0, prompt->ids[s->held + i], s->held + i));
-        s->wanted[0] = part - 1;
-        TERN_TRY(run_step(s, true, part, 1, logits));
-        s->held += part;
-    }
+    int left = (int)s->prompt->count - s->held, part = left < s->step ? left : s->step;
+    for (int i = 0; i < part; i++) TERN_TRY(put_row(s, i, 0, s->prompt->ids[s->held + i], s->held + i));
+    s->wanted[0] = part - 1;
+    TERN_TRY(run_step(s, true, part, 1, logits));
+    s->held += part;
     return TERN_OK;
 }
 
 /* The last token of each branch. */
 static tern_status feed_branches(tern_search *s, const float **logits)
 {
-    if (tern_interrupted()) return tern_fail(TERN_INTERRUPTED, "interrupted");
     for (int i = 0; i < s->now_count; i++) {
         const tern_tokens *made = &s->now[i].made;
         TERN_TRY(put_row(s, i, i, made->ids[made->count - 1], s->held));
@@ -292,45 +294,90 @@ static bool is_done(const tern_search *s, const tern_beams *out, int made)
     return s->o->early || s->o->beams == 1 || out->list[out->count - 1].score >= hope;
 }
 
-static tern_status search(tern_search *s, const tern_tokens *prompt, tern_beams *out)
+tern_status tern_search_step(tern_search *s, bool *over)
 {
-    const float *logits;
-    double begun = tern_now();
-    TERN_TRY(feed_prompt(s, prompt, &logits));
-    out->prompt_seconds = tern_now() - begun;
-    bool done = false;
-    for (int made = 1; made <= s->o->most && !done; made++) {
-        if (made > 1) TERN_TRY(feed_branches(s, &logits));
-        out->steps++;
-        TERN_TRY(branch_out(s, logits, out));
-        done = is_done(s, out, made);
-        if (s->held >= tern_llm_rows(s->llm)) break;
+    tern_beams *out = s->out;
+    const float *logits = NULL;
+    *over = false;
+    if (s->held < (int)s->prompt->count) {
+        TERN_TRY(feed_prompt(s, &logits));
+        if (s->held < (int)s->prompt->count) return TERN_OK;
+        out->prompt_seconds = tern_now() - s->begun;
+    } else {
+        TERN_TRY(feed_branches(s, &logits));
     }
+    out->steps++;
+    TERN_TRY(branch_out(s, logits, out));
+    bool done = is_done(s, out, out->steps);
+    *over = done || out->steps == s->o->most || s->held >= tern_llm_rows(s->llm);
+    if (!*over) return TERN_OK;
     for (int i = 0; i < s->now_count && !done; i++)
         TERN_TRY(add_text(s, out, &s->now[i], s->now[i].sum, (int)s->now[i].made.count, false));
-    out->made_seconds = tern_now() - begun - out->prompt_seconds;
+    out->made_seconds = tern_now() - s->begun - out->prompt_seconds;
     return TERN_OK;
 }
 
-tern_status tern_beam_search(tern_llm *llm, const tern_tokens *prompt, const tern_beam_options *options,
-                             tern_beams *out)
+tern_status tern_beam_check(const tern_llm *llm, const tern_tokens *prompt, const tern_beam_options *o)
 {
-    tern_search s = {.llm = llm, .o = options, .step = tern_llm_step_tokens(llm)};
-    int pages, sequences;
-    tern_llm_paged(llm, &sequences, &pages, &s.sequence_pages);
-    *out = (tern_beams){0};
-    if (options->beams < 1 || options->beams > sequences || options->beams > s.step ||
-        options->beams > TERN_MOST_BEAMS)
-        return tern_fail(TERN_USAGE, "%d beams, expected 1 to %d, the sequences of the model", options->beams,
-                         sequences < TERN_MOST_BEAMS ? sequences : TERN_MOST_BEAMS);
+    int sequences, pages, sequence_pages, most = tern_llm_step_tokens(llm);
+    tern_llm_paged(llm, &sequences, &pages, &sequence_pages);
+    if (most > sequences) most = sequences;
+    if (most > TERN_MOST_BEAMS) most = TERN_MOST_BEAMS;
+    if (o->beams < 1 || o->beams > most)
+        return tern_fail(TERN_USAGE, "%d beams, expected 1 to %d, the sequences of the model", o->beams,
+                         most);
+    if (o->most < 1) return tern_fail(TERN_USAGE, "beams of %d tokens, expected 1 or more", o->most);
     if (!prompt->count) return tern_fail(TERN_USAGE, "the prompt is empty: it has no token");
     if (prompt->count > (size_t)tern_llm_rows(llm))
         return tern_fail(TERN_NO_FIT,
                          "the prompt has %zu tokens, which exceed the context of %d: ask for a larger one",
                          prompt->count, tern_llm_rows(llm));
-    out->list = tern_take_array((size_t)options->beams + 1, sizeof *out->list);
-    tern_status status = out->list ? open_search(&s, pages) : tern_no_memory(sizeof *out->list, "beams");
-    if (status == TERN_OK) status = search(&s, prompt, out);
-    close_search(&s);
+    return TERN_OK;
+}
+
+tern_status tern_search_open(tern_search **search, tern_llm *llm, const tern_tokens *prompt,
+                             const tern_beam_options *options, const tern_beam_room *room, tern_beams *out)
+{
+    int sequences, pages;
+    TERN_TRY(tern_beam_check(llm, prompt, options));
+    tern_search *s = tern_take(sizeof *s);
+    if (!s) return tern_no_memory(sizeof *s, "beams");
+    *s = (tern_search){.llm = llm,
+                       .options = *options,
+                       .o = &s->options,
+                       .prompt = prompt,
+                       .room = *room,
+                       .out = out,
+                       .begun = tern_now(),
+                       .step = tern_llm_step_tokens(llm),
+                       .now_count = 1};
+    tern_llm_paged(llm, &sequences, &pages, &s->sequence_pages);
+    *out = (tern_beams){.list = tern_take_array((size_t)options->beams + 1, sizeof *out->list)};
+    tern_status status = out->list ? open_lists(s) : tern_no_memory(sizeof *out->list, "beams");
+    if (status == TERN_OK)
+        *search = s;
+    else
+        tern_search_close(s);
+    return status;
+}
+
+tern_status tern_beam_search(tern_llm *llm, const tern_tokens *prompt, const tern_beam_options *options,
+                             tern_beams *out)
+{
+    tern_pages pages = {0};
+    tern_beam_room room = {.pages = &pages};
+    tern_search *s = NULL;
+    int sequences, count, sequence_pages;
+    bool over = false;
+    *out = (tern_beams){0};
+    TERN_TRY(tern_beam_check(llm, prompt, options));
+    tern_llm_paged(llm, &sequences, &count, &sequence_pages);
+    for (int i = 0; i < options->beams; i++) room.owners[i] = i;
+    tern_status status = tern_pages_open(&pages, count);
+    if (status == TERN_OK) status = tern_search_open(&s, llm, prompt, options, &room, out);
+    while (status == TERN_OK && !over)
+        status = tern_interrupted() ? tern_fail(TERN_INTERRUPTED, "interrupted") : tern_search_step(s, &over);
+    tern_search_close(s);
+    tern_pages_close(&pages);
     return status;
 }

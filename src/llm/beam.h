@@ -4,7 +4,7 @@
 #ifndef TERN_LLM_BEAM_H
 #define TERN_LLM_BEAM_H
 
-#include "llm/model.h"
+#include "llm/pages.h"
 #include "llm/tokenizer.h"
 
 enum { TERN_MOST_BEAMS = 64 };
@@ -37,7 +37,26 @@ void tern_beams_free(tern_beams *beams);
 
 /* `llm` is opened for as many sequences as beams, with their tokens as `own`, and holds nothing that is needed.  TERN_NO_FIT for a prompt that exceeds the
  * context, or a cache without pages for the beams; TERN_INTERRUPTED as soon as tern_interrupted(). */
+tern_status tern_beam_check(const tern_llm *llm, const tern_tokens *prompt, const tern_beam_options *options);
 tern_status tern_beam_search(tern_llm *llm, const tern_tokens *prompt, const tern_beam_options *options,
                              tern_beams *out);
+
+/* ---- step by step, beside what else the model does ---------------------------------------------------------------- */
+
+/* What a search has of the model's cache. */
+typedef struct tern_beam_room {
+    tern_pages *pages;                /* that it takes pages of */
+    int owners[TERN_MOST_BEAMS];      /* rows of the model's table that are its own, one a beam */
+    bool (*make_room)(void *context); /* there is no page: whether one has become free; NULL: none does */
+    void *context;
+} tern_beam_room;
+
+typedef struct tern_search tern_search;
+/* The model, the prompt, the lists of the options and `out` must outlive it.  Errors as above. */
+tern_status tern_search_open(tern_search **search, tern_llm *llm, const tern_tokens *prompt,
+                             const tern_beam_options *options, const tern_beam_room *room, tern_beams *out);
+/* A part of the prompt, or a token of each beam.  *over: `out` is complete. */
+tern_status tern_search_step(tern_search *search, bool *over);
+void tern_search_close(tern_search *search); /* its pages go back */
 
 #endif

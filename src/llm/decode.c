@@ -118,3 +118,11 @@ tern_status tern_decode_end(tern_decoder *d, tern_text *out)
     *d = (tern_decoder){.specials = d->specials};
     return tern_text_status(out);
 }
+
+tern_status tern_decode_all(const tern_tokenizer *t, const tern_tokens *tokens, tern_text *out)
+{
+    tern_decoder decoder = {0};
+    tern_text_put(out, "");
+    for (size_t i = 0; i < tokens->count; i++) TERN_TRY(tern_decode(t, &decoder, tokens->ids[i], out));
+    return tern_decode_end(&decoder, out);
+}

@@ -175,5 +175,7 @@ typedef struct tern_decoder {
 /* Adds the text that token `id` completes; bytes that never become a character come out as U+FFFD. */
 tern_status tern_decode(const tern_tokenizer *tokenizer, tern_decoder *decoder, int32_t id, tern_text *out);
 tern_status tern_decode_end(tern_decoder *decoder, tern_text *out); /* what still waits, as U+FFFD */
+tern_status tern_decode_all(const tern_tokenizer *tokenizer, const tern_tokens *tokens,
+                            tern_text *out); /* both, for all of them */
 
 #endif

@@ -1,6 +1,7 @@
 /* Requests as their JSON says them. */
 #include "serve/ask.h"
 
+#include "llm/beam.h"
 #include "llm/grammar.h"
 
 #include <errno.h>
@@ -265,7 +266,7 @@ static tern_status read_encoding_format(tern_asked *a, const json_t *value)
 #define SPEAK      (CHAT | TEXT)
 #define OF(member) offsetof(tern_asked, member)
 
-/* The standard's fields, then the samplers that Tern has beside. */
+/* The standard's fields, those of beams as vLLM names them, then the samplers that Tern has beside. */
 static const tern_field fields[] = {
     {"model", SPEAK | EMBED, FIELD_TEXT, OF(model), 0, 0, NULL},
     {"messages", CHAT, FIELD_READ, 0, 0, 0, read_messages},
@@ -296,7 +297,10 @@ static const tern_field fields[] = {
     {"tool_choice", CHAT, FIELD_ABSENT, 0, 0, 0, NULL},
     {"suffix", TEXT, FIELD_ABSENT, 0, 0, 0, NULL},
     {"echo", TEXT, FIELD_ABSENT, 0, 0, 0, NULL},
-    {"best_of", TEXT, FIELD_ABSENT, 0, 0, 0, NULL},
+    {"use_beam_search", SPEAK, FIELD_TRUTH, OF(search), 0, 0, NULL},
+    {"best_of", SPEAK, FIELD_WHOLE, OF(beams), 1, TERN_MOST_BEAMS, NULL},
+    {"length_penalty", SPEAK, FIELD_REAL, OF(length_penalty), -10, 10, NULL},
+    {"early_stopping", SPEAK, FIELD_TRUTH, OF(early), 0, 0, NULL},
     {"dimensions", EMBED, FIELD_ABSENT, 0, 0, 0, NULL},
     {"grammar", SPEAK, FIELD_TEXT, OF(grammar), 0, 0, NULL},
     {"top_k", SPEAK, FIELD_WHOLE, OF(sampling.top_k), 0, 1e6, NULL},
@@ -358,6 +362,40 @@ static tern_status read_field(tern_asked *a, const tern_field *f, const json_t *
     }
 }
 
+/* Fields that only samples, or only beams, heed; a temperature of 0 asks for no sample. */
+static void note_field(tern_asked *a, const tern_field *f, const json_t *value)
+{
+    bool member = f->kind == FIELD_REAL || f->kind == FIELD_WHOLE, zero = json_number_value(value) == 0;
+    bool sampling = member && f->at >= OF(sampling) && f->at < OF(sampling) + sizeof a->sampling;
+    if (json_is_null(value)) return;
+    if (sampling && !(f->at == OF(sampling.temperature) && zero)) a->picking = f->name;
+    if (f->read == read_logit_bias || f->read == read_seed) a->picking = f->name;
+    if (f->kind != FIELD_READ && (f->at == OF(length_penalty) || f->at == OF(early))) a->searching = f->name;
+}
+
+/* What goes together with beams, and what does not. */
+static tern_status check_beams(tern_asked *a)
+{
+    const char *const others[] = {a->picking, a->stop_count ? "stop" : NULL,
+                                  a->grammar ? "grammar\" or \"response_format" : NULL,
+                                  a->logprobs ? "logprobs" : NULL, a->stream ? "stream" : NULL};
+    a->field = "use_beam_search";
+    for (size_t i = 0; a->search && i < TERN_COUNT(others); i++)
+        if (others[i])
+            return tern_fail(TERN_USAGE, "\"use_beam_search\" does not go together with \"%s\"", others[i]);
+    a->field = a->searching;
+    if (!a->search && a->searching)
+        return tern_fail(TERN_USAGE, "\"%s\" has no effect without \"use_beam_search\"", a->searching);
+    a->field = "best_of";
+    if (!a->search && a->beams > 1 && a->beams != a->choices)
+        return tern_fail(TERN_USAGE, "\"best_of\" is %d, expected 1 or \"n\", but with \"use_beam_search\"",
+                         a->beams);
+    if (!a->beams) a->beams = a->choices;
+    if (a->search && a->beams < a->choices)
+        return tern_fail(TERN_USAGE, "\"best_of\" is %d, expected \"n\" (%d) or more", a->beams, a->choices);
+    return TERN_OK;
+}
+
 static tern_status unknown_field(const char *name, tern_ask_kind kind)
 {
     const char *known[TERN_COUNT(fields)];
@@ -382,6 +420,7 @@ static tern_status read_object(tern_asked *a, tern_ask_kind kind, const json_t *
         a->field = f ? f->name : NULL;
         if (!f) return unknown_field(name, kind);
         TERN_TRY(read_field(a, f, value));
+        note_field(a, f, value);
     }
     a->field = tern_ask_subject(kind);
     if (!a->talk.count && !a->prompt_count)
@@ -389,6 +428,7 @@ static tern_status read_object(tern_asked *a, tern_ask_kind kind, const json_t *
     a->field = "top_logprobs";
     if (kind == TERN_ASK_CHAT && a->alternatives >= 0 && !a->logprobs)
         return tern_fail(TERN_USAGE, "\"top_logprobs\" needs \"logprobs\": true");
+    TERN_TRY(check_beams(a));
     a->field = NULL;
     return TERN_OK;
 }
@@ -398,6 +438,7 @@ tern_status tern_ask_read(tern_asked *a, tern_ask_kind kind, const char *body, s
     json_error_t error;
     a->most = kind == TERN_ASK_TEXT ? 16 : -1; /* as the API has it */
     a->choices = 1;
+    a->length_penalty = 1;
     a->alternatives = -1;
     a->sampling = tern_sampling_standard();
     json_t *object = json_loadb(body ? body : "", size, JSON_REJECT_DUPLICATES, &error);

@@ -38,6 +38,12 @@ typedef struct tern_asked {
     int alternatives; /* likeliest tokens that are told with each; -1: not said */
     const char *stops[TERN_MOST_ASKED_STOPS];
     int stop_count;
+    bool search; /* texts that are likely as wholes, see llm/beam.h, instead of samples */
+    int beams;   /* of it; 0: as many as choices */
+    double length_penalty;
+    bool early;
+    const char *picking,
+        *searching;            /* a field that only samples, or only searches, heed; NULL: none is there */
     bool stream, stream_usage; /* usage: in an event of its own, the last */
     bool base64;               /* embeddings as bytes of floats */
     const char *field;         /* where reading failed: the field, or NULL */

@@ -23,7 +23,10 @@ tern_status tern_job_open(tern_job **job, tern_ask_kind kind)
 
 static void release(tern_job *j)
 {
-    for (int i = 0; i < j->choice_count; i++) tern_reply_free(&j->choices[i].reply);
+    for (int i = 0; i < j->choice_count; i++) {
+        tern_reply_free(&j->choices[i].reply);
+        tern_beams_free(&j->choices[i].beams);
+    }
     for (int i = 0; i < j->prompt_count; i++) tern_tokens_free(&j->prompts[i]);
     tern_grammar_close(j->grammar);
     tern_release(j->choices);

@@ -16,8 +16,10 @@ typedef struct tern_choice {
     tern_reply reply;
     tern_request request; /* while it is made */
     tern_sampling sampling;
-    tern_sequence *sequence; /* NULL: it has not begun, or is over */
-    size_t told;             /* tokens that a stream has told the probabilities of */
+    tern_sequence
+        *sequence; /* NULL: it has not begun, or is over; of a search the first choice of a prompt has it */
+    tern_beams beams; /* of a search, which become the replies */
+    size_t told;      /* tokens that a stream has told the probabilities of */
 } tern_choice;
 
 typedef struct tern_job {

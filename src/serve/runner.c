@@ -28,11 +28,27 @@ static tern_status tell(void *context, const char *text, size_t size)
 
 /* ---- one choice ------------------------------------------------------------------------------------------------------------- */
 
+/* The choices of a prompt come of one search. */
+static tern_status begin_search(tern_server *s, tern_choice *c)
+{
+    const tern_asked *a = &c->job->asked;
+    const tern_words *words = tern_batch_words(s->batch);
+    tern_beam_options o = {.beams = a->beams,
+                           .most = a->most >= 0 ? a->most : tern_llm_rows(tern_batch_model(s->batch)),
+                           .length_penalty = a->length_penalty,
+                           .early = a->early,
+                           .ends = words->ends,
+                           .end_count = words->end_count};
+    if (c->index % a->choices) return TERN_OK;
+    return tern_batch_search(s->batch, &c->job->prompts[c->index / a->choices], &o, &c->beams, &c->sequence);
+}
+
 static tern_status begin_choice(tern_server *s, tern_choice *c)
 {
     tern_job *job = c->job;
     const tern_asked *a = &job->asked;
     const tern_words *words = tern_batch_words(s->batch);
+    if (a->search) return begin_search(s, c);
     c->sampling = a->sampling;
     if (!a->seeded) c->sampling.seed = s->options.seed + 1000003 * job->number;
     c->sampling.seed += (uint64_t)c->index;
@@ -69,6 +85,28 @@ static void meter_reply(tern_server *s, const tern_reply *r)
     tern_meter_tokens(&s->meter, r->prompt, r->reused, (int)r->tokens.count);
 }
 
+/* The best beams become the replies of a prompt. */
+static tern_status take_beams(tern_server *s, tern_job *job, tern_choice *first)
+{
+    const tern_asked *a = &job->asked;
+    const tern_words *words = tern_batch_words(s->batch);
+    if (first->beams.count < a->choices)
+        return tern_fail(TERN_FAILED, "%d beams have ended, fewer than the %d texts that were asked for",
+                         first->beams.count, a->choices);
+    for (int i = 0; i < a->choices; i++) {
+        tern_reply *r = &first[i].reply;
+        tern_beam *b = &first->beams.list[i];
+        r->tokens = b->tokens;
+        b->tokens = (tern_tokens){0};
+        r->finish = b->ended ? TERN_FINISH_END : TERN_FINISH_LENGTH;
+        r->prompt = (int)job->prompts[first->index / a->choices].count;
+        TERN_TRY(tern_decode_all(words->tokenizer, &r->tokens, &r->text));
+        tern_meter_tokens(&s->meter, i ? 0 : r->prompt, 0, (int)r->tokens.count);
+        job->made++;
+    }
+    return TERN_OK;
+}
+
 /* What came of a choice in the last step. */
 static tern_status look_at_choice(tern_server *s, tern_job *job, tern_choice *c)
 {
@@ -83,8 +121,12 @@ static tern_status look_at_choice(tern_server *s, tern_job *job, tern_choice *c)
     if (!over) return TERN_OK;
     if (status != TERN_OK) return tern_fail(status, "%s", message);
     end_choice(s, c);
-    meter_reply(s, &c->reply);
-    job->made++;
+    if (job->asked.search) {
+        TERN_TRY(take_beams(s, job, c));
+    } else {
+        meter_reply(s, &c->reply);
+        job->made++;
+    }
     if (job->made == job->choice_count) tern_job_stage(job, &s->meter, TERN_STAGE_DECODE);
     return job->stream ? send_event(s, c, NULL, 0, true, job->made == job->choice_count) : TERN_OK;
 }
