@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROMPT = 512, GENERATE = 48, TURNS = 3, WINDOW = 256, WINDOWS = 6, TRACES = 20 };
+enum { PROMPT = 512, GENERATE = 48, TURNS = 3, TEXT = 100000, WINDOW = 512, TRACES = 20 };
 static tern_pool *pool;
 
 /* ---- 1: the log ------------------------------------------------------------------------------------------------------ */
@@ -121,6 +121,7 @@ static void run_variant(variant *v)
     tern_llm_account_close(a);
 }
 
+/* The first TEXT bytes of WikiText-2's test part: as much as perplexities are compared with other programs' on. */
 static bool read_text(const char *path, tern_tokens *tokens)
 {
     const char *data = getenv("TERN_DATA");
@@ -130,10 +131,10 @@ static bool read_text(const char *path, tern_tokens *tokens)
     snprintf(file, sizeof file, "%s/text/wikitext2_test.txt", data ? data : "../shared/data");
     if (tern_read_file(file, &text, &size) != TERN_OK) return false;
     PROOF_OK(tern_tokenizer_read(&tokenizer, path));
-    PROOF_OK(tern_encode(tokenizer, text, size < 20000 ? size : 20000, 0, tokens));
+    PROOF_OK(tern_encode(tokenizer, text, size < TEXT ? size : TEXT, 0, tokens));
     tern_tokenizer_close(tokenizer);
     tern_release(text);
-    return tokens->count >= (size_t)WINDOW * WINDOWS;
+    return tokens->count >= WINDOW;
 }
 
 static double perplexity(const char *path, const tern_tokens *tokens)
@@ -146,7 +147,7 @@ static double perplexity(const char *path, const tern_tokens *tokens)
     PROOF_OK(tern_weights_open(&w, path));
     PROOF_OK(tern_transformer_read(&t, &w));
     PROOF_OK(tern_window_open(&window, &t, WINDOW, pool));
-    for (int i = 0; i < WINDOWS; i++)
+    for (size_t i = 0; i < tokens->count / WINDOW; i++)
         PROOF_OK(tern_window_loss(window, tokens->ids + i * WINDOW, WINDOW / 2, &sum, &count));
     tern_window_close(window);
     tern_weights_close(&w);
