@@ -53,6 +53,7 @@ typedef enum values {
     PRODUCT_CONSTANTS, /* of multiply_int8 */
     MEAN_CONSTANTS,
     LSTM_CONSTANTS,
+    SVDF_CONSTANTS,
     LOGISTIC_STEPS,
     NORM_CONSTANTS, /* of layer_norm_int8 */
     ATTENTION_CONSTANTS,
@@ -76,7 +77,7 @@ static void input(spec *s, tern_shape shape, values v, bool smooth)
     static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32,
                                         TERN_F32, TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32,
                                         TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32,
-                                        TERN_I32, TERN_I32, TERN_I16, TERN_I32, TERN_I32};
+                                        TERN_I32, TERN_I32, TERN_I32, TERN_I16, TERN_I32, TERN_I32};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;

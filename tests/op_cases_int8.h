@@ -165,6 +165,22 @@ static void make_lstm_int8(spec *s)
     s->tolerance = 0;
 }
 
+static void make_svdf_int8(spec *s)
+{
+    int64_t batch = between(1, 3), inputs = between(1, 9), units = between(1, 5), memory = between(1, 6),
+            filters = units * between(1, 3);
+    input(s, TERN_SHAPE(batch, inputs), BYTES, false);
+    input(s, TERN_SHAPE(batch, filters, memory), BYTES, false);
+    s->in[1].dtype = TERN_I16;
+    input(s, TERN_SHAPE(filters, inputs), BYTES, false);
+    input(s, TERN_SHAPE(filters), BIASES, false);
+    input(s, TERN_SHAPE(filters, memory), BYTES, false);
+    s->in[4].dtype = TERN_I16;
+    input(s, TERN_SHAPE(units), BIASES, false);
+    input(s, TERN_SHAPE(TERN_SVDF_CONSTANTS), SVDF_CONSTANTS, false);
+    s->tolerance = 0;
+}
+
 /* ---- nets of bytes that learn --------------------------------------------------------------------------------- */
 
 static void make_add_int8_mask(spec *s)
@@ -359,6 +375,6 @@ static void make_softmax_error(spec *s)
         {"table_int8", make_table_int8}, {"add_int8", make_add_int8}, {"subtract_int8", make_add_int8},      \
         {"resize_int8", make_resize_int8}, {"avg_pool2d_int8", make_avg_pool2d_int8},                        \
         {"softmax_int8", make_softmax_int8}, {"multiply_int8", make_multiply_int8},                          \
-        {"mean_int8", make_mean_int8}, {"lstm_int8", make_lstm_int8},
+        {"mean_int8", make_mean_int8}, {"lstm_int8", make_lstm_int8}, {"svdf_int8", make_svdf_int8},
 
 #endif

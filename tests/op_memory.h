@@ -31,6 +31,7 @@ static double integer(values v, int64_t i)
         if (i >= 22) return last[i - 22];
         v = i % 2 ? SHIFTS : MULTIPLIERS;
     }
+    if (v == SVDF_CONSTANTS) v = i == 4 ? ZEROS : i % 2 ? SHIFTS : MULTIPLIERS;
     if (v == EXPONENTIAL_STEPS) return i < 256 ? nearbyint(32767 * exp(-(double)i / 24)) : 0;
     if (v == NORM_CONSTANTS)
         return i == 0 ? between(1, 1 << 20) : i == 1 ? between(0, 20) : between(-128, 127);

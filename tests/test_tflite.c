@@ -75,10 +75,10 @@ static void check_file(const char *name, int batch, int at)
     close_net(&n);
 }
 
-static const char *const names[] = {"classifier-bytes", "classifier-floats", "elements-bytes",
-                                    "elements-floats",  "places-bytes",      "places-floats",
-                                    "rows-bytes",       "rows-floats",       "recurrent-bytes",
-                                    "sizes-bytes",      "sizes-floats"};
+static const char *const names[] = {
+    "classifier-bytes", "classifier-floats", "elements-bytes", "elements-floats", "places-bytes",
+    "places-floats",    "rows-bytes",        "rows-floats",    "recurrent-bytes", "sizes-bytes",
+    "sizes-floats",     "filters-bytes",     "filters-floats"};
 
 static void test_operators(void **state)
 {
@@ -90,6 +90,35 @@ static void test_batches(void **state)
 {
     (void)state;
     for (size_t i = 0; i < TERN_COUNT(names); i++) check_file(names[i], 3, 1);
+}
+
+/* Run after run of one input: what is remembered of the runs before. */
+static void test_memory(void **state)
+{
+    (void)state;
+    static const char *const remembering[] = {"filters-bytes", "filters-floats"};
+    for (size_t k = 0; k < TERN_COUNT(remembering); k++) {
+        net n;
+        tern_bundle golden = {0};
+        assert_ok(tern_safetensors_read(path_of(remembering[k], "-again.safetensors"), &golden));
+        const tern_tensor *x = tern_bundle_find(&golden, "x");
+        assert_ok(open_net(&n, remembering[k], 1));
+        tern_tflite_about about = tern_tflite_about_of(n.file);
+        float *images = batch_of(x, 1, 0, &about);
+        assert_ok(tern_session_bind(n.model.session, "image", images));
+        assert_true(golden.count > 3);
+        for (int run = 0; run < golden.count - 1; run++) {
+            char key[16];
+            tern_tensor got;
+            snprintf(key, sizeof key, "y%d", run);
+            assert_ok(tern_session_run(n.model.session, 0));
+            assert_ok(tern_session_output(n.model.session, tern_tflite_output_of(n.file, 0), &got));
+            compare(remembering[k], 0, &got, 0, tern_bundle_find(&golden, key), &n);
+        }
+        free(images);
+        tern_bundle_free(&golden);
+        close_net(&n);
+    }
 }
 
 /* Weights and biases are parameters, as many as the file has. */
@@ -220,13 +249,10 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_operators),
-        cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_parameters_are_counted),
-        cmocka_unit_test(test_no_moves),
-        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_operators),     cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_parameters_are_counted),
+        cmocka_unit_test(test_no_moves),      cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_tables),        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,9 +59,9 @@ static const char code_function[] =
     "    if (down < 1) return k < 0 ? low : k ? high : 0; /* of 2^23 and more */\n"
     "    k = (k + (1 << (down - 1))) >> down;\n"
     "    return k < low ? low : k > high ? high : k;\n}\n\n";
+static const char saturate_function[] = "static inline int32_t saturate_short(int32_t x)\n{\n"
+                                        "    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;\n}\n\n";
 static const char short_functions[] =
-    "static inline int32_t saturate_short(int32_t x)\n{\n"
-    "    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;\n}\n\n"
     "/* Between two steps of 2^-bits. */\n"
     "static inline uint32_t between_steps(const int32_t *steps, uint32_t size, int bits)\n{\n"
     "    uint32_t at = size >> bits, rest = size & ((1u << bits) - 1);\n"
@@ -337,6 +337,7 @@ static const struct {
                  {"attend_row(", attend_function},
                  {"byte_of_float(", float_function},
                  {"reciprocal_of(", share_functions},
+                 {"saturate_short(", saturate_function},
                  {"short_tanh(", short_functions},
                  {"square_code(", square_function},
                  {"fixed_code_of(", code_function},

@@ -25,6 +25,8 @@ tern_int8_scale tern_int8_scale_of(const tern_call *call);
  * output); of forget times cell, input times candidate and output times tanh; the zero of h; the largest cell, 0: any;
  * what brings a cell to what tern_short_tanh takes. */
 enum { TERN_LSTM_CONSTANTS = 26 };
+/* Constants of svdf_int8: multiplier and shift of what is remembered, of a unit's sum, the zero of the result. */
+enum { TERN_SVDF_CONSTANTS = 5 };
 
 typedef struct tern_int8_pool_op {
     int height, width, stride; /* of windows */

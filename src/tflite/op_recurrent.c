@@ -1,4 +1,4 @@
-/* TFLite operators that remember: long short-term memory over bytes. */
+/* TFLite operators that remember: long short-term memory over bytes, filters over time. */
 #include "tflite/import.h"
 
 #include "kernel/exponent.h"
@@ -162,7 +162,124 @@ static tern_status lstm(tern_tflite_call *call)
     return tern_tflite_give(call, 0, out[0]);
 }
 
+/* ---- SVDF ------------------------------------------------------------------------------------------------------------- */
+
+/* Its inputs, and sizes: `rank` filters a unit, each with `memory` places. */
+enum { FILTER_INPUT, FEATURES, TIMES, FILTER_BIAS, FILTER_STATE };
+typedef struct filters {
+    int64_t batch, inputs, count, memory, units;
+    int activation;
+} filters;
+
+static tern_status open_filters(const tern_tflite_call *call, bool bytes, filters *f)
+{
+    const tern_tflite_tensor *w = tern_tflite_in(call, FEATURES), *t = tern_tflite_in(call, TIMES),
+                             *b = tern_tflite_in(call, FILTER_BIAS), *s = tern_tflite_in(call, FILTER_STATE);
+    tern_shape x = tern_tflite_shape(call, FILTER_INPUT);
+    int64_t rank = tern_tflite_whole(call, 0, 0);
+    bool shapes = w->shape.rank == 2 && t->shape.rank == 2 && x.rank == 2 && w->bytes.count &&
+                  t->bytes.count && w->shape.dim[1] == x.dim[1] && w->shape.dim[0] == t->shape.dim[0] &&
+                  t->shape.dim[1] > 0 && rank > 0 && w->shape.dim[0] > 0 && w->shape.dim[0] % rank == 0;
+    if (!shapes)
+        return tern_tflite_fail(call, "rank %lld and weights whose shapes do not go together",
+                                (long long)rank);
+    *f = (filters){x.dim[0],
+                   x.dim[1],
+                   w->shape.dim[0],
+                   t->shape.dim[1],
+                   w->shape.dim[0] / rank,
+                   tern_tflite_byte(call, 1)};
+    if (b && (!b->bytes.count || tern_elements(&b->shape) != f->units ||
+              b->type != (bytes ? TERN_TFLITE_I32 : TERN_TFLITE_F32)))
+        return tern_tflite_fail(call, "its bias is no constant of %lld elements", (long long)f->units);
+    int kind = bytes ? TERN_TFLITE_I8 : TERN_TFLITE_F32, wide = bytes ? TERN_TFLITE_I16 : TERN_TFLITE_F32;
+    bool zeros = w->zero == 0 && t->zero == 0 && s->zero == 0,
+         scaled = !bytes || (w->scales.count == 1 && t->scales.count == 1 && s->scale > 0 && zeros);
+    if (w->type == kind && t->type == wide && s->type == wide && scaled) return TERN_OK;
+    return tern_tflite_fail(
+        call,
+        "weights of types %d and %d, a memory of %d: expected floats (0), or bytes (9), 16 "
+        "bits (7) and 16 bits, each with one scale and the zero 0",
+        w->type, t->type, s->type);
+}
+
+static tern_value filter_parameter(tern_tflite_call *call, const char *what, int input, tern_dtype dtype,
+                                   tern_shape shape)
+{
+    return tern_tflite_parameter_of(
+        call, what,
+        (tern_tflite_parameter){
+            .dtype = dtype, .shape = shape, .tensor = call->op->inputs[input], .kind = TERN_TFLITE_PLAIN});
+}
+
+/* Activations behind it: the reference limits results to bytes only. */
+static tern_status filter_bytes(tern_tflite_call *call, const filters *f)
+{
+    const tern_tflite_tensor *x = tern_tflite_in(call, FILTER_INPUT), *y = tern_tflite_out(call, 0),
+                             *w = tern_tflite_in(call, FEATURES), *t = tern_tflite_in(call, TIMES),
+                             *s = tern_tflite_in(call, FILTER_STATE);
+    int32_t q[TERN_SVDF_CONSTANTS] = {[4] = y->zero};
+    put(q, 0, (double)((float)x->scale * (float)w->scale / (float)s->scale));
+    put(q, 2, (double)((float)s->scale * (float)t->scale / (float)y->scale));
+    tern_tflite_parameter zeros = {.dtype = TERN_I32,
+                                   .shape = TERN_SHAPE(f->count),
+                                   .tensor = call->op->inputs[FEATURES],
+                                   .bias = -1,
+                                   .kind = TERN_TFLITE_BIAS,
+                                   .zero = x->zero};
+    bool biased = tern_tflite_in(call, FILTER_BIAS) != NULL;
+    int32_t *none = biased ? NULL : tern_take_array((size_t)f->units, sizeof *none);
+    if (!biased && !none) return tern_no_memory((size_t)f->units * sizeof *none, "a bias");
+    tern_value in[] = {tern_tflite_plain(call, FILTER_INPUT),
+                       state(call, "memory", TERN_I16, TERN_SHAPE(f->batch, f->count, f->memory), 0),
+                       filter_parameter(call, "weight", FEATURES, TERN_I8, TERN_SHAPE(f->count, f->inputs)),
+                       tern_tflite_parameter_of(call, "weight_bias", zeros),
+                       filter_parameter(call, "time", TIMES, TERN_I16, TERN_SHAPE(f->count, f->memory)),
+                       biased ? filter_parameter(call, "bias", FILTER_BIAS, TERN_I32, TERN_SHAPE(f->units))
+                              : tern_tflite_words(call, (int)f->units, none),
+                       tern_tflite_words(call, TERN_SVDF_CONSTANTS, q)};
+    tern_release(none);
+    tern_value out[TERN_MAX_OUT];
+    tern_apply(call->graph, &tern_op_svdf_int8, NULL, in, (int)TERN_COUNT(in), out);
+    if (call->graph->status != TERN_OK) return tern_tflite_fail(call, "%s", tern_message());
+    tern_next(call->graph, in[1], out[1]);
+    return tern_tflite_give(call, 0, out[0]);
+}
+
+static tern_status filter_floats(tern_tflite_call *call, const filters *f)
+{
+    tern_graph *g = call->graph;
+    tern_value old = state(call, "memory", TERN_F32, TERN_SHAPE(f->batch, f->count, f->memory), 0);
+    tern_value product[] = {
+        tern_tflite_plain(call, FILTER_INPUT),
+        filter_parameter(call, "weight", FEATURES, TERN_F32, TERN_SHAPE(f->count, f->inputs))};
+    tern_value now = tern_apply(g, &tern_op_linear, NULL, product, 2, NULL);
+    now = tern_reshape(g, now, TERN_SHAPE(f->batch, f->count, 1));
+    if (f->memory > 1) {
+        tern_value parts[] = {tern_slice(g, old, 2, 1, (int)f->memory - 1), now};
+        now = tern_concat(g, parts, 2, 2);
+    }
+    tern_next(g, old, now);
+    tern_value times = filter_parameter(call, "time", TIMES, TERN_F32, TERN_SHAPE(f->count, f->memory));
+    tern_value y = tern_reshape(g, tern_multiply(g, now, times),
+                                TERN_SHAPE(f->batch, f->units, f->count / f->units * f->memory));
+    y = tern_sum(g, y, .axis = 2, .axes = 1);
+    if (tern_tflite_in(call, FILTER_BIAS))
+        y = tern_add(g, y, filter_parameter(call, "bias", FILTER_BIAS, TERN_F32, TERN_SHAPE(f->units)));
+    return tern_tflite_give(call, 0, tern_tflite_activate(call, f->activation, y));
+}
+
+static tern_status svdf(tern_tflite_call *call)
+{
+    filters f;
+    bool bytes;
+    TERN_TRY(tern_tflite_kind_of(call, &bytes));
+    TERN_TRY(open_filters(call, bytes, &f));
+    return bytes ? filter_bytes(call, &f) : filter_floats(call, &f);
+}
+
 const tern_tflite_row tern_tflite_recurrent_rows[] = {
+    {27, "SVDF", "svdf", svdf, 5, 5},
     {44, "UNIDIRECTIONAL_SEQUENCE_LSTM", "lstm", lstm, 1, INPUTS},
     {0},
 };

@@ -155,7 +155,7 @@ class Net:
             return self.tensor(shape, rng.normal(size=shape).astype(np.float32))
         return self.tensor(shape, rng.integers(-128, 128, shape).astype(np.int8), scale=scale, zero=zero)
 
-    def keep(self, *outputs):
+    def keep(self, *outputs, again=0):
         self.graph.outputs = list(outputs)
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
@@ -173,6 +173,12 @@ class Net:
             tensors[f"y{i}"] = np.array(net.get_output(i))
             print(self.name, i, tensors[f"y{i}"].shape, len(np.unique(tensors[f"y{i}"])), "values")
         save(os.path.join(HERE, self.name + ".safetensors"), tensors, {})
+        for i in range(1, again):
+            net.set_input(x, 0)
+            net.invoke()
+            tensors[f"y{i}"] = np.array(net.get_output(0))
+        if again:
+            save(os.path.join(HERE, self.name + "-again.safetensors"), tensors, {})
 
 
 def extent(size, kernel, stride, padding, dilation):
@@ -295,6 +301,23 @@ def recurrent(name, dtype):
     net.keep(x)
 
 
+def filters(name, dtype):
+    """Two layers of filters over time, of rank 2 and 1; what the first output is in the runs behind the first one."""
+    net = Net(name, [1, 7], dtype)
+    x, wide = net.input, np.int16 if dtype == np.int8 else np.float32
+    for units, rank, memory in ((6, 2, 3), (5, 1, 4)):
+        count, width = units * rank, net.shape(x)[1]
+        features = net.weights([count, width], count, 0, False)
+        time = net.tensor([count, memory], (rng.integers(-32767, 32768, (count, memory)) if wide == np.int16 else
+                                            rng.normal(size=(count, memory))).astype(wide), scale=2.0 ** -14)
+        data = rng.integers(0, 40000000, units).astype(np.int32) if wide == np.int16 else rng.normal(size=units).astype(np.float32) + 1
+        bias = net.tensor([units], data, scale=2.0 ** -26)
+        state = net.tensor([1, count * memory], scale=2.0 ** -12, dtype=wide, variable=True)
+        options = option("SVDF", rank=rank, fusedActivationFunction=ACT.RELU, asymmetricQuantizeInputs=False)
+        x = net.op(OP.SVDF, [x, features, time, bias, state], [net.tensor([1, units], scale=0.5, zero=-3)], options, 4)
+    net.keep(x, again=5)
+
+
 def sizes(name, dtype):
     """Images of other sizes between their elements, and differences with constants that are broadcast."""
     net = Net(name, [1, 5, 7, 3], dtype)
@@ -318,3 +341,5 @@ if __name__ == "__main__":
     recurrent("recurrent-bytes", np.int8)
     for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
         sizes(f"sizes-{kind}", dtype)
+    for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
+        filters(f"filters-{kind}", dtype)
