@@ -119,20 +119,6 @@ static void check_means(proof *p, const bench *b)
 
 /* ---- 2. and 3. as C on a board --------------------------------------------------------------------------------------- */
 
-/* A number of result.json; -1: there is none. */
-static double field(const char *folder, const char *name)
-{
-    char path[256], key[64], *text;
-    size_t count;
-    snprintf(path, sizeof path, "%s/result.json", folder);
-    if (tern_read_file(path, &text, &count) != TERN_OK) return -1;
-    snprintf(key, sizeof key, "\"%s\":", name);
-    const char *at = strstr(text, key);
-    double value = at ? strtod(at + strlen(key), NULL) : -1;
-    tern_release(text);
-    return value;
-}
-
 static const tern_emit_target *target_of(const char *name)
 {
     const tern_emit_target *t = tern_emit_targets;
@@ -177,11 +163,10 @@ static taken on_board(const bench *b, const tern_net *net, const void *parameter
     tern_session_close(session);
     tern_program_close(program);
     tern_graph_close(g);
-    snprintf(command, sizeof command, "make -s -C %s run >/dev/null 2>&1", folder);
+    tern_emit_result r;
     taken t = {.instructions = -1};
-    if (system(command) == 0)
-        t = (taken){field(folder, "instructions"), field(folder, "busiest_core"),
-                    field(folder, "slowest_parts"), field(folder, "parts")};
+    if (tern_emit_run(folder, &r) == TERN_OK && r.equal == r.samples)
+        t = (taken){r.instructions, r.busiest, r.slowest, r.parts};
     snprintf(command, sizeof command, "rm -rf %s", folder);
     if (system(command) != 0) printf("%s is left\n", folder);
     return t;

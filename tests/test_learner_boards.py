@@ -133,6 +133,7 @@ def main():
     bad(2, "--float soft-fast has no effect", "emit", gnb, "--float", "soft-fast", "--target", "riscv", "-o", work / "wrong")
     document("emit", gnb, "--target", "rv32imac", "--float", "soft-fast", "-o", work / "floats")
     floats(work / "floats")
+    bad(1, "make cannot be started", "bench", "softfloat", env={"PATH": str(work)})
     if not (shutil.which("qemu-system-riscv32") and shutil.which("riscv64-unknown-elf-gcc")):
         print("skipped: emulated boards")
         return
@@ -148,6 +149,11 @@ def main():
     on_board(forest, "forest-cores", "--target", "riscv", "--cores", "3")
     whole = on_board(fixed, "whole-numbers", "--target", "rv32imac")
     check("whole numbers take fewer still", whole["instructions"] < fast["instructions"], (whole, fast))
+    d = document("bench", "softfloat")
+    gnb = d["instructions"][0]
+    check("all six learners are counted", len(d["instructions"]) == 6 and gnb["learner"] == "gnb", d)
+    check("an FPU saves more than a library", d["soft_over_fpu"] > 10 and d["soft_over_soft_fast"] > 1.3 and
+          gnb["fpu"] < gnb["soft_fast"] < gnb["soft"], d)
 
 
 run_tests(main)

@@ -225,7 +225,8 @@ static tern_status run_bench(tern_cli *cli)
     const char *log = tern_cli_text(cli, "log");
     if (log && cli->count) return tern_fail(TERN_USAGE, "bench: --log reads a file and takes no model");
     if (log) return tern_bench_log(cli, log);
-    if (!cli->count) return tern_fail(TERN_USAGE, "bench: expected a model, or --log FILE");
+    if (!cli->count) return tern_fail(TERN_USAGE, "bench: expected a model, softfloat, or --log FILE");
+    if (strcmp(cli->arguments[0], "softfloat") == 0) return tern_bench_softfloat(cli);
     if (cli->net && !cli->net->decoder)
         return tern_fail(TERN_USAGE, "bench: net %s is no language model; bench/ and tern eval measure nets",
                          cli->net->name);
@@ -243,12 +244,13 @@ static tern_status run_bench(tern_cli *cli)
 const tern_command tern_command_bench = {
     .name = "bench",
     .about = "speed, memory and energy of a language model: measured here, modelled elsewhere",
-    .usage = "MODEL",
+    .usage = "MODEL|softfloat",
     .more = "tern bench smollm2\n"
             "tern bench smollm2 --prompt 128 --generate 64 --machine raspberry-pi-5 --battery 5000\n"
             "tern bench smollm2 --conversations talks.json --limit 3 --csv events.csv\n"
             "tern bench llama2-7b --as q4_K_M -m snapdragon-8-gen-3 --sustained 48 --watts 10\n"
-            "tern bench --log llamacpp.log\n\n"
+            "tern bench --log llamacpp.log\n"
+            "tern bench softfloat    # what floats cost on a RISC-V board without an FPU, in QEMU\n\n"
             "Energy is measured where Linux shows a sensor (powercap, hwmon, a battery), else modelled for "
             "--machine "
             "and marked\nso, else left out.",

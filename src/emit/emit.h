@@ -66,6 +66,17 @@ tern_status tern_emit_folder(const tern_emit_source *source, const tern_emit_tar
                              const tern_emit_limits *limits, const tern_emit_samples *samples,
                              const char *folder);
 
+/* What a board says of a sample, in QEMU. */
+typedef struct tern_emit_result {
+    int samples, equal;  /* equal: with the bits that are expected */
+    double instructions; /* of all cores */
+    double busiest;      /* of several cores: those of the busiest, */
+    double slowest,
+        parts; /* the sum over parts that cores share of the slowest's, and how many such parts there are */
+} tern_emit_result;
+/* make run in a folder of a board.  TERN_FAILED: make, the compiler or the emulator fails; what they say is in run.log there. */
+tern_status tern_emit_run(const char *folder, tern_emit_result *result);
+
 /* ---- pieces ----------------------------------------------------------------------------------------------- */
 
 const char *tern_emit_type(tern_dtype dtype); /* "float", "int8_t"; NULL: not emitted */
@@ -90,6 +101,9 @@ tern_status tern_emit_train_files(const tern_emit_source *source, const tern_emi
                                   tern_text *calls, tern_text *expected);
 bool tern_emit_is_state(const tern_program *program, int value);
 size_t tern_emit_state_offset(const tern_program *program, int value); /* its place among the states */
+
+/* Runs arguments[0] in a folder and waits; what it says goes into `log` there.  package: what installs it. */
+tern_status tern_emit_tool(const char *folder, char *const arguments[], const char *log, const char *package);
 
 /* A prefix: the one that is given (or NULL), else the net's with _ for -.  TERN_USAGE: it is no name in C. */
 tern_status tern_emit_name(char out[64], const char *given, const char *net);

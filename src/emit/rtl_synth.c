@@ -1,15 +1,8 @@
 /* What yosys makes of an emitted circuit, module by module: the cells that it counts. */
-#define _GNU_SOURCE /* posix_spawn_file_actions_addchdir_np */
 #include "emit/rtl.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-
-extern char **environ;
 
 typedef struct chip {
     const char *name, *script; /* behind the reading of the file; the name of the top is filled in */
@@ -93,25 +86,7 @@ tern_status tern_rtl_read_cells(const char *text, const char *name, tern_rtl_cel
 static tern_status run_yosys(const char *folder, const char *option, const char *value, const char *log)
 {
     char *const arguments[] = {"yosys", "-q", (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t child;
-    int status = 0, error = posix_spawn_file_actions_init(&actions);
-    if (error) return tern_fail(TERN_FAILED, "yosys: %s", strerror(error));
-    error = posix_spawn_file_actions_addchdir_np(&actions, folder);
-    if (!error)
-        error = posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    if (!error) error = posix_spawnp(&child, "yosys", &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error)
-        return tern_fail(TERN_FAILED,
-                         "yosys cannot be started: %s; it is installed by scripts/setup --rtl, or apt-get "
-                         "install yosys",
-                         strerror(error));
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return tern_fail(TERN_FAILED, "yosys: %s", strerror(errno));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return TERN_OK;
-    return tern_fail(TERN_FAILED, "yosys has failed in %s: see %s there", folder, log);
+    return tern_emit_tool(folder, arguments, log, "scripts/setup --rtl, or apt-get install yosys");
 }
 
 /* Runs a script that leaves statistics in a file of the folder, whose text the caller releases. */
