@@ -349,6 +349,14 @@ static tern_status measure_cosines(tern_train_run *run, const tern_training *t, 
     return tern_gradient_cosines(&run->cosines[when], t, &run->store, run->cli->pool);
 }
 
+static void print_accuracy(const tern_train_run *run, const tern_evaluation *e)
+{
+    printf("%s: test accuracy %.4f after %d epoch%s, %.0f s", run->folder, e->accuracy, run->state.epoch,
+           run->state.epoch == 1 ? "" : "s", run->state.seconds);
+    if (e->activity_count) printf("; spikes per neuron %.3f", e->spikes_per_neuron);
+    printf("\n");
+}
+
 static tern_status finish(tern_train_run *run, const tern_subject *s, const tern_samples *test,
                           const tern_dataset *d, int batch)
 {
@@ -370,8 +378,7 @@ static tern_status finish(tern_train_run *run, const tern_subject *s, const tern
     if (status == TERN_OK && !run->cli->json && e.targets)
         status = tern_print_targets(&e);
     else if (status == TERN_OK && !run->cli->json)
-        printf("%s: test accuracy %.4f after %d epochs, %.0f s; spikes per neuron %.3f\n", run->folder,
-               e.accuracy, run->state.epoch, run->state.seconds, e.spikes_per_neuron);
+        print_accuracy(run, &e);
     if (status == TERN_OK && !run->cli->json) status = tern_print_cosines(run->cosines);
     tern_evaluation_free(&e);
     return status;
