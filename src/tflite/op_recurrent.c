@@ -271,7 +271,7 @@ static tern_status filter_floats(tern_tflite_call *call, const filters *f)
 
 static tern_status svdf(tern_tflite_call *call)
 {
-    filters f;
+    filters f = {0};
     bool bytes;
     TERN_TRY(tern_tflite_kind_of(call, &bytes));
     TERN_TRY(open_filters(call, bytes, &f));
