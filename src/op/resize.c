@@ -251,6 +251,57 @@ static void fast(const tern_call *call)
 
 static const tern_fast kernels[] = {{"tables", matches, table_bytes, fast}, {0}};
 
+/* ---- C: the same tables, as constants ---------------------------------------------------------------------------------- */
+
+/* Where the taps of each place of an axis lie, and what they weigh. */
+static void write_taps(tern_emit *to, const tern_axis *axis, const tern_resize2d_args *a, char name)
+{
+    int taps = taps_of(a->mode);
+    for (int weights = 0; weights < 2; weights++) {
+        tern_text_format(to->text, "    static const %s %c%c[] = {", weights ? "double" : "int32_t", name,
+                         weights ? 'w' : 'i');
+        for (int64_t o = 0; o < axis->out; o++) {
+            int64_t at[4];
+            double w[4];
+            taps_at(axis, a, o, at, w);
+            for (int k = 0; k < taps; k++) {
+                if (weights)
+                    tern_text_format(to->text, "%.17g, ", w[k]);
+                else
+                    tern_text_format(to->text, "%lld, ", (long long)at[k]);
+            }
+        }
+        tern_text_put(to->text, "};\n");
+    }
+}
+
+static tern_status resize_emit(const tern_call *call, tern_emit *to)
+{
+    const tern_resize2d_args *a = &TERN_ARGS(tern_resize_op, call)->a;
+    const tern_shape *x = &call->in[0].shape;
+    tern_axis rows = axis_of(x, a, true), columns = axis_of(x, a, false);
+    int taps = taps_of(a->mode);
+    write_taps(to, &rows, a, 'y');
+    write_taps(to, &columns, a, 'x');
+    tern_text_format(to->text,
+                     "    int out = 0;\n"
+                     "    for (int plane = 0; plane < %lld; plane++)\n"
+                     "    for (int oy = 0; oy < %lld; oy++)\n"
+                     "    for (int ox = 0; ox < %lld; ox++) {\n"
+                     "        double sum = 0;\n"
+                     "        for (int ky = oy * %d; ky < (oy + 1) * %d; ky++)\n"
+                     "        for (int kx = ox * %d; kx < (ox + 1) * %d; kx++) {\n"
+                     "            const double w = yw[ky] * xw[kx];\n"
+                     "            sum += w * (double)in0[(plane * %lld + yi[ky]) * %lld + xi[kx]];\n"
+                     "        }\n"
+                     "        out0[out++] = (float)sum;\n"
+                     "    }\n",
+                     (long long)tern_elements_upto(x, x->rank - 2), (long long)rows.out,
+                     (long long)columns.out, taps, taps, taps, taps, (long long)rows.in,
+                     (long long)columns.in);
+    return TERN_OK;
+}
+
 const tern_op tern_op_resize = {
     .name = "resize",
     .doc = "an image of another size",
@@ -261,6 +312,7 @@ const tern_op tern_op_resize = {
     .grad = resize_grad,
     .work = resize_work,
     .run = resize_run,
+    .emit = resize_emit,
     .fast = kernels,
 };
 
