@@ -10,7 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EPOCHS = 8, SEEDS = 2, TRAIN = 1200, TEST = 800, TRAIN_FRAMES = 8, CLIP = 200, VIDEO_FRAMES = 100 };
+enum {
+    BEFORE = 6,
+    EPOCHS = 8,
+    SEEDS = 2,
+    TRAIN = 12000,
+    TEST = 800,
+    TRAIN_FRAMES = 2,
+    CLIP = 200,
+    VIDEO_FRAMES = 100
+};
 
 /* ---- 1: the gradients ----------------------------------------------------------------------------------------------- */
 
@@ -185,7 +194,7 @@ static void check_gradients(proof *p)
     proof_equal(p, "penalty-alone-true-sign-steps-that-shrink-q", moves(true), 200);
 }
 
-/* ---- 3: training ---------------------------------------------------------------------------------------------------- */
+/* ---- 3: training: nets that begin with what one without penalty has learned, as in the paper, from clips of two frames -- */
 
 typedef struct trial {
     const char *name;
@@ -200,7 +209,10 @@ static tern_status note(void *context, const tern_progress_state *state, const t
 {
     trial *t = context;
     (void)state;
-    if (epoch) t->halves[epoch->epoch > EPOCHS / 2] += epoch->test_accuracy / (EPOCHS / 2) / SEEDS;
+    if (!epoch) return TERN_OK;
+    t->halves[epoch->epoch > EPOCHS / 2] += epoch->test_accuracy / (EPOCHS / 2) / SEEDS;
+    printf(" %.4f", epoch->test_accuracy);
+    fflush(stdout);
     return TERN_OK;
 }
 
@@ -240,60 +252,80 @@ static void measure(const tern_delta_net *net, double *temporal, double *spatial
     *needed = sums[1];
 }
 
-static void run_trial(trial *t, studio *s, uint64_t seed, tern_store *store)
+static void train_net(const studio *s, trial *t, int epochs, uint64_t seed, tern_store *store)
 {
     tern_samples train = samples_of(&s->train, &s->train.train), test = samples_of(&s->train, &s->test.test);
     tern_recipe r = tern_recipe_default();
     tern_progress_state state = {0};
-    tern_delta_net *net;
-    double accuracy, temporal, spatial, executed, needed;
-    r.epochs = EPOCHS;
-    r.batch = 16;
+    r.epochs = epochs;
+    r.batch = 32;
     r.flip = false;
     r.crop = 0;
     r.seed = seed;
-    r.delta_rate = t->rate;
-    r.delta_values = t->values;
-    r.norm_samples = 400;
+    r.delta_rate = t ? t->rate : 0;
+    r.delta_values = t && t->values;
+    r.norm_samples = 1600;
     tern_training training = {.net = s->net,
                               .parameters = s->parameters,
                               .recipe = r,
                               .train = &train,
-                              .test = &test,
+                              .test = t ? &test : NULL,
                               .quiet = true,
-                              .hook = note,
+                              .hook = t ? note : NULL,
                               .context = t};
     PROOF_OK(tern_train(&training, &state, store, s->pool));
+    printf("%sseed %d %s: trained for %.0f s\n", t ? " test accuracies after epochs\n" : "", (int)seed,
+           t ? t->name : "to begin with", state.seconds);
+    fflush(stdout);
+}
+
+static void run_trial(trial *t, studio *s, uint64_t seed, const tern_store *begun, tern_store *store)
+{
+    tern_samples test = samples_of(&s->train, &s->test.test);
+    tern_delta_net *net;
+    double accuracy, temporal, spatial, executed, needed;
+    PROOF_OK(tern_hand_over(begun, store));
+    train_net(s, t, EPOCHS, seed, store);
     tern_delta_net_options o = {.batch = tern_delta_batch(TEST), .resync = 256, .measure = true};
     PROOF_OK(tern_delta_open(&net, s->net, s->parameters, &frame_shape, &o, store, s->pool));
     PROOF_OK(tern_delta_evaluate(net, &test, &accuracy));
     measure(net, &temporal, &spatial, &executed, &needed);
     tern_delta_close(net);
-    printf("seed %d %s: accuracy %.4f, operations of dense ones: %.4f by changes, %.4f by zeros, %.0f s\n",
-           (int)seed, t->name, accuracy, temporal, spatial, state.seconds);
+    printf("seed %d %s: accuracy %.4f, operations of dense ones: %.4f by changes, %.4f by zeros\n", (int)seed,
+           t->name, accuracy, temporal, spatial);
     fflush(stdout);
     t->accuracy += accuracy / SEEDS;
     t->temporal += temporal / SEEDS;
     t->spatial += spatial / SEEDS;
 }
 
-/* The rates are those at which each penalty costs some points of accuracy and no more. */
+/* What L1 needs is counted by zeros, as an engine that knows nothing of time skips them: it is the penalty for sparsity in space; what
+ * the net that it made needs by changes is printed beside.  The rates were chosen on another seed (11): both cost accuracy, and the
+ * penalty on changes less. */
 static void check_training(proof *p, studio *s, tern_store *kept)
 {
-    trial none = {.name = "unregularised"}, l1 = {.name = "l1", .rate = 5e-3, .values = true},
-          dal = {.name = "delta", .rate = 1e-2};
+    trial none = {.name = "unregularised"}, l1 = {.name = "l1", .rate = 2e-2, .values = true},
+          dal = {.name = "delta", .rate = 1.5e-1};
     trial *all[] = {&none, &l1, &dal};
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        tern_store begun = {0};
+        train_net(s, NULL, BEFORE, seed, &begun);
         for (int i = 0; i < 3; i++) {
             tern_store store = {0};
             bool keep = i == 2 && seed == 1;
-            run_trial(all[i], s, seed, keep ? kept : &store);
+            run_trial(all[i], s, seed, &begun, keep ? kept : &store);
             tern_store_close(&store);
         }
+        tern_store_close(&begun);
     }
     printf("by changes: unregularised %.4f, l1 %.4f, delta %.4f of dense; accuracy %.4f, %.4f, %.4f\n",
            none.temporal, l1.temporal, dal.temporal, none.accuracy, l1.accuracy, dal.accuracy);
-    proof_at_most(p, "operations-delta-over-l1", dal.temporal / fmin(l1.temporal, l1.spatial), 0.5);
+    for (int i = 0; i < 3; i++)
+        printf("%s: accuracy after epochs of the first half %.4f, of the second %.4f\n", all[i]->name,
+               all[i]->halves[0], all[i]->halves[1]);
+    printf("by zeros: unregularised %.4f, l1 %.4f, delta %.4f of dense; l1 by changes needs %.2f of that\n",
+           none.spatial, l1.spatial, dal.spatial, l1.temporal / l1.spatial);
+    proof_at_most(p, "operations-delta-over-l1", dal.temporal / l1.spatial, 0.5);
     proof_at_least(p, "accuracy-delta-against-l1", dal.accuracy, l1.accuracy - 0.02);
     proof_at_most(p, "operations-delta-over-unregularised", dal.temporal / none.temporal, 1 / 2.5);
     proof_at_least(p, "accuracy-is-no-chance", dal.accuracy, 0.5);

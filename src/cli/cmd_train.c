@@ -544,7 +544,10 @@ const tern_command tern_command_train = {
         "tern train run/cnn-half --data mnist                     # of tern convert --to half: in 16 bits\n"
         "tern train vit --superpipeline 8,2 --input 1x28x28 --patch 7   # 8 layers of parameters in memory\n"
         "tern train forest --data table.csv --trees 16 --depth 8  # classic learners are fitted\n"
-        "tern train mobilenet --insert delta --data video-moving --delta-rate 1e-4 --frames 8\n"
+        "tern train mobilenet --insert delta --data video-moving --frames 2 --norm-samples 800 -o "
+        "run/moving\n"
+        "tern train run/moving --frames 2 --norm-samples 800 --delta-rate 0.1 -o run/still   # refined: "
+        "fewer changes\n"
         "tern train run/vgg-snn --timesteps-schedule 5,4,3,2,1 -o run/iir   # of tern convert: "
         "run/iir/T5 .. T1",
     .options = options,
