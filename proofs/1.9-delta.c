@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    BEFORE = 6,
+    BEFORE = 12,
     EPOCHS = 8,
     SEEDS = 2,
     TRAIN = 12000,
@@ -305,7 +305,7 @@ static void run_trial(trial *t, studio *s, uint64_t seed, const tern_store *begu
 static void check_training(proof *p, studio *s, tern_store *kept)
 {
     trial none = {.name = "unregularised"}, l1 = {.name = "l1", .rate = 2e-2, .values = true},
-          dal = {.name = "delta", .rate = 1.5e-1};
+          dal = {.name = "delta", .rate = 1e-1};
     trial *all[] = {&none, &l1, &dal};
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         tern_store begun = {0};
