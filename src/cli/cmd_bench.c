@@ -225,7 +225,7 @@ static tern_status run_bench(tern_cli *cli)
     const char *log = tern_cli_text(cli, "log");
     if (log && cli->count) return tern_fail(TERN_USAGE, "bench: --log reads a file and takes no model");
     if (log) return tern_bench_log(cli, log);
-    if (!cli->count) return tern_fail(TERN_USAGE, "bench: expected a model, softfloat, or --log FILE");
+    if (!cli->count) return tern_fail(TERN_USAGE, "bench: expected a model, or --log FILE, or softfloat");
     if (strcmp(cli->arguments[0], "softfloat") == 0) return tern_bench_softfloat(cli);
     if (cli->net && !cli->net->decoder)
         return tern_fail(TERN_USAGE, "bench: net %s is no language model; bench/ and tern eval measure nets",
