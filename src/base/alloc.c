@@ -82,8 +82,8 @@ void *tern_take_pages(size_t bytes)
 
 bool tern_put_pages(const void *at, void *memory, size_t bytes)
 {
-    mprotect(memory, bytes, PROT_READ);
-    return mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED;
+    return mprotect(memory, bytes, PROT_READ) == 0 &&
+           mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) != MAP_FAILED;
 }
 
 void tern_put_end(size_t bytes)

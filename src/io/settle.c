@@ -1,8 +1,11 @@
+#define _DEFAULT_SOURCE
 #include "io/settle.h"
 
 #include "base/pages.h"
 
-enum { PIECE = TERN_LARGE_PAGE, PAGE = 4096 }; /* a piece is in memory twice */
+#include <unistd.h>
+
+enum { PIECE = TERN_LARGE_PAGE }; /* so much is in memory twice */
 
 /* The page at which the tensors of a file begin, or the end. */
 static size_t first_of(const tern_weights *w, int map)
@@ -13,7 +16,8 @@ static size_t first_of(const tern_weights *w, int map)
         const char *at = w->tensors[i].data;
         if (at >= bytes && at < bytes + count && (size_t)(at - bytes) < first) first = (size_t)(at - bytes);
     }
-    return first < count ? first / PAGE * PAGE : first;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return first < count ? first / page * page : first;
 }
 
 tern_status tern_settling_open(tern_settling *s, const tern_weights *weights)

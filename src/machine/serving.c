@@ -74,9 +74,9 @@ static const tern_tier *main_memory(const tern_machine *m, double held, const te
     return tern_machine_main(m);
 }
 
-/* A cache that is somewhat too small for all still keeps a part of it from step to step, one of half the bytes none: of 181 MiB
- * read round and round by one thread through 128 MiB 0.6 were found there, of 256 MiB nothing, so that the share is taken as
- * falling in a line between.  Sets the rate of both memories, one behind the other. */
+/* A cache that is somewhat too small for all may still keep a part of it from step to step, one of half the bytes none.  The share is
+ * assumed to fall in a line between: what was seen here by one thread that read 1.4 times as much as the cache had was 0.6 at one
+ * hour and nothing at another, so that times are rather told too short.  Sets the rate of both memories, one behind the other. */
 static void share_with_cache(const tern_machine *m, const tern_serving_way *way, double held,
                              serving_place *p)
 {
