@@ -246,6 +246,8 @@ const tern_op tern_op_add_int8 = {
     .fast = add_kernels,
 };
 
+/* ---- subtract_int8: a - b with the constants of a sum --------------------------------------------------------------- */
+
 static void subtract_run(const tern_call *call)
 {
     pair_run(call, tern_int8_difference);
