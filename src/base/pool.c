@@ -18,6 +18,13 @@
 #define OPEN         (1ull << 15)
 #define JOB_SHIFT    16
 
+/* A thread's share of a job: tasks that follow each other, the same ones in each job of as many tasks, so that what its thread
+ * wrote in one operator it finds in its caches in the next.  Whoever is done with its own takes from those of others. */
+typedef struct tern_share {
+    _Alignas(64) atomic_llong next;
+    int64_t end;
+} tern_share;
+
 struct tern_pool {
     int threads;
     pthread_t *workers;   /* [threads - 1] */
@@ -29,8 +36,7 @@ struct tern_pool {
     cpu_set_t allowed;                /* processors of whoever gave the last job that woke workers */
     bool kept_away;                   /* workers were told to wake elsewhere */
     _Alignas(64) atomic_ullong state; /* of the job: number << JOB_SHIFT | OPEN | workers that joined */
-    _Alignas(64) atomic_llong next;   /* next task of the job */
-    int64_t tasks;
+    tern_share *shares;               /* [threads] */
     tern_task *task;
     void *context;
 };
@@ -57,10 +63,13 @@ static void work(tern_pool *pool, int thread)
 {
     inside = pool;
     inside_as = thread;
-    for (;;) {
-        int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (task >= pool->tasks) break;
-        pool->task(pool->context, task, thread);
+    for (int i = 0; i < pool->threads; i++) {
+        tern_share *share = &pool->shares[(thread + i) % pool->threads];
+        for (;;) {
+            int64_t task = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+            if (task >= share->end) break;
+            pool->task(pool->context, task, thread);
+        }
     }
     inside = NULL;
 }
@@ -169,9 +178,12 @@ tern_status tern_pool_open(tern_pool **pool, int threads)
     tern_pool *p = tern_take(sizeof *p);
     if (!p) return tern_no_memory(sizeof *p, "a thread pool");
     p->workers = tern_take_array((size_t)threads, sizeof *p->workers);
-    if (!p->workers) {
+    p->shares = tern_take_array((size_t)threads, sizeof *p->shares);
+    if (!p->workers || !p->shares) {
+        tern_release(p->workers);
+        tern_release(p->shares);
         tern_release(p);
-        return tern_no_memory((size_t)threads * sizeof *p->workers, "a thread pool");
+        return tern_no_memory((size_t)threads * (sizeof *p->workers + sizeof *p->shares), "a thread pool");
     }
     pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->lock, NULL);
@@ -199,6 +211,7 @@ void tern_pool_close(tern_pool *pool)
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->turn);
     tern_release(pool->workers);
+    tern_release(pool->shares);
     tern_release(pool);
 }
 
@@ -218,8 +231,10 @@ void tern_pool_run(tern_pool *pool, int64_t tasks, tern_task *task, void *contex
     pthread_mutex_lock(&pool->turn);
     pool->task = task;
     pool->context = context;
-    pool->tasks = tasks;
-    atomic_store(&pool->next, 0);
+    for (int i = 0; i < pool->threads; i++) {
+        atomic_store_explicit(&pool->shares[i].next, tasks * i / pool->threads, memory_order_relaxed);
+        pool->shares[i].end = tasks * (i + 1) / pool->threads;
+    }
     announce(pool, OPEN);
     work(pool, 0);
     atomic_fetch_and(&pool->state, ~OPEN);

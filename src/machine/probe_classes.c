@@ -86,10 +86,6 @@ static void add_convs(tern_bench *b)
             if (products < 1.2e8 && in >= 64)
                 add_conv(b, 1, in / 2, size, conv_args(even ? in / 2 : in, 3, 1, 1), 0);
             if (products < 6e6) add_conv(b, 1, in, size, conv_args(even ? 2 * in : in, 3, 2, 1), 0);
-            if (pixels * in > 1e6 || size < 7) continue;
-            add_conv(b, 1, in, size, conv_args(in, 3, 1, in), 0);
-            add_conv(b, 1, in, size, conv_args(in, even ? 3 : 5, 2, in), 0);
-            if (even) add_conv(b, 1, in, size, conv_args(in, 5, 1, in), 0);
         }
     add_conv(b, 1, 256, 4, conv_args(256, 3, 1, 1), 0);
     add_conv(b, 1, 512, 4, conv_args(512, 3, 1, 1), 0);
@@ -108,6 +104,21 @@ static void add_convs(tern_bench *b)
     }
     add_conv(b, 1, 3, 224, conv_args(64, 7, 2, 1), 0);
     add_conv(b, 1, 3, 224, conv_args(384, 16, 16, 1), 0);
+}
+
+/* Planes from 2 x 2 to 112 x 112, each with a kernel of its own. */
+static void add_depthwise(tern_bench *b)
+{
+    static const int sizes[] = {2, 4, 7, 14, 28, 56, 112}, channels[] = {8, 64, 256, 1024};
+    for (size_t s = 0; s < TERN_COUNT(sizes); s++)
+        for (size_t c = 0; c < TERN_COUNT(channels); c++) {
+            int size = sizes[s], planes = channels[c];
+            bool even = c % 2 == s % 2;
+            if ((double)size * size * planes > 1e6) continue;
+            add_conv(b, 1, planes, size, conv_args(planes, 3, 1, planes), 0);
+            add_conv(b, 1, planes, size, conv_args(planes, even ? 3 : 5, 2, planes), 0);
+            if (even) add_conv(b, 1, planes, size, conv_args(planes, 5, 1, planes), 0);
+        }
 }
 
 /* Spikes: images are time steps. */
@@ -367,6 +378,7 @@ void tern_bench_fill(tern_bench *b)
 {
     add_products(b);
     add_convs(b);
+    add_depthwise(b);
     add_spikes(b);
     add_rows(b);
     add_levels(b);
