@@ -125,7 +125,8 @@ static void add_depthwise(tern_bench *b)
 static void add_spikes(tern_bench *b)
 {
     static const double densities[] = {0.02, 0.1, 0.35};
-    static const int sizes[] = {3, 7, 24}, channels[] = {16, 128, 512}, widths[] = {64, 512, 4096};
+    static const int sizes[] = {3, 7, 24}, channels[] = {16, 128, 512};
+    static const int widths[] = {64, 512, 2048, 4096}, outs[] = {10, 64, 256, 1024};
     for (size_t d = 0; d < TERN_COUNT(densities); d++) {
         for (size_t s = 0; s < TERN_COUNT(sizes); s++)
             for (size_t c = 0; c < TERN_COUNT(channels); c++) {
@@ -136,8 +137,9 @@ static void add_spikes(tern_bench *b)
                 add_conv(b, 4, in, size, conv_args(2 * in, d == 1 ? 1 : 3, 2, 1), densities[d]);
             }
         for (size_t i = 0; i < TERN_COUNT(widths); i++)
-            for (int out = 10; out <= 640; out *= 8)
-                for (int rows = 1; rows <= 32; rows *= 32) add_linear(b, rows, widths[i], out, densities[d]);
+            for (size_t o = 0; o < TERN_COUNT(outs); o++)
+                for (int rows = 1; rows <= 32 && widths[i] * outs[o] <= 2 << 20; rows *= rows == 1 ? 4 : 8)
+                    add_linear(b, rows, widths[i], outs[o], densities[d]);
     }
 }
 
@@ -150,6 +152,9 @@ static void add_products(tern_bench *b)
             for (size_t o = 0; o < TERN_COUNT(widths); o++)
                 if ((double)rows[r] * widths[i] * widths[o] < 3e8 && (r + i + o) % 2 == 0)
                     add_linear(b, rows[r], widths[i], widths[o], 0);
+    for (int m = 1; m <= 4;
+         m *= 4) /* weights that the near caches of all threads have, and those of one have not */
+        for (int in = 256; in <= 2048; in *= 2) add_linear(b, m, in, 512, 0);
     for (int m = 16; m <= 256; m *= 4)
         for (int k = 16; k <= 256; k *= 4) {
             add_matmul(b, 6, m, m, k, true);
