@@ -3,8 +3,8 @@
 #include "kernel_cases.h"
 
 /* Small ones of every geometry, and shapes that take the kernels apart: sums in several blocks, many images in a unit of
- * work, images cut into bands, 3x3 kernels by tiles. */
-enum { EVERY_GEOMETRY, MANY_CHANNELS, MANY_IMAGES, LARGE_IMAGES, BY_TILES };
+ * work, images cut into bands, 3x3 kernels by tiles, planes by themselves: small, of several bands, of rows too long for one. */
+enum { EVERY_GEOMETRY, MANY_CHANNELS, MANY_IMAGES, LARGE_IMAGES, BY_TILES, PLANES };
 
 static tern_conv small_conv(void)
 {
@@ -32,9 +32,35 @@ static tern_conv small_conv(void)
     }
 }
 
+static tern_conv planes_conv(void)
+{
+    enum { SMALL, BANDS, LONG_ROWS };
+    int64_t size = below(16) ? SMALL : between(BANDS, LONG_ROWS);
+    tern_conv c = {.images = 1, .groups = between(1, size == SMALL ? 9 : 2)};
+    for (;;) {
+        c.in_channels = c.out_channels = c.groups;
+        c.height = size == SMALL ? between(1, 12) : size == BANDS ? between(60, 100) : between(1, 2);
+        c.width = size == SMALL ? between(1, 20) : size == BANDS ? between(120, 200) : between(8200, 9000);
+        c.kernel_height = between(1, 5);
+        c.kernel_width = between(1, 7);
+        bool plain = below(2);
+        c.stride_y = plain ? 1 : between(1, 3);
+        c.stride_x = plain ? 1 : between(1, 3);
+        c.dilation_y = plain ? 1 : between(1, 3);
+        c.dilation_x = plain ? 1 : between(1, 3);
+        c.pad_y = below(5);
+        c.pad_x = below(5);
+        c.out_height =
+            tern_conv_extent(c.height, c.kernel_height, c.stride_y, c.pad_y + below(5), c.dilation_y);
+        c.out_width = tern_conv_extent(c.width, c.kernel_width, c.stride_x, c.pad_x + below(5), c.dilation_x);
+        if (c.out_height > 0 && c.out_width > 0) return c;
+    }
+}
+
 static tern_conv random_conv(int kind)
 {
     tern_conv c = {.images = between(1, 3), .groups = 1};
+    if (kind == PLANES) return planes_conv();
     bool tiles = kind == BY_TILES, large = kind == LARGE_IMAGES, large_tiles = tiles && below(6) == 0;
     if (kind == EVERY_GEOMETRY) return small_conv();
     for (;;) {
@@ -252,6 +278,17 @@ static void test_by_tiles(void **state)
     on_each_isa(by_tiles);
 }
 
+static void planes(void)
+{
+    check_conv(PLANES, false);
+}
+
+static void test_planes(void **state)
+{
+    (void)state;
+    on_each_isa(planes);
+}
+
 /* ---- pooling of bits ---------------------------------------------------------------------------------- */
 
 static void pools(void)
@@ -292,6 +329,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_geometry),
                                        cmocka_unit_test(test_taken_apart), cmocka_unit_test(test_by_tiles),
-                                       cmocka_unit_test(test_pools)};
+                                       cmocka_unit_test(test_planes), cmocka_unit_test(test_pools)};
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }
