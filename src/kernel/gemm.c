@@ -1,7 +1,7 @@
 /* Products of matrices (the blocking of Goto & van de Geijn, "Anatomy of high-performance matrix multiplication",
  * TOMS 2008): panels of A and B are packed once into scratch, then blocks of C are computed as tasks.  k is cut into
  * blocks by its length alone, and each element of C adds the blocks in order: the bits depend on nothing else. */
-#include "kernel/gemm.h"
+#include "kernel/few_columns.h"
 
 #include <string.h>
 
@@ -63,7 +63,9 @@ static layout lay_out(const tern_product *p)
 size_t tern_gemm_scratch(const tern_product *p)
 {
     layout l = lay_out(p);
-    return sizeof(float) * (size_t)(l.slab_batch * (l.a_floats + l.b_floats)) + 64;
+    size_t bytes = sizeof(float) * (size_t)(l.slab_batch * (l.a_floats + l.b_floats)) + 64;
+    size_t few = tern_few_columns_scratch(p);
+    return bytes > few ? bytes : few;
 }
 
 /* The part of a product that is worked on: products batch0 .., rows row0 .., columns column0 .., sums sum0 .. */
@@ -115,18 +117,6 @@ static void pack_task(void *context, int64_t task, int thread)
     }
 }
 
-/* Columns [column, column + count) of C as runs that are neighbours in memory: the first run's start and length. */
-static int64_t run_of(const tern_product *p, int64_t column, int64_t count, int64_t *at)
-{
-    if (p->pixels == 0) {
-        *at = column;
-        return count;
-    }
-    int64_t pixel = column % p->pixels, x = pixel % p->width;
-    *at = column / p->pixels * p->image_stride + pixel / p->width * p->row_step + x * p->pixel_step;
-    return p->pixel_step == 1 ? min(count, p->width - x) : 1;
-}
-
 /* Before the first block of k: C becomes the bias, or what it held plus the bias. */
 static void start_block(const tern_product *p, int64_t batch, float *c, int64_t row0, int64_t rows,
                         int64_t column0, int64_t columns)
@@ -135,7 +125,7 @@ static void start_block(const tern_product *p, int64_t batch, float *c, int64_t 
         float *row = c + (row0 + i) * p->row_stride;
         float bias = p->row_bias ? p->row_bias[batch * p->m + row0 + i] : 0;
         for (int64_t j = 0; j < columns;) {
-            int64_t at, run = run_of(p, column0 + j, columns - j, &at);
+            int64_t at, run = tern_run_of(p, column0 + j, columns - j, &at);
             for (int64_t r = 0; r < run; r++) {
                 float b = p->column_bias ? bias + p->column_bias[column0 + j + r] : bias;
                 row[at + r] = p->accumulate ? row[at + r] + b : b;
@@ -149,7 +139,7 @@ static void store_edge(const tern_product *p, const float *block, float *c, int6
                        int64_t columns, bool add)
 {
     for (int64_t j = 0; j < columns;) {
-        int64_t at, run = run_of(p, column0 + j, columns - j, &at);
+        int64_t at, run = tern_run_of(p, column0 + j, columns - j, &at);
         for (int64_t i = 0; i < rows; i++) {
             float *to = c + i * p->row_stride + at;
             const float *from = block + i * MAX_COLUMNS + j;
@@ -170,7 +160,7 @@ static void multiply(const slab *s, const float *a, const float *b, int64_t sums
     const tern_kernels *kernels = s->layout.kernels;
     bool half = columns <= kernels->tile_columns / 2;
     tern_tile *tile = (half ? kernels->half_tile : kernels->tile)[rows - 1];
-    int64_t at, run = run_of(p, column0, columns, &at);
+    int64_t at, run = tern_run_of(p, column0, columns, &at);
     float *to = c + row0 * p->row_stride;
 
     if (run == columns && columns == (half ? kernels->tile_columns / 2 : kernels->tile_columns)) {
@@ -320,6 +310,10 @@ void tern_gemm(tern_pool *pool, const tern_product *p, void *scratch)
     if (p->m <= 0 || p->n <= 0) return;
     if (p->k <= 0) {
         empty_sum(p);
+        return;
+    }
+    if (tern_few_columns_fits(p)) {
+        tern_few_columns(pool, p, scratch);
         return;
     }
     slab s = {.product = p, .layout = lay_out(p)};

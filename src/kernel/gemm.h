@@ -44,6 +44,18 @@ static inline __attribute__((always_inline)) void tern_want(const float *data, i
     }
 }
 
+/* Columns [column, column + count) of C as runs that are neighbours in memory: the first run's start and length. */
+static inline int64_t tern_run_of(const tern_product *p, int64_t column, int64_t count, int64_t *at)
+{
+    if (p->pixels == 0) {
+        *at = column;
+        return count;
+    }
+    int64_t pixel = column % p->pixels, x = pixel % p->width;
+    *at = column / p->pixels * p->image_stride + pixel / p->width * p->row_step + x * p->pixel_step;
+    return p->pixel_step == 1 ? min(count, p->width - x) : 1;
+}
+
 /* The length of the blocks in which k summed elements are added: each block from 0, then onto the result.  Every
  * kernel that promises the bits of tern_gemm follows it. */
 int64_t tern_sum_block(int64_t k);

@@ -66,6 +66,11 @@ typedef struct tern_kernels {
     void (*turn)(int64_t rows, int64_t columns, const float *from, int64_t from_step, float *to,
                  int64_t to_step);
 
+    /* out[c*16 + r] = sum over s < sums of a[r*a_step + s] * b[c*b_step + s], r < rows <= 16, c < columns <= 4; may write the
+     * rest of the 16. */
+    void (*sum_few)(int columns, int rows, int64_t sums, const float *a, int64_t a_step, const float *b,
+                    int64_t b_step, float *out);
+
     tern_word_tile *const *binary_tile, *const *i8_tile; /* [rows - 1] */
     tern_word_pack *pack_binary, *pack_i8;
     int i8_per_word;

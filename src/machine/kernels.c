@@ -137,13 +137,14 @@ static void add_point(tern_kernel_fit *f, const tern_kernel_case *at, const tern
     f->weight += weight;
 }
 
-/* How many threads share a product's weights, each of which then reads its own columns again and again: those of few rows are cut
- * so, from 256 Ki products on (kernel/gemm.c). */
+/* How many threads share a product's weights, each of which then reads its own part of them again and again: those of few rows are cut
+ * so, from 256 Ki products on (kernel/gemm.c), of a convolution of few pixels from 64 Ki on (kernel/few_columns.c). */
 static double weight_owners(const tern_machine *m, const tern_task_work *t)
 {
     const tern_product_shape *p = &t->product;
-    enum { FEW_ROWS = 16 };
-    bool cut = p->count == 1 && p->m <= FEW_ROWS && p->m * p->n * p->k >= 256 * 1024;
+    enum { FEW_ROWS = 16, FEW_PIXELS = 4 };
+    int64_t least = p->kernel_height > 0 && p->m <= FEW_PIXELS ? 64 * 1024 : 256 * 1024;
+    bool cut = p->count == 1 && p->m <= FEW_ROWS && p->m * p->n * p->k >= least;
     return cut ? fmax(1, m->threads) : 1;
 }
 

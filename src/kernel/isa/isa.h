@@ -141,6 +141,8 @@ void TERN_FOR_ISA(tern_pack_i8)(const void *rows, int64_t at, int64_t k, int64_t
                                 uint32_t *out);
 void TERN_FOR_ISA(tern_turn)(int64_t rows, int64_t columns, const float *from, int64_t from_step, float *to,
                              int64_t to_step);
+void TERN_FOR_ISA(tern_sum_few)(int columns, int rows, int64_t sums, const float *a, int64_t a_step,
+                                const float *b, int64_t b_step, float *out);
 int TERN_FOR_ISA(tern_list_bits)(const uint64_t *words, int64_t at, int count, int unit, int rest,
                                  uint16_t *list);
 void TERN_FOR_ISA(tern_add_listed)(int64_t rows, const uint16_t *lists, const uint32_t *starts,

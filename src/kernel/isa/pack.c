@@ -8,33 +8,6 @@
 
 #define AHEAD 2 /* panels or lines between a prefetch and its use */
 
-/* Stores the first `lanes` of v. */
-TERN_INLINE void store_part(float *out, vf v, int lanes)
-{
-    if (lanes >= TERN_LANES) {
-        tern_store(out, v);
-        return;
-    }
-#if defined(__AVX512F__)
-    _mm512_mask_storeu_ps(out, (__mmask16)((1u << lanes) - 1), (__m512)v);
-#else
-    for (int l = 0; l < lanes; l++) out[l] = v[l];
-#endif
-}
-
-/* The first `lanes` of p, 0 behind. */
-TERN_INLINE vf load_part(const float *p, int64_t lanes)
-{
-    if (lanes >= TERN_LANES) return tern_load(p);
-#if defined(__AVX512F__)
-    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), p);
-#else
-    vf v = {0};
-    for (int l = 0; l < lanes; l++) v[l] = p[l];
-    return v;
-#endif
-}
-
 /* Free indices are neighbours in memory: copy rows. */
 static void pack_rows(const float *data, int64_t sum_stride, int64_t count, int width, int64_t sums,
                       float *out)

@@ -49,6 +49,7 @@ const tern_kernels TERN_FOR_ISA(tern_table) = {
     .half_tile = TERN_FOR_ISA(tern_half_tiles),
     .pack = TERN_FOR_ISA(tern_pack_panel),
     .turn = TERN_FOR_ISA(tern_turn),
+    .sum_few = TERN_FOR_ISA(tern_sum_few),
     .binary_tile = TERN_FOR_ISA(tern_binary_tiles),
     .i8_tile = TERN_FOR_ISA(tern_i8_tiles),
     .pack_binary = TERN_FOR_ISA(tern_pack_binary),

@@ -1,4 +1,4 @@
-/* A square of LANES x LANES floats turned in registers: log2(LANES) rounds that swap blocks of half the size each. */
+/* A square of LANES x LANES floats turned in registers, and what is left of one at an edge: log2(LANES) rounds that swap blocks of half the size each. */
 #ifndef TERN_ISA_TRANSPOSE_H
 #define TERN_ISA_TRANSPOSE_H
 
@@ -47,6 +47,33 @@ TERN_INLINE void tern_transpose(vf row[TERN_LANES])
 #endif
     ROUND(2)
     ROUND(1)
+}
+
+/* Stores the first `lanes` of v. */
+TERN_INLINE void store_part(float *out, vf v, int lanes)
+{
+    if (lanes >= TERN_LANES) {
+        tern_store(out, v);
+        return;
+    }
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(out, (__mmask16)((1u << lanes) - 1), (__m512)v);
+#else
+    for (int l = 0; l < lanes; l++) out[l] = v[l];
+#endif
+}
+
+/* The first `lanes` of p, 0 behind. */
+TERN_INLINE vf load_part(const float *p, int64_t lanes)
+{
+    if (lanes >= TERN_LANES) return tern_load(p);
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), p);
+#else
+    vf v = {0};
+    for (int l = 0; l < lanes; l++) v[l] = p[l];
+    return v;
+#endif
 }
 
 #endif
