@@ -86,6 +86,12 @@ def temporal():
     check("changes are all", changes["accuracy"] == dense["accuracy"] and changes["frames"] == dense["frames"] == 32, changes)
     check("changes cost less", changes["all"]["multiplications"] == changes["all"]["temporal"] < dense["all"]["multiplications"] == dense["all"]["dense"])
     check("two states", all(l["state_bytes"] > 0 for l in changes["layers"]) and len(changes["layers"]) == 4)
+    falls = ["cnn-delta", "--data", clips, "--delta-rate", "0.1", "--delta-until", "1", "--delta-later", "0.01", "--width", "4",
+             "--hidden", "8", "--batch", "8", "--crop", "0", "--schedule", "constant", "-o"]
+    document("train", *falls, work / "falls", "--epochs", "3")
+    document("train", *falls, work / "falls-broken", "--epochs", "1")
+    document("train", work / "falls-broken", "--resume", "--epochs", "3")
+    check("a falling penalty goes on when resumed", len({json.loads((work / n / "eval.json").read_text())["loss"] for n in ("falls", "falls-broken")}) == 1)
     still = work / "still.y4m"
     still.write_bytes(b"YUV4MPEG2 W16 H16 F10:1 Cmono\n" + 5 * (b"FRAME\n" + bytes(range(256))))
     one, five = (document("eval", out, "--delta", "--video", still, "--frames", n)["all"] for n in ("1", "5"))
@@ -93,6 +99,8 @@ def temporal():
     check("in words", "of dense" in good("eval", out, "--delta", "--weights", "f32", "--resync", "2").stdout)
     bad(2, "no net spiking-cnn-delta", "train", "spiking-cnn", "--insert", "delta")
     bad(2, "needs clips", "train", "cnn-delta", "--data", work / "data", "--delta-rate", "0.1", "-o", work / "none")
+    bad(2, "no effect without --delta-until", "train", "cnn-delta", "--data", clips, "--delta-later", "0.1", "-o", work / "none")
+    bad(2, "no effect with --rule sltt", "train", "spiking-cnn", "--rule", "sltt", "--delta-rate", "0.1", "-o", work / "none")
     bad(2, "no delta layers", "train", "cnn", "--data", clips, "--delta-rate", "0.1", "--batch", "8", "-o", work / "none", "-q")
     bad(2, "no effect without --delta", "eval", out, "--resync", "3")
     bad(2, "takes the place of data", "eval", out, "--delta", "--video", still, "--limit", "3")

@@ -53,6 +53,8 @@ static const tern_cli_option options[] = {
      "put layers into the net: delta trains NET-delta, which changes seldom, qfx NET-qfx, in fixed point",
      "delta|qfx"},
     {"delta-rate", 0, TERN_NUMBER, "R", "0", "weight of the penalty on what delta layers let change", "0.."},
+    {"delta-until", 0, TERN_NUMBER, "E", "0", "epochs with that weight; 0: all", "0.."},
+    {"delta-later", 0, TERN_NUMBER, "R", "0", "the weight after --delta-until", "0.."},
     {"delta-penalty", 0, TERN_PICK, "OF", "changes", "what it acts on: changes over time, or all values (L1)",
      "changes|values"},
     {"norm-samples", 0, TERN_WHOLE, "N", "0",
@@ -445,8 +447,8 @@ static tern_status check_net(const tern_cli *cli, const tern_subject *s, const t
             "net %s is not trained: train the net of floats, then tern convert it; a run in bytes "
             "learns on with --update",
             s->net->name);
-    if (tern_cli_number(cli, "delta-rate") == 0 || !changes || tern_model_frames(s->net, &d->sample) > 1)
-        return TERN_OK;
+    bool none = tern_cli_number(cli, "delta-rate") == 0 && tern_cli_number(cli, "delta-later") == 0;
+    if (none || !changes || tern_model_frames(s->net, &d->sample) > 1) return TERN_OK;
     char text[96];
     return tern_fail(
         TERN_USAGE,

@@ -53,6 +53,8 @@ tern_status tern_recipe_read(const tern_cli *cli, const tern_dataset *d, tern_re
     int flip = tern_cli_pick(cli, "flip");
     r.flip = flip == 1 || (flip == 0 && d->sample.rank < 4 && !targets);
     r.delta_rate = tern_cli_number(cli, "delta-rate");
+    r.delta_until = tern_cli_number(cli, "delta-until");
+    r.delta_later = tern_cli_number(cli, "delta-later");
     r.delta_values = strcmp(tern_cli_text(cli, "delta-penalty"), "values") == 0;
     r.norm_samples = tern_cli_whole(cli, "norm-samples");
     r.patience = tern_cli_whole(cli, "patience");
@@ -79,13 +81,16 @@ tern_status tern_recipe_check(const tern_cli *cli)
     } pairs[] = {{"momentum", "optimiser", "sgd"},         {"nesterov", "optimiser", "sgd"},
                  {"step-epochs", "schedule", "step"},      {"step-factor", "schedule", "step|milestones"},
                  {"milestones", "schedule", "milestones"}, {"K", "rule", "sltt-k"},
-                 {"square", "rule", "sltt|sltt-k"}};
+                 {"square", "rule", "sltt|sltt-k"},        {"delta-rate", "rule", "bptt"},
+                 {"delta-later", "rule", "bptt"}};
     for (size_t i = 0; i < TERN_COUNT(pairs); i++) {
         const char *found = tern_cli_text(cli, pairs[i].needs);
         if (!tern_cli_has(cli, pairs[i].option) || is_one_of(pairs[i].value, found)) continue;
         return tern_fail(TERN_USAGE, "--%s has no effect with --%s %s: it needs --%s %s", pairs[i].option,
                          pairs[i].needs, found, pairs[i].needs, pairs[i].value);
     }
+    if (tern_cli_has(cli, "delta-later") && tern_cli_number(cli, "delta-until") == 0)
+        return tern_fail(TERN_USAGE, "--delta-later has no effect without --delta-until");
     if (tern_cli_has(cli, "epochs-per-stage") && !tern_cli_has(cli, "timesteps-schedule"))
         return tern_fail(TERN_USAGE, "--epochs-per-stage has no effect without --timesteps-schedule");
     tern_recipe recipe;

@@ -74,8 +74,9 @@ static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rat
     tern_session *session = r->model.session;
     const tern_recipe *recipe = &r->t->recipe;
     double batches = tern_loader_batches(r->loader);
-    float count = (float)(s->steps + 1);
-    *rate = (float)tern_recipe_rate(recipe, s->epoch + (s->batch + 1) / batches);
+    double epoch = s->epoch + (s->batch + 1) / batches;
+    float count = (float)(s->steps + 1), penalty = (float)tern_recipe_penalty(recipe, epoch);
+    *rate = (float)tern_recipe_rate(recipe, epoch);
     TERN_TRY(tern_session_bind(session, "image", b->images));
     if (b->targets)
         TERN_TRY(tern_session_bind(session, "targets", b->targets));
@@ -83,6 +84,7 @@ static tern_status step(tern_run_of_training *r, const tern_batch *b, float *rat
         TERN_TRY(tern_session_bind(session, "labels", b->labels));
     TERN_TRY(tern_session_bind(session, "rate", rate));
     if (recipe->optimiser != TERN_SGD) TERN_TRY(tern_session_bind(session, "step", &count));
+    if (tern_recipe_penalises(recipe)) TERN_TRY(tern_session_bind(session, "penalty", &penalty));
     if (r->mask) choose_steps(r);
     tern_session_reset(session);
     TERN_TRY(tern_session_run(session, s->steps));

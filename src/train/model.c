@@ -91,13 +91,13 @@ static tern_status add_delta(tern_graph **graph, const tern_net *net, const void
         *graph = result;
     }
     tern_graph *g = *graph;
-    if (!recipe || recipe->delta_rate == 0) return TERN_OK;
+    if (!recipe || !tern_recipe_penalises(recipe)) return TERN_OK;
     g->layer = "loss";
     tern_value penalty = tern_delta_penalty(g, frames, recipe->delta_values);
     if (!penalty.id && tern_graph_status(g) == TERN_OK)
         return tern_fail(TERN_USAGE, "net %s has no delta layers that a penalty could act on; take %s-delta",
                          net->name, net->name);
-    penalty = tern_multiply(g, penalty, tern_scalar(g, recipe->delta_rate));
+    penalty = tern_multiply(g, penalty, tern_input(g, "penalty", TERN_F32, TERN_SHAPE(1)));
     for (int i = 0; i < g->output_count; i++)
         if (strcmp(g->outputs[i].name, "loss") == 0)
             g->outputs[i].value = tern_add(g, g->outputs[i].value, penalty);
@@ -321,11 +321,11 @@ static tern_status learn_in_halves(tern_graph **graph, const tern_net *net, cons
                                    const tern_shape *sample, int batch, const tern_recipe *r)
 {
     if (r->optimiser != TERN_SGD || r->momentum != 0 || r->decay != 0 || r->smoothing != 0 || r->targets ||
-        r->rule != TERN_BPTT)
+        r->rule != TERN_BPTT || tern_recipe_penalises(r))
         return tern_fail(
             TERN_USAGE,
             "net %s learns classes by gradient descent alone: optimiser sgd, momentum, decay and "
-            "smoothing 0",
+            "smoothing 0, no penalty",
             net->name);
     TERN_TRY(forward(graph, net, parameters, sample, batch, &(tern_graph_options){.seed = r->seed}, NULL));
     return tern_half_learn(*graph, (const void *)((const char *)parameters + net->half));

@@ -1,4 +1,4 @@
-/* Recipes: the defaults, and the learning rate over time. */
+/* Recipes: the defaults, and what changes over time: the learning rate and the weight of a penalty. */
 #include "train/train.h"
 
 #include <math.h>
@@ -55,4 +55,14 @@ double tern_recipe_rate(const tern_recipe *r, double epoch)
         break;
     }
     return r->rate;
+}
+
+bool tern_recipe_penalises(const tern_recipe *r)
+{
+    return r->delta_rate > 0 || (r->delta_until > 0 && r->delta_later > 0);
+}
+
+double tern_recipe_penalty(const tern_recipe *r, double epoch)
+{
+    return r->delta_until > 0 && epoch > r->delta_until ? r->delta_later : r->delta_rate;
 }

@@ -82,9 +82,11 @@ typedef struct tern_recipe {
     int epochs, batch;
     bool flip;
     int crop;
-    double delta_rate; /* of the penalty on what delta layers let change over time */
-    bool delta_values; /* .. on their values instead (L1): the baseline */
-    int targets;       /* K of regression, whose loss is an error of y and targets; 0: cross-entropy */
+    double delta_rate;  /* of the penalty on what delta layers let change over time; .. */
+    double delta_until; /* .. after so many epochs (0: never) .. */
+    double delta_later; /* .. it is this */
+    bool delta_values;  /* the penalty is on their values instead (L1): the baseline */
+    int targets;        /* K of regression, whose loss is an error of y and targets; 0: cross-entropy */
     tern_error error;
     const tern_tensor *places; /* TERN_TRANSPORT_ERROR: where the first targets stand, f32 [N,2] */
     int norm_samples; /* after each epoch norms take their statistics anew from so many samples; 0: running ones */
@@ -98,10 +100,13 @@ tern_recipe tern_recipe_default(void);
 tern_recipe tern_recipe_of(const tern_net *net);
 /* Learning rate at a point of training, in epochs (fractions count). */
 double tern_recipe_rate(const tern_recipe *recipe, double epoch);
+/* Whether there is a penalty of delta layers at any time, and its weight in the step that ends at a point of training. */
+bool tern_recipe_penalises(const tern_recipe *recipe);
+double tern_recipe_penalty(const tern_recipe *recipe, double epoch);
 
 /* A net planned for one batch size, to train or to infer.  Input "image" [B,..], output "logits" [B,K]; to train, also
  * input "labels" [B] (regression: "targets" [B,K] and, but for transport, "weights" [K], 1 / unit) and output "loss" [1].  To train with a rule of one step at a time, clips are laid out [T,B,..], and
- * SLTT-K has the input "mask" [T].  The store must outlive the model. */
+ * SLTT-K has the input "mask" [T].  A recipe that penalises has the input "penalty" [1], its weight.  The store must outlive the model. */
 typedef struct tern_model {
     const tern_net *net;
     tern_graph *graph;
