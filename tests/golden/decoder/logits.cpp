@@ -17,11 +17,20 @@ int main(int argc, char **argv)
     const char *lora = nullptr, *cache = "f32";
     int first = 3, greedy = 0, together = 1;
     for (; first + 1 < argc && argv[first][0] == '-'; first += 2) {
-        if (!strcmp(argv[first], "--lora")) lora = argv[first + 1];
-        if (!strcmp(argv[first], "--greedy")) greedy = atoi(argv[first + 1]);
-        if (!strcmp(argv[first], "--cache")) cache = argv[first + 1];
-        if (!strcmp(argv[first], "--batch")) together = atoi(argv[first + 1]);
-        if (!strcmp(argv[first], "--weights")) mp.use_extra_bufts = strcmp(argv[first + 1], "plain") != 0;
+        if (!strcmp(argv[first], "--lora"))
+            lora = argv[first + 1];
+        else if (!strcmp(argv[first], "--greedy"))
+            greedy = atoi(argv[first + 1]);
+        else if (!strcmp(argv[first], "--cache"))
+            cache = argv[first + 1];
+        else if (!strcmp(argv[first], "--batch"))
+            together = atoi(argv[first + 1]);
+        else if (!strcmp(argv[first], "--weights"))
+            mp.use_extra_bufts = strcmp(argv[first + 1], "plain") != 0;
+        else {
+            fprintf(stderr, "logits: no option %s\n", argv[first]);
+            return 2;
+        }
     }
     llama_model *model = llama_model_load_from_file(argv[1], mp);
     if (!model) return 1;
@@ -43,9 +52,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < tokens.size(); i += b.n_tokens) { // one at a time: the kernels of decoding
         b.n_tokens = std::min<size_t>(together, tokens.size() - i);
         for (int t = 0; t < b.n_tokens; t++)
-            b.token[t] = tokens[i + t], b.pos[t] = i + t, b.n_seq_id[t] = 1, b.seq_id[t][0] = 0, b.logits[t] = 1;
+            b.token[t] = tokens[i + t], b.pos[t] = i + t, b.n_seq_id[t] = 1, b.seq_id[t][0] = 0,
+            b.logits[t] = 1;
         if (llama_decode(c, b)) return 1;
-        for (int t = 0; t < b.n_tokens; t++) fwrite(llama_get_logits_ith(c, t), sizeof(float), vocabulary, out);
+        for (int t = 0; t < b.n_tokens; t++)
+            fwrite(llama_get_logits_ith(c, t), sizeof(float), vocabulary, out);
         if (i + b.n_tokens < tokens.size() || tokens.size() == given + greedy) continue;
         const float *logits = llama_get_logits_ith(c, b.n_tokens - 1);
         tokens.push_back(std::max_element(logits, logits + vocabulary) - logits);

@@ -1,8 +1,10 @@
 """Tern's and llama.cpp's commands for one comparison: the prompts, a model in a format, logits and greedy texts of either."""
 import json
 import os
+import shutil
 import subprocess
 
+import gguf
 import numpy as np
 
 PROMPTS = ["The capital of France is", "Once upon a time there was a", "def fibonacci(n):\n", "Water boils at", "The three primary colours are", "In the year 1969,",
@@ -11,6 +13,18 @@ PROMPTS = ["The capital of France is", "Once upon a time there was a", "def fibo
            "The meaning of life", "Photosynthesis is the process by which", "If it rains tomorrow, we"]
 # Up to a 32nd of a chunk goes through token by token, as replies do; chunks that are short take a text as prompts are taken.
 ONE, MANY = ("--context", "4096", "--chunk", "4096"), ("--chunk", "16")
+
+
+def nudged(path, folder):
+    """A copy whose first layer's first norm has weights one unit in the last place larger: what is left of that in logits, nobody can avoid who
+    adds in another order."""
+    copy = os.path.join(folder, "nudged.gguf")
+    shutil.copyfile(path, copy)
+    file = gguf.GGUFReader(copy, "r+")
+    weight = next(t.data for t in file.tensors if t.name == "blk.0.attn_norm.weight")
+    weight[:] = np.nextafter(weight, np.float32(np.inf))
+    file.data.flush()
+    return copy
 
 
 class Tern:
