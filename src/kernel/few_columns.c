@@ -1,12 +1,10 @@
 /* Columns of B are packed as rows; tasks take rows of A. */
 #include "kernel/few_columns.h"
 
-#define TASK_MACS (16 * 1024)
-#define SERIAL_MACS                                                                                          \
-    (64 *                                                                                                    \
-     1024) /* below this, waking threads costs more than it brings: less than for a product that computes more than it reads */
-#define LEAST_SUMS 16
-#define LEAST_ROWS 16
+#define TASK_MACS   (16 * 1024)
+#define SERIAL_MACS (64 * 1024) /* below this, waking threads costs more than it brings */
+#define LEAST_SUMS  16
+#define LEAST_ROWS  16
 
 typedef struct few_columns {
     const tern_product *product;
@@ -26,15 +24,15 @@ size_t tern_few_columns_scratch(const tern_product *p)
     return p->n <= TERN_FEW_COLUMNS ? sizeof(float) * (size_t)(max(p->batch, 1) * p->n * p->k) : 0;
 }
 
-/* What an element of C is before its sums are added; *set: that is nothing. */
-static float first_of(const tern_product *p, int64_t batch, int64_t row, int64_t column, float held,
-                      bool *set)
+/* Before the first block of k: part of a column of C becomes the bias, or what it held plus the bias. */
+static void begin_column(const tern_product *p, int64_t batch, int64_t row, int rows, int64_t column,
+                         float *c)
 {
-    bool biased = p->row_bias || p->column_bias;
-    float bias = p->row_bias ? p->row_bias[batch * p->m + row] : 0;
-    if (p->column_bias) bias += p->column_bias[column];
-    *set = !biased && !p->accumulate;
-    return p->accumulate ? biased ? held + bias : held : bias;
+    for (int i = 0; i < rows; i++, c += p->row_stride) {
+        float bias = p->row_bias ? p->row_bias[batch * p->m + row + i] : 0;
+        if (p->column_bias) bias += p->column_bias[column];
+        *c = p->accumulate ? *c + bias : bias;
+    }
 }
 
 static void rows_task(void *context, int64_t task, int thread)
@@ -45,6 +43,7 @@ static void rows_task(void *context, int64_t task, int thread)
     int64_t from = task % f->tasks_of_rows * f->rows_per_task, to = min(from + f->rows_per_task, p->m);
     const float *a = (const float *)p->a.data + p->a.first + batch * p->a.batch_stride;
     const float *b = f->b + batch * p->n * p->k;
+    bool biased = p->row_bias || p->column_bias;
     (void)thread;
     for (int64_t row = from; row < to; row += TERN_FEW_ROWS) {
         int rows = (int)min(TERN_FEW_ROWS, to - row);
@@ -56,11 +55,10 @@ static void rows_task(void *context, int64_t task, int thread)
                 int64_t at;
                 tern_run_of(p, j, 1, &at);
                 float *c = p->c + batch * p->batch_stride + row * p->row_stride + at;
-                for (int i = 0; i < rows; i++, c += p->row_stride) {
-                    bool set = false;
-                    float held = k > 0 ? *c : first_of(p, batch, row + i, j, p->accumulate ? *c : 0, &set);
-                    *c = set ? sum[j * TERN_FEW_ROWS + i] : held + sum[j * TERN_FEW_ROWS + i];
-                }
+                if (k == 0 && biased) begin_column(p, batch, row, rows, j, c);
+                bool add = k > 0 || biased || p->accumulate;
+                for (int i = 0; i < rows; i++, c += p->row_stride)
+                    *c = add ? *c + sum[j * TERN_FEW_ROWS + i] : sum[j * TERN_FEW_ROWS + i];
             }
         }
     }
