@@ -167,7 +167,7 @@ static tern_status lstm(tern_tflite_call *call)
 /* Its inputs, and sizes: `rank` filters a unit, each with `memory` places. */
 enum { FILTER_INPUT, FEATURES, TIMES, FILTER_BIAS, FILTER_STATE };
 typedef struct filters {
-    int64_t batch, inputs, count, memory, units;
+    int64_t batch, inputs, count, memory, rank, units;
     int activation;
 } filters;
 
@@ -187,6 +187,7 @@ static tern_status open_filters(const tern_tflite_call *call, bool bytes, filter
                    x.dim[1],
                    w->shape.dim[0],
                    t->shape.dim[1],
+                   rank,
                    w->shape.dim[0] / rank,
                    tern_tflite_byte(call, 1)};
     if (b && (!b->bytes.count || tern_elements(&b->shape) != f->units ||
@@ -261,8 +262,8 @@ static tern_status filter_floats(tern_tflite_call *call, const filters *f)
     }
     tern_next(g, old, now);
     tern_value times = filter_parameter(call, "time", TIMES, TERN_F32, TERN_SHAPE(f->count, f->memory));
-    tern_value y = tern_reshape(g, tern_multiply(g, now, times),
-                                TERN_SHAPE(f->batch, f->units, f->count / f->units * f->memory));
+    tern_value y =
+        tern_reshape(g, tern_multiply(g, now, times), TERN_SHAPE(f->batch, f->units, f->rank * f->memory));
     y = tern_sum(g, y, .axis = 2, .axes = 1);
     if (tern_tflite_in(call, FILTER_BIAS))
         y = tern_add(g, y, filter_parameter(call, "bias", FILTER_BIAS, TERN_F32, TERN_SHAPE(f->units)));

@@ -42,23 +42,25 @@ TERN_INLINE span inside(int64_t shift, int64_t stride, int64_t width, int64_t ou
 /* How a band lies: copies [stride_y,stride_x,rows + over,pitch] of the source, outputs [rows,pitch]. */
 typedef struct band {
     int64_t pitch, rows, over;
+    int taps;
     int64_t distance[MOST_TAPS]; /* of a tap from its output */
 } band;
 
 static bool lay_band(const tern_conv *conv, band *b)
 {
-    int64_t over_x = (conv->kernel_width - 1) * conv->dilation_x / conv->stride_x, t = 0;
+    int64_t over_x = (conv->kernel_width - 1) * conv->dilation_x / conv->stride_x;
     int64_t phases = conv->stride_y * conv->stride_x, room = BAND_FLOATS - VECTORS * TERN_LANES;
     b->over = (conv->kernel_height - 1) * conv->dilation_y / conv->stride_y;
     b->pitch = conv->out_width + over_x;
     b->rows = room / (phases * b->pitch) - b->over;
     if (b->rows < 1 || conv->kernel_height * conv->kernel_width > MOST_TAPS) return false;
     if (b->rows > conv->out_height) b->rows = conv->out_height;
+    b->taps = 0;
     for (int64_t ky = 0; ky < conv->kernel_height; ky++)
         for (int64_t kx = 0; kx < conv->kernel_width; kx++) {
             int64_t y = ky * conv->dilation_y, x = kx * conv->dilation_x;
             int64_t phase = y % conv->stride_y * conv->stride_x + x % conv->stride_x;
-            b->distance[t++] =
+            b->distance[b->taps++] =
                 (phase * (b->rows + b->over) + y / conv->stride_y) * b->pitch + x / conv->stride_x;
         }
     return true;
@@ -85,12 +87,12 @@ static void fill_band(const tern_conv *conv, const band *b, const float *restric
     }
 }
 
-TERN_INLINE void sum_taps(const band *b, const float *copy, const float *w, int taps, float bias, float *out,
+TERN_INLINE void sum_taps(const band *b, const float *copy, const float *w, float bias, float *out,
                           int vectors)
 {
     vf sum[VECTORS];
     TERN_UNROLL for (int v = 0; v < vectors; v++) sum[v] = (vf){0} + bias;
-    for (int t = 0; t < taps; t++) {
+    for (int t = 0; t < b->taps; t++) {
         const float *from = copy + b->distance[t];
         vf weight = (vf){0} + w[t];
         TERN_UNROLL for (int v = 0; v < vectors; v++) sum[v] += weight * tern_load(from + v * TERN_LANES);
@@ -109,6 +111,7 @@ TERN_INLINE void keep_rows(const band *b, const float *out, int64_t rows, int64_
                 tern_store(y + i, tern_load(from));
             else
                 for (int64_t l = 0; l < TERN_LANES && i + l < width; l++)
+                    // NOLINTNEXTLINE(*UndefinedBinaryOperatorResult): outputs of every row have been stored
                     y[i + l] = add ? y[i + l] + from[l] : from[l];
         }
 }
@@ -118,14 +121,13 @@ static void convolve(const tern_conv *conv, band *b, const float *x, const float
                      float *y)
 {
     _Alignas(64) float copy[BAND_FLOATS], out[BAND_FLOATS];
-    int taps = (int)(conv->kernel_height * conv->kernel_width);
     for (int64_t oy = 0; oy < conv->out_height; oy += b->rows) {
         int64_t rows = conv->out_height - oy < b->rows ? conv->out_height - oy : b->rows, i = 0;
         int64_t end = (rows - 1) * b->pitch + conv->out_width;
         fill_band(conv, b, x, oy, copy);
         for (; end - i > (VECTORS - 1) * TERN_LANES; i += VECTORS * TERN_LANES)
-            sum_taps(b, copy + i, w, taps, bias, out + i, VECTORS);
-        for (; i < end; i += TERN_LANES) sum_taps(b, copy + i, w, taps, bias, out + i, 1);
+            sum_taps(b, copy + i, w, bias, out + i, VECTORS);
+        for (; i < end; i += TERN_LANES) sum_taps(b, copy + i, w, bias, out + i, 1);
         keep_rows(b, out, rows, conv->out_width, add, y + oy * conv->out_width,
                   (conv->out_height - oy) * conv->out_width);
     }
@@ -159,9 +161,8 @@ void TERN_FOR_ISA(tern_plane_grad_input)(const tern_conv *conv, const float *res
     turned.pad_y = (conv->kernel_height - 1) * conv->dilation_y - conv->pad_y;
     turned.pad_x = (conv->kernel_width - 1) * conv->dilation_x - conv->pad_x;
     if (conv->stride_y == 1 && conv->stride_x == 1 && lay_band(&turned, &b)) {
-        int taps = (int)(conv->kernel_height * conv->kernel_width);
         float back[MOST_TAPS];
-        for (int t = 0; t < taps; t++) back[t] = w[taps - 1 - t];
+        for (int t = 0; t < b.taps; t++) back[t] = w[b.taps - 1 - t];
         convolve(&turned, &b, dy, back, 0, true, dx);
         return;
     }
