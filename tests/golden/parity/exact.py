@@ -31,6 +31,16 @@ def attended(q, k, v, window):
     return np.einsum("hqk,khs->qhs", score / score.sum(-1, keepdims=True), v).reshape(tokens, -1)
 
 
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+
+
+def gelu_of_halves(x):
+    """As llama.cpp computes it in f32, too: looked up by x in half precision, in a table of halves."""
+    half = lambda v: v.astype(np.float32).astype(np.float16).astype(np.float64)
+    return np.where(x <= -10, 0, np.where(x >= 10, x, half(gelu(half(x)))))
+
+
 class Exact:
     def __init__(self, path):
         self.file = gguf.GGUFReader(path)
@@ -65,12 +75,13 @@ class Exact:
         x = x + (normed(y, w("post_attention_norm"), epsilon) if self.gemma else y)
         n = normed(x, w("ffn_norm"), epsilon)
         gate = n @ w("ffn_gate").T
-        gate = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3))) if self.gemma else gate / (1 + np.exp(-gate))
+        gate = self.gelu(gate) if self.gemma else gate / (1 + np.exp(-gate))
         y = (gate * (n @ w("ffn_up").T)) @ w("ffn_down").T
         return x + (normed(y, w("post_ffw_norm"), epsilon) if self.gemma else y)
 
-    def logits(self, tokens, positions):
+    def logits(self, tokens, positions, gelu=gelu):
         """Those behind these positions, [positions, vocabulary]."""
+        self.gelu = gelu
         table = self.weight("token_embd.weight")
         x = table[tokens] * (np.sqrt(table.shape[1]) if self.gemma else 1)
         for i in range(self.number("block_count")):
