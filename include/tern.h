@@ -94,6 +94,7 @@ typedef struct tern_product_shape {
     int64_t count, m, n, k; /* count 0: the operator is none */
     int64_t images, kernel_height, kernel_width, out_height, out_width;
     int64_t stride; /* of the window; the larger of both ways */
+    bool halves;    /* the left factor has 16 bits, which an array of bytes takes by halves */
 } tern_product_shape;
 
 /* ---- graphs ------------------------------------------------------------------------------------------ */
@@ -553,11 +554,13 @@ typedef struct tern_int8_parameters {
     int per;             /* a scale for each 0 output channel, 1 layer */
     int bits;            /* of weights, 2 to 8; each takes a byte all the same */
     int out, multiplier; /* bits of last results, 8 or 16, and of what scales sums, 32 or 16 */
+    int activations;     /* bits of what goes from layer to layer, 8, or 16 with the zero 0 */
 } tern_int8_parameters;
 
 /* Of nets that are trained for it. */
 typedef struct tern_qat_parameters {
-    int bits; /* of weights; activations have 8 */
+    int bits;        /* of weights */
+    int activations; /* bits of theirs: 8, or 16, which are not rounded in training */
 } tern_qat_parameters;
 
 /* Of nets of 16 bits: every value has them, and sums are rounded behind every term. */

@@ -271,6 +271,7 @@ static void make_attend(spec *s)
 
 #include "op_cases_delta.h"
 #include "op_cases_fixed.h"
+#include "op_cases_int16.h"
 #include "op_cases_int8.h"
 #include "op_cases_token.h"
 
@@ -505,7 +506,7 @@ static const struct {
     {"min", make_extreme},
     {"extreme_grad", make_extreme_grad},
     {"linear_i8", make_linear_i8},
-    INT8_CASES TOKEN_CASES{"linear_outlier", make_linear_outlier},
+    INT8_CASES INT16_CASES TOKEN_CASES{"linear_outlier", make_linear_outlier},
     CLASSIC_CASES{"top", make_top},
     {"linear_experts", make_linear_experts},
     {"embedding", make_embedding},

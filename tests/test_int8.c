@@ -100,7 +100,7 @@ static void test_floats_to_bytes(void **state)
 /* ---- nets ----------------------------------------------------------------------------------------------------- */
 
 /* A graph of floats, its form in bytes, and both run on the same inputs. */
-static const tern_int8_parameters plain = {.bits = 8, .out = 8, .multiplier = 32};
+static const tern_int8_parameters plain = {.bits = 8, .out = 8, .multiplier = 32, .activations = 8};
 
 typedef struct pair {
     tern_int8_parameters how;
@@ -166,7 +166,8 @@ static void calibrate(pair *p)
 /* Takes the graph over. */
 static void open_pair(pair *p, tern_graph *floats, bool together)
 {
-    *p = (pair){.floats = floats, .how = {.per = together, .bits = 8, .out = 8, .multiplier = 32}};
+    *p = (pair){.floats = floats,
+                .how = {.per = together, .bits = 8, .out = 8, .multiplier = 32, .activations = 8}};
     assert_ok(tern_pass_int8(floats, &p->how, &p->bytes, &p->plan));
     for (int i = 1; i < floats->value_count; i++) {
         char *name = tern_arena_format(&floats->arena, "v%d", i);

@@ -38,7 +38,7 @@ static void test_roots(void **state)
 }
 
 /* Parameters by name, for tern_int8_fill. */
-static const tern_int8_parameters bytes = {.bits = 8, .out = 8, .multiplier = 32};
+static const tern_int8_parameters bytes = {.bits = 8, .out = 8, .multiplier = 32, .activations = 8};
 enum { MOST = 512 };
 typedef struct parameters {
     tern_tensor weight, bias, constants, table;

@@ -98,7 +98,8 @@ static bool takes_any_shape(const spec *s, int input)
                                       "take_channels"};
     for (size_t i = 0; i < TERN_COUNT(any); i++)
         if (strcmp(s->op->name, any[i]) == 0 && input == 0) return true;
-    bool broadcasts = strcmp(s->op->name, "add_int8") == 0 || strcmp(s->op->name, "multiply_int8") == 0;
+    bool broadcasts = strcmp(s->op->name, "add_int8") == 0 || strcmp(s->op->name, "add_int16") == 0 ||
+                      strcmp(s->op->name, "multiply_int8") == 0;
     if (broadcasts && input < 2 && tern_elements(&s->in[1 - input].shape) == 1) return true;
     for (int i = 0; i < s->nin; i++) /* one number goes with every shape */
         if (i != input && !s->absent[i] && tern_elements(&s->in[i].shape) != 1) return false;

@@ -253,7 +253,7 @@ static void test_fake(void **state)
         low = fmin(low, (double)x[i]);
         high = fmax(high, (double)x[i]);
     }
-    assert_ok(tern_pass_insert_fake(g, 8, &fake));
+    assert_ok(tern_pass_insert_fake(g, &(tern_qat_parameters){.bits = 8, .activations = 8}, &fake));
     run_rounded(g, &store, x, y[0], sum[0]);
     run_rounded(fake, &store, x, y[1], sum[1]);
     for (int i = FAKE_OUT / 2; i < FAKE_OUT; i++) { /* of the second output */

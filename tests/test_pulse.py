@@ -65,14 +65,24 @@ def learned():
     r = tern("emit", "bytes", "--samples", 3, "-o", "c")
     r = run("make", "-C", "c", "check") if r.returncode == 0 else r
     check("the C gives the same bits", r.returncode == 0, r.stdout + r.stderr)
+    s = document("convert", "net", "--to", "int8", "--act-bits", 16, "--multiplier-bits", 16, "-o", "shorts")
+    check("with activations of 16 bits", abs(s["test_accuracy"] - e["accuracy"]) < abs(b["test_accuracy"] - e["accuracy"]), (s, b, e))
+    r = tern("emit", "shorts", "--samples", 3, "-o", "w")
+    r = run("make", "-C", "w", "check") if r.returncode == 0 else r
+    check("the C of 16 bits gives the same bits", r.returncode == 0, r.stdout + r.stderr)
+    document("train", "pulse-net-qat", "--width", 8, "--act-bits", 16, "--from", "net", "--data", "pulses", "--epochs", 1, "-o", "aware",
+             *quick)
+    t = document("convert", "aware", "--to", "int8", "--multiplier-bits", 16, "-o", "aware-bytes")
+    kept = json.loads((work / "aware-bytes/config.json").read_text())["parameters"]
+    check("trained for it", kept["act-bits"] == 16 and t["test_accuracy"] > 0.5, kept)
     r = tern("emit", "net", "--samples", 2, "-o", "f")
     r = run("make", "-C", "f", "check") if r.returncode == 0 else r
     check("of floats, too", r.returncode == 0, r.stdout + r.stderr)
 
 
-def array(size, *more):
+def array(size, net="bytes"):
     """The array of a size over three pulses; what iverilog's bench says."""
-    d = document("emit", "bytes", "--target", "verilog", "--machine", MACHINE, "--array", size, "--samples", 3, "-o", size,
+    d = document("emit", net, "--target", "verilog", "--machine", MACHINE, "--array", size, "--samples", 3, "-o", size,
                  "--name", "net")
     if shutil.which("iverilog") and d:
         r = run("make", "-s", "-C", size, "iverilog")
@@ -85,6 +95,15 @@ def logic():
     few, many = array("4x4"), array("8x16")
     array("16x8")
     check("more units, fewer cycles", many["cycles"] < few["cycles"], (many, few))
+    wide = array("8x8", "shorts")
+    model = document("simulate", "shorts", "--machine", MACHINE, "--array", "8x8")
+    check("of 16 bits, too", sum(l["cycles"] for l in model["layers"] if l["unit"] == "array") == wide["cycles"], (model, wide))
+    if shutil.which("verilator"):
+        r = run("make", "-s", "-C", "8x8", "lint")
+        check("lint of 16 bits", r.returncode == 0, r.stderr[:2000])
+    if shutil.which("yosys"):
+        r = run("make", "-s", "-C", "8x8", "synth")
+        check("72 multipliers of 8 elements of 8 units", re.findall(r"\$mul +(\d+)", r.stdout)[-1:] == ["72"], r.stdout[-1500:])
     model = document("simulate", "bytes", "--machine", MACHINE)
     check("the model of the machine has the same cycles",
           sum(l["cycles"] for l in model["layers"] if l["unit"] == "array") == many["cycles"], (model, many))

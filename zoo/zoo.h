@@ -114,13 +114,17 @@
         {"weight-bits", false, offsetof(struct id##_int8, int8.bits), 8, "bits of a weight, 2 to 8"},        \
         {"out-bits", false, offsetof(struct id##_int8, int8.out), 8,                                         \
          "bits of the net's results, 8 or, of linear layers, 16"},                                           \
+        {"act-bits", false, offsetof(struct id##_int8, int8.activations), 8,                                 \
+         "bits of what goes from layer to layer, 8 or 16"},                                                  \
     {                                                                                                        \
         "multiplier-bits", false, offsetof(struct id##_int8, int8.multiplier), 32,                           \
             "bits of the multipliers that bring sums to a scale, 32 or 16"                                   \
     }
 
-/* The parameter that NET-qat has besides those of NET. */
-#define QAT_OPTION(id)                                                                                       \
+/* Parameters that NET-qat has besides those of NET. */
+#define QAT_OPTIONS(id)                                                                                      \
+    {"act-bits", false, offsetof(struct id##_qat, qat.activations), 8,                                       \
+     "bits of what goes from layer to layer: 8, or 16, which are not rounded in training"},                  \
     {                                                                                                        \
         "weight-bits", false, offsetof(struct id##_qat, qat.bits), 8,                                        \
             "bits that weights are trained for, 2 to 8"                                                      \
@@ -198,7 +202,7 @@ int tern_in_eights(double wanted);
     NET_RECORD(id, _int8, _int8, name_ "-int8", doc_ ", in bytes", .sample = sample_, .spiking = spiking_,   \
                .int8 = offsetof(struct id##_int8, int8));                                                    \
     NET_FORM(id, _qat, tern_qat_parameters, qat);                                                            \
-    static const tern_option id##_qat_options[] = {__VA_ARGS__, QAT_OPTION(id), {0}};                        \
+    static const tern_option id##_qat_options[] = {__VA_ARGS__, QAT_OPTIONS(id), {0}};                       \
     NET_RECORD(id, _qat, _qat, name_ "-qat", doc_ ", rounded as it will be in bytes", .sample = sample_,     \
                .spiking = spiking_, .qat = offsetof(struct id##_qat, qat));                                  \
     NET_FORM(id, _half, tern_half_parameters, half);                                                         \

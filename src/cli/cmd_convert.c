@@ -59,6 +59,9 @@ static const tern_cli_option options[] = {
      "--to int8: bits of a weight, each in a byte (a run of NET-qat: those that it was trained for)", "2..8"},
     {"per", 0, TERN_PICK, "WHAT", "channel",
      "--to int8: a scale of weights for each output channel, or layer", "channel|layer"},
+    {"act-bits", 0, TERN_PICK, "N", "8",
+     "--to int8: bits of what goes from layer to layer (a run of NET-qat: those that it was trained for)",
+     "8|16"},
     {"out-bits", 0, TERN_PICK, "N", "8", "--to int8: bits of the results of a last linear layer", "8|16"},
     {"multiplier-bits", 0, TERN_PICK, "N", "32",
      "--to int8: bits of the multipliers that bring sums to a scale; 16 are what logic takes", "32|16"},
@@ -115,6 +118,7 @@ static tern_status check_options(const tern_convert_job *job)
                  {"percentile", 1 << TO_INT8},
                  {"weight-bits", 1 << TO_INT8},
                  {"per", 1 << TO_INT8},
+                 {"act-bits", 1 << TO_INT8},
                  {"out-bits", 1 << TO_INT8},
                  {"multiplier-bits", 1 << TO_INT8},
                  {"dtype", 1 << TO_HALF},
@@ -314,6 +318,9 @@ static tern_status to_int8(tern_convert_job *job, tern_samples *train, tern_samp
     TERN_TRY(tern_net_set(job->net, job->parameters, "int8-per", tern_cli_pick(job->cli, "per")));
     TERN_TRY(
         tern_net_set(job->net, job->parameters, "out-bits", tern_cli_pick(job->cli, "out-bits") ? 16 : 8));
+    if (tern_cli_has(job->cli, "act-bits") || !s->net->qat)
+        TERN_TRY(tern_net_set(job->net, job->parameters, "act-bits",
+                              tern_cli_pick(job->cli, "act-bits") ? 16 : 8));
     TERN_TRY(tern_net_set(job->net, job->parameters, "multiplier-bits",
                           tern_cli_pick(job->cli, "multiplier-bits") ? 16 : 32));
     if (tern_cli_has(job->cli, "weight-bits") || !s->net->qat)

@@ -444,7 +444,7 @@ const tern_command tern_command_emit = {
         "RISC-V that writes the\nsame registers, in QEMU (make driver compares the logs).  A layer "
         "of W windows "
         "takes groups of channels *\npositions * ceil(W / U) cycles, and 8 + log2 U to fill; two cycles a "
-        "register.",
+        "register;\nactivations of 16 bits (--act-bits 16) take twice the cycles, half by half.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -9,20 +9,21 @@ static void note_format(void *context, const char *layer, const tern_range *rang
                                     range->high, "scale", format->scale, "zero", format->zero));
 }
 
-static tern_status print_formats(const json_t *list)
+static tern_status print_formats(const json_t *list, bool wide)
 {
+    double lowest = wide ? -32768 : -128, highest = wide ? 32767 : 127;
     tern_grid t = {0};
     size_t i;
     const json_t *f;
-    tern_grid_row(&t, "result of|lowest|highest|scale|zero|bytes reach from|to");
+    tern_grid_row(&t, "result of|lowest|highest|scale|zero|codes reach from|to");
     json_array_foreach(list, i, f)
     {
         double scale = json_number_value(json_object_get(f, "scale"));
         int zero = (int)json_integer_value(json_object_get(f, "zero"));
         tern_grid_row(&t, "%s|%.4g|%.4g|%.5g|%d|%.4g|%.4g", json_string_value(json_object_get(f, "layer")),
                       json_number_value(json_object_get(f, "low")),
-                      json_number_value(json_object_get(f, "high")), scale, zero, scale * (-128 - zero),
-                      scale * (127 - zero));
+                      json_number_value(json_object_get(f, "high")), scale, zero, scale * (lowest - zero),
+                      scale * (highest - zero));
     }
     return tern_grid_print(&t, stdout);
 }
@@ -47,7 +48,9 @@ tern_status tern_convert_run_int8(tern_cli *cli, tern_subject *from, const tern_
                               .formats = note_format,
                               .context = list};
     tern_status status = tern_convert_int8(&c, &from->store, to, cli->pool);
-    if (status == TERN_OK && !cli->json) status = print_formats(list);
+    double bits = 8;
+    if (status == TERN_OK) status = tern_net_get(int8, parameters, "act-bits", &bits);
+    if (status == TERN_OK && !cli->json) status = print_formats(list, bits == 16);
     *formats = list;
     return status;
 }

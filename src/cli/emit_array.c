@@ -43,14 +43,16 @@ static tern_status report(const tern_cli *cli, const tern_array *a, double clock
         tern_grid_free(&t);
         return tern_print_json(json_pack("{s:s,s:s,s:s,s:i,s:i,s:f,s:i,s:o}", "folder", folder, "name", name,
                                          "target", "verilog", "elements", a->elements, "units", a->units,
-                                         "cycles", total, "memory_bytes", 2 * a->memory, "layers", layers));
+                                         "cycles", total, "memory_bytes", 2 * a->bytes * a->memory, "layers",
+                                         layers));
     }
     json_decref(layers);
     TERN_TRY(tern_grid_print(&t, stdout));
     printf("%s: %s.v, %s_tb.v, driver.c, Makefile; %d elements of %d units, two memories of %d bytes; %.0f "
            "cycles a "
            "sample with its registers, %s\n",
-           folder, name, name, a->elements, a->units, a->memory, total, tern_human(time, total / clock, "s"));
+           folder, name, name, a->elements, a->units, a->bytes * a->memory, total,
+           tern_human(time, total / clock, "s"));
     printf("check it: make -C %s check driver lint; make -C %s synth\n", folder, folder);
     return TERN_OK;
 }

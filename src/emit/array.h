@@ -20,7 +20,7 @@ typedef struct tern_array_layer {
     tern_array_kind kind;
     const char *name;
     int in_c, in_l, out_c, out_l, kernel, stride, pad;
-    int source, second, destination; /* of maps: byte, and 0x10000 for the second memory */
+    int source, second, destination; /* of maps: activation, and 0x10000 for the second memory */
     int zero_x, zero_second, zero_y, low, high;
     bool wide;            /* results of 16 bits */
     const int8_t *weight; /* [out_c, in_c, kernel] */
@@ -33,16 +33,17 @@ typedef struct tern_array_layer {
 
 typedef struct tern_array {
     tern_array_layer *layers;
-    int count, elements, units;                           /* P and U, powers of two */
-    int input, input_bytes, output, output_bytes, memory; /* maps as above; bytes of a feature memory */
+    int count, elements, units; /* P and U, powers of two */
+    int bytes; /* of an activation: with 2, each step takes two cycles, lower halves and upper ones */
+    int input, input_bytes, output, output_bytes, memory; /* maps as above; activations of a feature memory */
     int weight_words, bias_words, scale_words;
     tern_arena arena;
 } tern_array;
 
 #define TERN_ARRAY_IN  "codes_in"
 #define TERN_ARRAY_OUT "codes_out"
-/* Makes the bytes that go in and the codes that come out outputs of an inference graph, before planning.  TERN_USAGE: the net is
- * not one of bytes. */
+/* Makes the bytes (or 16 bits) that go in and the codes that come out outputs of an inference graph, before planning.  TERN_USAGE:
+ * the net is not one of bytes. */
 tern_status tern_array_mark(tern_graph *graph);
 
 /* The layers of the program of a marked graph, of one sample, whose session has run.  TERN_USAGE names a layer that the array

@@ -62,6 +62,11 @@ static void logic_keys(keys *k, const tern_array *a, const char *name, const cha
     key_text(k, "name", name);
     key_text(k, "about", about);
     key_text(k, "version", TERN_VERSION);
+    bool wide = a->bytes == 2;
+    key(k, "bits", wide ? 16 : 8);
+    key(k, "operand_bits", wide ? 9 : 8); /* halves with a sign */
+    key(k, "wide", wide);
+    key_text(k, "zeros", wide ? "4'b0000" : "3'b000");
     key(k, "pe", a->elements);
     key(k, "au", a->units);
     key(k, "banks", banks);
@@ -76,10 +81,10 @@ static void logic_keys(keys *k, const tern_array *a, const char *name, const cha
     key(k, "scale_words", a->scale_words);
 }
 
-/* Byte of a map as the bus addresses it. */
-static double on_bus(int at)
+/* The first byte of a map as the bus addresses it. */
+static double on_bus(const tern_array *a, int at)
 {
-    return (double)((at & 0xffff) | (at & 0x10000 ? 0x4000 : 0));
+    return (double)(a->bytes * (at & 0xffff) | (at & 0x10000 ? 0x4000 : 0));
 }
 
 static void bench_keys(keys *k, const tern_array *a, int samples)
@@ -93,8 +98,8 @@ static void bench_keys(keys *k, const tern_array *a, int samples)
     key(k, "out_bytes", a->output_bytes);
     key(k, "operations", operations);
     key(k, "total", tern_array_total(a));
-    key(k, "in_at", on_bus(a->input));
-    key(k, "out_at", on_bus(a->output));
+    key(k, "in_at", on_bus(a, a->input));
+    key(k, "out_at", on_bus(a, a->output));
     key(k, "shift_at", shift_at(a));
 }
 

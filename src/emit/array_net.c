@@ -2,7 +2,7 @@
 #include "emit/array.h"
 
 #include "machine/machine.h"
-#include "op/int8.h"
+#include "op/int16.h"
 
 #include <string.h>
 
@@ -34,7 +34,7 @@ tern_status tern_array_mark(tern_graph *graph)
     bool in = false, out = false;
     for (int n = 0; n < graph->node_count; n++) {
         const tern_node *node = graph->nodes[n];
-        if (node->op == &tern_op_quantise_int8 && !in) {
+        if ((node->op == &tern_op_quantise_int8 || node->op == &tern_op_quantise_int16) && !in) {
             tern_output(graph, TERN_ARRAY_IN, node->out[0]);
             in = true;
         } else if (node->op == &tern_op_dequantise_int8 && !out) {
@@ -49,17 +49,18 @@ tern_status tern_array_mark(tern_graph *graph)
 
 /* ---- where maps lie ----------------------------------------------------------------------------------------------------- */
 
-static int bytes_of(const map *m)
+/* Of activations; of bytes, results of 16 bits take two. */
+static int size_of(const map *m)
 {
     return m->channels * m->length * (m->wide ? 2 : 1);
 }
 
-static bool is_free(const reader *r, int at, int bytes)
+static bool is_free(const reader *r, int at, int size)
 {
     for (int v = 1; v < r->program->graph->value_count; v++) {
         const map *m = &r->maps[v];
         if (r->origin[v] != v || m->last < r->node || (m->at ^ at) & 0x10000) continue;
-        if (at < m->at + bytes_of(m) && m->at < at + bytes) return false;
+        if (at < m->at + size_of(m) && m->at < at + size) return false;
     }
     return true;
 }
@@ -67,17 +68,16 @@ static bool is_free(const reader *r, int at, int bytes)
 /* The lowest place in the memory that `beside` is not in; words of 4 bytes, as the bus has them. */
 static tern_status place(reader *r, map *m, int beside, const char *layer)
 {
-    int half = ~beside & 0x10000, bytes = bytes_of(m);
-    for (int at = 0; at + bytes <= MOST_MEMORY; at += 4) {
-        if (!is_free(r, half | at, bytes)) continue;
+    int half = ~beside & 0x10000, size = size_of(m);
+    for (int at = 0; at + size <= MOST_MEMORY; at += 4) {
+        if (!is_free(r, half | at, size)) continue;
         m->at = half | at;
-        r->most = at + bytes > r->most ? at + bytes : r->most;
+        r->most = at + size > r->most ? at + size : r->most;
         return TERN_OK;
     }
     return tern_fail(TERN_NO_FIT,
-                     "layer %s: %d bytes of results do not fit a feature memory of %d beside what is "
-                     "still needed",
-                     layer, bytes, MOST_MEMORY);
+                     "layer %s: %d results do not fit a feature memory of %d beside what is still needed",
+                     layer, size, MOST_MEMORY);
 }
 
 /* ---- what a layer is ---------------------------------------------------------------------------------------------------- */
@@ -92,6 +92,12 @@ static const void *constant(const reader *r, tern_value value)
     return tern_session_memory(r->session, value);
 }
 
+static bool is_short(const tern_op *op)
+{
+    return op == &tern_op_conv2d_int16x8 || op == &tern_op_conv2d_transposed_int16x8 ||
+           op == &tern_op_linear_int16x8;
+}
+
 /* A multiplier of 32 bits whose lower 16 are 0, and a shift to the right. */
 static tern_status scale_of(const tern_node *node, int32_t multiplier, int shift, uint32_t *scale)
 {
@@ -99,6 +105,17 @@ static tern_status scale_of(const tern_node *node, int32_t multiplier, int shift
         return cannot(node, " with multipliers of 32 bits: convert with --multiplier-bits 16");
     if (shift > 0) return cannot(node, ": it makes sums larger, and the array shifts to the right only");
     *scale = (uint32_t)-shift << 16 | (uint32_t)(multiplier >> 16);
+    return TERN_OK;
+}
+
+/* Without a zero of x all phases begin with the same. */
+static tern_status repeat_bias(reader *r, tern_array_layer *l)
+{
+    size_t each = (size_t)l->out_c * sizeof *l->bias;
+    int32_t *bias = tern_arena_take(&r->a->arena, (size_t)l->stride * each);
+    if (!bias) return tern_no_memory((size_t)l->stride * each, "biases");
+    for (int phase = 0; phase < l->stride; phase++) memcpy(bias + phase * l->out_c, l->bias, each);
+    l->bias = bias;
     return TERN_OK;
 }
 
@@ -122,6 +139,11 @@ static tern_status take_scales(reader *r, const tern_node *node, tern_array_laye
         l->shift = own < l->shift ? own : l->shift;
     }
     for (int o = 0; o < l->out_c; o++) l->scale[o] -= (uint32_t)l->shift << 16;
+    if (is_short(node->op)) {
+        l->low = constants[0];
+        l->high = constants[1];
+        return l->kind == TERN_ARRAY_TRANSPOSED ? repeat_bias(r, l) : TERN_OK;
+    }
     l->zero_x = constants[TERN_X_ZERO];
     l->zero_y = constants[TERN_Y_ZERO];
     l->low = constants[TERN_Y_LOW];
@@ -215,34 +237,44 @@ static tern_status take_layer(reader *r, const tern_node *node, tern_array_kind 
 
 static tern_status take_node(reader *r, const tern_node *node)
 {
+    static const struct {
+        const tern_op *op;
+        tern_array_kind kind;
+    } known[] = {{&tern_op_conv2d_int8, TERN_ARRAY_CONV},
+                 {&tern_op_conv2d_int16x8, TERN_ARRAY_CONV},
+                 {&tern_op_conv2d_transposed_int8, TERN_ARRAY_TRANSPOSED},
+                 {&tern_op_conv2d_transposed_int16x8, TERN_ARRAY_TRANSPOSED},
+                 {&tern_op_add_int8, TERN_ARRAY_SUM},
+                 {&tern_op_add_int16, TERN_ARRAY_SUM},
+                 {&tern_op_linear_int8, TERN_ARRAY_DENSE},
+                 {&tern_op_linear_int16, TERN_ARRAY_DENSE},
+                 {&tern_op_linear_int16x8, TERN_ARRAY_DENSE}};
     const tern_graph *g = r->program->graph;
     int id = node->out[0].id;
     if (node->op == &tern_op_reshape) {
         r->origin[id] = r->origin[node->in[0].id];
         return TERN_OK;
     }
-    if (node->op == &tern_op_quantise_int8) {
+    if (node->op == &tern_op_quantise_int8 || node->op == &tern_op_quantise_int16) {
         tern_shape s = tern_shape_of(g, node->out[0]);
         r->origin[id] = id;
         r->maps[id].channels = 1;
         r->maps[id].length = (int)tern_elements(&s);
         TERN_TRY(place(r, &r->maps[id], 0x10000, "input"));
         r->a->input = r->maps[id].at;
-        r->a->input_bytes = bytes_of(&r->maps[id]);
+        r->a->bytes = node->op == &tern_op_quantise_int16 ? 2 : 1;
+        r->a->input_bytes = r->a->bytes * size_of(&r->maps[id]);
         return r->a->input_bytes % 4 ? cannot(node, ": the bus takes 4 bytes at once") : TERN_OK;
     }
     if (node->op == &tern_op_dequantise_int8) {
         const map *y = map_of(r, node->in[0]);
         r->a->output = y ? y->at : 0;
-        r->a->output_bytes = y ? bytes_of(y) : 0;
+        r->a->output_bytes = y ? r->a->bytes * size_of(y) : 0;
         return y && (y->length == 1 || y->channels == 1) ? TERN_OK
                                                          : cannot(node, " of a map of channels in time");
     }
-    if (node->op == &tern_op_conv2d_int8) return take_layer(r, node, TERN_ARRAY_CONV);
-    if (node->op == &tern_op_conv2d_transposed_int8) return take_layer(r, node, TERN_ARRAY_TRANSPOSED);
-    if (node->op == &tern_op_add_int8) return take_layer(r, node, TERN_ARRAY_SUM);
-    if (node->op == &tern_op_linear_int8 || node->op == &tern_op_linear_int16)
-        return take_layer(r, node, TERN_ARRAY_DENSE);
+    for (size_t i = 0; i < TERN_COUNT(known); i++)
+        if (node->op == known[i].op) return take_layer(r, node, known[i].kind);
     return cannot(node, "; it runs convolutions along time, transposed ones, dense layers and sums");
 }
 
@@ -422,7 +454,7 @@ double tern_array_cycles(const tern_array *a, const tern_array_layer *l)
 {
     tern_array_steps s = tern_array_steps_of(a, l);
     if (l->kind == TERN_ARRAY_SUM) return tern_broadcast_sum(a->elements, l->in_c * l->in_l);
-    return tern_broadcast_product(a->units, a->elements, l->out_l, l->out_c, s.window);
+    return tern_broadcast_product(a->units, a->elements, l->out_l, l->out_c, s.window, a->bytes);
 }
 
 double tern_array_total(const tern_array *a)

@@ -23,6 +23,20 @@ static const char requantise_function[] =
     "    int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier;\n"
     "    int32_t high = (int32_t)((product + (1LL << 30)) >> 31), mask = (int32_t)((1u << right) - 1);\n"
     "    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));\n}\n\n";
+/* The same as in kernel/int16.h. */
+static const char short_function[] =
+    "static inline int16_t clamp_short(int32_t x, int32_t low, int32_t high)\n{\n"
+    "    return (int16_t)(x < low ? low : x > high ? high : x);\n}\n\n";
+static const char short_float_function[] =
+    "/* x / scale + zero as 16 bits, saturated, halves away from 0. */\n"
+    "static inline int16_t short_of_float(float x, float scale, int32_t zero)\n{\n"
+    "    float t = x / scale;\n"
+    "    t = t == t ? t : 0;\n"
+    "    t = t > -131072 ? t : -131072;\n"
+    "    t = t < 131072 ? t : 131072;\n"
+    "    int32_t whole = (int32_t)t;\n"
+    "    float rest = t - (float)whole;\n"
+    "    return clamp_short(whole + (rest >= 0.5f) - (rest <= -0.5f) + zero, -32768, 32767);\n}\n\n";
 /* The same as in kernel/exponent.h. */
 static const char share_functions[] =
     "/* x 2^-bits, halves away from 0, and a b 2^-31. */\n"
@@ -333,6 +347,9 @@ static const struct {
                  {"attend_row(", requantise_function},
                  {"linear_rows(", requantise_function},
                  {"add_rows(", requantise_function},
+                 {"clamp_short(", short_function},
+                 {"short_of_float(", short_function},
+                 {"short_of_float(", short_float_function},
                  {"norm_row(", norm_function},
                  {"attend_row(", attend_function},
                  {"byte_of_float(", float_function},

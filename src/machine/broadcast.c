@@ -7,15 +7,16 @@
 /* Stages: an operand is read, aligned, multiplied, summed in a tree and accumulated; a code is made in four cycles. */
 enum { BEFORE = 4, REQUANTISE = 4 };
 
-double tern_broadcast_product(double units, double elements, double positions, double outputs, double window)
+double tern_broadcast_product(double units, double elements, double positions, double outputs, double window,
+                              double passes)
 {
-    return ceil(outputs / elements) * positions * ceil(window / units) + BEFORE + ceil(log2(units)) +
+    return passes * ceil(outputs / elements) * positions * ceil(window / units) + BEFORE + ceil(log2(units)) +
            REQUANTISE;
 }
 
-double tern_broadcast_sum(double elements, double bytes)
+double tern_broadcast_sum(double elements, double size)
 {
-    return 3 * ceil(bytes / elements) + 9;
+    return 3 * ceil(size / elements) + 9;
 }
 
 /* A product by its shape; of a transposed convolution, whose results are not its rows, each result meets taps / stride. */
@@ -30,8 +31,8 @@ tern_array_time tern_broadcast_array(double rows, double columns, const tern_pro
     }
     double groups = ceil(n / columns), steps = ceil(k / rows);
     tern_array_time t = {.folds = 1};
-    t.cycles = (double)p->count *
-               (tern_broadcast_product(rows, columns, positions, n, k) + 2 * TERN_BROADCAST_WRITES);
+    t.cycles = (double)p->count * (tern_broadcast_product(rows, columns, positions, n, k, p->halves ? 2 : 1) +
+                                   2 * TERN_BROADCAST_WRITES);
     t.occupancy = n * k / (groups * columns * steps * rows);
     t.utilisation = macs / (t.cycles * rows * columns);
     t.operands =

@@ -285,8 +285,9 @@ typedef struct tern_array_time {
 } tern_array_time;
 /* Cycles of a layer on processing elements (columns) of `units` (rows) that see one window, from its start to its end: as the
  * emitted logic takes them (broadcast.c).  A layer's registers are written before, two cycles a write. */
-double tern_broadcast_product(double units, double elements, double positions, double outputs, double window);
-double tern_broadcast_sum(double elements, double bytes); /* of two maps */
+double tern_broadcast_product(double units, double elements, double positions, double outputs, double window,
+                              double passes);            /* 2: activations of 16 bits, by halves */
+double tern_broadcast_sum(double elements, double size); /* of two maps */
 enum { TERN_BROADCAST_WRITES = 23, TERN_BROADCAST_SUM_WRITES = 16 };
 tern_array_time tern_broadcast_array(double rows, double columns, const tern_product_shape *product);
 tern_array_time tern_array_product(double rows, double columns, tern_dataflow dataflow,

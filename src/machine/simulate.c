@@ -117,17 +117,18 @@ static tern_task_simulation simulate_other(const tern_machine *m, double clock, 
     return r;
 }
 
-/* Whether a broadcasting array does it: two maps are read and one is written. */
+/* Whether a broadcasting array does it: two maps are read and one is written, by whole numbers (what makes 16 bits of floats moves as
+ * many bytes). */
 static bool is_sum(const tern_unit *array, const tern_task_work *t)
 {
-    return array->dataflow == TERN_BROADCAST && t->work.elementwise > 0 &&
+    return array->dataflow == TERN_BROADCAST && t->work.elementwise > 0 && t->weights == TERN_I32 &&
            t->read_bytes == 2 * t->written_bytes && t->written_bytes > 0;
 }
 
 static tern_task_simulation simulate_sum(const tern_machine *m, const tern_unit *u, const tern_task_work *t)
 {
     tern_task_simulation r = {.unit = u->name, .near_bytes = t->read_bytes + t->written_bytes};
-    r.cycles = tern_broadcast_sum(u->columns, t->written_bytes) + 2 * TERN_BROADCAST_SUM_WRITES;
+    r.cycles = tern_broadcast_sum(u->columns, t->work.elementwise) + 2 * TERN_BROADCAST_SUM_WRITES;
     r.seconds = r.cycles / u->clock + m->launch;
     r.joules = t->read_bytes * m->tiers[0].read + t->written_bytes * m->tiers[0].write +
                t->work.elementwise * u->energy[TERN_ELEMENT][TERN_I8] +

@@ -22,9 +22,11 @@ static bool is_product(const tern_op *op)
     return op == &tern_op_conv2d || op == &tern_op_conv2d_transposed || op == &tern_op_linear;
 }
 
-tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph **to)
+tern_status tern_pass_insert_fake(const tern_graph *from, const tern_qat_parameters *how, tern_graph **to)
 {
     tern_rewrite r;
+    if (how->activations != 8 && how->activations != 16)
+        return tern_fail(TERN_USAGE, "act-bits %d: expected 8 or 16", how->activations);
     TERN_TRY(tern_rewrite_open(&r, from));
     tern_value *fake =
         tern_take_array((size_t)from->value_count, sizeof *fake); /* [old id]: rounded already */
@@ -41,8 +43,9 @@ tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph *
             r.to->layer = layer ? layer : "";
             r.to->phase = node->phase;
             bool weight = weights && i == 1;
+            if (!weight && how->activations == 16) continue;
             if (!fake[id].id)
-                fake[id] = weight ? rounded_weight(r.to, x, bits, node->op == &tern_op_conv2d_transposed)
+                fake[id] = weight ? rounded_weight(r.to, x, how->bits, node->op == &tern_op_conv2d_transposed)
                                   : rounded(r.to, x, 8, false);
             r.map[id] = fake[id];
         }

@@ -1,8 +1,8 @@
 /* A graph of floats as a graph of bytes.  What calibration will know are parameters of the new graph, so that its
  * structure follows from the net alone. */
-#include "op/int8.h"
 #include "kernel/int8_rows.h"
 #include "op/element.h"
+#include "op/int16.h"
 #include "op/norm.h"
 #include "quant/quant.h"
 
@@ -141,15 +141,26 @@ static int take_limits(former *f, int id, tern_int8_site *site)
     return node->out[0].id;
 }
 
+bool tern_int8_is_short(const tern_int8_site *site)
+{
+    return site->op == &tern_op_conv2d_int16x8 || site->op == &tern_op_conv2d_transposed_int16x8 ||
+           site->op == &tern_op_linear_int16x8;
+}
+
 bool tern_int8_has_weights(const tern_int8_site *site)
 {
     return site->op == &tern_op_conv2d_int8 || site->op == &tern_op_conv2d_transposed_int8 ||
-           site->op == &tern_op_linear_int8 || site->op == &tern_op_linear_int16;
+           site->op == &tern_op_linear_int8 || site->op == &tern_op_linear_int16 || tern_int8_is_short(site);
 }
 
 static bool is_product(const tern_op *op)
 {
     return op == &tern_op_conv2d || op == &tern_op_linear || op == &tern_op_conv2d_transposed;
+}
+
+static bool is_short(const former *f)
+{
+    return f->how->activations == 16;
 }
 
 static bool is_output(const former *f, int id)
@@ -187,6 +198,33 @@ static void form_constant(former *f, const tern_node *reader, int id)
     keep_site(f, site);
 }
 
+/* The same with activations of 16 bits, whose zero is 0. */
+static tern_status form_short(former *f, const tern_node *node, tern_int8_site *site, tern_shape w)
+{
+    bool transposed = node->op == &tern_op_conv2d_transposed, linear = node->op == &tern_op_linear;
+    tern_shape outputs = TERN_SHAPE(w.dim[0]), scales = TERN_SHAPE(f->how->per ? 1 : w.dim[0]);
+    if (tern_elements_from(&w, 1) > TERN_INT16_MOST_SUMMED)
+        return tern_fail(
+            TERN_USAGE,
+            "layer %s: an output sums %lld products, of 16 bits and bytes at most %d fit 32 bits: "
+            "take --act-bits 8",
+            node->layer, (long long)tern_elements_from(&w, 1), TERN_INT16_MOST_SUMMED);
+    site->wide = false;
+    site->op = transposed ? &tern_op_conv2d_transposed_int16x8
+               : linear   ? &tern_op_linear_int16x8
+                          : &tern_op_conv2d_int16x8;
+    tern_value operands[] = {
+        f->map[node->in[0].id],
+        parameter(f, node->layer, "weight", TERN_I8, w),
+        parameter(f, node->layer, "bias", TERN_I32, outputs),
+        parameter(f, node->layer, "multiplier", TERN_I32, scales),
+        parameter(f, node->layer, "shift", TERN_I8, scales),
+        parameter(f, node->layer, "limits", TERN_I32, TERN_SHAPE(2)),
+    };
+    define(f, site->out, apply(f, *site, linear ? NULL : node->args, operands, TERN_PRODUCT_OPERANDS), 0);
+    return TERN_OK;
+}
+
 static tern_status form_product(former *f, const tern_node *node)
 {
     bool transposed = node->op == &tern_op_conv2d_transposed, linear = node->op == &tern_op_linear;
@@ -213,6 +251,7 @@ static tern_status form_product(former *f, const tern_node *node)
     site.out = take_limits(f, node->out[0].id, &site);
     site.wide = linear && f->how->out == 16 && is_output(f, site.out) && f->readers[site.out] == 1;
     if (site.wide) site.op = &tern_op_linear_int16;
+    if (is_short(f)) return form_short(f, node, &site, w);
     tern_value operands[TERN_PRODUCT_OPERANDS] = {
         f->map[node->in[0].id],
         parameter(f, node->layer, "weight", TERN_I8, w),
@@ -228,8 +267,10 @@ static tern_status form_product(former *f, const tern_node *node)
 static tern_status form_sum(former *f, const tern_node *node)
 {
     int a = node->in[0].id, b = node->in[1].id;
-    tern_int8_site site = {
-        .op = &tern_op_add_int8, .node = node, .name = numbered(f, node, "sum"), .in = {a, b}};
+    tern_int8_site site = {.op = is_short(f) ? &tern_op_add_int16 : &tern_op_add_int8,
+                           .node = node,
+                           .name = numbered(f, node, "sum"),
+                           .in = {a, b}};
     site.out = take_limits(f, node->out[0].id, &site);
     tern_value operands[] = {f->map[a], f->map[b],
                              parameter(f, site.name, "constants", TERN_I32, TERN_SHAPE(TERN_ADD_CONSTANTS))};
@@ -368,9 +409,16 @@ static tern_status form_node(former *f, const tern_node *node)
     for (int i = 0; i < node->nin; i++) {
         bool weights = i > 0 && is_product(node->op);
         if (weights || !node->in[i].id || f->map[node->in[i].id].id) continue;
-        if (!takes_parameters(node->op) || !f->fixed[node->in[i].id]) return cannot(node, " with parameters");
+        if (is_short(f) || !takes_parameters(node->op) || !f->fixed[node->in[i].id])
+            return cannot(node,
+                          is_short(f) ? " with parameters and activations of 16 bits" : " with parameters");
         form_constant(f, node, node->in[i].id);
     }
+    if (is_short(f) && !is_product(node->op) && node->op != &tern_op_add && node->op != &tern_op_reshape)
+        return tern_fail(TERN_USAGE,
+                         "layer %s: %s has no form with activations of 16 bits; convolutions, linear layers, "
+                         "ReLU, sums and reshapes have one: take --act-bits 8",
+                         node->layer, node->op->name);
     if (node->op == &tern_op_normalise) return form_norm(f, node);
     if (node->op == &tern_op_matmul) return form_attention(f, node);
     if (is_product(node->op)) return form_product(f, node);
@@ -404,7 +452,8 @@ static void form_input(former *f, int id)
     f->to->layer = "input";
     tern_value operands[] = {x, parameter(f, v->name, "scale", TERN_F32, TERN_SHAPE(1)),
                              parameter(f, v->name, "zero", TERN_I32, TERN_SHAPE(1))};
-    tern_int8_site site = {.op = &tern_op_quantise_int8, .name = v->name, .in = {id}, .out = id};
+    const tern_op *op = is_short(f) ? &tern_op_quantise_int16 : &tern_op_quantise_int8;
+    tern_int8_site site = {.op = op, .name = v->name, .in = {id}, .out = id};
     define(f, id, apply(f, site, NULL, operands, 3), 0);
 }
 
@@ -423,7 +472,7 @@ static tern_status form_output(former *f, const tern_named *output)
                            .name = output->name,
                            .in = {id},
                            .out = id,
-                           .wide = tern_dtype_of_value(f->to, f->map[id]) == TERN_I16};
+                           .wide = !is_short(f) && tern_dtype_of_value(f->to, f->map[id]) == TERN_I16};
     tern_output(f->to, output->name, apply(f, site, NULL, operands, 3));
     return TERN_OK;
 }
@@ -467,9 +516,12 @@ tern_status tern_pass_int8(const tern_graph *from, const tern_int8_parameters *h
     tern_int8_plan own = {0};
     size_t values = (size_t)from->value_count, nodes = (size_t)from->node_count;
     former f = {.from = from, .plan = plan ? plan : &own, .how = how};
-    if ((how->out != 8 && how->out != 16) || (how->multiplier != 16 && how->multiplier != 32))
-        return tern_fail(TERN_USAGE, "out-bits %d and multiplier-bits %d: expected 8 or 16, and 32 or 16",
-                         how->out, how->multiplier);
+    if ((how->out != 8 && how->out != 16) || (how->multiplier != 16 && how->multiplier != 32) ||
+        (how->activations != 8 && how->activations != 16))
+        return tern_fail(
+            TERN_USAGE,
+            "act-bits %d, out-bits %d and multiplier-bits %d: expected 8 or 16, 8 or 16, and 32 or 16",
+            how->activations, how->out, how->multiplier);
     TERN_TRY(tern_graph_status(from));
     TERN_TRY(tern_graph_open(&f.to, &from->options));
     *f.plan = (tern_int8_plan){.values = from->value_count};
@@ -503,9 +555,11 @@ tern_status tern_int8_take_bytes(tern_graph **graph)
     tern_graph *g = *graph, *result = NULL;
     for (int n = 0; n < g->node_count; n++) {
         const tern_node *node = g->nodes[n];
-        if (node->op != &tern_op_quantise_int8 || tern_value_of(g, node->in[0])->kind != TERN_VALUE_INPUT)
+        bool bytes = node->op == &tern_op_quantise_int8;
+        if ((!bytes && node->op != &tern_op_quantise_int16) ||
+            tern_value_of(g, node->in[0])->kind != TERN_VALUE_INPUT)
             continue;
-        g->values[node->in[0].id].type.dtype = TERN_I8;
+        g->values[node->in[0].id].type.dtype = bytes ? TERN_I8 : TERN_I16;
         for (int m = n + 1; m < g->node_count; m++)
             for (int i = 0; i < g->nodes[m]->nin; i++)
                 if (g->nodes[m]->in[i].id == node->out[0].id) g->nodes[m]->in[i] = node->in[0];

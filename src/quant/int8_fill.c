@@ -1,7 +1,7 @@
 /* Parameters of nets of bytes from formats of activations and from weights. */
 #include "kernel/exponent.h"
 #include "kernel/int8_rows.h"
-#include "op/int8.h"
+#include "op/int16.h"
 #include "quant/quant.h"
 
 #include <math.h>
@@ -79,7 +79,7 @@ static tern_int8_format widened(const tern_int8_format *format)
 /* Limits of a result in its format. */
 static int32_t limit_of(const filling *f, double real)
 {
-    double ends = f->site->wide ? 32768 : 128;
+    double ends = f->site->wide || f->how->activations == 16 ? 32768 : 128;
     return whole(fmin(fmax(real / f->y.scale, -1e6), 1e6) + f->y.zero, -ends, ends - 1);
 }
 
@@ -127,7 +127,8 @@ static void fill_bias(const filling *f, const tern_tensor *w, const tern_tensor 
 static tern_status fill_product(const filling *f, const tern_tensor *weight, const tern_tensor *bias)
 {
     tern_tensor *w = parameter(f, "weight"), *b = parameter(f, "bias"), *m = parameter(f, "multiplier"),
-                *s = parameter(f, "shift"), *constants = parameter(f, "constants");
+                *s = parameter(f, "shift"),
+                *constants = parameter(f, tern_int8_is_short(f->site) ? "limits" : "constants");
     if (!w || !b || !m || !s || !constants) return TERN_FAILED;
     int64_t outputs = weight->shape.dim[0], row = tern_elements_from(&weight->shape, 1);
     bool together = tern_elements(&m->shape) == 1;
@@ -144,6 +145,11 @@ static tern_status fill_product(const filling *f, const tern_tensor *weight, con
         if (together && o > 0) continue;
         tern_set(m, o, multiplier);
         tern_set(s, o, shift);
+    }
+    if (tern_int8_is_short(f->site)) {
+        tern_set(constants, 0, limit_of(f, f->site->low));
+        tern_set(constants, 1, limit_of(f, f->site->high));
+        return TERN_OK;
     }
     tern_set(constants, TERN_X_ZERO, f->x.zero);
     tern_set(constants, TERN_Y_ZERO, f->y.zero);
@@ -164,7 +170,7 @@ static void fill_factor(const filling *f, tern_tensor *constants, int at, int ze
     tern_set(constants, at + 2, shift);
 }
 
-/* Both operands at twice the larger scale, so that 20 bits to the left their sum fits. */
+/* Both operands at twice the larger scale, so that 20 bits to the left (of 16 bits: 15) their sum fits. */
 static tern_status fill_sum(const filling *f)
 {
     tern_tensor *constants = parameter(f, "constants");
@@ -172,9 +178,10 @@ static tern_status fill_sum(const filling *f)
     if (!constants) return TERN_FAILED;
     fill_factor(f, constants, TERN_ADD_A, f->x.zero, f->x.scale / twice);
     fill_factor(f, constants, TERN_ADD_B, f->other.zero, f->other.scale / twice);
-    fill_factor(f, constants, TERN_ADD_Y, f->y.zero, twice / (1048576.0 * f->y.scale));
-    tern_set(constants, TERN_ADD_LOW, byte_of(f->site->low, &f->y));
-    tern_set(constants, TERN_ADD_HIGH, byte_of(f->site->high, &f->y));
+    double left = f->how->activations == 16 ? 32768.0 : 1048576.0;
+    fill_factor(f, constants, TERN_ADD_Y, f->y.zero, twice / (left * f->y.scale));
+    tern_set(constants, TERN_ADD_LOW, limit_of(f, f->site->low));
+    tern_set(constants, TERN_ADD_HIGH, limit_of(f, f->site->high));
     return TERN_OK;
 }
 
@@ -316,7 +323,7 @@ tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_parameter
     if (site->op == &tern_op_attention_int8) return fill_attention(&f);
     if (site->op == &tern_op_mean_int8) return fill_mean(&f);
     if (site->wide) *(site->node ? &f.y : &f.x) = widened(site->node ? &f.y : &f.x);
-    if (site->op == &tern_op_conv2d_transposed_int8) {
+    if (site->op == &tern_op_conv2d_transposed_int8 || site->op == &tern_op_conv2d_transposed_int16x8) {
         tern_tensor turned = {0};
         TERN_TRY(outputs_first(weight, &turned));
         tern_status status = fill_product(&f, &turned, bias);
@@ -324,7 +331,7 @@ tern_status tern_int8_fill(const tern_int8_site *site, const tern_int8_parameter
         return status;
     }
     if (tern_int8_has_weights(site)) return fill_product(&f, weight, bias);
-    if (site->op == &tern_op_add_int8) return fill_sum(&f);
+    if (site->op == &tern_op_add_int8 || site->op == &tern_op_add_int16) return fill_sum(&f);
     if (site->op == &tern_op_table_int8) return fill_table(&f);
     if (site->op == &tern_op_softmax_int8) return fill_exponentials(&f);
     return fill_end(&f);

@@ -62,9 +62,11 @@ tern_status tern_pass_int8(const tern_graph *from, const tern_int8_parameters *h
 /* Whether a site is a product, whose weights and bias tern_int8_fill takes; of transposed convolutions the weights are those of
  * the graph of floats, [C,O,KH,KW]. */
 bool tern_int8_has_weights(const tern_int8_site *site);
+bool tern_int8_is_short(const tern_int8_site *site); /* a product of activations of 16 bits */
 
-/* Weights of products rounded to `bits`, by output, and what they read to 8 bits (fake_quantise): for training. */
-tern_status tern_pass_insert_fake(const tern_graph *from, int bits, tern_graph **to);
+/* Weights of products rounded by output and, where activations have 8 bits, what products and sums read (fake_quantise): for
+ * training. */
+tern_status tern_pass_insert_fake(const tern_graph *from, const tern_qat_parameters *how, tern_graph **to);
 
 /* The same graph whose input are the bytes that it made of numbers: the caller makes them. */
 tern_status tern_int8_take_bytes(tern_graph **graph);

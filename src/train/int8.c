@@ -3,6 +3,7 @@
 
 #include "op/int8.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -121,14 +122,23 @@ static const char *layer_of(const conversion *v, int id)
     return value->kind == TERN_VALUE_NODE ? v->graph->nodes[value->node]->layer : value->name;
 }
 
+/* 16 bits that reach as far as these bytes on either side of 0, which is their zero. */
+static tern_int8_format short_format(const tern_int8_format *f)
+{
+    double reach = f->scale * fmax(128 + f->zero, 127 - f->zero);
+    return (tern_int8_format){(double)(float)(reach / 32767), 0};
+}
+
 static tern_status choose_formats(conversion *v)
 {
     const tern_int8_conversion *c = v->c;
+    const tern_int8_parameters *p = (const void *)((const char *)c->int8_parameters + c->int8->int8);
     TERN_TRY(look(v, false));
     if (c->calibrator != TERN_MIN_MAX) TERN_TRY(look(v, true));
     for (int id = 1; id < v->plan.values; id++) {
         if (v->plan.root[id] != id) continue;
         v->formats[id] = tern_range_format(&v->ranges[id], c->calibrator, c->percentile);
+        if (p->activations == 16) v->formats[id] = short_format(&v->formats[id]);
         if (c->formats) c->formats(c->context, layer_of(v, id), &v->ranges[id], &v->formats[id]);
     }
     for (int i = 0; i < v->plan.count; i++) /* always 0 .. 255/256 */

@@ -134,7 +134,7 @@ static tern_status insert_fake(tern_graph **graph, const tern_net *net, const vo
     tern_graph *result = NULL;
     if (!net->qat) return TERN_OK;
     const tern_qat_parameters *p = (const void *)((const char *)parameters + net->qat);
-    tern_status status = tern_pass_insert_fake(*graph, p->bits, &result);
+    tern_status status = tern_pass_insert_fake(*graph, p, &result);
     if (status != TERN_OK) return tern_in(status, "net %s", net->name);
     tern_graph_close(*graph);
     *graph = result;
