@@ -476,6 +476,26 @@ static void test_what_has_no_form(void **state)
     assert_null(tern_net_find("spiking-cnn-int8"));
 }
 
+static void test_what_has_no_form_in_shorts(void **state)
+{
+    (void)state;
+    tern_int8_parameters shorts = {.bits = 8, .out = 8, .multiplier = 32, .activations = 16};
+    tern_graph *g, *bytes = NULL;
+    tern_value x;
+    g = begin(TERN_SHAPE(1, 257), &x);
+    tern_output(g, "logits", tern_linear(g, x, .out = 1));
+    assert_error(tern_pass_int8(g, &shorts, &bytes, NULL), TERN_USAGE, "an output sums 257 products");
+    shorts.activations = 4;
+    assert_error(tern_pass_int8(g, &shorts, &bytes, NULL), TERN_USAGE, "act-bits 4");
+    shorts.activations = 16;
+    tern_graph_close(g);
+    g = begin(TERN_SHAPE(1, 2, 4, 4), &x);
+    tern_output(g, "logits", tern_max_pool2d(g, x, .kernel = 2));
+    assert_error(tern_pass_int8(g, &shorts, &bytes, NULL), TERN_USAGE,
+                 "max_pool2d has no form with activations of 16 bits");
+    tern_graph_close(g);
+}
+
 static tern_status form(const tern_graph *g)
 {
     tern_graph *bytes = NULL;
@@ -542,12 +562,19 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rounding),         cmocka_unit_test(test_multiplier_at_its_ends),
-        cmocka_unit_test(test_floats_to_bytes),  cmocka_unit_test(test_all_forms),
-        cmocka_unit_test(test_nets_of_the_zoo),  cmocka_unit_test(test_transformers),
-        cmocka_unit_test(test_tables),           cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_calibrators),      cmocka_unit_test(test_ranges_contain_zero),
-        cmocka_unit_test(test_what_has_no_form), cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_multiplier_at_its_ends),
+        cmocka_unit_test(test_floats_to_bytes),
+        cmocka_unit_test(test_all_forms),
+        cmocka_unit_test(test_nets_of_the_zoo),
+        cmocka_unit_test(test_transformers),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_calibrators),
+        cmocka_unit_test(test_ranges_contain_zero),
+        cmocka_unit_test(test_what_has_no_form),
+        cmocka_unit_test(test_what_has_no_form_in_shorts),
+        cmocka_unit_test(test_fit),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("int8", tests, NULL, NULL);

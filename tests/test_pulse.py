@@ -131,6 +131,7 @@ def wrong_use():
     bad(2, "powers of two", "emit", "bytes", "--target", "verilog", "--machine", MACHINE, "--array", "3x4", "-o", "none")
     bad(2, "dataflow broadcast", "emit", "bytes", "--target", "verilog", "--machine", HERE.parent / "machines/eyeriss.yaml", "-o", "none")
     bad(2, "choose --target verilog", "emit", "bytes", "--machine", MACHINE, "-o", "none")
+    bad(2, "the input of the net is i16", "emit", "shorts", "--bytes-in", "-o", "none")
     document("convert", "net", "--to", "int8", "-o", "long")
     bad(2, "--multiplier-bits 16", "emit", "long", "--target", "verilog", "--machine", MACHINE, "-o", "none")
     check("nothing half written", not (work / "none").exists())
