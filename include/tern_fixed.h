@@ -53,7 +53,8 @@ typedef struct tern_fixed_parameters {
     int round, overflow;           /* a tern_round_mode, a tern_overflow */
     double range;                  /* of activations, at the beginning */
     int frozen;                    /* the binary points are not learned */
-    int shift;                     /* they begin so much off what ranges say: to see that they are learned */
+    double fit; /* weight of a cast's relative squared error in what its point learns from */
+    int shift;  /* they begin so much off what ranges say: to see that they are learned */
 } tern_fixed_parameters;
 
 /* Values as levels k of a step s [1], which is s k: k a whole number 0 .. high (activations) or -high .. high (weights). */

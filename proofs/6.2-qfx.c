@@ -106,7 +106,7 @@ static void casts(proof *p)
     proof_equal(p, "casts that are not those of integers: 7 modes of rounding, 4 of overflow, 2 to 12 bits",
                 (double)fixed_casts_that_differ(), 0);
     proof_equal(p, "  values at -2.5, 2.5, 37, -40 and 31.5 that differ", fixed_vectors_that_differ(), 0);
-    proof_at_most(p, "gradients to x and f against finite differences, relative", fixed_gradient_error(),
+    proof_at_most(p, "gradients to x and f against finite differences, relative", fixed_gradient_error(0.1),
                   1e-5);
 }
 
@@ -220,7 +220,7 @@ static void in_logic(proof *p, learner *l, const setting *settings, const char *
     proof_equal(p, "  results that differ from the host's", status == 0 ? wrong : -1, 0);
 }
 
-/* ---- 3: accuracies beside calibration after training ------------------------------------------------------------------------- */
+/* ---- 3: accuracies beside calibration after training: every word of a net, of its norms' shifts, too ------------------------- */
 
 static void accuracies(proof *p)
 {
@@ -237,7 +237,7 @@ static void accuracies(proof *p)
         full += f32.accuracy / SEEDS;
         printf("  seed %d: f32 %.2f", seed, f32.accuracy);
         for (int w = 0; w < 3; w++) {
-            const setting fixed[] = {{"width", 8}, {"word", words[w]}, {NULL, 0}};
+            const setting fixed[] = {{"width", 8}, {"word", words[w]}, {"word-bias", words[w]}, {NULL, 0}};
             open_learner(&q, "resnet-small-qfx", fixed);
             PROOF_OK(tern_hand_over(&f32.store, &q.store));
             calibrate(&q, seed);
@@ -268,11 +268,24 @@ static void accuracies(proof *p)
 
 /* ---- 4: few one-bits, and points that begin far off -------------------------------------------------------------------------- */
 
-static double trained(learner *l, const char *net, const setting *settings)
+static double trained(learner *l, const char *net, const setting *settings, int seed)
 {
     open_learner(l, net, settings);
-    train(l, LONG, 1);
+    train(l, LONG, seed);
     return l->accuracy;
+}
+
+static double mean_of_seeds(const char *net, const setting *settings)
+{
+    double sum = 0;
+    for (int seed = 1; seed <= SEEDS; seed++) {
+        learner l;
+        sum += trained(&l, net, settings, seed) / SEEDS;
+        printf("  seed %d: %.2f\n", seed, l.accuracy);
+        fflush(stdout);
+        close_learner(&l);
+    }
+    return sum;
 }
 
 /* Multiplications in a file of Verilog, comments left out. */
@@ -314,23 +327,24 @@ static void without_multipliers(proof *p, learner *any, learner *few, const sett
 }
 
 /* Points that begin 4 too small or too large, which are learned or not. */
-static void far_off(proof *p, double right)
+static void far_off(proof *p, const setting *begin_right)
 {
+    double right = mean_of_seeds("cnn-qfx", begin_right);
     for (int sign = -1; sign <= 1; sign += 2) {
-        learner moved, frozen;
+        learner frozen;
         char text[96];
         const setting off[] = {
             {"width", 4}, {"hidden", 24}, {"word", 6}, {"point-shift", 4 * sign}, {NULL, 0}};
         const setting still[] = {{"width", 4},  {"hidden", 24}, {"word", 6}, {"point-shift", 4 * sign},
                                  {"frozen", 1}, {NULL, 0}};
-        trained(&moved, "cnn-qfx", off);
-        trained(&frozen, "cnn-qfx", still);
-        snprintf(text, sizeof text, "points begin 4 too %s: %% of right answers below those that begin right",
+        double moved = mean_of_seeds("cnn-qfx", off);
+        trained(&frozen, "cnn-qfx", still, 1);
+        snprintf(text, sizeof text,
+                 "points begin 4 too %s: %% of right answers below those that begin right, mean of 3 seeds",
                  sign < 0 ? "small" : "large");
-        proof_at_most(p, text, right - moved.accuracy, 1);
+        proof_at_most(p, text, right - moved, 1);
         proof_judge(p, "  and where points are not learned", right - frozen.accuracy, ">", 1,
                     right - frozen.accuracy > 1);
-        close_learner(&moved);
         close_learner(&frozen);
     }
 }
@@ -340,12 +354,12 @@ static void rows(proof *p)
     learner any, few;
     const setting of_any[] = {{"width", 4}, {"hidden", 24}, {"word", 6}, {NULL, 0}};
     const setting of_few[] = {{"width", 4}, {"hidden", 24}, {"word", 6}, {"khot", 2}, {NULL, 0}};
-    trained(&any, "cnn-qfx", of_any);
-    trained(&few, "cnn-qfx", of_few);
+    trained(&any, "cnn-qfx", of_any, 1);
+    trained(&few, "cnn-qfx", of_few, 1);
     on_board(p, &any, of_any);
     in_logic(p, &any, of_any, "net");
     without_multipliers(p, &any, &few, of_any, of_few);
-    far_off(p, any.accuracy);
+    far_off(p, of_any);
     close_learner(&any);
     close_learner(&few);
 }
@@ -369,8 +383,8 @@ int main(void)
         memcpy(splits[i]->mean, garments.mean, sizeof garments.mean);
         memcpy(splits[i]->std, garments.std, sizeof garments.std);
     }
-    rows(&p);
     accuracies(&p);
+    rows(&p);
     puts("  not here: figures of ImageNet, DSP blocks of an Ultra96");
     char line[96], out[PROOF_LINE];
     snprintf(line, sizeof line, "rm -r %s", folder);

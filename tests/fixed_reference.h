@@ -86,14 +86,15 @@ static inline double fixed_smooth(const tern_fixed_op *op, double x, double f, d
 }
 
 /* Gradients of a cast to x (absolute) and f (relative from 1 on) against central differences in double: the largest error. */
-static inline double fixed_gradient_error(void)
+static inline double fixed_gradient_error(double fit)
 {
     enum { N = 200 };
-    tern_fixed_op op = {.bits = 5, .round = TERN_ROUND_UP, .overflow = TERN_OVERFLOW_SATURATE};
-    double x[N], dy[N], dx[N], f = 2, df = 0, expected = 0, worst = 0;
+    tern_fixed_op op = {.bits = 5, .round = TERN_ROUND_UP, .overflow = TERN_OVERFLOW_SATURATE, .fit = fit};
+    double x[N], dy[N], dx[N], f = 2, df = 0, expected = 0, squares = 0, worst = 0;
     for (int i = 0; i < N; i++) {
         x[i] = 3 * tern_rng_normal((tern_rng){3, 1}, (uint64_t)i);
         dy[i] = tern_rng_normal((tern_rng){3, 2}, (uint64_t)i);
+        squares += x[i] * x[i];
     }
     tern_tensor in[] = {
         {TERN_F64, TERN_SHAPE(N), x}, {TERN_F64, TERN_SHAPE(1), &f}, {TERN_F64, TERN_SHAPE(N), dy}};
@@ -104,7 +105,8 @@ static inline double fixed_gradient_error(void)
         double k = x[i] * exp2(f), h = 1e-6, e = tern_fixed_round(TERN_ROUND_UP, k) - k;
         double by_f = (fixed_smooth(&op, x[i], f + h, e) - fixed_smooth(&op, x[i], f - h, e)) / (2 * h);
         double by_x = (fixed_smooth(&op, x[i] + h, f, e) - fixed_smooth(&op, x[i] - h, f, e)) / (2 * h);
-        expected += dy[i] * by_f;
+        double missed = x[i] - fixed_smooth(&op, x[i], f, e);
+        expected += (dy[i] - 2 * fit * missed / squares) * by_f;
         worst = fmax(worst, fabs(dx[i] - dy[i] * by_x));
     }
     return fmax(worst, fabs(df - expected) / fmax(1, fabs(expected)));

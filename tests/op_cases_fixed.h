@@ -12,7 +12,8 @@ static tern_fixed_op some_format(void)
                            .round = common ? TERN_ROUND_UP : (tern_round_mode)below(7),
                            .overflow = common ? TERN_OVERFLOW_SATURATE : (tern_overflow)below(4),
                            .hot = common ? 0 : below(4),
-                           .share = below(2)};
+                           .share = below(2),
+                           .fit = below(2) ? 3 : 0};
 }
 
 static void fixed_input(spec *s, tern_dtype dtype, tern_shape shape, values v)

@@ -49,7 +49,8 @@ static void test_few_ones_are_the_nearest(void **state)
 static void test_gradients(void **state)
 {
     (void)state;
-    assert_true(fixed_gradient_error() < 1e-5);
+    assert_true(fixed_gradient_error(0) < 1e-5);
+    assert_true(fixed_gradient_error(1000) < 1e-5); /* such that the error's share counts */
 }
 
 /* ---- nets in integers ------------------------------------------------------------------------------------------------------ */
@@ -169,6 +170,9 @@ static void test_integers_are_the_training_form(void **state)
         {"width", "16"}, {"hidden", "20"}, {"word", "8"}, {"word-act", "6"}, {NULL, NULL}};
     check_forms("cnn-qfx", "cnn-fixed", cnn, image,
                 false); /* norms, and 3x3 kernels that are else transformed */
+    const char *const shifts[][2] = {
+        {"width", "8"}, {"hidden", "20"}, {"word", "6"}, {"word-bias", "4"}, {NULL, NULL}};
+    check_forms("cnn-qfx", "cnn-fixed", shifts, image, false);
     const char *const econ[][2] = {
         {"code_bits", "9"}, {"word", "6"}, {"word-act", "8"}, {"range", "1"}, {NULL, NULL}};
     check_forms("econ-ae-qfx", "econ-ae-fixed", econ, TERN_SHAPE(3, 4, 4), true); /* casts of its own */

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
 """Showers from the command line: the data sets, classical encoders at equal bits, and a trained autoencoder beside them."""
+import array
+import json
+import math
 import shutil
 
 from command import bad, check, document, good, run, run_tests, work
@@ -21,6 +24,14 @@ def encoders():
     bad(2, "expected pulses, found showers", "data", "make", "showers")
 
 
+def floats(run):
+    """The parameters of a run: name -> numbers."""
+    data = (run / "model.safetensors").read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    tensors = {n: t["data_offsets"] for n, t in json.loads(data[8:begin]).items() if t.get("dtype") == "F32"}
+    return {n: array.array("f", data[begin + a : begin + b]) for n, (a, b) in tensors.items()}
+
+
 def autoencoder():
     good("train", "econ-ae", *WORDS, "--data", "showers", *SHORT, "-o", work / "run")
     scores = document("eval", work / "run", "--metric", "emd", "--limit", "50")
@@ -28,6 +39,10 @@ def autoencoder():
     check("a distance within the hexagon", scores and 0 < scores[0]["distance"] < 8, scores)
     good("train", "econ-ae", "--data", "showers", *SHORT, "--error", "transport", "-o", work / "moved")
     good("convert", work / "moved", "--to", "qfx", "--word", "6", "--word-act", "8", "--word-bias", "6", "--calib", "64")
+    p = floats(work / "moved-qfx")
+    points = {n: p[n[:-6]] for n in p if n.endswith(".bias_point")}
+    fits = [p[n][0] == 5 - math.ceil(math.log2(max(map(abs, b)))) for n, b in points.items()]
+    check("points of biases from their sizes", len(fits) >= 2 and all(fits), {n: (p[n][0], max(map(abs, b))) for n, b in points.items()})
     good("convert", work / "moved-qfx", "--to", "fixed")
     d = document("emit", work / "moved-qfx-fixed", "--target", "verilog", "--reloadable", "--samples", "2", "-o", work / "converted")
     check("all words of 6 bits", d.get("chain_bits") == 6 * 2288, d)

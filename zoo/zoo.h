@@ -150,7 +150,8 @@
     FIXED_OPTION(id, bits, "word", false, 8, "bits of a fixed-point weight, 2 to 16; 0: the net as it is"),  \
         FIXED_OPTION(id, act_bits, "word-act", false, 0, "of an activation; 0: as weights"),                 \
         FIXED_OPTION(id, norm_bits, "word-norm", false, 0, "of a scale of a norm; 0: as weights"),           \
-        FIXED_OPTION(id, bias_bits, "word-bias", false, 0, "of a bias; 0: as the sums need"),                \
+        FIXED_OPTION(id, bias_bits, "word-bias", false, 0,                                                   \
+                     "of a bias, also of a norm; 0: as the sums need"),                                      \
         FIXED_OPTION(id, hot, "khot", false, 0, "most one-bits of a weight or scale; 0: any"),               \
         FIXED_OPTION(id, round, "round", false, TERN_ROUND_UP,                                               \
                      "0 TRN, 1 TRN_ZERO, 2 RND, 3 RND_ZERO, 4 RND_MIN_INF, 5 RND_INF, 6 RND_CONV"),          \
@@ -158,6 +159,8 @@
                      "0 WRAP, 1 SAT, 2 SAT_ZERO, 3 SAT_SYM"),                                                \
         FIXED_OPTION(id, range, "range", true, 4, "largest activation expected at the beginning"),           \
         FIXED_OPTION(id, frozen, "frozen", false, 0, "1: binary points are not learned"),                    \
+        FIXED_OPTION(id, fit, "point-fit", true, 0.1,                                                        \
+                     "weight of the relative squared error of a cast in what its binary point learns from"), \
         FIXED_OPTION(id, shift, "point-shift", false, 0, "binary points begin so much off")
 
 /* Channels as MobileNets v2 and v3 and EfficientNet round them: multiples of 8, not less than nine tenths of what is wanted. */

@@ -21,7 +21,8 @@ static const tern_cli_option options[] = {
     {"word", 0, TERN_WHOLE, "W", "8", "--to qfx: bits of a weight", "2..16"},
     {"word-act", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of an activation; 0: as weights", "0..16"},
     {"word-norm", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a scale of a norm; 0: as weights", "0..12"},
-    {"word-bias", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a bias; 0: as the sums need", "0..24"},
+    {"word-bias", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a bias, also of a norm; 0: as the sums need",
+     "0..24"},
     {"khot", 0, TERN_WHOLE, "K", "0", "--to qfx: most one-bits of a weight; 0: any", "0..16"},
     {"out", 'o', TERN_TEXT, "PATH", NULL,
      "run folder of what it becomes (default RUN-snn, ..: RUN-FORM); with --format the new file, "

@@ -4,6 +4,11 @@
  *     dL/dx = dL/dy inside the range, 0 where y is saturated        (rounding is straight-through)
  *     dL/df = sum dL/dy ln2 (x - y) inside, - ln2 y where saturated; wrapped: as if it had not been
  *
+ * Where much saturates, dL/df says little: before a norm, which undoes scales, dL/dy of what is saturated and of what is not
+ * cancel, and what is not learns faster than f.  So L may have `fit` times the cast's relative squared error, too (after Choi et
+ * al., arXiv 1809.00095), for f alone: sum (x - y)^2 / sum x^2, with y saturated whatever becomes of it.  It is next to nothing
+ * where x fits.
+ *
  * Words have at most 24 bits, so that f32 holds every y exactly, and sums of products of them as long as those need 24 bits. */
 #include "op/fixed.h"
 
@@ -25,6 +30,7 @@ const tern_arg tern_fixed_args[] = {
     ARG(hot, TERN_ARG_INT, "most one-bits; 0: any"),
     ARG(hold, TERN_ARG_BOOL, "no gradient to x"),
     ARG(share, TERN_ARG_BOOL, "the gradient to f is divided by sqrt(elements 2^(w-1))"),
+    ARG(fit, TERN_ARG_REAL, "weight of the relative squared error in the gradient to f"),
     ARG(fixed, TERN_ARG_BOOL, "no gradient to f"),
     {0},
 };
@@ -292,19 +298,41 @@ static double slope(const tern_fixed_op *a, double x, int point, bool *inside)
     return x - y;
 }
 
+/* Half of d(x - y)^2/df / ln2, with y saturated. */
+static double error_slope(const tern_fixed_op *a, double x, int point)
+{
+    double k = tern_fixed_round(a->round, ldexp(x, point)), low = tern_fixed_least(a),
+           high = tern_fixed_most(a), y = ldexp(fmin(fmax(k, low), high), -point);
+    return (y - x) * ((k >= low && k <= high ? x : 0) - y);
+}
+
+/* Sums over elements. */
+typedef struct tern_slopes {
+    double loss, error, squares; /* dL/df / ln2, error_slope, x^2 */
+} tern_slopes;
+
+static double point_gradient(const tern_call *call, const tern_slopes *sums)
+{
+    const tern_fixed_op *a = call->args;
+    double error = sums->squares > 0 ? 2 * a->fit * sums->error / sums->squares : 0;
+    return (sums->loss + error) * factor_of(call);
+}
+
 static void fixed_grad_run(const tern_call *call)
 {
     int64_t n = tern_elements(&call->in[0].shape);
     int point = point_of(call);
-    double sum = 0;
+    tern_slopes sums = {0};
     for (int64_t i = 0; i < n; i++) {
         bool inside;
-        double dy = tern_get(&call->in[2], i);
-        sum += dy * slope(call->args, tern_get(&call->in[0], i), point, &inside);
+        double x = tern_get(&call->in[0], i), dy = tern_get(&call->in[2], i);
+        sums.loss += dy * slope(call->args, x, point, &inside);
+        sums.error += error_slope(call->args, x, point);
+        sums.squares += x * x;
         if (call->out[0].data) tern_set(&call->out[0], i, inside ? dy : 0);
         if (call->counter) call->counter->elementwise++;
     }
-    if (call->out[1].data) tern_set(&call->out[1], 0, sum * factor_of(call));
+    if (call->out[1].data) tern_set(&call->out[1], 0, point_gradient(call, &sums));
 }
 
 static void fixed_grad_task(void *context, int64_t task, int thread)
@@ -315,29 +343,37 @@ static void fixed_grad_task(void *context, int64_t task, int thread)
     const float *x = call->in[0].data, *dy = call->in[2].data;
     float *dx = call->out[0].data;
     int64_t n = tern_elements(&call->in[0].shape), last = (task + 1) * PER_TASK;
-    double sum = 0;
+    tern_slopes sums = {0};
     for (int64_t i = task * PER_TASK; i < last && i < n; i++) {
         float k = nearest(bounded(x[i] * c.scale, c.low, c.high));
         bool below = k < c.low, inside = !below && !(k > c.high);
         float y = (inside ? k : below ? c.low : c.high) * c.back;
-        sum += (double)(dy[i] * ((inside ? x[i] : 0) - y));
+        float by_f = (inside ? x[i] : 0) - y;
+        sums.loss += (double)(dy[i] * by_f);
+        sums.error += (double)((y - x[i]) * by_f);
+        sums.squares += (double)(x[i] * x[i]);
         if (dx) dx[i] = inside ? dy[i] : 0;
     }
-    ((double *)call->scratch)[task] = sum;
+    ((tern_slopes *)call->scratch)[task] = sums;
 }
 
 static void fixed_grad_fast(const tern_call *call)
 {
     int64_t tasks = tasks_of(tern_elements(&call->in[0].shape));
     tern_pool_run(call->pool, tasks, fixed_grad_task, (void *)(uintptr_t)call);
-    double sum = 0;
-    for (int64_t t = 0; t < tasks; t++) sum += ((const double *)call->scratch)[t];
-    if (call->out[1].data) tern_set(&call->out[1], 0, sum * factor_of(call));
+    tern_slopes sums = {0};
+    for (int64_t t = 0; t < tasks; t++) {
+        const tern_slopes *part = &((const tern_slopes *)call->scratch)[t];
+        sums.loss += part->loss;
+        sums.error += part->error;
+        sums.squares += part->squares;
+    }
+    if (call->out[1].data) tern_set(&call->out[1], 0, point_gradient(call, &sums));
 }
 
 static size_t fixed_grad_scratch(const tern_call *call)
 {
-    return (size_t)tasks_of(tern_elements(&call->in[0].shape)) * sizeof(double);
+    return (size_t)tasks_of(tern_elements(&call->in[0].shape)) * sizeof(tern_slopes);
 }
 
 static const tern_fast fixed_grad_kernels[] = {{"saturate", is_common, fixed_grad_scratch, fixed_grad_fast},

@@ -23,6 +23,7 @@ typedef struct tern_fixed_op {
     bool hold;  /* no gradient to x */
     bool share; /* the gradient to f is divided by sqrt(elements 2^(w-1)) */
     bool fixed; /* no gradient to f */
+    double fit; /* weight of the relative squared error in the gradient to f */
 } tern_fixed_op;
 
 /* Arguments of fixed_shift. */

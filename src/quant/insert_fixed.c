@@ -2,9 +2,10 @@
  *
  * Before a product its operand and its weights are cast, each with a binary point of its own; its bias is a word on the grid
  * of the sums, or one of fewer bits with a point of its own, which is not finer than that grid.  Behind it a norm is
- * y = a x + b, with x cast to a wide word, a = gamma / std a word and b on the grid of the sums, too, such that the mean goes to beta whatever a has become; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two branches are cast
- * to one grid.  ReLU, maxima and views keep what they are given; what the net has cast itself keeps its grid, and what follows a
- * cast of no bits stays in floats. */
+ * y = a x + b, with x cast to a wide word, a = gamma / std a word and b like the bias of a product, such that the mean goes to
+ * beta whatever a has become; in training the gradient to x, gamma and beta is the norm's own.  Both sides of a sum of two
+ * branches are cast to one grid.  ReLU, maxima and views keep what they are given; what the net has cast itself keeps its grid,
+ * and what follows a cast of no bits stays in floats. */
 #include "op/fixed.h"
 #include "op/norm.h"
 #include "quant/quant.h"
@@ -46,7 +47,8 @@ static tern_fixed_op format(const tern_fixed_parameters *how, int bits, bool pos
                            .round = (tern_round_mode)how->round,
                            .overflow = (tern_overflow)how->overflow,
                            .share = true,
-                           .fixed = how->frozen != 0};
+                           .fixed = how->frozen != 0,
+                           .fit = how->fit};
 }
 
 static tern_value cast_to(tern_graph *g, tern_value x, tern_value point, const tern_fixed_op *op)
@@ -108,14 +110,16 @@ static void enter(tern_graph *g, const tern_node *node)
     g->phase = node->phase;
 }
 
-/* A bias on the grid of the sums. */
-static tern_value bias_of(const tern_inserter *s, const tern_node *node, tern_value sums)
+/* A bias on the grid of the sums; `hold`: no gradient to it. */
+static tern_value bias_of(const tern_inserter *s, const tern_node *node, tern_value bias, tern_value sums,
+                          bool hold)
 {
     tern_graph *g = s->r.to;
-    tern_value bias = s->r.map[node->in[2].id];
     tern_fixed_op on_sums = format(s->how, BIAS_BITS, false);
+    on_sums.hold = hold;
     if (s->how->bias_bits) {
         tern_fixed_op op = format(s->how, s->how->bias_bits, false);
+        op.hold = hold;
         tern_value f = point_of(s, node, "bias", &op, 1);
         bias = cast_to(g, bias, lower(g, f, sums), &op);
     }
@@ -134,7 +138,7 @@ static void insert_product(tern_inserter *s, const tern_node *node)
     tern_value f = point_of(s, node, "weight", &op, range_of(s->r.from, node->in[1]));
     tern_value in[3] = {s->r.map[old.id], cast_to(g, s->r.map[node->in[1].id], f, &op), {0}};
     bool bias = node->nin > 2 && node->in[2].id;
-    if (bias) in[2] = bias_of(s, node, sum_point(g, s->point[old.id], f));
+    if (bias) in[2] = bias_of(s, node, s->r.map[node->in[2].id], sum_point(g, s->point[old.id], f), false);
     tern_conv_op conv = {0};
     if (node->op == &tern_op_conv2d) {
         conv = *(const tern_conv_op *)node->args;
@@ -174,14 +178,14 @@ static void insert_norm(tern_inserter *s, const tern_node *node)
     if (!s->point[old.id].id) put_on_grid(s, node, old, "input", wide(norm_bits(s->how)), 2 * s->how->range);
     if (a->training) tern_rewrite_node(&s->r, node);
     scale_and_mean(s, node, parts);
-    tern_fixed_op op = format(s->how, norm_bits(s->how), false), on_sums = format(s->how, BIAS_BITS, false);
+    tern_fixed_op op = format(s->how, norm_bits(s->how), false);
     op.hot = s->how->hot;
-    op.hold = on_sums.hold = on_sums.fixed = true; /* gamma and beta learn through the norm */
+    op.hold = true; /* gamma and beta learn through the norm */
     tern_value f = point_of(s, node, "scale", &op, s->how->range);
     in[0] = s->r.map[old.id];
     in[1] = cast_to(g, parts[0], f, &op);
     tern_value shift = tern_subtract(g, s->r.map[node->in[2].id], tern_multiply(g, parts[1], in[1]));
-    in[2] = cast_to(g, shift, sum_point(g, s->point[old.id], f), &on_sums);
+    in[2] = bias_of(s, node, shift, sum_point(g, s->point[old.id], f), true);
     in[3] = a->training ? s->r.map[node->out[0].id] : (tern_value){0};
     s->r.map[node->out[0].id] =
         tern_apply(g, &tern_op_affine, &(tern_affine_op){a->inner}, in, a->training ? 4 : 3, NULL);
@@ -268,12 +272,11 @@ static tern_status check(const tern_fixed_parameters *how)
                          "2 to 16, of norms 2 to 12",
                          how->bits, act, norm, how->bias_bits);
     if (how->round < 0 || how->round > TERN_ROUND_HALF_EVEN || how->overflow < 0 ||
-        how->overflow > TERN_OVERFLOW_SYMMETRIC || how->hot < 0 || !(how->range > 0))
-        return tern_fail(
-            TERN_USAGE,
-            "--round %d, --overflow %d, --khot %d, --range %g: expected 0 to 6, 0 to 3, at least 0, "
-            "and above 0",
-            how->round, how->overflow, how->hot, how->range);
+        how->overflow > TERN_OVERFLOW_SYMMETRIC || how->hot < 0 || !(how->range > 0) || !(how->fit >= 0))
+        return tern_fail(TERN_USAGE,
+                         "--round %d, --overflow %d, --khot %d, --range %g, --point-fit %g: expected 0 to 6, "
+                         "0 to 3, at least 0, above 0, and at least 0",
+                         how->round, how->overflow, how->hot, how->range, how->fit);
     return TERN_OK;
 }
 

@@ -19,6 +19,18 @@ typedef struct tern_calibrating {
     int count;
 } tern_calibrating;
 
+/* The learned point that a cast has or is held down from, or NULL: it is on the grid of the sums. */
+static const char *learned_point(const tern_graph *g, tern_value point)
+{
+    const tern_value_info *v = tern_value_of(g, point);
+    if (v && v->kind == TERN_VALUE_PARAM) return v->name;
+    const tern_node *node = v && v->kind == TERN_VALUE_NODE ? g->nodes[v->node] : NULL;
+    const char *found = NULL;
+    for (int i = 0; node && node->op != &tern_op_fixed_point && i < node->nin && !found; i++)
+        found = learned_point(g, node->in[i]);
+    return found;
+}
+
 /* The graph with casts that do nothing, and what they see as outputs. */
 static tern_status open_casts(tern_calibrating *c, const tern_graph *from)
 {
@@ -28,17 +40,16 @@ static tern_status open_casts(tern_calibrating *c, const tern_graph *from)
     if (!c->seen) tern_graph_no_memory(r.to);
     for (int n = 0; c->seen && n < from->node_count; n++) {
         const tern_node *node = from->nodes[n];
-        bool cast = node->op == &tern_op_fixed;
-        const tern_value_info *f = cast ? tern_value_of(from, node->in[1]) : NULL;
-        if (!cast) {
+        if (node->op != &tern_op_fixed) {
             tern_rewrite_node(&r, node);
             continue;
         }
         tern_value x = r.map[node->in[0].id];
         r.map[node->out[0].id] = x;
-        if (f->kind != TERN_VALUE_PARAM) continue; /* on the grid of the sums */
+        const char *point = learned_point(from, node->in[1]);
+        if (!point) continue;
         tern_seen *s = &c->seen[c->count++];
-        *s = (tern_seen){.point = tern_arena_string(&r.to->arena, f->name),
+        *s = (tern_seen){.point = tern_arena_string(&r.to->arena, point),
                          .output = tern_arena_format(&r.to->arena, "cast%d", c->count),
                          .op = *(const tern_fixed_op *)node->args};
         if (!s->point || !s->output)
@@ -59,7 +70,8 @@ static bool ends_in(const char *text, const char *ending)
 static tern_status range_of(const tern_tensor *x, const char *point, double percentile, double *range)
 {
     int64_t n = tern_elements(&x->shape);
-    bool all = ends_in(point, ".weight_point") || ends_in(point, ".scale_point");
+    bool all =
+        ends_in(point, ".weight_point") || ends_in(point, ".scale_point") || ends_in(point, ".bias_point");
     float *size = tern_take_array((size_t)n + 1, sizeof *size);
     if (!size) return tern_no_memory((size_t)n * sizeof *size, "a calibration");
     for (int64_t i = 0; i < n; i++) size[i] = (float)fabs(tern_get(x, i));
