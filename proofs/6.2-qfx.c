@@ -288,7 +288,7 @@ static double mean_of_seeds(const char *net, const setting *settings)
     return sum;
 }
 
-/* Multiplications in a file of Verilog, comments left out. */
+/* Multiplications in a file of Verilog: stars outside comments, attributes and @(*). */
 static int times_in(const char *path, const char *name)
 {
     char file[160], *text;
@@ -297,8 +297,12 @@ static int times_in(const char *path, const char *name)
     snprintf(file, sizeof file, "%s/%s.v", path, name);
     PROOF_OK(tern_read_file(file, &text, &size));
     for (const char *at = text; *at; at++) {
-        if (at[0] == '/' && at[1] == '*') at = strstr(at, "*/") + 1;
-        count += *at == '*' && !(at > text && at[-1] == '/');
+        if (at[0] == '/' && at[1] == '*')
+            at = strstr(at + 2, "*/") + 1;
+        else if (at[0] == '(' && at[1] == '*')
+            at = strstr(at + 1, "*)") + 1;
+        else
+            count += *at == '*';
     }
     tern_release(text);
     return count;
