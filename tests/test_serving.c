@@ -367,10 +367,9 @@ static void test_cache_share(void **state)
 {
     (void)state;
     tern_machine *m;
-    static const char text[] =
-        "name: m\nunits: [{name: u, kind: matrix, mac: {bf16: 1 TFLOP/s}}]\n"
-        "memories: [{name: c, size: 1 MB, bandwidth: 4 GB/s, read: 4 pJ/B},\n"
-        "           {name: r, size: 1 GB, bandwidth: 1 GB/s, read: 100 pJ/B}]\n";
+    static const char text[] = "name: m\nunits: [{name: u, kind: matrix, mac: {bf16: 1 TFLOP/s}}]\n"
+                               "memories: [{name: c, size: 1 MB, bandwidth: 4 GB/s, read: 4 pJ/B},\n"
+                               "           {name: r, size: 1 GB, bandwidth: 1 GB/s, read: 100 pJ/B}]\n";
     static const struct {
         double bytes, seconds, joules;
     } expected[] = {{1e6, 2.5e-4, 4e-6},

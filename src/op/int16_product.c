@@ -140,33 +140,16 @@ static tern_status conv_infer(tern_infer *types)
     return TERN_OK;
 }
 
-static int64_t taps_of(const tern_conv *c)
-{
-    return c->in_channels / c->groups * c->kernel_height * c->kernel_width;
-}
-
 static void conv_work(const tern_call *call, tern_work *work)
 {
-    tern_conv c = geometry(call);
-    double outputs = (double)tern_elements(&call->out[0].shape);
-    work->macs += outputs * (double)taps_of(&c);
-    work->elementwise += outputs;
+    tern_op_conv2d_int8.work(call, work);
 }
 
 static tern_product_shape conv_shape(const tern_call *call)
 {
-    tern_conv c = geometry(call);
-    return (tern_product_shape){.halves = true,
-                                .count = c.groups,
-                                .m = c.images * c.out_height * c.out_width,
-                                .n = c.out_channels / c.groups,
-                                .k = taps_of(&c),
-                                .images = c.images,
-                                .kernel_height = c.kernel_height,
-                                .kernel_width = c.kernel_width,
-                                .out_height = c.out_height,
-                                .out_width = c.out_width,
-                                .stride = c.stride_y > c.stride_x ? c.stride_y : c.stride_x};
+    tern_product_shape shape = tern_op_conv2d_int8.product(call);
+    shape.halves = true;
+    return shape;
 }
 
 /* The sum of output o at pixel (oy, ox) of image n, of what is inside the image. */
@@ -217,7 +200,7 @@ static tern_status conv_emit(const tern_call *call, tern_emit *to)
                      "    for (int ox = 0; ox < %lld; ox++) {\n"
                      "        const int8_t *w = in1 + o * %lld;\n",
                      (long long)c.images, (long long)c.out_channels, (long long)c.out_height,
-                     (long long)c.out_width, (long long)taps_of(&c));
+                     (long long)c.out_width, (long long)tern_int8_taps(&c));
     tern_text_put(to->text, "        int32_t sum = in2[o];\n");
     tern_text_format(to->text,
                      "        for (int k = 0; k < %lld; k++)\n"

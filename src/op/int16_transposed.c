@@ -28,9 +28,7 @@ static tern_status infer(tern_infer *types)
 
 static void work(const tern_call *call, tern_work *work)
 {
-    const tern_shape *w = &call->in[1].shape;
-    work->macs += (double)tern_elements(&call->in[0].shape) * (double)(w->dim[0] * w->dim[2] * w->dim[3]);
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
+    tern_op_conv2d_transposed_int8.work(call, work);
 }
 
 /* The sum of output o at (y, x) of image n. */
@@ -68,18 +66,9 @@ static void run(const tern_call *call)
 
 static tern_product_shape product(const tern_call *call)
 {
-    tern_conv c = geometry(call->args, call->in[1].shape);
-    return (tern_product_shape){.halves = true,
-                                .count = 1,
-                                .m = c.images * c.out_height * c.out_width,
-                                .n = c.in_channels * c.kernel_height * c.kernel_width,
-                                .k = c.out_channels,
-                                .images = c.images,
-                                .kernel_height = c.kernel_height,
-                                .kernel_width = c.kernel_width,
-                                .out_height = c.height,
-                                .out_width = c.width,
-                                .stride = c.stride_x};
+    tern_product_shape shape = tern_op_conv2d_transposed_int8.product(call);
+    shape.halves = true;
+    return shape;
 }
 
 static tern_status emit(const tern_call *call, tern_emit *to)

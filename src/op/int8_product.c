@@ -227,11 +227,6 @@ static tern_conv geometry(const tern_call *call)
     return tern_conv_geometry(&call->in[0].shape, &call->in[1].shape, call->args);
 }
 
-static int64_t taps_of(const tern_conv *c)
-{
-    return c->in_channels / c->groups * c->kernel_height * c->kernel_width;
-}
-
 static tern_status conv_infer(tern_infer *types)
 {
     tern_shape y;
@@ -274,7 +269,7 @@ static void conv_run(const tern_call *call)
                     put_output(call, &scale, i, o,
                                conv_sum(&c, call->in[0].data, call->in[1].data, scale.in_zero, n, o, oy, ox));
     if (!call->counter) return;
-    call->counter->macs += (double)i * (double)taps_of(&c);
+    call->counter->macs += (double)i * (double)tern_int8_taps(&c);
     call->counter->elementwise += (double)i;
 }
 
@@ -282,7 +277,7 @@ static void conv_work(const tern_call *call, tern_work *work)
 {
     tern_conv c = geometry(call);
     double outputs = (double)tern_elements(&call->out[0].shape);
-    work->macs += outputs * (double)taps_of(&c);
+    work->macs += outputs * (double)tern_int8_taps(&c);
     work->elementwise += outputs;
 }
 
@@ -292,7 +287,7 @@ static tern_product_shape conv_shape(const tern_call *call)
     return (tern_product_shape){.count = c.groups,
                                 .m = c.images * c.out_height * c.out_width,
                                 .n = c.out_channels / c.groups,
-                                .k = taps_of(&c),
+                                .k = tern_int8_taps(&c),
                                 .images = c.images,
                                 .kernel_height = c.kernel_height,
                                 .kernel_width = c.kernel_width,
@@ -310,7 +305,7 @@ static bool is_depthwise(const tern_conv *c)
 static size_t patch_bytes(const tern_call *call)
 {
     tern_conv c = geometry(call);
-    size_t room = (size_t)(taps_of(&c) + 3) / 4 * 4;
+    size_t room = (size_t)(tern_int8_taps(&c) + 3) / 4 * 4;
     return is_depthwise(&c) ? 0 : 2 * room * sizeof(int16_t) + room;
 }
 
@@ -359,7 +354,7 @@ static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit 
                      "        int32_t sum = in2[o];\n",
                      (long long)c->images, (long long)c->out_channels, pixels, (long long)c->out_width,
                      (long long)c->stride_y, (long long)c->pad_y, (long long)c->out_width,
-                     (long long)c->stride_x, (long long)c->pad_x, (long long)taps_of(c));
+                     (long long)c->stride_x, (long long)c->pad_x, (long long)tern_int8_taps(c));
     write_window(c, t, "        ", plane, inside, "sum += in5[0] * *w++");
     write_output(call, to, "        ", "out", "sum", "o");
     tern_text_put(t, "        out++;\n    }\n");
@@ -385,15 +380,15 @@ static void write_patches(const tern_conv *c, tern_text *t, long long room)
     tern_text_format(t,
                      "            widen_patch(%lld, bytes, patches + i * %lld);\n"
                      "        }\n",
-                     (long long)taps_of(c), room);
+                     (long long)tern_int8_taps(c), room);
 }
 
 /* Two pixels and two outputs at once, so that patches and weights are read half as often. */
 static tern_status conv_emit(const tern_call *call, tern_emit *to)
 {
     tern_conv c = geometry(call);
-    long long out_group = c.out_channels / c.groups, taps = taps_of(&c), pixels = c.out_height * c.out_width,
-              room = (taps + 3) / 4 * 4;
+    long long out_group = c.out_channels / c.groups, taps = tern_int8_taps(&c),
+              pixels = c.out_height * c.out_width, room = (taps + 3) / 4 * 4;
     tern_text *t = to->text;
     if (is_depthwise(&c)) {
         emit_depthwise(call, &c, to);
