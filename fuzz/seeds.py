@@ -104,7 +104,23 @@ def video():
     yield chunk(b"RIFF", b"AVI " + chunk(b"LIST", b"hdrl" + streams) + chunk(b"LIST", b"movi" + 2 * chunk(b"00dc", jpeg)))
 
 
-MADE["video"] = video
+def log():
+    yield b"llama_model_loader: - tensor    0:   token_embd.weight q4_0     [  4096, 32000,     1,     1 ]\nperf_total_per_op_us[             ADD] =   0.513 ms\n"
+    yield b"n_nodes = 1\n -   0: [  4096,     2,     1]          MUL_MAT   (  1) cpu =  18.562 /  18.562 ms, wall =   5.255 /   5.255 ms\n"
+    calls = b'{"calls": [{"Name": {"string": "x"}, "Count": {"count": 1}, "Duration (us)": {"microseconds": 2}}]}'
+    yield b"Report from function f:\n" + calls + b"\nReport from function f[0/1]:\n" + calls[:20] + b"\nReport from function f[1/1]:\n" + calls[20:]
+    yield b'{"event": "load", "from": 0, "to": 1}\n{"event": "prompt", "from": 1, "to": 2, "tokens": 4}\n{"event": "token", "at": 3}\n' \
+          b'{"event": "power", "at": 1, "watts": 2}\n{"event": "memory", "at": 1, "bytes": 5}\n'
+
+
+def questions():
+    with open(os.path.join(HERE, "../tests/golden/choices/questions.jsonl"), "rb") as file:
+        lines = file.read().splitlines()
+    yield from lines
+    yield b"[" + b",".join(lines) + b"]"
+
+
+MADE.update(video=video, log=log, questions=questions)
 
 if __name__ == "__main__":
     name, folder = sys.argv[1:]

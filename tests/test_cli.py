@@ -238,7 +238,7 @@ def documents():
     check("bench in words", "not known" in good("bench", CHAT, "-p", "4", "-n", "2", "-t", "1", "--quiet").stdout or "joules" in m["reply"])
     (work / "log").write_text("perf_total_per_op_us[  MUL_MAT] = 2.5 ms\nperf_total_per_op_us[  MUL_MAT] = 1.5 ms\n")
     check("a log of llama.cpp", document("bench", "--log", work / "log")["operators"][0]["milliseconds"] == 4)
-    bad(2, "expected a model, or --log FILE, or softfloat", "bench")
+    bad(2, "expected a model, or --log FILE, or --events FILE, or softfloat", "bench")
     bad(2, "give a --machine", "bench", "llama2-7b")
     bad(2, "has no \"bodies\"", "bench", "llama2-7b", "-m", "h100-sxm", "--sustained", "4")
     bad(2, "--as is for nets of shapes", "bench", CHAT, "--as", "q8_0")

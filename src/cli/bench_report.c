@@ -1,8 +1,6 @@
 /* The report of tern bench, as a page of text and as one JSON document; energy is measured, modelled, or not told at all. */
 #include "cli/bench_report.h"
 
-#include "llm/ggml_log.h"
-
 #include <string.h>
 
 static double per(double count, double seconds)
@@ -30,10 +28,10 @@ static tern_status print_times(const tern_bench *b)
                   tern_human(c, between.p50, "s"), tern_human(d, between.p95, "s"),
                   tern_human(e, between.p99, "s"));
     TERN_TRY(tern_grid_print(&grid, stdout));
-    printf("loading and one token: %s", tern_human(a, b->warm_seconds, "s"));
+    if (b->warm_seconds >= 0) printf("loading and one token: %s", tern_human(a, b->warm_seconds, "s"));
     if (b->cold_seconds >= 0)
         printf(", with the file's pages dropped before %s", tern_human(c, b->cold_seconds, "s"));
-    puts("");
+    if (b->warm_seconds >= 0) puts("");
     return TERN_OK;
 }
 
@@ -158,10 +156,12 @@ static void put_phase(json_t *all, const char *name, const tern_bench *b, tern_b
 
 static json_t *measured_json(tern_bench *b)
 {
-    json_t *all = json_pack("{s:i,s:o,s:o,s:f,s:f,s:f}", "turns", b->turns, "first_token_seconds",
+    json_t *all = json_pack("{s:i,s:o,s:o}", "turns", b->turns, "first_token_seconds",
                             quantiles_json(b->first, b->turns), "next_token_seconds",
-                            quantiles_json(b->between, b->between_count), "warm_seconds", b->warm_seconds,
-                            "resident_bytes", b->resident, "peak_bytes", b->peak);
+                            quantiles_json(b->between, b->between_count));
+    if (b->resident > 0) json_object_set_new(all, "resident_bytes", json_real(b->resident));
+    if (b->peak > 0) json_object_set_new(all, "peak_bytes", json_real(b->peak));
+    if (b->warm_seconds >= 0) json_object_set_new(all, "warm_seconds", json_real(b->warm_seconds));
     put_phase(all, "prompt", b, TERN_BENCH_PROMPT);
     put_phase(all, "reply", b, TERN_BENCH_REPLY);
     if (b->cold_seconds >= 0) json_object_set_new(all, "cold_seconds", json_real(b->cold_seconds));
@@ -222,6 +222,23 @@ tern_status tern_bench_print(tern_bench_result *r)
     return print_sustained(r);
 }
 
+/* What another program told of itself: neither plan nor model of it is known. */
+tern_status tern_bench_print_told(const tern_cli *cli, tern_bench *b)
+{
+    tern_bench_total load = tern_bench_sum(b, TERN_BENCH_LOAD);
+    char text[24];
+    if (cli->json) {
+        json_t *all = measured_json(b);
+        if (load.seconds > 0) json_object_set_new(all, "load_seconds", json_real(load.seconds));
+        return tern_print_json(all);
+    }
+    TERN_TRY(print_times(b));
+    if (load.seconds > 0) printf("loading: %s\n", tern_human(text, load.seconds, "s"));
+    if (b->peak > 0) printf("memory: at most %s\n", tern_human(text, b->peak, "B"));
+    print_energy(&(tern_bench_result){.cli = cli, .bench = b});
+    return TERN_OK;
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------------ */
 
 tern_status tern_bench_csv(const tern_bench *b, const char *path)
@@ -231,57 +248,16 @@ tern_status tern_bench_csv(const tern_bench *b, const char *path)
     tern_text_put(&text, "event,turn,tokens,from_seconds,to_seconds,resident_bytes,joules\n");
     for (int i = 0; i < b->event_count; i++) {
         const tern_bench_event *e = &b->events[i];
-        tern_text_format(&text, "%s,%d,%d,%.6f,%.6f,%.0f,", tern_bench_kinds[e->kind], e->turn, e->tokens,
-                         e->from - begun, e->to - begun, e->resident);
-        if (e->joules >= 0) tern_text_format(&text, "%.6g", e->joules); /* not known: empty, not zero */
+        tern_text_format(&text, "%s,%d,%d,%.6f,%.6f,", tern_bench_kinds[e->kind], e->turn, e->tokens,
+                         e->from - begun, e->to - begun);
+        /* What is not known is empty, not zero. */
+        if (e->resident > 0) tern_text_format(&text, "%.0f", e->resident);
+        tern_text_put(&text, ",");
+        if (e->joules >= 0) tern_text_format(&text, "%.6g", e->joules);
         tern_text_put(&text, "\n");
     }
     tern_status status = tern_text_status(&text);
     if (status == TERN_OK) status = tern_write_file(path, text.data, text.size);
     tern_text_free(&text);
-    return status;
-}
-
-static tern_status print_log(const tern_cli *cli, const tern_ggml_log *log)
-{
-    tern_grid grid = {0};
-    if (cli->json) {
-        json_t *list = json_array();
-        for (int i = 0; i < log->operator_count; i++) {
-            const tern_ggml_operator *o = &log->operators[i];
-            json_array_append_new(list, json_pack("{s:s,s:i,s:f,s:i,s:f,s:f}", "operator", o->name,
-                                                  "evaluations", o->evaluations, "milliseconds", o->total,
-                                                  "nodes", o->nodes, "processor_milliseconds", o->processor,
-                                                  "wall_milliseconds", o->wall));
-        }
-        return tern_print_json(json_pack("{s:i,s:f,s:i,s:i,s:i,s:o}", "tensors", log->tensors, "elements",
-                                         log->elements, "graphs", log->graphs, "nodes", log->nodes,
-                                         "total_lines", log->totals, "operators", list));
-    }
-    tern_grid_row(&grid, "operator|evaluations|ms|nodes|processor ms|wall ms");
-    for (int i = 0; i < log->operator_count; i++) {
-        const tern_ggml_operator *o = &log->operators[i];
-        tern_grid_row(&grid, "%s|%d|%.3f|%d|%.3f|%.3f", o->name, o->evaluations, o->total, o->nodes,
-                      o->processor, o->wall);
-    }
-    TERN_TRY(tern_grid_print(&grid, stdout));
-    printf("%d tensors of %.4g elements, %d graphs with %d nodes, %d totals of operators\n", log->tensors,
-           log->elements, log->graphs, log->nodes, log->totals);
-    return TERN_OK;
-}
-
-tern_status tern_bench_log(const tern_cli *cli, const char *path)
-{
-    char *bytes;
-    size_t size;
-    tern_ggml_log *log = tern_take(sizeof *log);
-    if (!log) return tern_no_memory(sizeof *log, "a log");
-    tern_status status = tern_read_file(path, &bytes, &size);
-    if (status == TERN_OK) {
-        status = tern_ggml_log_parse(log, bytes, size, path);
-        tern_release(bytes);
-    }
-    if (status == TERN_OK) status = print_log(cli, log);
-    tern_release(log);
     return status;
 }

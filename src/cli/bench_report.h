@@ -24,6 +24,10 @@ typedef struct tern_bench_result {
 tern_status tern_bench_print(tern_bench_result *result);
 /* Events, one a line. */
 tern_status tern_bench_csv(const tern_bench *bench, const char *path);
+/* Of runs that another program has told. */
+tern_status tern_bench_print_told(const tern_cli *cli, tern_bench *bench);
+/* --events and --log. */
+tern_status tern_bench_told(const tern_cli *cli, const char *path);
 tern_status tern_bench_log(const tern_cli *cli, const char *path);
 /* Six classic learners on a RISC-V board in QEMU, with an FPU and with two libraries of floats. */
 tern_status tern_bench_softfloat(const tern_cli *cli);

@@ -27,7 +27,10 @@ static const tern_cli_option options[] = {
     {"battery", 0, TERN_NUMBER, "MAH", NULL, "of a device: what tokens take of it", "1..1000000"},
     {"volts", 0, TERN_NUMBER, "V", "3.85", "of that battery", "0.1..1000"},
     {"csv", 0, TERN_TEXT, "FILE", NULL, "write the events, one a line", NULL},
-    {"log", 0, TERN_TEXT, "FILE", NULL, "instead: times by operator from a log of llama.cpp", NULL},
+    {"log", 0, TERN_TEXT, "FILE", NULL, "instead: times by operator from a log of llama.cpp or MLC LLM",
+     NULL},
+    {"events", 0, TERN_TEXT, "FILE", NULL,
+     "instead: what another program or device tells of its runs, a JSON object a line (see above)", NULL},
     {"context", 'c', TERN_WHOLE, "N", "0",
      "tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
     {"chunk", 0, TERN_WHOLE, "N", "256", "tokens of the prompt that are computed at once", "1..4096"},
@@ -41,6 +44,7 @@ static const tern_cli_option options[] = {
 static const tern_exclusion exclusions[] = {
     {"conversations", "turns", "conversations have their own turns"},
     {"conversations", "prompt", "conversations have their own prompts"},
+    {"events", "log", "one at a time"},
     {0},
 };
 
@@ -222,10 +226,14 @@ static tern_status bench(tern_cli *cli)
 
 static tern_status run_bench(tern_cli *cli)
 {
-    const char *log = tern_cli_text(cli, "log");
-    if (log && cli->count) return tern_fail(TERN_USAGE, "bench: --log reads a file and takes no model");
+    const char *log = tern_cli_text(cli, "log"), *events = tern_cli_text(cli, "events");
+    if ((log || events) && cli->count)
+        return tern_fail(TERN_USAGE, "bench: --%s reads a file and takes no model", log ? "log" : "events");
     if (log) return tern_bench_log(cli, log);
-    if (!cli->count) return tern_fail(TERN_USAGE, "bench: expected a model, or --log FILE, or softfloat");
+    if (events) return tern_bench_told(cli, events);
+    if (!cli->count)
+        return tern_fail(TERN_USAGE,
+                         "bench: expected a model, or --log FILE, or --events FILE, or softfloat");
     if (strcmp(cli->arguments[0], "softfloat") == 0) return tern_bench_softfloat(cli);
     if (cli->net && !cli->net->decoder)
         return tern_fail(TERN_USAGE, "bench: net %s is no language model; bench/ and tern eval measure nets",
@@ -250,10 +258,19 @@ const tern_command tern_command_bench = {
             "tern bench smollm2 --conversations talks.json --limit 3 --csv events.csv\n"
             "tern bench llama2-7b --as q4_K_M -m snapdragon-8-gen-3 --sustained 48 --watts 10\n"
             "tern bench --log llamacpp.log\n"
+            "ssh pi ./measure | tern bench --events /dev/stdin --battery 5000\n"
             "tern bench softfloat    # what floats cost on a RISC-V board without an FPU, in QEMU\n\n"
             "Energy is measured where Linux shows a sensor (powercap, hwmon, a battery), else modelled for "
             "--machine "
-            "and marked\nso, else left out.",
+            "and marked\nso, else left out.\n"
+            "Of other programs and devices --events reads, with times in seconds of one clock:\n\n"
+            "{\"event\": \"load\", \"from\": 0, \"to\": 1.2}\n"
+            "{\"event\": \"prompt\", \"from\": 1.3, \"to\": 1.9, \"tokens\": 40}    a turn begins, until its "
+            "prompt is "
+            "computed\n"
+            "{\"event\": \"token\", \"at\": 1.95}                              a token of the reply\n"
+            "{\"event\": \"power\", \"at\": 1.5, \"watts\": 4.2}                what a sensor shows\n"
+            "{\"event\": \"memory\", \"at\": 1.5, \"bytes\": 1.1e9}            what the program holds",
     .options = options,
     .exclusions = exclusions,
     .least = 0,

@@ -1,4 +1,4 @@
-/* tern eval: a trained net on the test split, with its activity and work measured; a language model on a text. */
+/* tern eval: a trained net on the test split, with its activity and work measured; a language model on a text or on questions. */
 #include "cli/eval.h"
 
 #include <string.h>
@@ -6,7 +6,8 @@
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set (default: that of the run)", NULL},
     {"batch", 'b', TERN_WHOLE, "N", "100", "samples of a batch", "1..65536"},
-    {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples, or windows of a text, only; 0: all", NULL},
+    {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples, windows of a text, or questions, only; 0: all",
+     NULL},
     {"delta", 0, TERN_FLAG, NULL, NULL,
      "frame by frame, a net with delta layers multiplying only what has changed; prints what that saves",
      NULL},
@@ -26,8 +27,19 @@ static const tern_cli_option options[] = {
     {"perplexity", 0, TERN_TEXT, "FILE", NULL, "of a language model on this text", NULL},
     {"window", 0, TERN_WHOLE, "N", "512",
      "--perplexity: tokens seen at once, of which the second half is scored", "2..1000000"},
+    {"choices", 0, TERN_TEXT, "FILE", NULL,
+     "of a language model on multiple-choice questions: JSON of HellaSwag, ARC, WinoGrande or TruthfulQA, or "
+     "a "
+     "{query, choices, gold} a line",
+     NULL},
+    {"preamble", 0, TERN_TEXT, "FILE", NULL, "--choices: a text that stands before each question", NULL},
+    {"beside", 0, TERN_TEXT, "FILE.csv", NULL,
+     "--choices: published results to print below: framework, model, dataset, quantization, accuracy, "
+     "std_err",
+     NULL},
+    {"dataset", 0, TERN_TEXT, "NAME", NULL, "--beside: results of this data set alone", NULL},
     {"lora", 0, TERN_TEXT, "FILE[=X]", NULL,
-     "--perplexity: add an adapter, X times (1); may be given several times", NULL},
+     "of a language model: add an adapter, X times (1); may be given several times", NULL},
     {0},
 };
 
@@ -64,6 +76,10 @@ static const tern_exclusion exclusions[] = {
     {"perplexity", "data", "a language model is held against a text"},
     {"perplexity", "delta", "a language model has no frames"},
     {"perplexity", "dense", "a language model has no frames"},
+    {"perplexity", "choices", "one at a time"},
+    {"choices", "data", "a language model is held against questions"},
+    {"choices", "delta", "a language model has no frames"},
+    {"choices", "dense", "a language model has no frames"},
     {0},
 };
 
@@ -79,8 +95,14 @@ static tern_status check_options(const tern_cli *cli)
     for (size_t i = 0; !by_frames(cli) && i < TERN_COUNT(of_delta); i++)
         if (tern_cli_has(cli, of_delta[i]))
             return tern_fail(TERN_USAGE, "--%s has no effect without --delta or --dense", of_delta[i]);
-    if (tern_cli_has(cli, "lora") && !tern_cli_has(cli, "perplexity"))
-        return tern_fail(TERN_USAGE, "--lora has no effect without --perplexity");
+    static const char *const of_choices[] = {"preamble", "beside"};
+    for (size_t i = 0; !tern_cli_has(cli, "choices") && i < TERN_COUNT(of_choices); i++)
+        if (tern_cli_has(cli, of_choices[i]))
+            return tern_fail(TERN_USAGE, "--%s has no effect without --choices", of_choices[i]);
+    if (tern_cli_has(cli, "dataset") && !tern_cli_has(cli, "beside"))
+        return tern_fail(TERN_USAGE, "--dataset has no effect without --beside");
+    if (tern_cli_has(cli, "lora") && !tern_cli_has(cli, "perplexity") && !tern_cli_has(cli, "choices"))
+        return tern_fail(TERN_USAGE, "--lora has no effect without --perplexity or --choices");
     if (tern_cli_has(cli, "video") && (tern_cli_has(cli, "data") || tern_cli_has(cli, "limit")))
         return tern_fail(TERN_USAGE, "--video takes the place of data: leave out --data and --limit");
     return TERN_OK;
@@ -156,6 +178,7 @@ static tern_status run_eval(tern_cli *cli)
     if (tern_cli_has(cli, "perplexity")) return tern_eval_text(cli);
     if (tern_cli_has(cli, "window"))
         return tern_fail(TERN_USAGE, "--window has no effect without --perplexity");
+    if (tern_cli_has(cli, "choices")) return tern_eval_choices(cli);
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_status status = TERN_OK;
     tern_catch_interrupts();
@@ -185,7 +208,11 @@ const tern_command tern_command_eval = {
         "tern eval run/mobilenet-delta --delta                 # multiplications and states of each layer\n"
         "tern eval run/mobilenet-delta --delta --video hall.y4m\n"
         "tern eval run/econ-ae-qfx --metric emd                # of showers\n"
-        "tern eval smollm2 --perplexity book.txt",
+        "tern eval smollm2 --perplexity book.txt\n"
+        "tern eval smollm2 --choices arc_easy.jsonl --limit 200\n\n"
+        "Of several choices a language model's is the one whose tokens behind the question have the largest "
+        "sum of "
+        "ln p, or\nlargest mean by character; questions are written as lm-evaluation-harness writes them.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

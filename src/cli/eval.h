@@ -15,4 +15,7 @@ tern_status tern_eval_showers(tern_cli *cli, const tern_subject *subject, const 
 /* --perplexity: a language model on a text. */
 tern_status tern_eval_text(tern_cli *cli);
 
+/* --choices: a language model on multiple-choice questions. */
+tern_status tern_eval_choices(tern_cli *cli);
+
 #endif

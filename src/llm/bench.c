@@ -83,33 +83,37 @@ static tern_status grow(void *array, int count, int *room, size_t size)
     return TERN_OK;
 }
 
-static tern_status note(tern_bench_run *r, tern_bench_kind kind, int tokens, double from, double to)
+tern_status tern_bench_add_event(tern_bench *b, const tern_bench_event *event)
 {
-    tern_bench *b = r->bench;
     TERN_TRY(grow(&b->events, b->event_count, &b->event_room, sizeof *b->events));
-    tern_watch_mark(r->watch);
-    b->events[b->event_count++] = (tern_bench_event){.kind = kind,
-                                                     .turn = b->turns,
-                                                     .tokens = tokens,
-                                                     .from = from,
-                                                     .to = to,
-                                                     .resident = tern_resident_bytes(),
-                                                     .joules = -1};
+    b->events[b->event_count++] = *event;
     return TERN_OK;
 }
 
-static tern_status note_first(tern_bench *b, double seconds)
+tern_status tern_bench_add_first(tern_bench *b, double seconds)
 {
     TERN_TRY(grow(&b->first, b->turns, &b->first_room, sizeof *b->first));
     b->first[b->turns] = seconds;
     return TERN_OK;
 }
 
-static tern_status note_between(tern_bench *b, double seconds)
+tern_status tern_bench_add_between(tern_bench *b, double seconds)
 {
     TERN_TRY(grow(&b->between, b->between_count, &b->between_room, sizeof *b->between));
     b->between[b->between_count++] = seconds;
     return TERN_OK;
+}
+
+static tern_status note(tern_bench_run *r, tern_bench_kind kind, int tokens, double from, double to)
+{
+    tern_watch_mark(r->watch);
+    return tern_bench_add_event(r->bench, &(tern_bench_event){.kind = kind,
+                                                              .turn = r->bench->turns,
+                                                              .tokens = tokens,
+                                                              .from = from,
+                                                              .to = to,
+                                                              .resident = tern_resident_bytes(),
+                                                              .joules = -1});
 }
 
 /* Ask the system to drop the pages of the file (of a folder nothing). */
@@ -195,13 +199,13 @@ static tern_status one_turn(tern_bench_run *r, tern_llm *llm, const int32_t *pro
     TERN_TRY(tern_llm_feed(llm, prompt, o->prompt, &logits));
     double first = tern_now(), last;
     TERN_TRY(note(r, TERN_BENCH_PROMPT, o->prompt, begun, first));
-    TERN_TRY(note_first(r->bench, first - begun));
+    TERN_TRY(tern_bench_add_first(r->bench, first - begun));
     last = first = tern_now();
     for (int i = 0; i < o->generate; i++) {
         int32_t token = likeliest(logits, vocabulary);
         TERN_TRY(tern_llm_feed(llm, &token, 1, &logits));
         double now = tern_now();
-        TERN_TRY(note_between(r->bench, now - last));
+        TERN_TRY(tern_bench_add_between(r->bench, now - last));
         last = now;
     }
     TERN_TRY(note(r, TERN_BENCH_REPLY, o->generate, first, last));
@@ -271,8 +275,8 @@ static tern_status note_reply(tern_bench_speech *s, const tern_reply *r, double 
     double last = made ? r->seconds[made - 1] : r->prompt_seconds;
     TERN_TRY(note(s->run, TERN_BENCH_PROMPT, r->prompt - r->reused, begun, spoke + r->prompt_seconds));
     TERN_TRY(note(s->run, TERN_BENCH_REPLY, made, spoke + r->prompt_seconds, spoke + last));
-    TERN_TRY(note_first(b, spoke - begun + (made ? r->seconds[0] : r->prompt_seconds)));
-    for (int i = 1; i < made; i++) TERN_TRY(note_between(b, r->seconds[i] - r->seconds[i - 1]));
+    TERN_TRY(tern_bench_add_first(b, spoke - begun + (made ? r->seconds[0] : r->prompt_seconds)));
+    for (int i = 1; i < made; i++) TERN_TRY(tern_bench_add_between(b, r->seconds[i] - r->seconds[i - 1]));
     b->turns++;
     return TERN_OK;
 }

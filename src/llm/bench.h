@@ -36,13 +36,18 @@ typedef struct tern_bench {
     int turns, between_count, first_room, between_room;
     double
         cold_seconds; /* to load the model and compute one token, its pages not being in memory; below 0: not tried */
-    double warm_seconds; /* once more */
+    double warm_seconds; /* once more; below 0: not tried */
     double resident;     /* bytes at the end, without what the process held before */
     double peak;         /* bytes of the process */
     double idle_watts;   /* before loading; below 0: there is no sensor */
     const char *sensor;  /* NULL: there is none */
 } tern_bench;
 void tern_bench_free(tern_bench *bench);
+/* What was noted, by whomever: an event; the seconds to the first token of the turn at hand (turns counts those that are over); the seconds
+ * between two tokens. */
+tern_status tern_bench_add_event(tern_bench *bench, const tern_bench_event *event);
+tern_status tern_bench_add_first(tern_bench *bench, double seconds);
+tern_status tern_bench_add_between(tern_bench *bench, double seconds);
 
 typedef struct tern_bench_options {
     tern_llm_options model;
@@ -67,6 +72,11 @@ typedef struct tern_bench_talk {
 } tern_bench_talk;
 tern_status tern_bench_talks(tern_bench *bench, const char *path, const tern_bench_talk *talks, int count,
                              const tern_bench_options *options);
+
+/* What another program, maybe on another device, tells of its runs [size bytes]: JSON objects, one a line, with times in seconds of one clock;
+ * event load (from, to), prompt (from, to, tokens; a turn begins), token (at), power (at, watts), memory (at, bytes).  `name` is for messages:
+ * lines that are none of these, or go back in time, fail with their number.  Free the bench also after a failure. */
+tern_status tern_bench_events(tern_bench *bench, const char *text, size_t size, const char *name);
 
 /* Sums over events of a kind. */
 typedef struct tern_bench_total {
