@@ -1,4 +1,5 @@
 /* Functions that the bodies of operators may call, written where they do. */
+#include "emit/byte_text.h"
 #include "emit/emit.h"
 #include "emit/half_text.h"
 
@@ -17,12 +18,13 @@ static const char clamp_function[] =
     "static inline int8_t clamp_byte(int32_t x, int32_t low, int32_t high)\n{\n"
     "    return (int8_t)(x < low ? low : x > high ? high : x);\n}\n\n";
 static const char requantise_function[] =
-    "/* x multiplier 2^(shift - 31), rounded as TensorFlow Lite does. */\n"
+    "/* x multiplier 2^(shift - 31), rounded as TensorFlow Lite does: halves up, then halves away from 0. "
+    "*/\n"
     "static inline int32_t requantise(int32_t x, int32_t multiplier, int shift)\n{\n"
-    "    int left = shift > 0 ? shift : 0, right = left - shift;\n"
+    "    int left = shift > 0 ? shift : 0, right = left - shift, half = right > 0;\n"
     "    int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier;\n"
-    "    int32_t high = (int32_t)((product + (1LL << 30)) >> 31), mask = (int32_t)((1u << right) - 1);\n"
-    "    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));\n}\n\n";
+    "    int32_t high = (int32_t)((product + (1LL << 30)) >> 31);\n"
+    "    return (((high + ((high >> 31) & -half)) >> (right - half)) + half) >> half;\n}\n\n";
 /* The same as in kernel/int16.h. */
 static const char short_function[] =
     "static inline int16_t clamp_short(int32_t x, int32_t low, int32_t high)\n{\n"
@@ -101,87 +103,6 @@ static const char float_function[] =
     "    int32_t whole = (int32_t)t;\n"
     "    float rest = t - (float)whole;\n"
     "    return clamp_byte(whole + (rest >= 0.5f) - (rest <= -0.5f) + zero, -128, 127);\n}\n\n";
-/* Sums are those of C whatever the path: 32 bits that wrap around.  With the DSP extension of ARM two products are added
- * at a time: SXTB16 spreads bytes 0 and 2 of a word, or, turned by 8 bits, bytes 1 and 3. */
-static const char simd_functions[] = "#ifdef __ARM_FEATURE_SIMD32\n"
-                                     "#include <arm_acle.h>\n\n"
-                                     "static inline int16x2_t two_words(const int16_t *x)\n{\n"
-                                     "    int16x2_t pair;\n"
-                                     "    memcpy(&pair, x, sizeof pair);\n"
-                                     "    return pair;\n}\n\n"
-                                     "static inline uint32_t four_bytes(const int8_t *x)\n{\n"
-                                     "    uint32_t word;\n"
-                                     "    memcpy(&word, x, sizeof word);\n"
-                                     "    return word;\n}\n\n"
-                                     "static inline int16x2_t even_bytes(uint32_t word)\n{\n"
-                                     "    return __sxtb16((int8x4_t)word);\n}\n\n"
-                                     "static inline int16x2_t odd_bytes(uint32_t word)\n{\n"
-                                     "    return __sxtb16((int8x4_t)(word >> 8 | word << 24));\n}\n"
-                                     "#endif\n\n";
-static const char dot_function[] =
-    "static inline int32_t dot_bytes(int n, const int8_t *x, const int8_t *w, int32_t sum)\n{\n"
-    "    int whole = 0; /* what is summed by words */\n"
-    "#ifdef __ARM_FEATURE_SIMD32\n"
-    "    whole = n / 4 * 4;\n"
-    "    for (int k = 0; k < whole; k += 4) {\n"
-    "        uint32_t a = four_bytes(x + k), b = four_bytes(w + k);\n"
-    "        sum = __smlad(even_bytes(a), even_bytes(b), sum);\n"
-    "        sum = __smlad(odd_bytes(a), odd_bytes(b), sum);\n"
-    "    }\n"
-    "#endif\n"
-    "    for (int k = whole; k < n; k++) sum = (int32_t)((uint32_t)sum + (uint32_t)(x[k] * w[k]));\n"
-    "    return sum;\n}\n\n";
-static const char patch_functions[] =
-    "/* Bytes as numbers of 16 bits; of each four, elements 0, 2, 1, 3 where SXTB16 spreads them. */\n"
-    "static inline void widen_patch(int n, const int8_t *bytes, int16_t *patch)\n{\n"
-    "    int whole = 0;\n"
-    "#ifdef __ARM_FEATURE_SIMD32\n"
-    "    whole = n / 4 * 4;\n"
-    "    for (int k = 0; k < whole; k += 4) {\n"
-    "        uint32_t word = four_bytes(bytes + k);\n"
-    "        int16x2_t even = even_bytes(word), odd = odd_bytes(word);\n"
-    "        memcpy(patch + k, &even, sizeof even);\n"
-    "        memcpy(patch + k + 2, &odd, sizeof odd);\n"
-    "    }\n"
-    "#endif\n"
-    "    for (int k = whole; k < n; k++) patch[k] = bytes[k];\n}\n\n"
-    "static inline int32_t add_product(int32_t sum, int x, int w)\n{\n"
-    "    return (int32_t)((uint32_t)sum + (uint32_t)(x * w));\n}\n\n"
-    "/* Patches a and b times rows v and w of weights: sums[0] += a v, then b v, a w, b w. */\n"
-    "static inline void dot_patches(int n, const int16_t *a, const int16_t *b, const int8_t *v, const int8_t "
-    "*w, "
-    "int32_t *sums)\n{\n"
-    "    int32_t av = sums[0], bv = sums[1], aw = sums[2], bw = sums[3];\n"
-    "    int whole = 0;\n"
-    "#ifdef __ARM_FEATURE_SIMD32\n"
-    "    whole = n / 4 * 4;\n"
-    "    for (int k = 0; k < whole; k += 4) {\n"
-    "        uint32_t first = four_bytes(v + k), second = four_bytes(w + k);\n"
-    "        int16x2_t x = two_words(a + k), y = two_words(b + k), p = even_bytes(first), q = "
-    "even_bytes(second);\n"
-    "        av = __smlad(x, p, av);\n"
-    "        bv = __smlad(y, p, bv);\n"
-    "        aw = __smlad(x, q, aw);\n"
-    "        bw = __smlad(y, q, bw);\n"
-    "        x = two_words(a + k + 2), y = two_words(b + k + 2), p = odd_bytes(first), q = "
-    "odd_bytes(second);\n"
-    "        av = __smlad(x, p, av);\n"
-    "        bv = __smlad(y, p, bv);\n"
-    "        aw = __smlad(x, q, aw);\n"
-    "        bw = __smlad(y, q, bw);\n"
-    "    }\n"
-    "#endif\n"
-    "    for (int k = whole; k < n; k++) {\n"
-    "        av = add_product(av, a[k], v[k]);\n"
-    "        bv = add_product(bv, b[k], v[k]);\n"
-    "        aw = add_product(aw, a[k], w[k]);\n"
-    "        bw = add_product(bw, b[k], w[k]);\n"
-    "    }\n"
-    "    sums[0] = av;\n"
-    "    sums[1] = bv;\n"
-    "    sums[2] = aw;\n"
-    "    sums[3] = bw;\n}\n\n";
-
 /* The same as in kernel/int8_rows.c. */
 static const char norm_function[] =
     "static inline uint32_t whole_root(uint64_t x)\n{\n"
@@ -358,12 +279,24 @@ static const struct {
                  {"short_tanh(", short_functions},
                  {"square_code(", square_function},
                  {"fixed_code_of(", code_function},
-                 {"dot_bytes(", simd_functions},
-                 {"dot_patches(", simd_functions},
-                 {"linear_rows(", simd_functions},
-                 {"dot_bytes(", dot_function},
-                 {"linear_rows(", dot_function},
-                 {"dot_patches(", patch_functions},
+                 {"dot_bytes(", tern_byte_text_pairs},
+                 {"dot_two(", tern_byte_text_pairs},
+                 {"dot_four(", tern_byte_text_pairs},
+                 {"plane_row_3(", tern_byte_text_pairs},
+                 {"patch_planes(", tern_byte_text_pairs},
+                 {"patch_pixel(", tern_byte_text_pairs},
+                 {"linear_rows(", tern_byte_text_pairs},
+                 {"dot_bytes(", tern_byte_text_dot},
+                 {"linear_rows(", tern_byte_text_dot},
+                 {"add_product(", tern_byte_text_product},
+                 {"dot_two(", tern_byte_text_product},
+                 {"dot_two(", tern_byte_text_two},
+                 {"dot_four(", tern_byte_text_product},
+                 {"dot_four(", tern_byte_text_four},
+                 {"patch_pixel(", tern_byte_text_pixel},
+                 {"patch_planes(", tern_byte_text_planes},
+                 {"copy_bytes(", tern_byte_text_copy},
+                 {"plane_row_3(", tern_byte_text_row},
                  {"linear_rows(", linear_function},
                  {"add_rows(", add_function},
                  {"exp_negative(", exp_function},

@@ -4,6 +4,7 @@
  * rounding.  Around an image x is its zero.  The forms _mask, for training, say too where nothing was clamped: a bit an
  * element. */
 #include "op/int8.h"
+#include "op/int8_text.h"
 
 #include <stdio.h>
 
@@ -45,7 +46,7 @@ tern_int8_scale tern_int8_scale_of(const tern_call *call)
                              .high = constants[TERN_Y_HIGH]};
 }
 
-static bool has_mask(const tern_call *call)
+bool tern_int8_has_mask(const tern_call *call)
 {
     return call->nout > 1 && call->out[1].data;
 }
@@ -57,33 +58,7 @@ static void put_output(const tern_call *call, const tern_int8_scale *s, int64_t 
                                 s->shift[o * s->each]) +
                 s->zero;
     ((int8_t *)call->out[0].data)[i] = tern_clamp_byte(y, s->low, s->high);
-    if (has_mask(call)) tern_set(&call->out[1], i, y >= s->low && y <= s->high);
-}
-
-/* The constants of outputs as variables: what is stored through out0 could change in5. */
-static void write_constants(const tern_call *call, tern_emit *to)
-{
-    tern_text_format(to->text, "    const int32_t zero = in5[%d], low = in5[%d], high = in5[%d];\n",
-                     TERN_Y_ZERO, TERN_Y_LOW, TERN_Y_HIGH);
-    if (has_mask(call)) tern_write_clear(to, call, 1);
-}
-
-/* "out0[<i>] = clamp_byte(requantise(<sum>, ..) + zero, low, high);" of output `o`. */
-static void write_output(const tern_call *call, tern_emit *to, const char *indent, const char *i,
-                         const char *sum, const char *o)
-{
-    const char *at = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1 ? o : "0";
-    if (!has_mask(call)) {
-        tern_text_format(to->text,
-                         "%sout0[%s] = clamp_byte(requantise(%s, in3[%s], in4[%s]) + zero, low, high);\n",
-                         indent, i, sum, at, at);
-        return;
-    }
-    tern_text_format(to->text,
-                     "%s{\n%s    int32_t y = requantise(%s, in3[%s], in4[%s]) + zero;\n"
-                     "%s    out0[%s] = clamp_byte(y, low, high);\n"
-                     "%s    if (y >= low && y <= high) set_bit(out1, %s);\n%s}\n",
-                     indent, indent, sum, at, at, indent, i, indent, i, indent);
+    if (tern_int8_has_mask(call)) tern_set(&call->out[1], i, y >= s->low && y <= s->high);
 }
 
 /* The same with where nothing was clamped as a second result. */
@@ -145,18 +120,31 @@ static tern_product_shape linear_shape(const tern_call *call)
     return (tern_product_shape){.count = 1, .m = rows_of(call), .n = w->dim[0], .k = w->dim[1]};
 }
 
+/* Two outputs at a time; of an odd number the last alone. */
 static tern_status linear_emit(const tern_call *call, tern_emit *to)
 {
     long long outputs = call->in[1].shape.dim[0], inputs = call->in[1].shape.dim[1];
-    write_constants(call, to);
-    tern_text_format(to->text,
-                     "    for (int row = 0; row < %lld; row++)\n"
-                     "    for (int o = 0; o < %lld; o++) {\n"
-                     "        int32_t sum = dot_bytes(%lld, in0 + row * %lld, in1 + o * %lld, in2[o]);\n",
-                     (long long)rows_of(call), outputs, inputs, inputs, inputs);
-    char at[64];
+    tern_int8_scale_text first = tern_int8_scale_of_output(call, "o"),
+                         second = tern_int8_scale_of_output(call, "o + 1");
+    char at[64], next[64];
     snprintf(at, sizeof at, "row * %lld + o", outputs);
-    write_output(call, to, "        ", at, "sum", "o");
+    snprintf(next, sizeof next, "row * %lld + o + 1", outputs);
+    tern_int8_write_constants(call, to);
+    tern_text_format(to->text,
+                     "    for (int row = 0; row < %lld; row++) {\n"
+                     "        const int8_t *x = in0 + row * %lld, *w = in1;\n"
+                     "        int o = 0;\n"
+                     "        for (; o < %lld; o += 2, w += %lld) {\n"
+                     "            int32_t sums[] = {in2[o], in2[o + 1]};\n"
+                     "            dot_two(%lld, x, w, w + %lld, sums);\n",
+                     (long long)rows_of(call), inputs, outputs / 2 * 2, 2 * inputs, inputs, inputs);
+    tern_int8_write_output(call, to, "            ", at, "sums[0]", &first);
+    tern_int8_write_output(call, to, "            ", next, "sums[1]", &second);
+    tern_text_put(to->text, "        }\n");
+    if (outputs % 2) {
+        tern_text_format(to->text, "        int32_t sum = dot_bytes(%lld, x, w, in2[o]);\n", inputs);
+        tern_int8_write_output(call, to, "        ", at, "sum", &first);
+    }
     tern_text_put(to->text, "    }\n");
     return TERN_OK;
 }
@@ -296,132 +284,6 @@ static tern_product_shape conv_shape(const tern_call *call)
                                 .stride = c.stride_y > c.stride_x ? c.stride_y : c.stride_x};
 }
 
-static bool is_depthwise(const tern_conv *c)
-{
-    return c->groups == c->in_channels && c->out_channels == c->groups;
-}
-
-/* What C needs: the patches that two pixels see, for all channels of a group, in 16 bits, and one of bytes. */
-static size_t patch_bytes(const tern_call *call)
-{
-    tern_conv c = geometry(call);
-    size_t room = (size_t)(tern_int8_taps(&c) + 3) / 4 * 4;
-    return is_depthwise(&c) ? 0 : 2 * room * sizeof(int16_t) + room;
-}
-
-/* Loops over the taps of the pixel whose window begins at (top, left) of plane `plane`: `inside` is done with the byte x,
- * `outside` with its zero, both with kx counted up. */
-static void write_window(const tern_conv *c, tern_text *t, const char *indent, const char *plane,
-                         const char *inside, const char *outside)
-{
-    tern_text_format(t,
-                     "%sfor (int ky = 0, y = top; ky < %lld; ky++, y += %lld) {\n"
-                     "%s    int row = (%s * %lld + y) * %lld + left;\n",
-                     indent, (long long)c->kernel_height, (long long)c->dilation_y, indent, plane,
-                     (long long)c->height, (long long)c->width);
-    tern_text_format(t,
-                     "%s    if (y >= 0 && y < %lld && left >= 0 && left < %lld)\n"
-                     "%s        for (int kx = 0; kx < %lld; kx++) %s;\n"
-                     "%s    else\n"
-                     "%s        for (int kx = 0, x = left; kx < %lld; kx++, x += %lld) {\n"
-                     "%s            if (y >= 0 && y < %lld && x >= 0 && x < %lld) %s;\n"
-                     "%s            else %s;\n"
-                     "%s        }\n"
-                     "%s}\n",
-                     indent, (long long)c->height,
-                     (long long)(c->width - (c->kernel_width - 1) * c->dilation_x), indent,
-                     (long long)c->kernel_width, inside, indent, indent, (long long)c->kernel_width,
-                     (long long)c->dilation_x, indent, (long long)c->height, (long long)c->width, inside,
-                     indent, outside, indent, indent);
-}
-
-/* A plane of its own for each output. */
-static void emit_depthwise(const tern_call *call, const tern_conv *c, tern_emit *to)
-{
-    char inside[96], plane[64], pixels[24];
-    tern_text *t = to->text;
-    snprintf(pixels, sizeof pixels, "%lld", (long long)(c->out_height * c->out_width));
-    snprintf(inside, sizeof inside, "sum += in0[row + kx * %lld] * *w++", (long long)c->dilation_x);
-    snprintf(plane, sizeof plane, "(n * %lld + o)", (long long)c->in_channels);
-    write_constants(call, to);
-    tern_text_format(t,
-                     "    int out = 0;\n"
-                     "    for (int n = 0; n < %lld; n++)\n"
-                     "    for (int o = 0; o < %lld; o++)\n"
-                     "    for (int p = 0; p < %s; p++) {\n"
-                     "        int top = p / %lld * %lld - %lld, left = p %% %lld * %lld - %lld;\n"
-                     "        const int8_t *w = in1 + o * %lld;\n"
-                     "        int32_t sum = in2[o];\n",
-                     (long long)c->images, (long long)c->out_channels, pixels, (long long)c->out_width,
-                     (long long)c->stride_y, (long long)c->pad_y, (long long)c->out_width,
-                     (long long)c->stride_x, (long long)c->pad_x, (long long)tern_int8_taps(c));
-    write_window(c, t, "        ", plane, inside, "sum += in5[0] * *w++");
-    write_output(call, to, "        ", "out", "sum", "o");
-    tern_text_put(t, "        out++;\n    }\n");
-}
-
-/* The patches of pixels p and q of group g. */
-static void write_patches(const tern_conv *c, tern_text *t, long long room)
-{
-    long long in_group = c->in_channels / c->groups;
-    char inside[96], outside[64], plane[96];
-    snprintf(inside, sizeof inside, "*at++ = in0[row + kx * %lld]", (long long)c->dilation_x);
-    snprintf(outside, sizeof outside, "*at++ = (int8_t)in5[%d]", TERN_X_ZERO);
-    snprintf(plane, sizeof plane, "(n * %lld + g * %lld + k)", (long long)c->in_channels, in_group);
-    tern_text_format(t,
-                     "        for (int i = 0; i < 2; i++) {\n"
-                     "            int8_t *at = bytes;\n"
-                     "            int pixel = i ? q : p;\n"
-                     "            int top = pixel / %lld * %lld - %lld, left = pixel %% %lld * %lld - %lld;\n"
-                     "            for (int k = 0; k < %lld; k++)\n",
-                     (long long)c->out_width, (long long)c->stride_y, (long long)c->pad_y,
-                     (long long)c->out_width, (long long)c->stride_x, (long long)c->pad_x, in_group);
-    write_window(c, t, "                ", plane, inside, outside);
-    tern_text_format(t,
-                     "            widen_patch(%lld, bytes, patches + i * %lld);\n"
-                     "        }\n",
-                     (long long)tern_int8_taps(c), room);
-}
-
-/* Two pixels and two outputs at once, so that patches and weights are read half as often. */
-static tern_status conv_emit(const tern_call *call, tern_emit *to)
-{
-    tern_conv c = geometry(call);
-    long long out_group = c.out_channels / c.groups, taps = tern_int8_taps(&c),
-              pixels = c.out_height * c.out_width, room = (taps + 3) / 4 * 4;
-    tern_text *t = to->text;
-    if (is_depthwise(&c)) {
-        emit_depthwise(call, &c, to);
-        return TERN_OK;
-    }
-    write_constants(call, to);
-    tern_text_format(t,
-                     "    int16_t *patches = scratch; /* what the windows of two pixels see */\n"
-                     "    int8_t *bytes = (int8_t *)(patches + %lld);\n"
-                     "    for (int n = 0; n < %lld; n++)\n"
-                     "    for (int g = 0; g < %lld; g++)\n"
-                     "    for (int p = 0; p < %lld; p += 2) {\n"
-                     "        int q = p + 1 < %lld ? p + 1 : p;\n",
-                     2 * room, (long long)c.images, (long long)c.groups, pixels, pixels);
-    write_patches(&c, t, room);
-    tern_text_format(t,
-                     "        for (int o = g * %lld; o < (g + 1) * %lld; o += 2) {\n"
-                     "            int r = o + 1 < (g + 1) * %lld ? o + 1 : o;\n"
-                     "            int first = (n * %lld + o) * %lld, second = (n * %lld + r) * %lld;\n"
-                     "            int32_t sums[] = {in2[o], in2[o], in2[r], in2[r]};\n"
-                     "            dot_patches(%lld, patches, patches + %lld, in1 + o * %lld, in1 + r * %lld, "
-                     "sums);\n",
-                     out_group, out_group, out_group, (long long)c.out_channels, pixels,
-                     (long long)c.out_channels, pixels, taps, room, taps, taps);
-    for (int i = 0; i < 4; i++) {
-        static const char *const outs[] = {"first + p", "first + q", "second + p", "second + q"},
-                                 *const sums[] = {"sums[0]", "sums[1]", "sums[2]", "sums[3]"};
-        write_output(call, to, "            ", outs[i], sums[i], i < 2 ? "o" : "r");
-    }
-    tern_text_put(t, "        }\n    }\n");
-    return TERN_OK;
-}
-
 static size_t conv_scratch(const tern_call *call)
 {
     tern_conv c = geometry(call);
@@ -448,8 +310,8 @@ const tern_op tern_op_conv2d_int8 = {
     .work = conv_work,
     .product = conv_shape,
     .run = conv_run,
-    .scratch = patch_bytes,
-    .emit = conv_emit,
+    .scratch = tern_int8_conv_text_scratch,
+    .emit = tern_int8_write_conv,
     .fast = conv_kernels,
 };
 
@@ -467,6 +329,6 @@ const tern_op tern_op_conv2d_int8_mask = {
     .work = conv_work,
     .product = conv_shape,
     .run = conv_run,
-    .scratch = patch_bytes,
-    .emit = conv_emit,
+    .scratch = tern_int8_conv_text_scratch,
+    .emit = tern_int8_write_conv,
 };
