@@ -39,18 +39,6 @@ static void affine_run(const tern_call *call)
     }
 }
 
-static void affine_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 /* One plane of a channel; in double, as the definition. */
 static void affine_task(void *context, int64_t task, int thread)
 {
@@ -71,7 +59,7 @@ static void affine_fast(const tern_call *call)
                   (void *)(uintptr_t)call);
 }
 
-static const tern_fast affine_kernels[] = {{"planes", all_f32, NULL, affine_fast}, {0}};
+static const tern_fast affine_kernels[] = {{"planes", tern_all_f32, NULL, affine_fast}, {0}};
 
 static tern_status affine_grad(tern_grad *c)
 {
@@ -97,7 +85,7 @@ const tern_op tern_op_affine = {
     .inplace = {1},
     .infer = affine_infer,
     .grad = affine_grad,
-    .work = affine_work,
+    .work = tern_work_inputs,
     .run = affine_run,
     .fast = affine_kernels,
 };
@@ -160,7 +148,7 @@ static void affine_grad_fast(const tern_call *call)
     tern_pool_run(call->pool, tern_elements(&call->in[1].shape), affine_grad_task, (void *)(uintptr_t)call);
 }
 
-static const tern_fast affine_grad_kernels[] = {{"channels", all_f32, NULL, affine_grad_fast}, {0}};
+static const tern_fast affine_grad_kernels[] = {{"channels", tern_all_f32, NULL, affine_grad_fast}, {0}};
 
 const tern_op tern_op_affine_grad = {
     .name = "affine_grad",
@@ -169,7 +157,7 @@ const tern_op tern_op_affine_grad = {
     .args_size = sizeof(tern_affine_op),
     .inplace = {3},
     .infer = affine_grad_infer,
-    .work = affine_work,
+    .work = tern_work_inputs,
     .run = affine_grad_run,
     .fast = affine_grad_kernels,
 };

@@ -121,11 +121,6 @@ static void alif_run(const tern_call *call)
                   (void *)(uintptr_t)call);
 }
 
-static void alif_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
 static tern_status alif_grad(tern_grad *c)
 {
     const tern_node *n = c->node;
@@ -147,7 +142,7 @@ const tern_op tern_op_alif = {
     .flags = TERN_OP_FIRES,
     .infer = alif_infer,
     .grad = alif_grad,
-    .work = alif_work,
+    .work = tern_work_outputs,
     .run = alif_run,
 };
 

@@ -38,11 +38,6 @@ static void cast_run(const tern_call *call)
     }
 }
 
-static void cast_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static bool is_real(tern_dtype dtype)
 {
     return dtype == TERN_F32 || dtype == TERN_F16 || dtype == TERN_BF16 || dtype == TERN_F64;
@@ -92,7 +87,7 @@ const tern_op tern_op_cast = {
     .args_size = sizeof(tern_cast_op),
     .infer = cast_infer,
     .grad = cast_grad,
-    .work = cast_work,
+    .work = tern_work_inputs,
     .run = cast_run,
     .emit = cast_emit,
     .fast = cast_kernels,

@@ -74,18 +74,6 @@ static void quantise_run(const tern_call *call)
     }
 }
 
-static void quantise_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 #define PER_TASK 16384
 
 static int64_t tasks_of(int64_t elements)
@@ -121,7 +109,7 @@ static void quantise_fast(const tern_call *call)
                   (void *)(uintptr_t)call);
 }
 
-static const tern_fast quantise_kernels[] = {{"loop", all_f32, NULL, quantise_fast}, {0}};
+static const tern_fast quantise_kernels[] = {{"loop", tern_all_f32, NULL, quantise_fast}, {0}};
 
 static tern_status quantise_grad(tern_grad *c)
 {
@@ -139,7 +127,7 @@ const tern_op tern_op_quantise = {
     .inplace = {1},
     .infer = quantise_infer,
     .grad = quantise_grad,
-    .work = quantise_work,
+    .work = tern_work_inputs,
     .run = quantise_run,
     .fast = quantise_kernels,
 };
@@ -217,7 +205,7 @@ static size_t quantise_grad_scratch(const tern_call *call)
 }
 
 static const tern_fast quantise_grad_kernels[] = {
-    {"loop", all_f32, quantise_grad_scratch, quantise_grad_fast}, {0}};
+    {"loop", tern_all_f32, quantise_grad_scratch, quantise_grad_fast}, {0}};
 
 const tern_op tern_op_quantise_grad = {
     .name = "quantise_grad",
@@ -225,7 +213,7 @@ const tern_op tern_op_quantise_grad = {
     .args = quantise_args,
     .args_size = sizeof(tern_quantise_op),
     .infer = quantise_grad_infer,
-    .work = quantise_work,
+    .work = tern_work_inputs,
     .run = quantise_grad_run,
     .fast = quantise_grad_kernels,
 };

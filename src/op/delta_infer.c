@@ -65,11 +65,6 @@ static void levels_run(const tern_call *call)
     }
 }
 
-static void levels_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static bool levels_match(const tern_call *call)
 {
     return call->in[0].dtype == TERN_F32 && call->in[1].dtype == TERN_F32;
@@ -115,7 +110,7 @@ const tern_op tern_op_delta_levels = {
     .doc = "activations to levels of their step, and how these have changed",
     .inplace = {3},
     .infer = levels_infer,
-    .work = levels_work,
+    .work = tern_work_inputs,
     .run = levels_run,
     .fast = levels_kernels,
 };
@@ -165,18 +160,13 @@ static void weight_run(const tern_call *call)
     }
 }
 
-static void weight_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 const tern_op tern_op_delta_weight = {
     .name = "delta_weight",
     .doc = "weights as inference by changes reads them: steps folded in, outputs last",
     .args = delta_args,
     .args_size = sizeof(tern_delta_op),
     .infer = weight_infer,
-    .work = weight_work,
+    .work = tern_work_inputs,
     .run = weight_run,
 };
 

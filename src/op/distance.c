@@ -91,13 +91,6 @@ static void distance_work(const tern_call *call, tern_work *work)
     work->elementwise += all;
 }
 
-static bool distance_matches(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 static void distance_fast(const tern_call *call)
 {
     const tern_shape *x = &call->in[0].shape, *t = &call->in[1].shape;
@@ -105,7 +98,7 @@ static void distance_fast(const tern_call *call)
                        weights_of(call) ? call->in[2].data : NULL, call->out[0].data);
 }
 
-static const tern_fast distance_kernels[] = {{"rows", distance_matches, NULL, distance_fast}, {0}};
+static const tern_fast distance_kernels[] = {{"rows", tern_all_f32, NULL, distance_fast}, {0}};
 
 static tern_status distance_emit(const tern_call *call, tern_emit *to)
 {
@@ -219,11 +212,6 @@ static void vote_run(const tern_call *call)
     }
 }
 
-static void vote_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status vote_emit(const tern_call *call, tern_emit *to)
 {
     const tern_vote_op *a = call->args;
@@ -266,7 +254,7 @@ const tern_op tern_op_vote = {
     .args_size = sizeof(tern_vote_op),
     .flags = TERN_OP_ROWWISE,
     .infer = vote_infer,
-    .work = vote_work,
+    .work = tern_work_inputs,
     .run = vote_run,
     .scratch = vote_scratch,
     .emit = vote_emit,

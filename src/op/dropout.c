@@ -49,11 +49,6 @@ static void dropout_run(const tern_call *call)
     }
 }
 
-static void dropout_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 /* 64 places of the mask, one bit each. */
 static uint64_t mask_word(tern_rng rng, double rate, int64_t word)
 {
@@ -121,7 +116,7 @@ const tern_op tern_op_dropout = {
     .inplace = {1},
     .infer = dropout_infer,
     .grad = dropout_grad,
-    .work = dropout_work,
+    .work = tern_work_inputs,
     .run = dropout_run,
     .fast = dropout_kernels,
 };
@@ -182,7 +177,7 @@ const tern_op tern_op_dropout_grad = {
     .args_size = sizeof(tern_dropout_op),
     .inplace = {1},
     .infer = dropout_grad_infer,
-    .work = dropout_work,
+    .work = tern_work_inputs,
     .run = dropout_grad_run,
     .fast = dropout_grad_kernels,
 };

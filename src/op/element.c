@@ -19,11 +19,6 @@ tern_status tern_element_infer(tern_infer *types)
     return TERN_OK;
 }
 
-void tern_element_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
 void tern_element_define(const tern_call *call, tern_element_definition *f)
 {
     const tern_tensor *y = &call->out[0];

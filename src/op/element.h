@@ -12,7 +12,6 @@ typedef struct tern_element_args {
 } tern_element_args;
 
 tern_status tern_element_infer(tern_infer *types);
-void tern_element_work(const tern_call *call, tern_work *work);
 
 /* The definition, applied to each element: x[i] is operand i, a the operator's constants (NULL without). */
 typedef double tern_element_definition(const double *x, const tern_element_args *a);
@@ -48,7 +47,7 @@ void tern_element_fast(const tern_call *call);
         .inplace = {inplace_},                                                                               \
         .infer = tern_element_infer,                                                                         \
         .grad = grad_,                                                                                       \
-        .work = tern_element_work,                                                                           \
+        .work = tern_work_outputs,                                                                           \
         .run = name_##_run,                                                                                  \
         .fast = tern_element_kernels,                                                                        \
         .emit = name_##_emit,                                                                                \

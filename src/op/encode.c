@@ -31,11 +31,6 @@ static tern_status add_time(tern_infer *types, int steps)
     return TERN_OK;
 }
 
-static void count_outputs(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
 /* Bits are made a word at a time, so that no two tasks share one. */
 #define WORDS_PER_TASK 256
 
@@ -43,7 +38,7 @@ static void run_words(const tern_call *call, tern_task *task)
 {
     int64_t words = (tern_elements(&call->out[0].shape) + 63) / 64;
     tern_pool_run(call->pool, (words + WORDS_PER_TASK - 1) / WORDS_PER_TASK, task, (void *)(uintptr_t)call);
-    if (call->counter) count_outputs(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 /* ---- Poisson: a spike with probability x at each step -------------------------------------------------------- */
@@ -85,7 +80,7 @@ const tern_op tern_op_poisson = {
     .args_size = sizeof(tern_poisson_args),
     .flags = TERN_OP_RANDOM,
     .infer = poisson_infer,
-    .work = count_outputs,
+    .work = tern_work_outputs,
     .run = poisson_run,
 };
 
@@ -132,7 +127,7 @@ const tern_op tern_op_latency = {
     .args = latency_args,
     .args_size = sizeof(tern_latency_args),
     .infer = latency_infer,
-    .work = count_outputs,
+    .work = tern_work_outputs,
     .run = latency_run,
 };
 
@@ -177,7 +172,7 @@ static void change_run(const tern_call *call)
             if (on || off) last = now;
         }
     }
-    if (call->counter) count_outputs(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 const tern_op tern_op_change = {
@@ -186,7 +181,7 @@ const tern_op tern_op_change = {
     .args = change_args,
     .args_size = sizeof(tern_change_args),
     .infer = change_infer,
-    .work = count_outputs,
+    .work = tern_work_outputs,
     .run = change_run,
 };
 

@@ -66,11 +66,6 @@ static void extreme_fast(const tern_call *call)
 
 static const tern_fast extreme_kernels[] = {{"rows", extreme_matches, NULL, extreme_fast}, {0}};
 
-static void extreme_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status extreme_grad(tern_grad *c)
 {
     tern_value in[] = {c->node->in[0], c->node->out[1], c->dout[0]};
@@ -86,7 +81,7 @@ static tern_status extreme_grad(tern_grad *c)
         .args_size = sizeof(tern_reduce_args),                                                               \
         .infer = extreme_infer,                                                                              \
         .grad = extreme_grad,                                                                                \
-        .work = extreme_work,                                                                                \
+        .work = tern_work_inputs,                                                                            \
         .run = name_##_run,                                                                                  \
         .fast = extreme_kernels,                                                                             \
     };

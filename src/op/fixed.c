@@ -165,11 +165,6 @@ static void fixed_run(const tern_call *call)
     }
 }
 
-static void fixed_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 /* Halves up, saturated, any number of ones: what nearly every cast is. */
 static bool is_common(const tern_call *call)
 {
@@ -257,7 +252,7 @@ const tern_op tern_op_fixed = {
     .inplace = {1},
     .infer = fixed_infer,
     .grad = fixed_grad,
-    .work = fixed_work,
+    .work = tern_work_inputs,
     .run = fixed_run,
     .fast = fixed_kernels,
 };
@@ -386,7 +381,7 @@ const tern_op tern_op_fixed_grad = {
     .args_size = sizeof(tern_fixed_op),
     .inplace = {3},
     .infer = fixed_grad_infer,
-    .work = fixed_work,
+    .work = tern_work_inputs,
     .run = fixed_grad_run,
     .fast = fixed_grad_kernels,
 };

@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static void integer_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
 /* ---- what casts are in C -------------------------------------------------------------------------------------------- */
 
 /* Whether the rest, 0 .. 1 in units of `half`s, rounds the floor up.  Each names both, so that none is left unused. */
@@ -122,7 +117,7 @@ const tern_op tern_op_fixed_code = {
     .args = tern_fixed_args,
     .args_size = sizeof(tern_fixed_op),
     .infer = code_infer,
-    .work = integer_work,
+    .work = tern_work_outputs,
     .run = code_run,
     .emit = code_emit,
 };
@@ -157,7 +152,7 @@ const tern_op tern_op_fixed_point = {
     .flags = TERN_OP_PREPARE,
     .infer = point_infer,
     .grad = point_grad,
-    .work = integer_work,
+    .work = tern_work_outputs,
     .run = point_run,
 };
 
@@ -197,7 +192,7 @@ const tern_op tern_op_fixed_value = {
     .doc = "the fixed-point number of a code",
     .flags = TERN_OP_PREPARE,
     .infer = value_infer,
-    .work = integer_work,
+    .work = tern_work_outputs,
     .run = value_run,
     .emit = value_emit,
 };
@@ -306,7 +301,7 @@ const tern_op tern_op_fixed_shift = {
     .args = tern_shift_args,
     .args_size = sizeof(tern_shift_op),
     .infer = shift_infer,
-    .work = integer_work,
+    .work = tern_work_outputs,
     .run = shift_run,
     .emit = shift_emit,
     .fast = shift_kernels,

@@ -291,11 +291,6 @@ static void affine_run(const tern_call *call)
     }
 }
 
-static void affine_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status affine_emit(const tern_call *call, tern_emit *to)
 {
     tern_text_format(to->text,
@@ -315,7 +310,7 @@ const tern_op tern_op_fixed_affine = {
     .args = affine_args,
     .args_size = sizeof(tern_affine_op),
     .infer = affine_infer,
-    .work = affine_work,
+    .work = tern_work_inputs,
     .run = affine_run,
     .emit = affine_emit,
 };

@@ -9,16 +9,6 @@ static int64_t count_of(const tern_call *call)
     return tern_elements(&call->out[0].shape);
 }
 
-static void one_each(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)count_of(call);
-}
-
-static void in_each(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static float get(const tern_call *call, int operand, int64_t i)
 {
     return (float)tern_get(&call->in[operand], i);
@@ -82,7 +72,7 @@ static void relu_run(const tern_call *call)
         float x = get(call, 0, i), y = x > 0 ? x : 0;
         tern_set(&call->out[0], i, (double)(most > 0 && y > most ? most : y));
     }
-    if (call->counter) one_each(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 static tern_status relu_grad(tern_grad *c)
@@ -120,7 +110,7 @@ const tern_op tern_op_half_relu = {
     .inplace = {1},
     .infer = like_first_infer,
     .grad = relu_grad,
-    .work = one_each,
+    .work = tern_work_outputs,
     .run = relu_run,
     .emit = relu_emit,
 };
@@ -133,7 +123,7 @@ static void relu_grad_run(const tern_call *call)
         bool passes = y > 0 && !(most > 0 && y >= most);
         tern_set(&call->out[0], i, passes ? tern_get(&call->in[1], i) : 0);
     }
-    if (call->counter) one_each(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 static tern_status relu_grad_emit(const tern_call *call, tern_emit *to)
@@ -158,7 +148,7 @@ const tern_op tern_op_half_relu_grad = {
     .args_size = sizeof(half_relu_op),
     .inplace = {2},
     .infer = like_first_infer,
-    .work = one_each,
+    .work = tern_work_outputs,
     .run = relu_grad_run,
     .emit = relu_grad_emit,
 };
@@ -170,7 +160,7 @@ static void add_run(const tern_call *call)
     for (int64_t i = 0; i < count_of(call); i++)
         tern_set(&call->out[0], i,
                  (double)tern_half_step(call->in[0].dtype, get(call, 0, i), get(call, 1, i), 1));
-    if (call->counter) one_each(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 static tern_status add_grad(tern_grad *c)
@@ -207,7 +197,7 @@ const tern_op tern_op_half_add = {
     .inplace = {1},
     .infer = like_first_infer,
     .grad = add_grad,
-    .work = one_each,
+    .work = tern_work_outputs,
     .run = add_run,
     .emit = add_emit,
 };
@@ -247,7 +237,7 @@ static void sum_run(const tern_call *call)
                 sum = tern_half_step(call->in[0].dtype, sum, get(call, 0, (n * outputs + o) * pixels + p), 1);
         tern_set(&call->out[0], o, (double)sum);
     }
-    if (call->counter) in_each(call, call->counter);
+    if (call->counter) tern_work_inputs(call, call->counter);
 }
 
 static tern_status sum_emit(const tern_call *call, tern_emit *to)
@@ -271,7 +261,7 @@ const tern_op tern_op_half_sum = {
     .name = "half_sum",
     .doc = "gradient of a bias: sums by output",
     .infer = sum_infer,
-    .work = in_each,
+    .work = tern_work_inputs,
     .run = sum_run,
     .emit = sum_emit,
 };
@@ -304,7 +294,7 @@ static void mean_run(const tern_call *call)
         for (int64_t i = 0; i < n; i++) sum = tern_half_step(format, sum, get(call, 0, p * n + i), share);
         tern_set(&call->out[0], p, (double)sum);
     }
-    if (call->counter) in_each(call, call->counter);
+    if (call->counter) tern_work_inputs(call, call->counter);
 }
 
 static tern_status mean_grad(tern_grad *c)
@@ -334,7 +324,7 @@ const tern_op tern_op_half_mean = {
     .doc = "mean of a plane",
     .infer = mean_infer,
     .grad = mean_grad,
-    .work = in_each,
+    .work = tern_work_inputs,
     .run = mean_run,
     .emit = mean_emit,
 };
@@ -359,7 +349,7 @@ static void mean_grad_run(const tern_call *call)
     float share = tern_half_round(format, 1.0 / (double)n);
     for (int64_t i = 0; i < planes * n; i++)
         tern_set(&call->out[0], i, (double)tern_half_step(format, 0, get(call, 0, i / n), share));
-    if (call->counter) one_each(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 static tern_status mean_grad_emit(const tern_call *call, tern_emit *to)
@@ -384,7 +374,7 @@ const tern_op tern_op_half_mean_grad = {
     .args = mean_args,
     .args_size = sizeof(half_mean_op),
     .infer = mean_grad_infer,
-    .work = one_each,
+    .work = tern_work_outputs,
     .run = mean_grad_run,
     .emit = mean_grad_emit,
 };
@@ -424,7 +414,7 @@ static void update_run(const tern_call *call)
         float w = get(call, 0, i), g = get(call, 1, i), move = step * g, moved = w - move;
         tern_set(&call->out[0], i, (double)(scale == 1 ? tern_half_step(format, w, g, step) : moved));
     }
-    if (call->counter) one_each(call, call->counter);
+    if (call->counter) tern_work_outputs(call, call->counter);
 }
 
 static tern_status update_emit(const tern_call *call, tern_emit *to)
@@ -458,7 +448,7 @@ const tern_op tern_op_half_update = {
     .args_size = sizeof(half_update_op),
     .inplace = {1},
     .infer = update_infer,
-    .work = one_each,
+    .work = tern_work_outputs,
     .run = update_run,
     .emit = update_emit,
 };

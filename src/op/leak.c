@@ -105,18 +105,6 @@ static tern_status leak_emit(const tern_call *call, tern_emit *to)
     return TERN_OK;
 }
 
-static void leak_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++) /* an absent optional input has format 0, which is f32 */
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 /* A neuron that never resets: its membrane is y. */
 static tern_neuron filter_of(const tern_leak_view *v)
 {
@@ -141,7 +129,7 @@ static void leak_fast(const tern_call *call)
     tern_neuron_forward(call->pool, &filter, &operands);
 }
 
-static const tern_fast leak_kernels[] = {{"blocks", all_f32, NULL, leak_fast}, {0}};
+static const tern_fast leak_kernels[] = {{"blocks", tern_all_f32, NULL, leak_fast}, {0}};
 
 /* in: dy, dy_T, y, then x (static only), y0, a */
 static tern_status leak_grad(tern_grad *c)
@@ -166,7 +154,7 @@ const tern_op tern_op_leak = {
     .inplace = {1, 2},
     .infer = leak_infer,
     .grad = leak_grad,
-    .work = leak_work,
+    .work = tern_work_outputs,
     .run = leak_run,
     .emit = leak_emit,
     .fast = leak_kernels,
@@ -252,7 +240,8 @@ static void leak_grad_fast(const tern_call *call)
     if (out[2].data) tern_set(&out[2], 0, sums[0]);
 }
 
-static const tern_fast leak_grad_kernels[] = {{"blocks", all_f32, leak_grad_scratch, leak_grad_fast}, {0}};
+static const tern_fast leak_grad_kernels[] = {{"blocks", tern_all_f32, leak_grad_scratch, leak_grad_fast},
+                                              {0}};
 
 const tern_op tern_op_leak_grad = {
     .name = "leak_grad",

@@ -66,18 +66,6 @@ static void levels_grad_run(const tern_call *call)
     }
 }
 
-static void levels_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 #define PER_TASK 16384
 
 /* Both directions, in pieces: what is converted to an integer is never negative, so that cutting off is rounding down. */
@@ -109,7 +97,7 @@ static void levels_fast(const tern_call *call)
     tern_pool_run(call->pool, (n + PER_TASK - 1) / PER_TASK, levels_task, (void *)(uintptr_t)call);
 }
 
-static const tern_fast levels_kernels[] = {{"loop", all_f32, NULL, levels_fast}, {0}};
+static const tern_fast levels_kernels[] = {{"loop", tern_all_f32, NULL, levels_fast}, {0}};
 
 static tern_status levels_grad(tern_grad *c)
 {
@@ -127,7 +115,7 @@ const tern_op tern_op_levels = {
     .inplace = {1},
     .infer = levels_infer,
     .grad = levels_grad,
-    .work = levels_work,
+    .work = tern_work_outputs,
     .run = levels_run,
     .emit = levels_emit,
     .fast = levels_kernels,
@@ -141,7 +129,7 @@ const tern_op tern_op_levels_grad = {
     .flags = TERN_OP_ELEMENTWISE,
     .inplace = {2},
     .infer = levels_infer,
-    .work = levels_work,
+    .work = tern_work_outputs,
     .run = levels_grad_run,
     .fast = levels_kernels,
 };

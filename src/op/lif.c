@@ -212,12 +212,6 @@ static tern_status lif_emit(const tern_call *call, tern_emit *to)
     return TERN_OK;
 }
 
-/* One neuron update is counted as one element operation. */
-static void lif_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
 static tern_status lif_grad(tern_grad *c)
 {
     const tern_node *n = c->node;
@@ -290,7 +284,7 @@ const tern_op tern_op_lif = {
     .inplace = {0, 1, 2},
     .infer = lif_infer,
     .grad = lif_grad,
-    .work = lif_work,
+    .work = tern_work_outputs, /* an update of a neuron is one operation */
     .run = lif_run,
     .emit = lif_emit,
     .fast = lif_fast,

@@ -85,12 +85,6 @@ static void cross_entropy_fast(const tern_call *call)
 static const tern_fast cross_entropy_kernels[] = {
     {"rows", cross_entropy_matches, cross_entropy_scratch, cross_entropy_fast}, {0}};
 
-/* One exponential a logit. */
-static void cross_entropy_work(const tern_call *call, tern_work *work)
-{
-    work->specials += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status cross_entropy_grad(tern_grad *c)
 {
     tern_value in[] = {c->node->out[1], c->node->in[1], c->dout[0]};
@@ -105,7 +99,7 @@ const tern_op tern_op_cross_entropy = {
     .args_size = sizeof(tern_cross_entropy_args),
     .infer = cross_entropy_infer,
     .grad = cross_entropy_grad,
-    .work = cross_entropy_work,
+    .work = tern_special_inputs,
     .run = cross_entropy_run,
     .fast = cross_entropy_kernels,
 };
@@ -145,11 +139,6 @@ static void cross_entropy_grad_run(const tern_call *call)
     }
 }
 
-static void cross_entropy_grad_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 const tern_op tern_op_cross_entropy_grad = {
     .name = "cross_entropy_grad",
     .doc = "gradient of cross_entropy to the logits",
@@ -157,7 +146,7 @@ const tern_op tern_op_cross_entropy_grad = {
     .args_size = sizeof(tern_cross_entropy_args),
     .inplace = {1},
     .infer = cross_entropy_grad_infer,
-    .work = cross_entropy_grad_work,
+    .work = tern_work_inputs,
     .run = cross_entropy_grad_run,
 };
 

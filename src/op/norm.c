@@ -120,11 +120,6 @@ static tern_status norm_emit(const tern_call *call, tern_emit *to)
     return TERN_OK;
 }
 
-static void norm_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status norm_grad(tern_grad *c)
 {
     const tern_node *n = c->node;
@@ -175,7 +170,7 @@ const tern_op tern_op_batch_norm = {
     .inplace = {1},
     .infer = norm_infer,
     .grad = norm_grad,
-    .work = norm_work,
+    .work = tern_work_inputs,
     .run = norm_run,
     .emit = norm_emit,
     .fast = norm_kernels,
@@ -249,7 +244,7 @@ const tern_op tern_op_batch_norm_grad = {
     .args_size = sizeof(tern_norm_op),
     .inplace = {5},
     .infer = norm_grad_infer,
-    .work = norm_work,
+    .work = tern_work_inputs,
     .run = norm_grad_run,
     .fast = norm_grad_kernels,
 };

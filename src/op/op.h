@@ -80,8 +80,15 @@ tern_value tern_leading(tern_graph *graph, tern_value x, int axis, int64_t count
 tern_value tern_apply1(tern_graph *graph, const tern_op *op, tern_value x);
 tern_value tern_apply2(tern_graph *graph, const tern_op *op, tern_value a, tern_value b);
 
-/* Work of operators that move bytes and compute nothing. */
+/* Work of operators that move bytes and compute nothing, of those that compute once for each element of their first output or
+ * of their first input, and of those that take an exponential or a logarithm for each element of their first input. */
 void tern_no_work(const tern_call *call, tern_work *work);
+void tern_work_outputs(const tern_call *call, tern_work *work);
+void tern_work_inputs(const tern_call *call, tern_work *work);
+void tern_special_inputs(const tern_call *call, tern_work *work);
+
+/* Whether every input is f32, which is all that many fast kernels ask for. */
+bool tern_all_f32(const tern_call *call);
 
 /* How many spikes an element stands for: k of k/levels. */
 static inline double tern_spikes_of(int levels, double element)

@@ -52,18 +52,6 @@ static void adam_run(const tern_call *call)
     }
 }
 
-static void update_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
-static bool update_matches(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 static void adam_fast(const tern_call *call)
 {
     const tern_adam_op *a = call->args;
@@ -89,7 +77,7 @@ static void adam_fast(const tern_call *call)
     tern_adam_loop(call->pool, tern_elements(&in[0].shape), &s, &operands);
 }
 
-static const tern_fast adam_kernels[] = {{"loop", update_matches, NULL, adam_fast}, {0}};
+static const tern_fast adam_kernels[] = {{"loop", tern_all_f32, NULL, adam_fast}, {0}};
 
 /* parameter, gradient, mean m, mean square v, rate [1], step [1] (from 1) -> parameter, m, v.  Kingma & Ba 2015;
  * Loshchilov & Hutter 2019 (AdamW).  AMSGrad (Reddi, Kale & Kumar 2018, as PyTorch has it): also the highest v so far in
@@ -101,7 +89,7 @@ const tern_op tern_op_adam = {
     .args_size = sizeof(tern_adam_op),
     .inplace = {1, 3, 4, 7},
     .infer = adam_infer,
-    .work = update_work,
+    .work = tern_work_inputs,
     .run = adam_run,
     .fast = adam_kernels,
 };
@@ -144,7 +132,7 @@ static void sgd_fast(const tern_call *call)
                   (float)a->decay, a->nesterov, in[0].data, in[1].data, in[2].data, out[0].data, out[1].data);
 }
 
-static const tern_fast sgd_kernels[] = {{"loop", update_matches, NULL, sgd_fast}, {0}};
+static const tern_fast sgd_kernels[] = {{"loop", tern_all_f32, NULL, sgd_fast}, {0}};
 
 /* parameter, gradient, velocity, rate [1] -> parameter, velocity:  v = momentum v + d with
  * d = g + decay p,  p = p - rate v;  nesterov: p = p - rate (d + momentum v) (Sutskever et al. 2013, as PyTorch has it). */
@@ -155,7 +143,7 @@ const tern_op tern_op_sgd = {
     .args_size = sizeof(tern_sgd_op),
     .inplace = {1, 3},
     .infer = sgd_infer,
-    .work = update_work,
+    .work = tern_work_inputs,
     .run = sgd_run,
     .fast = sgd_kernels,
 };

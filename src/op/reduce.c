@@ -137,11 +137,6 @@ static void mean_fast(const tern_call *call)
 static const tern_fast sum_kernels[] = {{"loop", reduce_matches, reduce_scratch, sum_fast}, {0}};
 static const tern_fast mean_kernels[] = {{"loop", reduce_matches, reduce_scratch, mean_fast}, {0}};
 
-static void reduce_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 /* The gradient spreads back: a broadcast product with ones (sum) or 1/length (mean). */
 static tern_value spread(tern_grad *c, double factor)
 {
@@ -173,7 +168,7 @@ const tern_op tern_op_sum = {
     .args_size = sizeof(tern_reduce_args),
     .infer = reduce_infer,
     .grad = sum_grad,
-    .work = reduce_work,
+    .work = tern_work_inputs,
     .run = sum_run,
     .emit = sum_emit,
     .fast = sum_kernels,
@@ -186,7 +181,7 @@ const tern_op tern_op_mean = {
     .args_size = sizeof(tern_reduce_args),
     .infer = reduce_infer,
     .grad = mean_grad,
-    .work = reduce_work,
+    .work = tern_work_inputs,
     .run = mean_run,
     .emit = mean_emit,
     .fast = mean_kernels,

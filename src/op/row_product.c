@@ -76,13 +76,6 @@ static tern_product_shape product_shape(const tern_call *call)
     return (tern_product_shape){.count = 1, .m = x->dim[0], .n = w->dim[0], .k = w->dim[1]};
 }
 
-static bool matches(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 static tern_product product_of(const tern_call *call)
 {
     const tern_shape *x = &call->in[0].shape, *w = &call->in[1].shape;
@@ -108,7 +101,7 @@ static void fast(const tern_call *call)
     tern_gemm(call->pool, &p, call->scratch);
 }
 
-static const tern_fast kernels[] = {{"gemm", matches, fast_scratch, fast}, {0}};
+static const tern_fast kernels[] = {{"gemm", tern_all_f32, fast_scratch, fast}, {0}};
 
 static tern_status emit(const tern_call *call, tern_emit *to)
 {

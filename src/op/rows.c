@@ -6,11 +6,6 @@
 
 #include <math.h>
 
-static void elementwise_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->out[0].shape);
-}
-
 static tern_dtype real(tern_dtype dtype)
 {
     return dtype == TERN_F64 ? TERN_F64 : TERN_F32;
@@ -27,13 +22,6 @@ static tern_status same_infer(tern_infer *types)
     if (types->in[0]->shape.rank < 1) return tern_infer_fail(types, "a scalar has no rows");
     tern_infer_out(types, real(types->in[0]->dtype), types->in[0]->shape);
     return TERN_OK;
-}
-
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
 }
 
 static int64_t rows_of(const tern_tensor *x)
@@ -76,7 +64,7 @@ static void softmax_fast(const tern_call *call)
     tern_softmax_rows(call->pool, rows_of(x), row_length(x), x->data, call->out[0].data, NULL);
 }
 
-static const tern_fast softmax_kernels[] = {{"rows", all_f32, NULL, softmax_fast}, {0}};
+static const tern_fast softmax_kernels[] = {{"rows", tern_all_f32, NULL, softmax_fast}, {0}};
 
 static tern_status softmax_emit(const tern_call *call, tern_emit *to)
 {
@@ -94,11 +82,6 @@ static tern_status softmax_emit(const tern_call *call, tern_emit *to)
     return TERN_OK;
 }
 
-static void softmax_work(const tern_call *call, tern_work *work)
-{
-    work->specials += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status softmax_grad(tern_grad *c)
 {
     c->din[0] = tern_apply2(c->graph, &tern_op_softmax_grad, c->node->out[0], c->dout[0]);
@@ -111,7 +94,7 @@ const tern_op tern_op_softmax = {
     .inplace = {1},
     .infer = same_infer,
     .grad = softmax_grad,
-    .work = softmax_work,
+    .work = tern_special_inputs,
     .run = softmax_run,
     .fast = softmax_kernels,
     .emit = softmax_emit,
@@ -138,14 +121,14 @@ static void softmax_grad_fast(const tern_call *call)
                            call->out[0].data);
 }
 
-static const tern_fast softmax_grad_kernels[] = {{"rows", all_f32, NULL, softmax_grad_fast}, {0}};
+static const tern_fast softmax_grad_kernels[] = {{"rows", tern_all_f32, NULL, softmax_grad_fast}, {0}};
 
 const tern_op tern_op_softmax_grad = {
     .name = "softmax_grad",
     .doc = "gradient of softmax",
     .inplace = {1},
     .infer = pair_infer,
-    .work = elementwise_work,
+    .work = tern_work_outputs,
     .run = softmax_grad_run,
     .fast = softmax_grad_kernels,
 };
@@ -177,7 +160,7 @@ static void log_softmax_fast(const tern_call *call)
     tern_log_softmax_rows(call->pool, rows_of(x), row_length(x), x->data, call->out[0].data);
 }
 
-static const tern_fast log_softmax_kernels[] = {{"rows", all_f32, NULL, log_softmax_fast}, {0}};
+static const tern_fast log_softmax_kernels[] = {{"rows", tern_all_f32, NULL, log_softmax_fast}, {0}};
 
 static tern_status log_softmax_grad(tern_grad *c)
 {
@@ -191,7 +174,7 @@ const tern_op tern_op_log_softmax = {
     .inplace = {1},
     .infer = same_infer,
     .grad = log_softmax_grad,
-    .work = softmax_work,
+    .work = tern_special_inputs,
     .run = log_softmax_run,
     .fast = log_softmax_kernels,
 };
@@ -217,14 +200,15 @@ static void log_softmax_grad_fast(const tern_call *call)
                                call->out[0].data);
 }
 
-static const tern_fast log_softmax_grad_kernels[] = {{"rows", all_f32, NULL, log_softmax_grad_fast}, {0}};
+static const tern_fast log_softmax_grad_kernels[] = {{"rows", tern_all_f32, NULL, log_softmax_grad_fast},
+                                                     {0}};
 
 const tern_op tern_op_log_softmax_grad = {
     .name = "log_softmax_grad",
     .doc = "gradient of log_softmax",
     .inplace = {1},
     .infer = pair_infer,
-    .work = softmax_work,
+    .work = tern_special_inputs,
     .run = log_softmax_grad_run,
     .fast = log_softmax_grad_kernels,
 };
@@ -276,7 +260,7 @@ static void normalise_fast(const tern_call *call)
                         call->out[0].data);
 }
 
-static const tern_fast normalise_kernels[] = {{"rows", all_f32, NULL, normalise_fast}, {0}};
+static const tern_fast normalise_kernels[] = {{"rows", tern_all_f32, NULL, normalise_fast}, {0}};
 
 static tern_status normalise_grad(tern_grad *c)
 {
@@ -293,7 +277,7 @@ const tern_op tern_op_normalise = {
     .inplace = {1},
     .infer = same_infer,
     .grad = normalise_grad,
-    .work = elementwise_work,
+    .work = tern_work_outputs,
     .run = normalise_run,
     .fast = normalise_kernels,
 };
@@ -327,7 +311,7 @@ static void normalise_grad_fast(const tern_call *call)
                              call->in[1].data, call->out[0].data);
 }
 
-static const tern_fast normalise_grad_kernels[] = {{"rows", all_f32, NULL, normalise_grad_fast}, {0}};
+static const tern_fast normalise_grad_kernels[] = {{"rows", tern_all_f32, NULL, normalise_grad_fast}, {0}};
 
 const tern_op tern_op_normalise_grad = {
     .name = "normalise_grad",
@@ -336,7 +320,7 @@ const tern_op tern_op_normalise_grad = {
     .args_size = sizeof(tern_normalise_op),
     .inplace = {2},
     .infer = pair_infer,
-    .work = elementwise_work,
+    .work = tern_work_outputs,
     .run = normalise_grad_run,
     .fast = normalise_grad_kernels,
 };

@@ -18,11 +18,6 @@ static tern_status error_infer(tern_infer *types)
     return TERN_OK;
 }
 
-static void error_work(const tern_call *call, tern_work *work)
-{
-    work->specials += (double)tern_elements(&call->in[0].shape);
-}
-
 /* The loss of one row; its error where `error` is not NULL. */
 static float error_row(int64_t classes, const float *x, int32_t label, float rows, float *error)
 {
@@ -47,7 +42,7 @@ static void error_run(const tern_call *call)
         if (valid) loss += error_row(classes, x + r * classes, labels[r], (float)rows, row);
     }
     if (call->out[1].data) *(float *)call->out[1].data = loss / (float)rows;
-    if (call->counter) error_work(call, call->counter);
+    if (call->counter) tern_special_inputs(call, call->counter);
 }
 
 static tern_status error_emit(const tern_call *call, tern_emit *to)
@@ -88,7 +83,7 @@ const tern_op tern_op_softmax_error = {
     .name = "softmax_error",
     .doc = "gradient of the cross-entropy of softmax(logits), and that itself, with the same bits everywhere",
     .infer = error_infer,
-    .work = error_work,
+    .work = tern_special_inputs,
     .run = error_run,
     .emit = error_emit,
 };

@@ -57,6 +57,28 @@ void tern_no_work(const tern_call *call, tern_work *work)
     (void)work;
 }
 
+void tern_work_outputs(const tern_call *call, tern_work *work)
+{
+    work->elementwise += (double)tern_elements(&call->out[0].shape);
+}
+
+void tern_work_inputs(const tern_call *call, tern_work *work)
+{
+    work->elementwise += (double)tern_elements(&call->in[0].shape);
+}
+
+void tern_special_inputs(const tern_call *call, tern_work *work)
+{
+    work->specials += (double)tern_elements(&call->in[0].shape);
+}
+
+bool tern_all_f32(const tern_call *call)
+{
+    for (int i = 0; i < call->nin; i++)
+        if (call->in[i].dtype != TERN_F32) return false;
+    return true;
+}
+
 void tern_work_product(const tern_call *call, int operand, double elements, double fan_out, tern_work *work)
 {
     const tern_tensor *x = &call->in[operand];

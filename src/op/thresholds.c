@@ -29,11 +29,6 @@ static tern_status check_channels(const tern_infer *types, int64_t channels)
         tern_shape_text(text, &types->in[0]->shape), a->high, (long long)channels, a->inner);
 }
 
-static void level_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 /* ---- step_levels: sums, scale [C], shift [C] -> levels as f32 --------------------------------------------------------- */
 
 static tern_status levels_infer(tern_infer *types)
@@ -64,7 +59,7 @@ const tern_op tern_op_step_levels = {
     .args = level_args,
     .args_size = sizeof(tern_thresholds_op),
     .infer = levels_infer,
-    .work = level_work,
+    .work = tern_work_inputs,
     .run = levels_run,
 };
 
@@ -118,7 +113,7 @@ const tern_op tern_op_thresholds = {
     .args_size = sizeof(tern_thresholds_op),
     .flags = TERN_OP_PREPARE,
     .infer = thresholds_infer,
-    .work = level_work,
+    .work = tern_work_inputs,
     .run = thresholds_run,
 };
 
@@ -172,7 +167,7 @@ const tern_op tern_op_threshold_count = {
     .args = level_args,
     .args_size = sizeof(tern_thresholds_op),
     .infer = count_infer,
-    .work = level_work,
+    .work = tern_work_inputs,
     .run = count_run,
     .emit = count_emit,
 };

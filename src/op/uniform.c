@@ -53,11 +53,6 @@ static void uniform_run(const tern_call *call)
     }
 }
 
-static void uniform_work(const tern_call *call, tern_work *work)
-{
-    work->elementwise += (double)tern_elements(&call->in[0].shape);
-}
-
 static tern_status uniform_grad(tern_grad *c)
 {
     tern_value in[] = {c->node->in[0], c->node->in[1], c->dout[0]}, out[2] = {{0}};
@@ -75,7 +70,7 @@ const tern_op tern_op_uniform = {
     .inplace = {1},
     .infer = uniform_infer,
     .grad = uniform_grad,
-    .work = uniform_work,
+    .work = tern_work_inputs,
     .run = uniform_run,
 };
 
@@ -116,6 +111,6 @@ const tern_op tern_op_uniform_grad = {
     .args_size = sizeof(tern_uniform_op),
     .inplace = {3},
     .infer = uniform_grad_infer,
-    .work = uniform_work,
+    .work = tern_work_inputs,
     .run = uniform_grad_run,
 };

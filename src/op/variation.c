@@ -61,13 +61,6 @@ static void variation_work(const tern_call *call, tern_work *work)
 
 #define PER_TASK 16384
 
-static bool all_f32(const tern_call *call)
-{
-    for (int i = 0; i < call->nin; i++)
-        if (call->in[i].dtype != TERN_F32) return false;
-    return true;
-}
-
 static int64_t tasks_of(int64_t count)
 {
     return (count + PER_TASK - 1) / PER_TASK;
@@ -101,7 +94,7 @@ static void variation_fast(const tern_call *call)
     *(float *)call->out[0].data = (float)(v.count ? sum / (double)v.count : 0);
 }
 
-static const tern_fast variation_kernels[] = {{"loop", all_f32, variation_scratch, variation_fast}, {0}};
+static const tern_fast variation_kernels[] = {{"loop", tern_all_f32, variation_scratch, variation_fast}, {0}};
 
 static tern_status variation_grad(tern_grad *c)
 {
@@ -186,7 +179,7 @@ static void variation_grad_fast(const tern_call *call)
     tern_pool_run(call->pool, tasks_of(view_of(call).elements), variation_grad_task, (void *)(uintptr_t)call);
 }
 
-static const tern_fast variation_grad_kernels[] = {{"loop", all_f32, NULL, variation_grad_fast}, {0}};
+static const tern_fast variation_grad_kernels[] = {{"loop", tern_all_f32, NULL, variation_grad_fast}, {0}};
 
 const tern_op tern_op_variation_grad = {
     .name = "variation_grad",
