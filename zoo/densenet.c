@@ -15,7 +15,7 @@ enum { PLANS = sizeof plans / sizeof *plans };
 static tern_value norm_relu_conv(tern_graph *g, tern_value x, int out, int kernel)
 {
     x = relu(g, batch_norm(g, x));
-    return conv2d(g, x, .out = out, .kernel = kernel, .pad = kernel / 2, .bias = false);
+    return same_conv2d(g, x, out, kernel, 1, 1);
 }
 
 static tern_value dense_block(tern_graph *g, tern_value x, int layers, int growth)

@@ -9,9 +9,7 @@ struct ds_cnn {
 
 static tern_value conv_norm_relu(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
-               .bias = false);
-    return relu(g, batch_norm(g, x));
+    return relu(g, conv_norm(g, x, out, kernel, stride, groups));
 }
 
 /* image [B,C,H,W] -> logits [B,classes] */

@@ -16,13 +16,6 @@ static const struct {
             {6, 5, 1, 112, 3}, {6, 5, 2, 192, 4}, {6, 3, 1, 320, 1}};
 enum { STAGES = sizeof plan / sizeof *plan };
 
-static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
-{
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
-               .bias = false);
-    return batch_norm(g, x);
-}
-
 /* Channels of x weighed by what the whole image says; `squeezed` channels in between. */
 static tern_value squeeze_and_excite(tern_graph *g, tern_value x, int squeezed)
 {

@@ -22,8 +22,7 @@ static int scaled(const struct mobilenet *p, int channels)
 
 static tern_value conv_norm_relu6(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
-               .bias = false);
+    x = same_conv2d(g, x, out, kernel, stride, groups);
     return clip(g, batch_norm(g, x, .epsilon = 1e-3), 0, 6);
 }
 

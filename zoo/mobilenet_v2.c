@@ -14,13 +14,6 @@ static const struct {
             {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
 enum { STAGES = sizeof plan / sizeof *plan };
 
-static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
-{
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
-               .bias = false);
-    return batch_norm(g, x);
-}
-
 static tern_value conv_norm_relu6(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
     return clip(g, conv_norm(g, x, out, kernel, stride, groups), 0, 6);

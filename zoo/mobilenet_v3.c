@@ -22,10 +22,10 @@ static const row small[] = {{3, 16, 16, 1, 0, 2},  {3, 72, 24, 0, 0, 2},  {3, 88
                             {5, 120, 48, 1, 1, 1}, {5, 144, 48, 1, 1, 1}, {5, 288, 96, 1, 1, 2},
                             {5, 576, 96, 1, 1, 1}, {5, 576, 96, 1, 1, 1}, {0}};
 
-static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
+/* The running statistics of its norms change slowly. */
+static tern_value conv_slow_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
 {
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
-               .bias = false);
+    x = same_conv2d(g, x, out, kernel, stride, groups);
     return batch_norm(g, x, .epsilon = 1e-3, .momentum = 0.01);
 }
 
@@ -47,20 +47,20 @@ static tern_value block(tern_graph *g, tern_value x, const row *r, double alpha)
 {
     int in = (int)tern_shape_of(g, x).dim[1], inside = in_eights(alpha * r->inside),
         out = in_eights(alpha * r->out);
-    tern_value y = inside == in ? x : activation(g, conv_norm(g, x, inside, 1, 1, 1), r->swish);
-    y = activation(g, conv_norm(g, y, inside, r->kernel, r->stride, inside), r->swish);
+    tern_value y = inside == in ? x : activation(g, conv_slow_norm(g, x, inside, 1, 1, 1), r->swish);
+    y = activation(g, conv_slow_norm(g, y, inside, r->kernel, r->stride, inside), r->swish);
     if (r->squeeze) y = squeeze_and_excite(g, y);
-    y = conv_norm(g, y, out, 1, 1, 1);
+    y = conv_slow_norm(g, y, out, 1, 1, 1);
     return r->stride == 1 && in == out ? add(g, x, y) : y;
 }
 
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct mobilenet_v3 *p, tern_value image)
 {
-    tern_value x = tern_hard_swish(g, conv_norm(g, image, in_eights(16 * p->alpha), 3, 2, 1));
+    tern_value x = tern_hard_swish(g, conv_slow_norm(g, image, in_eights(16 * p->alpha), 3, 2, 1));
     const row *r = p->small ? small : large;
     for (; r->kernel; r++) x = block(g, x, r, p->alpha);
-    x = tern_hard_swish(g, conv_norm(g, x, 6 * in_eights(p->alpha * (r - 1)->out), 1, 1, 1));
+    x = tern_hard_swish(g, conv_slow_norm(g, x, 6 * in_eights(p->alpha * (r - 1)->out), 1, 1, 1));
     x = mean(g, x, .axis = 2, .axes = 2);
     x = tern_hard_swish(g, linear(g, x, .out = in_eights(p->alpha * (p->small ? 1024 : 1280))));
     return linear(g, dropout(g, x, .rate = 0.2), .out = p->classes);

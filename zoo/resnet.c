@@ -13,12 +13,6 @@ static const struct {
 } plans[] = {{18, {2, 2, 2, 2}}, {34, {3, 4, 6, 3}}, {50, {3, 4, 6, 3}}, {101, {3, 4, 23, 3}}};
 enum { PLANS = sizeof plans / sizeof *plans };
 
-static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride)
-{
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .bias = false);
-    return batch_norm(g, x);
-}
-
 /* x [B,C,H,W] -> [B,width or 4 width,H/stride,W/stride] */
 static tern_value block(tern_graph *g, tern_value x, int width, int stride, bool narrow)
 {
@@ -26,14 +20,14 @@ static tern_value block(tern_graph *g, tern_value x, int width, int stride, bool
     bool same = stride == 1 && tern_shape_of(g, x).dim[1] == out;
     tern_value y;
     if (narrow) {
-        y = relu(g, conv_norm(g, x, width, 1, 1));
-        y = relu(g, conv_norm(g, y, width, 3, stride));
-        y = conv_norm(g, y, out, 1, 1);
+        y = relu(g, conv_norm(g, x, width, 1, 1, 1));
+        y = relu(g, conv_norm(g, y, width, 3, stride, 1));
+        y = conv_norm(g, y, out, 1, 1, 1);
     } else {
-        y = relu(g, conv_norm(g, x, width, 3, stride));
-        y = conv_norm(g, y, out, 3, 1);
+        y = relu(g, conv_norm(g, x, width, 3, stride, 1));
+        y = conv_norm(g, y, out, 3, 1, 1);
     }
-    return relu(g, add(g, y, same ? x : conv_norm(g, x, out, 1, stride)));
+    return relu(g, add(g, y, same ? x : conv_norm(g, x, out, 1, stride, 1)));
 }
 
 /* image [B,C,H,W] -> logits [B,classes] */
@@ -41,7 +35,7 @@ static tern_value build(tern_graph *g, const struct resnet *p, tern_value image)
 {
     int plan = 0;
     while (plan < PLANS - 1 && plans[plan].depth < p->depth) plan++;
-    tern_value x = relu(g, conv_norm(g, image, p->width, 7, 2));
+    tern_value x = relu(g, conv_norm(g, image, p->width, 7, 2, 1));
     x = max_pool2d(g, x, .kernel = 3, .stride = 2, .pad = 1);
     for (int stage = 0; stage < STAGES; stage++)
         for (int i = 0; i < plans[plan].blocks[stage]; i++)

@@ -9,26 +9,20 @@ struct resnet_small {
 
 enum { STAGES = 3 };
 
-static tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride)
-{
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .bias = false);
-    return batch_norm(g, x);
-}
-
 /* x [B,C,H,W] -> [B,width,H/stride,W/stride] */
 static tern_value block(tern_graph *g, tern_value x, int width, int stride)
 {
     bool same = stride == 1 && tern_shape_of(g, x).dim[1] == width;
-    tern_value y = relu(g, conv_norm(g, x, width, 3, stride));
-    y = conv_norm(g, y, width, 3, 1);
-    return relu(g, add(g, y, same ? x : conv_norm(g, x, width, 1, stride)));
+    tern_value y = relu(g, conv_norm(g, x, width, 3, stride, 1));
+    y = conv_norm(g, y, width, 3, 1, 1);
+    return relu(g, add(g, y, same ? x : conv_norm(g, x, width, 1, stride, 1)));
 }
 
 /* image [B,C,H,W] -> logits [B,classes] */
 static tern_value build(tern_graph *g, const struct resnet_small *p, tern_value image)
 {
     int blocks = p->depth > 8 ? (p->depth - 2) / 6 : 1;
-    tern_value x = relu(g, conv_norm(g, image, p->width, 3, 1));
+    tern_value x = relu(g, conv_norm(g, image, p->width, 3, 1, 1));
     for (int stage = 0; stage < STAGES; stage++)
         for (int i = 0; i < blocks; i++) x = block(g, x, p->width << stage, stage && i == 0 ? 2 : 1);
     x = mean(g, x, .axis = 2, .axes = 2); /* [B,C] */

@@ -10,8 +10,7 @@ struct spiking_resnet {
 static tern_value conv_lif(tern_graph *g, const struct spiking_resnet *p, tern_value x, int out, int kernel,
                            int stride)
 {
-    x = conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .bias = false);
-    return lif(g, batch_norm(g, x), .tau = p->tau);
+    return lif(g, conv_norm(g, x, out, kernel, stride, 1), .tau = p->tau);
 }
 
 /* Two convolutions and a shortcut, joined by addition. */

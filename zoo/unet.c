@@ -11,8 +11,7 @@ enum { MOST_STEPS = 6 };
 
 static tern_value twice(tern_graph *g, tern_value x, int out)
 {
-    for (int i = 0; i < 2; i++)
-        x = relu(g, batch_norm(g, conv2d(g, x, .out = out, .kernel = 3, .pad = 1, .bias = false)));
+    for (int i = 0; i < 2; i++) x = relu(g, conv_norm(g, x, out, 3, 1, 1));
     return x;
 }
 

@@ -72,6 +72,19 @@
 #define low_logits   tern_low_logits
 #define whole        tern_whole
 
+/* What most nets of images are made of.  x [..,C,H,W] -> [..,out,H/stride,W/stride]: a convolution without bias whose border of
+ * kernel/2 zeros keeps the size (of odd kernels, at stride 1), alone and with a batch norm behind it. */
+static inline tern_value same_conv2d(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
+{
+    return conv2d(g, x, .out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2, .groups = groups,
+                  .bias = false);
+}
+
+static inline tern_value conv_norm(tern_graph *g, tern_value x, int out, int kernel, int stride, int groups)
+{
+    return batch_norm(g, same_conv2d(g, x, out, kernel, stride, groups));
+}
+
 #define INT(net, field, standard_, doc_)                                                                     \
     {                                                                                                        \
 #field, false, offsetof(struct net, field), standard_, doc_                                          \
