@@ -2,10 +2,12 @@
 #define _DEFAULT_SOURCE
 #include "test.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void test_first_error_wins(void **state)
@@ -17,6 +19,8 @@ static void test_first_error_wins(void **state)
     assert_string_equal(tern_message(), "flag x");
     tern_in(TERN_USAGE, "file %d", 3);
     assert_string_equal(tern_message(), "file 3: flag x");
+    tern_in(TERN_USAGE, "file %d", 3);
+    assert_string_equal(tern_message(), "file 3: flag x"); /* once is enough */
     tern_clear();
     assert_string_equal(tern_message(), "");
 }
@@ -87,6 +91,33 @@ static void test_text(void **state)
     tern_text_free(&text);
 }
 
+/* Links and devices stay what they are: of a link the target is replaced, a device is written to. */
+static void test_no_replacement(const char *folder, const char *path)
+{
+    char link[64], *bytes;
+    size_t count;
+    struct stat about;
+    snprintf(link, sizeof link, "%s/link", folder);
+    assert_int_equal(symlink(path, link), 0);
+    assert_ok(tern_write_file(link, "through", 7));
+    assert_int_equal(lstat(link, &about), 0);
+    assert_true(S_ISLNK(about.st_mode));
+    assert_ok(tern_read_file(path, &bytes, &count));
+    assert_string_equal(bytes, "through");
+    tern_release(bytes);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(mkfifo(link, 0600), 0);
+    int reader = open(link, O_RDONLY | O_NONBLOCK);
+    char read_back[8] = "";
+    assert_ok(tern_write_file(link, "piped", 5));
+    assert_int_equal(read(reader, read_back, sizeof read_back), 5);
+    assert_string_equal(read_back, "piped");
+    close(reader);
+    assert_int_equal(lstat(link, &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    assert_error(tern_write_file(folder, "a", 1), TERN_FAILED, "directory");
+}
+
 static void test_files(void **state)
 {
     (void)state;
@@ -107,6 +138,7 @@ static void test_files(void **state)
     assert_error(tern_make_folder(path), TERN_FAILED, "file");
     assert_error(tern_read_file("/nonexistent/x", &bytes, &count), TERN_FAILED, "/nonexistent/x");
     assert_error(tern_write_file("/nonexistent/x", "a", 1), TERN_FAILED, "/nonexistent/x");
+    test_no_replacement(folder, path);
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);
     assert_int_equal(system(command), 0);

@@ -26,7 +26,7 @@
  * wins until tern_clear(): a failure while cleaning up does not hide its cause. */
 tern_status tern_fail(tern_status code, const char *format, ...) TERN_PRINTF(2, 3);
 
-/* Put "<where>: " in front of the recorded message; returns `code` unchanged. */
+/* Put "<where>: " in front of the recorded message, unless it begins so; returns `code` unchanged. */
 tern_status tern_in(tern_status code, const char *format, ...) TERN_PRINTF(2, 3);
 
 /* Forget the recorded message of this thread. */
@@ -115,11 +115,18 @@ char *tern_human(char out[24], double value, const char *unit);
 /* "200M", "320K", "1.5G", "4096", "320KiB": decimal K M G (1000) and binary Ki Mi Gi; optional B.  Fails with a message. */
 tern_status tern_parse_bytes(const char *text, double *bytes);
 
-/* The known name nearest to `name` (edit distance <= 3), or NULL: for "did you mean". */
+bool tern_ends_with(const char *text, const char *end);
+
+/* From the least to the largest; none may be a NaN. */
+void tern_sort_numbers(double *values, size_t count);
+/* For qsort: texts (char *) in the order of their bytes. */
+int tern_by_text(const void *a, const void *b);
+
+/* The known name nearest to `name` (at most 3 edits, and no more than half its letters), or NULL: for "did you mean". */
 const char *tern_nearest(const char *name, const char *const *known, size_t count);
 
-/* Write a whole file so that it is either the old or the new one: temporary file beside it, write, fsync, rename,
- * fsync of the folder.  On failure the old file is untouched, the temporary removed, and the message names path and errno. */
+/* Write a whole file so that it is either the old or the new one (temporary file beside it, fsync, rename, fsync of the folder); a
+ * device is written to, a link followed.  On failure the old file is untouched, and the message names path and errno. */
 tern_status tern_write_file(const char *path, const void *bytes, size_t count);
 
 /* The same in pieces, for what is too big to be copied whole.  After open, close must follow: with TERN_OK it makes

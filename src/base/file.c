@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -29,20 +31,36 @@ static void sync_folder(const char *path)
     close(handle);
 }
 
-tern_status tern_writer_open(tern_writer *writer, const char *path)
+/* Opens what is written to: a temporary file beside the path, or, where that is a device or a pipe, which must not give way to a
+ * file, the path itself.  A link stays, and what it leads to is replaced. */
+static tern_status open_target(tern_writer *writer, const char *path)
 {
+    struct stat about;
+    char target[PATH_MAX];
+    bool linked = lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
+    bool device = stat(path, &about) == 0 && !S_ISREG(about.st_mode);
+    if (linked && !device && realpath(path, target)) path = target;
+    writer->path = tern_copy_string(path);
+    if (!writer->path) return tern_no_memory(strlen(path), "a path");
+    if (device) {
+        writer->file = open(path, O_WRONLY);
+        return writer->file < 0 ? io_error("write", path) : TERN_OK;
+    }
     tern_text temporary = {0};
     tern_text_format(&temporary, "%s.tmp-%ld", path, (long)getpid());
-    *writer = (tern_writer){.file = -1, .path = tern_copy_string(path)};
-    tern_status status = writer->path ? tern_text_status(&temporary) : tern_no_memory(strlen(path), "a path");
-    if (status == TERN_OK) {
-        writer->temporary = temporary.data;
-        writer->file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        if (writer->file >= 0) return TERN_OK;
-        status = io_error("create", path);
-    }
-    tern_text_free(&temporary);
+    writer->temporary = temporary.data;
+    TERN_TRY(tern_text_status(&temporary));
+    writer->file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    return writer->file < 0 ? io_error("create", path) : TERN_OK;
+}
+
+tern_status tern_writer_open(tern_writer *writer, const char *path)
+{
+    *writer = (tern_writer){.file = -1};
+    tern_status status = open_target(writer, path);
+    if (status == TERN_OK) return TERN_OK;
     tern_release(writer->path);
+    tern_release(writer->temporary);
     *writer = (tern_writer){.file = -1};
     return status;
 }
@@ -64,13 +82,13 @@ tern_status tern_writer_close(tern_writer *writer, tern_status status)
 {
     if (writer->file < 0) return status;
     const char *path = writer->path;
-    if (status == TERN_OK && fsync(writer->file) != 0) status = io_error("write", path);
+    bool replaces = writer->temporary;
+    if (status == TERN_OK && replaces && fsync(writer->file) != 0) status = io_error("write", path);
     if (close(writer->file) != 0 && status == TERN_OK) status = io_error("write", path);
-    if (status == TERN_OK && rename(writer->temporary, path) != 0) status = io_error("replace", path);
-    if (status == TERN_OK)
-        sync_folder(path);
-    else
-        unlink(writer->temporary);
+    if (status == TERN_OK && replaces && rename(writer->temporary, path) != 0)
+        status = io_error("replace", path);
+    if (status == TERN_OK && replaces) sync_folder(path);
+    if (status != TERN_OK && replaces) unlink(writer->temporary);
     tern_release(writer->path);
     tern_release(writer->temporary);
     *writer = (tern_writer){.file = -1};

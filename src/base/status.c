@@ -38,6 +38,7 @@ tern_status tern_in(tern_status code, const char *format, ...)
     va_end(arguments);
     memcpy(old, message, sizeof old);
     size_t length = strlen(where);
+    if (strncmp(old, where, length) == 0 && old[length] == ':') return code; /* it is said already */
     memcpy(message, where, length);
     snprintf(message + length, sizeof message - length, ": %.*s", (int)(sizeof message - length - 3), old);
     return code;

@@ -129,13 +129,19 @@ static int distance(const char *a, const char *b)
 const char *tern_nearest(const char *name, const char *const *known, size_t count)
 {
     const char *best = NULL;
-    int least = 4;
+    int half = (int)strlen(name) / 2, least = (half < 3 ? half : 3) + 1; /* of "nope" nothing is meant */
     for (size_t i = 0; i < count; i++) {
         int d = distance(name, known[i]);
-        if (d < least && d < (int)strlen(name)) {
+        if (d < least) {
             least = d;
             best = known[i];
         }
     }
     return best;
+}
+
+bool tern_ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
 }

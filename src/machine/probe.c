@@ -43,17 +43,6 @@ double tern_probe_time(tern_prober *p)
     return p->threads / rate;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-void tern_sort_numbers(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-}
-
 tern_status tern_probe_keep(tern_prober *p, tern_figure figure, double *values, int runs)
 {
     if (p->out->count == TERN_PROBE_FIGURES) return tern_fail(TERN_FAILED, "the probe has too many figures");

@@ -41,9 +41,6 @@ double tern_thread_seconds(void);
  * threads itself, by the clock. */
 double tern_probe_time(tern_prober *p);
 
-/* From the least to the largest. */
-void tern_sort_numbers(double *values, int count);
-
 /* Sets p->times so that a run takes long enough. */
 void tern_probe_calibrate(tern_prober *p, tern_trial *trial, int threads, bool together);
 
