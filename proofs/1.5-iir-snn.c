@@ -69,14 +69,6 @@ static void *parameters(const bench *b, int timesteps)
     return p;
 }
 
-static tern_samples samples_of(const tern_dataset *d, const tern_split *split)
-{
-    tern_samples s = {.images = split->images, .labels = split->labels, .classes = d->classes};
-    memcpy(s.mean, d->mean, sizeof s.mean);
-    memcpy(s.std, d->std, sizeof s.std);
-    return s;
-}
-
 /* The recipes of the authors but for the batch: SGD 0.01 for the net of ReLUs, AMSGrad 1e-4 for spikes, the rate over 5 at
  * three milestones. */
 static tern_recipe recipe_of(int timesteps, int epochs, uint64_t seed)
@@ -349,8 +341,8 @@ int main(void)
         return proof_end(&p);
     }
     PROOF_OK(tern_pool_open(&b.pool, 0));
-    b.train = samples_of(&d, &d.train);
-    b.test = samples_of(&d, &d.test);
+    b.train = tern_samples_of(&d, true);
+    b.test = tern_samples_of(&d, false);
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         result r = run(&b, seed);
         mean.ann += r.ann / SEEDS;

@@ -217,20 +217,21 @@ static tern_status note(void *context, const tern_progress_state *state, const t
     return TERN_OK;
 }
 
-static tern_samples samples_of(const tern_dataset *d, const tern_split *split)
-{
-    tern_samples s = {.images = split->images, .labels = split->labels, .classes = d->classes};
-    memcpy(s.mean, d->mean, sizeof s.mean);
-    memcpy(s.std, d->std, sizeof s.std);
-    return s;
-}
-
 typedef struct studio {
     const tern_net *net;
     void *parameters;
     tern_dataset train, test; /* clips of TRAIN_FRAMES and of 16 frames */
     tern_pool *pool;
 } studio;
+
+/* Test clips, normalised as those that were trained on. */
+static tern_samples test_of(const studio *s)
+{
+    tern_samples test = tern_samples_of(&s->test, false);
+    memcpy(test.mean, s->train.mean, sizeof test.mean);
+    memcpy(test.std, s->train.std, sizeof test.std);
+    return test;
+}
 
 static const tern_shape frame_shape = {.rank = 3, .dim = {1, 64, 64}};
 
@@ -255,7 +256,7 @@ static void measure(const tern_delta_net *net, double *temporal, double *spatial
 
 static void train_net(const studio *s, trial *t, int epochs, uint64_t seed, tern_store *store)
 {
-    tern_samples train = samples_of(&s->train, &s->train.train), test = samples_of(&s->train, &s->test.test);
+    tern_samples train = tern_samples_of(&s->train, true), test = test_of(s);
     tern_recipe r = tern_recipe_default();
     tern_progress_state state = {0};
     r.epochs = epochs;
@@ -284,7 +285,7 @@ static void train_net(const studio *s, trial *t, int epochs, uint64_t seed, tern
 
 static void run_trial(trial *t, studio *s, uint64_t seed, const tern_store *begun, tern_store *store)
 {
-    tern_samples test = samples_of(&s->train, &s->test.test);
+    tern_samples test = test_of(s);
     tern_delta_net *net;
     double accuracy, temporal, spatial, executed, needed;
     PROOF_OK(tern_hand_over(begun, store));
@@ -342,7 +343,7 @@ static void check_training(proof *p, studio *s, tern_store *kept)
 /* Frame t of a clip u8 [T,1,64,64]. */
 static void frame_of(const studio *s, const tern_tensor *clip, int t, float *out)
 {
-    tern_samples like = samples_of(&s->train, &s->train.train);
+    tern_samples like = tern_samples_of(&s->train, true);
     tern_normalise_frame(clip, t * tern_elements(&frame_shape), &like, out);
 }
 
@@ -499,7 +500,7 @@ static void check_camera(proof *p, studio *s, tern_store *store)
     tern_video *video;
     tern_delta_net *net;
     tern_shape shape = TERN_SHAPE(1, 144, 192);
-    tern_samples like = samples_of(&s->train, &s->train.train);
+    tern_samples like = tern_samples_of(&s->train, true);
     if (!convert(path)) {
         proof_skip(p, "camera",
                    "vtest.avi of Debian's opencv-doc, and ffmpeg to decode it (scripts/setup --proof)");

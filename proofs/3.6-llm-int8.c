@@ -337,12 +337,6 @@ static void free_variant(variant *v)
     tern_weights_close(&v->w);
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), e = strlen(end);
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
 /* Whether a tensor is the weight of a product of a block. */
 static bool is_product(const char *name, const tern_tensor *t)
 {
@@ -352,14 +346,14 @@ static bool is_product(const char *name, const tern_tensor *t)
 /* Whether its rows read a normed row, and the norm in front. */
 static bool reads_norm(const char *name)
 {
-    return ends_with(name, "attn_q.weight") || ends_with(name, "attn_k.weight") ||
-           ends_with(name, "attn_v.weight") || ends_with(name, "ffn_gate.weight") ||
-           ends_with(name, "ffn_up.weight");
+    return tern_ends_with(name, "attn_q.weight") || tern_ends_with(name, "attn_k.weight") ||
+           tern_ends_with(name, "attn_v.weight") || tern_ends_with(name, "ffn_gate.weight") ||
+           tern_ends_with(name, "ffn_up.weight");
 }
 
 static bool is_block_norm(const char *name)
 {
-    return ends_with(name, "attn_norm.weight") || ends_with(name, "ffn_norm.weight");
+    return tern_ends_with(name, "attn_norm.weight") || tern_ends_with(name, "ffn_norm.weight");
 }
 
 /* The file's weights in the precision of f16, in f32; `plant`: six channels of every norm grow 30 times, the columns behind

@@ -1,20 +1,20 @@
 /* Proof of MELT (Laskaridis et al., arXiv 2403.12844): its log of llama.cpp, the law of memory-bound decoding, energy between events,
  * sizes of published files, heat on a phone; and the order of perplexities by format. */
 #define _DEFAULT_SOURCE
-#include "proof.h"
+#include "text.h"
 
 #include "llm/bench.h"
 #include "llm/convert.h"
 #include "llm/ggml_log.h"
 #include "llm/models.h"
 #include "llm/sustain.h"
-#include "llm/window.h"
 
 #include <math.h>
 #include <regex.h>
 #include <string.h>
 #include <unistd.h>
 
+/* TEXT bytes of WikiText-2's test part: as much as perplexities are compared with other programs' on. */
 enum { PROMPT = 512, GENERATE = 48, TURNS = 3, TEXT = 100000, WINDOW = 512, TRACES = 20 };
 static tern_pool *pool;
 
@@ -121,22 +121,6 @@ static void run_variant(variant *v)
     tern_llm_account_close(a);
 }
 
-/* The first TEXT bytes of WikiText-2's test part: as much as perplexities are compared with other programs' on. */
-static bool read_text(const char *path, tern_tokens *tokens)
-{
-    const char *data = getenv("TERN_DATA");
-    char file[4096], *text;
-    size_t size;
-    tern_tokenizer *tokenizer;
-    snprintf(file, sizeof file, "%s/text/wikitext2_test.txt", data ? data : "../shared/data");
-    if (tern_read_file(file, &text, &size) != TERN_OK) return false;
-    PROOF_OK(tern_tokenizer_read(&tokenizer, path));
-    PROOF_OK(tern_encode(tokenizer, text, size < TEXT ? size : TEXT, 0, tokens));
-    tern_tokenizer_close(tokenizer);
-    tern_release(text);
-    return tokens->count >= WINDOW;
-}
-
 static double perplexity(const char *path, const tern_tokens *tokens)
 {
     tern_weights w;
@@ -185,7 +169,7 @@ static void check_model(proof *p, const char *path)
         if ((int)i < timed) run_variant(&v[i]);
     }
     check_speed(p, v, timed);
-    if (!read_text(path, &tokens)) {
+    if (!proof_text(path, TEXT, WINDOW, &tokens)) {
         proof_skip(p, "perplexities", "text/wikitext2_test.txt in TERN_DATA");
     } else {
         for (size_t i = 0; i < TERN_COUNT(v); i++) {

@@ -207,9 +207,7 @@ static void learn(const tern_dataset *d, tern_training_window window, tern_pool 
                   tern_training_memory *memory)
 {
     const tern_net *net = tern_net_find("vit");
-    tern_samples data = {.images = d->train.images, .labels = d->train.labels, .classes = d->classes};
-    memcpy(data.mean, d->mean, sizeof data.mean);
-    memcpy(data.std, d->std, sizeof data.std);
+    tern_samples data = tern_samples_of(d, true);
     tern_progress_state state = {0};
     void *parameters;
     data.images.shape.dim[0] = data.labels.shape.dim[0] = STEPS * TRAINED;

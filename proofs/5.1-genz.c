@@ -183,12 +183,6 @@ static void check_counters(proof *p)
     close_decoder(&d);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Seconds of a token behind 64 others, median. */
 static double measure(const char *path, tern_pool *pool)
 {
@@ -206,7 +200,7 @@ static double measure(const char *path, tern_pool *pool)
         seconds[i] = tern_now() - start;
     }
     tern_llm_close(llm);
-    qsort(seconds, TOKENS, sizeof *seconds, by_size);
+    tern_sort_numbers(seconds, TOKENS);
     return seconds[TOKENS / 2];
 }
 

@@ -120,12 +120,6 @@ static void check_twice(proof *p, const tern_machine *a, const tern_machine *b)
 
 /* ---- 4. what was not measured --------------------------------------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median processor time of a run on one thread, and what the machine says. */
 static double ratio_of(const tern_machine *m, tern_graph *g, const char *what)
 {
@@ -150,7 +144,7 @@ static double ratio_of(const tern_machine *m, tern_graph *g, const char *what)
         if (i >= 0)
             seconds[i] = (double)(t[1].tv_sec - t[0].tv_sec) + 1e-9 * (double)(t[1].tv_nsec - t[0].tv_nsec);
     }
-    qsort(seconds, RUNS, sizeof *seconds, by_size);
+    tern_sort_numbers(seconds, RUNS);
     PROOF_OK(tern_bill_open(&bill, program, 1));
     tern_machine_cost(m, &bill.query, &cost, NULL);
     double ratio = cost.seconds / seconds[RUNS / 2];

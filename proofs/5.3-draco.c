@@ -105,14 +105,6 @@ static void check_array_size(proof *p, const tern_net *net, tern_machine *m)
 
 /* ---- 4. accuracy ---------------------------------------------------------------------------------------------------------- */
 
-static tern_samples samples_of(const tern_dataset *d, const tern_split *split)
-{
-    tern_samples s = {.images = split->images, .labels = split->labels, .classes = d->classes};
-    memcpy(s.mean, d->mean, sizeof s.mean);
-    memcpy(s.std, d->std, sizeof s.std);
-    return s;
-}
-
 static void check_accuracy(proof *p, const tern_net *net, tern_machine *m, tern_pool *pool)
 {
     tern_dataset d;
@@ -123,7 +115,7 @@ static void check_accuracy(proof *p, const tern_net *net, tern_machine *m, tern_
     }
     void *parameters;
     double accuracy[2];
-    tern_samples train = samples_of(&d, &d.train), test = samples_of(&d, &d.test);
+    tern_samples train = tern_samples_of(&d, true), test = tern_samples_of(&d, false);
     PROOF_OK(tern_net_parameters(net, &parameters));
     tern_regroup_search s = {
         .net = net, .parameters = parameters, .width = "alpha", .input = TERN_SHAPE(1, 28, 28), .machine = m};

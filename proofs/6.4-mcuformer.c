@@ -95,14 +95,6 @@ static void check_memory(proof *p)
 
 enum { SHOWN = 4000, EPOCHS = 8, CALIBRATED = 512, COMPARED = 2000, ON_BOARD = 100 };
 
-static tern_samples samples_of(const tern_dataset *d, const tern_split *split)
-{
-    tern_samples s = {.images = split->images, .labels = split->labels, .classes = d->classes};
-    memcpy(s.mean, d->mean, sizeof s.mean);
-    memcpy(s.std, d->std, sizeof s.std);
-    return s;
-}
-
 typedef struct subject {
     const tern_net *net, *bytes;
     void *parameters, *byte_parameters;
@@ -118,8 +110,8 @@ static void open_subject(subject *s)
     *s = (subject){.net = tern_net_find("mcuformer"), .bytes = tern_net_find("mcuformer-int8")};
     PROOF_OK(tern_dataset_open(&s->data, "fashion-mnist",
                                &(tern_dataset_options){.train_limit = SHOWN, .test_limit = COMPARED}));
-    s->shown = samples_of(&s->data, &s->data.train);
-    s->tested = samples_of(&s->data, &s->data.test);
+    s->shown = tern_samples_of(&s->data, true);
+    s->tested = tern_samples_of(&s->data, false);
     PROOF_OK(tern_net_parameters(s->net, &s->parameters));
     PROOF_OK(tern_net_parameters(s->bytes, &s->byte_parameters));
     PROOF_OK(golden_set(s->net, s->parameters, own, TERN_COUNT(own)));
@@ -271,7 +263,7 @@ static void check_search(proof *p)
     double gain = 0, fits = 0, budget = 0;
     PROOF_OK(tern_dataset_open(&d, "fashion-mnist",
                                &(tern_dataset_options){.train_limit = FAMILY_SHOWN, .test_limit = COMPARED}));
-    tern_samples train = samples_of(&d, &d.train), held = train, test = samples_of(&d, &d.test);
+    tern_samples train = tern_samples_of(&d, true), held = train, test = tern_samples_of(&d, false);
     size_t image = (size_t)tern_elements(&d.sample);
     held.images.data =
         (char *)train.images.data + (FAMILY_SHOWN - HELD) * tern_bytes_of(train.images.dtype, (int64_t)image);

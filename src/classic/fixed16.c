@@ -85,12 +85,6 @@ static tern_status fix_linear(const tern_fixing *f, const tern_tensor *weight)
     return put_point(f, "result.point", f->point + point - f->places);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Half of the roots have 9 bits or more, one more than differences keep behind the point.  Variances of next to nothing, of features that never change, have larger roots than
  * fit: those saturate. */
 static tern_status point_of_roots(const tern_tensor *precision, int *point)
@@ -99,7 +93,7 @@ static tern_status point_of_roots(const tern_tensor *precision, int *point)
     double *roots = tern_take_array((size_t)n + 1, sizeof *roots);
     if (!roots) return tern_no_memory((size_t)n * sizeof *roots, "roots of precisions");
     for (int64_t i = 0; i < n; i++) roots[i] = sqrt(tern_get(precision, i));
-    qsort(roots, (size_t)n, sizeof *roots, ascending);
+    tern_sort_numbers(roots, (size_t)n);
     int fits = point_below(roots[n - 1], LARGEST), fine = point_below(roots[n / 2], 511);
     *point = fits > fine ? fits : fine;
     tern_release(roots);

@@ -78,6 +78,13 @@ double tern_cli_number(const tern_cli *cli, const char *name);
 int tern_cli_whole(const tern_cli *cli, const char *name);
 int tern_cli_pick(const tern_cli *cli, const char *name); /* which of the names of a PICK, from 0; -1: none */
 
+/* TERN_USAGE, "--X has no effect <why>", when one of the options (NULL at the end) was given; or, with `only`, when any but these,
+ * those of every command and the net's parameters were. */
+tern_status tern_cli_refuse(const tern_cli *cli, const char *const *options, const char *why, ...)
+    TERN_PRINTF(3, 4);
+tern_status tern_cli_only(const tern_cli *cli, const char *const *options, const char *why, ...)
+    TERN_PRINTF(3, 4);
+
 /* As if the option had been given. */
 tern_status tern_cli_give(tern_cli *cli, const char *name, const char *value);
 
@@ -172,9 +179,6 @@ tern_status tern_run_save(const char *folder, const tern_store *store, const ter
 tern_status tern_run_load(const char *folder, tern_store *store, tern_progress_state *state);
 tern_status tern_read_json(const char *path, json_t **document);
 tern_status tern_write_json(const char *path, json_t *document); /* takes the reference */
-
-/* A data set's split as samples of the training code. */
-tern_samples tern_samples_of(const tern_dataset *dataset, bool train);
 
 /* Open the data of a net: clips have as many frames as the net has steps, where steps are chosen (by the command line or
  * the run), else the net takes as many steps as the clips have frames; classes are the data's, unless chosen. */

@@ -98,10 +98,8 @@ static tern_status act(tern_cli *cli)
                              cli->arguments[1]);
     }
     if (showers) return tern_data_fit_showers(cli);
-    static const char *const of_make[] = {"out", "count", "clean"};
-    for (size_t i = 0; !make && i < TERN_COUNT(of_make); i++)
-        if (tern_cli_has(cli, of_make[i]))
-            return tern_fail(TERN_USAGE, "--%s has no effect on fit", of_make[i]);
+    static const char *const of_make[] = {"out", "count", "clean", NULL};
+    if (!make) TERN_TRY(tern_cli_refuse(cli, of_make, "on fit"));
     return make ? tern_data_make(cli) : tern_data_fit(cli);
 }
 

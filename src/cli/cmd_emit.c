@@ -247,33 +247,25 @@ static tern_status report(const tern_emission *e, const char *folder)
 /* Options that the target has no use for. */
 static tern_status check_target(const tern_cli *cli, const tern_emit_target *target)
 {
-    static const char *const limits[] = {"ram", "flash", "stack"};
-    static const char *const of_training[] = {"update", "steps", "rate"};
-    for (size_t i = 0; i < TERN_COUNT(of_training); i++)
-        if (tern_cli_has(cli, of_training[i]))
-            return tern_fail(TERN_USAGE, "--%s has no effect without --train", of_training[i]);
-    for (size_t i = 0; i < TERN_COUNT(limits) && !target->board; i++)
-        if (tern_cli_has(cli, limits[i]))
-            return tern_fail(TERN_USAGE,
-                             "--%s has no effect on target %s; choose a board, such as --target cortex-m",
-                             limits[i], target->name);
-    static const char *const of_logic[] = {"cycles",  "luts",  "fold",      "reloadable",
-                                           "machine", "array", "synthesise"};
-    for (size_t i = 0; i < TERN_COUNT(of_logic) && !target->logic; i++)
-        if (tern_cli_has(cli, of_logic[i]))
-            return tern_fail(TERN_USAGE, "--%s has no effect on target %s; choose --target verilog",
-                             of_logic[i], target->name);
+    static const char *const limits[] = {"ram", "flash", "stack", NULL};
+    static const char *const of_training[] = {"update", "steps", "rate", NULL};
+    static const char *const of_folding[] = {"cycles", "budget", "fold", NULL};
+    static const char *const of_logic[] = {"reloadable", "machine", "array", "synthesise", NULL};
+    static const char *const of_reloadable[] = {"tmr", "weights", NULL};
+    const char *name = target->name;
+    TERN_TRY(tern_cli_refuse(cli, of_training, "without --train"));
+    if (!target->board)
+        TERN_TRY(
+            tern_cli_refuse(cli, limits, "on target %s; choose a board, such as --target cortex-m", name));
+    if (!target->logic) {
+        TERN_TRY(tern_cli_refuse(cli, of_folding, "on target %s; choose --target verilog", name));
+        TERN_TRY(tern_cli_refuse(cli, of_logic, "on target %s; choose --target verilog", name));
+    }
     if (target->logic && tern_cli_has(cli, "stepping"))
         return tern_fail(TERN_USAGE, "--target verilog does not take --stepping");
-    static const char *const of_reloadable[] = {"tmr", "weights"};
-    for (size_t i = 0; i < TERN_COUNT(of_reloadable) && !tern_cli_has(cli, "reloadable"); i++)
-        if (tern_cli_has(cli, of_reloadable[i]))
-            return tern_fail(TERN_USAGE, "--%s has no effect without --reloadable", of_reloadable[i]);
-    for (size_t i = 0; i < 3 && tern_cli_has(cli, "reloadable"); i++)
-        if (tern_cli_has(cli, of_logic[i]))
-            return tern_fail(TERN_USAGE,
-                             "--%s has no effect on --reloadable, which takes a sample every cycle",
-                             of_logic[i]);
+    TERN_TRY(tern_cli_has(cli, "reloadable")
+                 ? tern_cli_refuse(cli, of_folding, "with --reloadable, which takes a sample every cycle")
+                 : tern_cli_refuse(cli, of_reloadable, "without --reloadable"));
     if (tern_cli_has(cli, "synthesise") &&
         tern_cli_has(cli, "reloadable") != (strcmp(tern_cli_text(cli, "synthesise"), "cmos") == 0))
         return tern_fail(TERN_USAGE,

@@ -91,18 +91,15 @@ static bool by_frames(const tern_cli *cli)
 /* Options that say how frames are seen one by one, without the option that asks for it, are a misunderstanding. */
 static tern_status check_options(const tern_cli *cli)
 {
-    static const char *const of_delta[] = {"weights", "resync", "video", "frames"};
-    for (size_t i = 0; !by_frames(cli) && i < TERN_COUNT(of_delta); i++)
-        if (tern_cli_has(cli, of_delta[i]))
-            return tern_fail(TERN_USAGE, "--%s has no effect without --delta or --dense", of_delta[i]);
-    static const char *const of_choices[] = {"preamble", "beside"};
-    for (size_t i = 0; !tern_cli_has(cli, "choices") && i < TERN_COUNT(of_choices); i++)
-        if (tern_cli_has(cli, of_choices[i]))
-            return tern_fail(TERN_USAGE, "--%s has no effect without --choices", of_choices[i]);
-    if (tern_cli_has(cli, "dataset") && !tern_cli_has(cli, "beside"))
-        return tern_fail(TERN_USAGE, "--dataset has no effect without --beside");
-    if (tern_cli_has(cli, "lora") && !tern_cli_has(cli, "perplexity") && !tern_cli_has(cli, "choices"))
-        return tern_fail(TERN_USAGE, "--lora has no effect without --perplexity or --choices");
+    static const char *const of_delta[] = {"weights", "resync", "video", "frames", NULL},
+                             *const of_choices[] = {"preamble", "beside", NULL},
+                             *const of_others[] = {"dataset", NULL}, *const of_language[] = {"lora", NULL};
+    bool choices = tern_cli_has(cli, "choices");
+    if (!by_frames(cli)) TERN_TRY(tern_cli_refuse(cli, of_delta, "without --delta or --dense"));
+    if (!choices) TERN_TRY(tern_cli_refuse(cli, of_choices, "without --choices"));
+    if (!tern_cli_has(cli, "beside")) TERN_TRY(tern_cli_refuse(cli, of_others, "without --beside"));
+    if (!choices && !tern_cli_has(cli, "perplexity"))
+        TERN_TRY(tern_cli_refuse(cli, of_language, "without --perplexity or --choices"));
     if (tern_cli_has(cli, "video") && (tern_cli_has(cli, "data") || tern_cli_has(cli, "limit")))
         return tern_fail(TERN_USAGE, "--video takes the place of data: leave out --data and --limit");
     return TERN_OK;

@@ -50,6 +50,12 @@ static tern_status take_limits(tern_fitting *f)
         tern_cli_has(cli, "ram") ? tern_cli_number(cli, "ram") : tern_largest_memory(f->machine, false);
     double flash =
         tern_cli_has(cli, "flash") ? tern_cli_number(cli, "flash") : tern_largest_memory(f->machine, true);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "flash" : "ram";
+        if (tern_cli_has(cli, name) && tern_cli_number(cli, name) < 1)
+            return tern_fail(TERN_USAGE, "--%s is \"%s\", expected a byte or more", name,
+                             tern_cli_text(cli, name));
+    }
     if (ram <= 0 || flash <= 0)
         return tern_fail(TERN_USAGE, "machine %s has no %s of its own; give --%s",
                          tern_cli_text(cli, "machine"), ram <= 0 ? "RAM" : "flash",
@@ -321,11 +327,9 @@ static tern_status fit(tern_fitting *f)
 
 static tern_status check_options(const tern_cli *cli)
 {
-    static const char *const of_change[] = {"epochs", "max-seconds", "target", "samples", "out", "data"};
-    for (size_t i = 0; !tern_cli_has(cli, "apply") && i < TERN_COUNT(of_change); i++)
-        if (tern_cli_has(cli, of_change[i]))
-            return tern_fail(TERN_USAGE, "fit: --%s has no effect without --apply", of_change[i]);
-    return TERN_OK;
+    static const char *const of_change[] = {"epochs", "max-seconds", "target", "samples",
+                                            "out",    "data",        NULL};
+    return tern_cli_has(cli, "apply") ? TERN_OK : tern_cli_refuse(cli, of_change, "without --apply");
 }
 
 static tern_status run_fit(tern_cli *cli)

@@ -157,11 +157,8 @@ static tern_status graph_of(const tern_cli *cli, const tern_subject *s, int batc
 
 static tern_status check_method(const tern_cli *cli, bool moves)
 {
-    static const char *const of_method[] = {"time", "bytes", "lp", "schedule", "execute", "track"};
-    for (size_t i = 0; !moves && i < TERN_COUNT(of_method); i++)
-        if (tern_cli_has(cli, of_method[i]))
-            return tern_fail(TERN_USAGE, "plan: --%s has no effect without --method", of_method[i]);
-    return TERN_OK;
+    static const char *const of_method[] = {"time", "bytes", "lp", "schedule", "execute", "track", NULL};
+    return moves ? TERN_OK : tern_cli_refuse(cli, of_method, "without --method");
 }
 
 static tern_status run_plan(tern_cli *cli)

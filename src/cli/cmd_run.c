@@ -201,12 +201,10 @@ static tern_status run_model(tern_runner *r)
 
 static tern_status run_run(tern_cli *cli)
 {
-    static const char *const of_beams[] = {"length-penalty", "early"};
+    static const char *const of_beams[] = {"length-penalty", "early", NULL};
     if (tern_file_named(cli->arguments[0])) return tern_run_file(cli);
     bool text = tern_cli_has(cli, "prompt") || tern_cli_has(cli, "file");
-    for (size_t i = 0; i < TERN_COUNT(of_beams); i++)
-        if (tern_cli_has(cli, of_beams[i]) && !tern_cli_has(cli, "beams"))
-            return tern_fail(TERN_USAGE, "--%s has no effect without --beams", of_beams[i]);
+    if (!tern_cli_has(cli, "beams")) TERN_TRY(tern_cli_refuse(cli, of_beams, "without --beams"));
     if (text) return tern_run_prompt(cli);
     if (!tern_cli_has(cli, "tokens"))
         return tern_fail(TERN_USAGE, "run: expected -p TEXT, -f FILE or --tokens LIST; tern chat talks");

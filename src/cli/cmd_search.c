@@ -229,12 +229,8 @@ static tern_status parse_objectives(tern_search_job *job)
     }
     job->archive.objectives = job->objective_count;
     static const char *const of_training[] = {"data", "train-width", "epochs", "batch",
-                                              "rate", "limit",       "seeds"};
-    for (size_t i = 0; !job->trains && i < TERN_COUNT(of_training); i++)
-        if (tern_cli_has(job->cli, of_training[i]))
-            return tern_fail(TERN_USAGE, "search: --%s has no effect without the objective accuracy",
-                             of_training[i]);
-    return TERN_OK;
+                                              "rate", "limit",       "seeds",  NULL};
+    return job->trains ? TERN_OK : tern_cli_refuse(job->cli, of_training, "without the objective accuracy");
 }
 
 /* NET-regroup of the net that is named, with the net's parameters. */
@@ -468,16 +464,14 @@ static tern_status print(const tern_search_job *job)
 }
 
 static const char *const of_families[] = {"rounds",      "population", "keep",    "mutations", "crossovers",
-                                          "generations", "validation", "compare", "out"};
+                                          "generations", "validation", "compare", "out",       NULL};
 
 static tern_status run_search(tern_cli *cli)
 {
     tern_search_job job = {.cli = cli};
     bool logic = tern_cli_pick(cli, "pass") == 2;
     if (tern_cli_has(cli, "space") && !logic) return tern_search_family(cli);
-    for (size_t i = 0; i < TERN_COUNT(of_families); i++)
-        if (tern_cli_has(cli, of_families[i]))
-            return tern_fail(TERN_USAGE, "search: --%s has no effect without --space", of_families[i]);
+    TERN_TRY(tern_cli_refuse(cli, of_families, "without --space"));
     if (logic) return tern_search_logic(cli);
     if (tern_cli_pick(cli, "pass") == 1) return tern_search_update(cli);
     if (tern_cli_has(cli, "budget"))

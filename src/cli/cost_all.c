@@ -146,12 +146,9 @@ static tern_status cost_nets(tern_pairs *p)
 
 static tern_status check(const tern_cli *cli)
 {
-    static const char *const others[] = {"stepping", "trained", "context", "prompt", "chunk", "cache"};
+    static const char *const others[] = {"stepping", "trained", "context", "prompt", "chunk", "cache", NULL};
     bool all = strcmp(cli->arguments[0], "ALL") == 0;
-    for (size_t i = 0; i < TERN_COUNT(others); i++)
-        if (tern_cli_has(cli, others[i]))
-            return tern_fail(TERN_USAGE, "cost: --%s has no effect with %s", others[i],
-                             all ? "ALL" : "--csv");
+    TERN_TRY(tern_cli_refuse(cli, others, "with %s", all ? "ALL" : "--csv"));
     if (all && tern_cli_has(cli, "input"))
         return tern_fail(TERN_USAGE, "cost ALL: each net has a sample of its own, --input is for one");
     return TERN_OK;

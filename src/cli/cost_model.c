@@ -239,11 +239,8 @@ tern_status tern_cost_open_account(const tern_cli *cli, const tern_llm_options *
 
 static tern_status check(const tern_cli *cli)
 {
-    static const char *const others[] = {"batch", "density", "stepping", "trained", "input"};
-    for (size_t i = 0; i < TERN_COUNT(others); i++)
-        if (tern_cli_has(cli, others[i]))
-            return tern_fail(TERN_USAGE, "cost: --%s has no effect on a language model", others[i]);
-    return TERN_OK;
+    static const char *const others[] = {"batch", "density", "stepping", "trained", "input", NULL};
+    return tern_cli_refuse(cli, others, "on a language model");
 }
 
 tern_status tern_cost_model(tern_cli *cli)

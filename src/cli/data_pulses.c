@@ -35,8 +35,7 @@ tern_status tern_data_make(tern_cli *cli)
     tern_pulse_model m;
     tern_tensor t[ARRAYS] = {{0}};
     TERN_TRY(model_of(cli, &m));
-    size_t length = strlen(out);
-    if (length < 4 || strcmp(out + length - 4, ".npz") != 0)
+    if (!tern_ends_with(out, ".npz"))
         return tern_fail(TERN_USAGE, "--out is %s, expected a file that ends in .npz", out);
     int64_t train = tern_cli_whole(cli, "count"), test = tern_cli_whole(cli, "test");
     tern_status status = tern_pulse_tensors(&m, 0, train, clean, &t[X_TRAIN], &t[Y_TRAIN]);

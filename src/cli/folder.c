@@ -83,7 +83,11 @@ static tern_status from_config(tern_subject *s, const char *path)
 static tern_status open_run(tern_subject *s, const char *folder)
 {
     char path[4096];
+    struct stat about;
     TERN_TRY(tern_run_path(path, folder, "config.json"));
+    if (stat(path, &about) != 0)
+        return tern_fail(TERN_FAILED, "%s is no run folder: it has no config.json; tern train makes one",
+                         folder);
     TERN_TRY(tern_read_json(path, &s->config));
     s->folder = folder;
     TERN_TRY(from_config(s, path));
@@ -119,7 +123,15 @@ static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *na
     for (; tern_net_at((int)count) && count < 64; count++) known[count] = tern_net_at((int)count)->name;
     for (int i = 0; tern_classic_at(i) && count < 64; i++) known[count++] = tern_classic_at(i)->name;
     for (int i = 0; tern_decoder_at(i) && count < 64; i++) known[count++] = tern_decoder_at(i)->name;
-    if (!s->net) return tern_unknown("net or run folder", name, known, count);
+    if (!s->net) {
+        const char *near = tern_nearest(name, known, count);
+        return near
+                   ? tern_fail(TERN_USAGE, "unknown net \"%s\"; did you mean \"%s\"?", name, near)
+                   : tern_fail(TERN_USAGE,
+                               "unknown net \"%s\", and no run folder or .onnx or .tflite file of that name; "
+                               "see tern list nets",
+                               name);
+    }
     TERN_TRY(tern_net_parameters(s->net, &s->parameters));
     s->sample = s->net->sample;
     for (int i = 0; i < cli->given_count; i++) {
@@ -131,15 +143,9 @@ static tern_status open_net(tern_subject *s, const tern_cli *cli, const char *na
     return input ? parse_input(input, &s->sample) : TERN_OK;
 }
 
-static bool ends_with(const char *name, const char *ending)
-{
-    size_t length = strlen(name), tail = strlen(ending);
-    return length > tail && strcmp(name + length - tail, ending) == 0;
-}
-
 bool tern_file_named(const char *name)
 {
-    return ends_with(name, ".onnx") || ends_with(name, ".tflite");
+    return tern_ends_with(name, ".onnx") || tern_ends_with(name, ".tflite");
 }
 
 static tern_status open_onnx(tern_subject *s, const tern_cli *cli, const char *path)
@@ -196,7 +202,7 @@ tern_status tern_subject_open(tern_subject *subject, const tern_cli *cli, const 
 {
     *subject = (tern_subject){0};
     if (tern_file_named(name)) {
-        tern_status opened = (ends_with(name, ".onnx") ? open_onnx : open_tflite)(subject, cli, name);
+        tern_status opened = (tern_ends_with(name, ".onnx") ? open_onnx : open_tflite)(subject, cli, name);
         if (opened != TERN_OK) tern_subject_close(subject);
         return opened;
     }
@@ -225,20 +231,6 @@ void tern_subject_close(tern_subject *subject)
     tern_tflite_close(subject->tflite);
     json_decref(subject->config);
     *subject = (tern_subject){0};
-}
-
-tern_samples tern_samples_of(const tern_dataset *dataset, bool train)
-{
-    const tern_split *split = train ? &dataset->train : &dataset->test;
-    tern_samples s = {.images = split->images,
-                      .labels = split->labels,
-                      .targets = split->targets,
-                      .units = dataset->units,
-                      .places = dataset->places,
-                      .classes = dataset->classes};
-    memcpy(s.mean, dataset->mean, sizeof s.mean);
-    memcpy(s.std, dataset->std, sizeof s.std);
-    return s;
 }
 
 /* Whether the net has an option of that name that neither the command line nor the run has set. */

@@ -179,19 +179,8 @@ static tern_status fit(tern_learner_job *job, const tern_subject *s)
 /* Options of training by gradients are a misunderstanding. */
 static tern_status check_options(const tern_cli *cli)
 {
-    static const char *const known[] = {"data", "out", "limit", "seed", "threads", "json", "quiet"};
-    for (int i = 0; i < cli->given_count; i++) {
-        bool good = false;
-        for (size_t k = 0; k < TERN_COUNT(known); k++)
-            good = good || strcmp(cli->given[i].name, known[k]) == 0;
-        for (const tern_option *o = cli->net->options; o->name; o++)
-            good = good || strcmp(cli->given[i].name, o->name) == 0;
-        if (!good)
-            return tern_fail(TERN_USAGE,
-                             "--%s has no effect on %s, which is fitted, not trained by gradients",
-                             cli->given[i].name, cli->net->name);
-    }
-    return TERN_OK;
+    static const char *const known[] = {"data", "out", "limit", NULL};
+    return tern_cli_only(cli, known, "on %s, which is fitted, not trained by gradients", cli->net->name);
 }
 
 tern_status tern_train_learner(tern_cli *cli)

@@ -264,6 +264,49 @@ bool tern_cli_has(const tern_cli *cli, const char *name)
     return false;
 }
 
+static tern_status no_effect(const tern_cli *cli, const char *name, const char *why, va_list arguments)
+{
+    char text[256];
+    vsnprintf(text, sizeof text, why, arguments);
+    return tern_fail(TERN_USAGE, "%s: --%s has no effect %s", cli->command->name, name, text);
+}
+
+static bool is_among(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0) return true;
+    return false;
+}
+
+tern_status tern_cli_refuse(const tern_cli *cli, const char *const *options, const char *why, ...)
+{
+    va_list arguments;
+    va_start(arguments, why);
+    tern_status status = TERN_OK;
+    for (; status == TERN_OK && *options; options++)
+        if (tern_cli_has(cli, *options)) status = no_effect(cli, *options, why, arguments);
+    va_end(arguments);
+    return status;
+}
+
+tern_status tern_cli_only(const tern_cli *cli, const char *const *options, const char *why, ...)
+{
+    va_list arguments;
+    va_start(arguments, why);
+    tern_status status = TERN_OK;
+    for (int i = 0; status == TERN_OK && i < cli->given_count; i++) {
+        const char *name = cli->given[i].name;
+        bool known = is_among(name, options);
+        for (const tern_cli_option *o = tern_common_options; o->name; o++)
+            known |= strcmp(name, o->name) == 0;
+        for (const tern_option *o = cli->net ? cli->net->options : NULL; o && o->name; o++)
+            known |= strcmp(name, o->name) == 0;
+        if (!known) status = no_effect(cli, name, why, arguments);
+    }
+    va_end(arguments);
+    return status;
+}
+
 const char *tern_cli_text(const tern_cli *cli, const char *name)
 {
     for (int i = cli->given_count - 1; i >= 0; i--) /* the last one wins */

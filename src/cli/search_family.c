@@ -251,11 +251,8 @@ static tern_status check_options(const tern_cli *cli)
 {
     static const char *const others[] = {"pass",       "group", "target",     "most",        "width",
                                          "width-step", "match", "objectives", "train-width", "seeds",
-                                         "csv",        "array", "dataflow",   "input"};
-    for (size_t i = 0; i < TERN_COUNT(others); i++)
-        if (tern_cli_has(cli, others[i]))
-            return tern_fail(TERN_USAGE, "search: --%s has no effect with --space", others[i]);
-    return TERN_OK;
+                                         "csv",        "array", "dataflow",   "input",       NULL};
+    return tern_cli_refuse(cli, others, "with --space");
 }
 
 tern_status tern_search_family(tern_cli *cli)

@@ -127,16 +127,8 @@ static tern_status search(tern_cli *cli, tern_subject *s, const tern_dataset *d)
 /* Options of the other search. */
 static tern_status check_options(const tern_cli *cli)
 {
-    static const char *const used[] = {"pass", "budget", "data", "epochs", "batch", "rate", "limit"};
-    for (int i = 0; i < cli->given_count; i++) {
-        bool known = false;
-        for (size_t k = 0; k < TERN_COUNT(used); k++) known |= strcmp(cli->given[i].name, used[k]) == 0;
-        for (const tern_cli_option *o = tern_common_options; o->name; o++)
-            known |= strcmp(cli->given[i].name, o->name) == 0;
-        if (!known)
-            return tern_fail(TERN_USAGE, "--%s has no effect with --pass sparse-update", cli->given[i].name);
-    }
-    return TERN_OK;
+    static const char *const used[] = {"pass", "budget", "data", "epochs", "batch", "rate", "limit", NULL};
+    return tern_cli_only(cli, used, "with --pass sparse-update");
 }
 
 tern_status tern_search_update(tern_cli *cli)

@@ -6,18 +6,8 @@
 /* Options of training in floats. */
 static tern_status check_options(const tern_cli *cli)
 {
-    static const char *const used[] = {"data", "out", "epochs", "batch", "rate", "limit", "update"};
-    for (int i = 0; i < cli->given_count; i++) {
-        bool known = false;
-        for (size_t k = 0; k < TERN_COUNT(used); k++) known |= strcmp(cli->given[i].name, used[k]) == 0;
-        for (const tern_cli_option *o = tern_common_options; o->name; o++)
-            known |= strcmp(cli->given[i].name, o->name) == 0;
-        if (!known)
-            return tern_fail(TERN_USAGE,
-                             "--%s has no effect with --update: learning in bytes is plain gradient descent",
-                             cli->given[i].name);
-    }
-    return TERN_OK;
+    static const char *const used[] = {"data", "out", "epochs", "batch", "rate", "limit", "update", NULL};
+    return tern_cli_only(cli, used, "with --update: learning in bytes is plain gradient descent");
 }
 
 static tern_status keep(const tern_cli *cli, tern_subject *s, const tern_dataset *d, const char *folder,

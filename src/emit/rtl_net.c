@@ -359,9 +359,10 @@ tern_status tern_rtl_mark(tern_graph *graph)
                          "the net has branches: nets of products, norms, ReLU and maxima, one behind the "
                          "other, can be written as logic");
     if (!out.id || out.id == in.id)
-        return tern_fail(TERN_USAGE,
-                         "the net does not lead from codes of the sample to codes of the result: make it "
-                         "one of integers with tern convert RUN --to fixed");
+        return tern_fail(
+            TERN_USAGE,
+            "Verilog is made of nets of integers, from the sample to the result: make one with tern "
+            "convert RUN --to fixed");
     tern_output(graph, TERN_RTL_IN, in);
     tern_output(graph, TERN_RTL_OUT, out);
     for (int n = 0; n < graph->node_count; n++) { /* else nothing would keep the places until they are read */

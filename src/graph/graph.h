@@ -279,6 +279,8 @@ typedef struct tern_rewrite {
 
 tern_status tern_rewrite_open(tern_rewrite *rewrite, const tern_graph *from);
 void tern_rewrite_node(tern_rewrite *rewrite, const tern_node *node); /* copy one node with mapped inputs */
+/* What is applied to the graph from now on belongs to the layer and to the phase of the node, which may be another graph's. */
+void tern_graph_enter(tern_graph *graph, const tern_node *node);
 tern_status tern_rewrite_close(tern_rewrite *rewrite, tern_graph **result);
 
 tern_status tern_pass_dead(const tern_graph *from, tern_graph **to);   /* drop what no output or next needs */

@@ -44,18 +44,24 @@ tern_status tern_rewrite_open(tern_rewrite *rewrite, const tern_graph *from)
     return TERN_OK;
 }
 
+void tern_graph_enter(tern_graph *graph, const tern_node *node)
+{
+    const char *layer = tern_arena_string(&graph->arena, node->layer);
+    if (!layer) tern_graph_no_memory(graph);
+    graph->layer = layer ? layer : "";
+    graph->phase = node->phase;
+}
+
 void tern_rewrite_node(tern_rewrite *rewrite, const tern_node *node)
 {
     tern_graph *to = rewrite->to;
     tern_value *in = tern_arena_take(&to->arena, ((size_t)node->nin + 1) * sizeof *in);
     tern_value *out = tern_arena_take(&to->arena, (size_t)node->nout * sizeof *out);
-    to->layer = tern_arena_string(&to->arena, node->layer);
-    if (!in || !out || !to->layer) {
-        to->layer = "";
+    tern_graph_enter(to, node);
+    if (!in || !out) {
         tern_graph_no_memory(to);
         return;
     }
-    to->phase = node->phase;
     for (int i = 0; i < node->nin; i++) in[i] = rewrite->map[node->in[i].id];
     tern_apply(to, node->op, node->args, in, node->nin, out);
     for (int i = 0; i < node->nout; i++) rewrite->map[node->out[i].id] = out[i];

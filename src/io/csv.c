@@ -202,11 +202,6 @@ static bool whole_label(const char *text, int32_t *out)
     return true;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Labels that are whole numbers are classes as they stand; others are texts, classes in the order of their bytes. */
 static tern_status number_labels(const tern_cursor *c, const tern_bundle *texts, tern_table *table)
 {
@@ -223,7 +218,7 @@ static tern_status number_labels(const tern_cursor *c, const tern_bundle *texts,
     char **sorted = tern_take_array((size_t)count, sizeof *sorted);
     if (!sorted) return tern_no_memory((size_t)count * sizeof *sorted, c->name);
     memcpy(sorted, texts->keys, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, by_text);
+    qsort(sorted, (size_t)count, sizeof *sorted, tern_by_text);
     int distinct = 0;
     tern_status status = TERN_OK;
     for (int i = 0; i < count; i++)
@@ -235,7 +230,7 @@ static tern_status number_labels(const tern_cursor *c, const tern_bundle *texts,
     for (int i = 0; i < distinct && status == TERN_OK; i++)
         status = tern_bundle_add_text(&table->class_names, sorted[i], "");
     for (int i = 0; i < count && status == TERN_OK; i++) {
-        char **found = bsearch(&texts->keys[i], sorted, (size_t)distinct, sizeof *sorted, by_text);
+        char **found = bsearch(&texts->keys[i], sorted, (size_t)distinct, sizeof *sorted, tern_by_text);
         out[i] = (int32_t)(found - sorted);
     }
     tern_release(sorted);

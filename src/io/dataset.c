@@ -338,12 +338,6 @@ static tern_status has_idx(const char *path, bool *out)
     return TERN_OK;
 }
 
-static bool ends_in(const char *text, const char *ending)
-{
-    size_t a = strlen(text), b = strlen(ending);
-    return a >= b && strcmp(text + a - b, ending) == 0;
-}
-
 static tern_status open_path(tern_dataset *d, const char *path, const tern_dataset_options *options)
 {
     tern_dataset_loader *load = NULL;
@@ -353,9 +347,9 @@ static tern_status open_path(tern_dataset *d, const char *path, const tern_datas
         load = idx ? tern_load_idx_folder : tern_load_image_folder;
     } else if (access(path, F_OK) != 0) {
         return unknown(path);
-    } else if (ends_in(path, ".npz")) {
+    } else if (tern_ends_with(path, ".npz")) {
         load = tern_load_npz;
-    } else if (ends_in(path, ".csv") || ends_in(path, ".csv.gz")) {
+    } else if (tern_ends_with(path, ".csv") || tern_ends_with(path, ".csv.gz")) {
         load = tern_load_csv;
     }
     if (!load) return tern_fail(TERN_USAGE, "%s: expected a folder, or a file .npz, .csv or .csv.gz", path);

@@ -14,11 +14,6 @@ bool tern_is_folder(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 tern_status tern_listing_add(tern_listing *list, const char *name)
 {
     if (list->count == list->capacity) {
@@ -47,7 +42,7 @@ tern_status tern_list_folder(const char *path, tern_listing *out)
         tern_listing_free(&list);
         return status;
     }
-    if (list.count) qsort(list.names, list.count, sizeof *list.names, by_name);
+    if (list.count) qsort(list.names, list.count, sizeof *list.names, tern_by_text);
     *out = list;
     return TERN_OK;
 }

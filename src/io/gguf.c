@@ -307,15 +307,10 @@ static tern_status read_head(tern_cursor *c, uint64_t *tensors, uint64_t *metas)
     return TERN_OK;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* All keys, and all names, are different. */
 static tern_status check_unique(tern_cursor *c, const char **list, int count, const char *what)
 {
-    qsort(list, (size_t)count, sizeof *list, by_text);
+    qsort(list, (size_t)count, sizeof *list, tern_by_text);
     for (int i = 1; i < count; i++)
         if (strcmp(list[i - 1], list[i]) == 0)
             return tern_fail(TERN_FAILED, "%s: there are two %s \"%s\"", c->name, what, list[i]);

@@ -166,11 +166,6 @@ tern_status tern_weights_add_number(tern_weights *weights, const char *key, doub
     return add_meta(weights, key, truth ? TERN_META_BOOL : TERN_META_F64, data, truth ? 1 : 8);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 tern_status tern_weights_check_names(const tern_weights *weights, const char *what)
 {
     if (weights->count < 2) return TERN_OK;
@@ -178,7 +173,7 @@ tern_status tern_weights_check_names(const tern_weights *weights, const char *wh
     const char **list = tern_take(bytes);
     if (!list) return tern_no_memory(bytes, what);
     memcpy(list, weights->names, bytes);
-    qsort(list, (size_t)weights->count, sizeof *list, by_text);
+    qsort(list, (size_t)weights->count, sizeof *list, tern_by_text);
     tern_status status = TERN_OK;
     for (int i = 1; status == TERN_OK && i < weights->count; i++)
         if (strcmp(list[i - 1], list[i]) == 0)
@@ -206,7 +201,7 @@ static tern_status open_file(tern_weights *w, const char *path)
     const void *bytes;
     size_t count;
     TERN_TRY(add_map(w, path, &bytes, &count));
-    bool gguf = count >= 4 && memcmp(bytes, "GGUF", 4) == 0;
+    bool gguf = tern_ends_with(path, ".gguf") || (count >= 4 && memcmp(bytes, "GGUF", 4) == 0);
     return gguf ? tern_gguf_view(bytes, count, path, w) : tern_safetensors_view(bytes, count, path, w);
 }
 
@@ -361,8 +356,7 @@ tern_status tern_weights_open(tern_weights *weights, const char *path)
 {
     tern_weights w = {0};
     struct stat about;
-    size_t length = strlen(path);
-    bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
+    bool json = tern_ends_with(path, ".json");
     bool folder = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
     tern_status status = folder ? open_folder(&w, path) : json ? open_shards(&w, path) : open_file(&w, path);
     if (status == TERN_OK) status = tern_weights_restore_metas(&w);

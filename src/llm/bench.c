@@ -14,12 +14,6 @@ static const double samples_per_second = 10;
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double rank(const double *sorted, int count, double share)
 {
     int at = (int)ceil(share * count) - 1;
@@ -30,7 +24,7 @@ tern_quantiles tern_quantiles_of(double *values, int count)
 {
     tern_quantiles q = {.count = count};
     if (count < 1) return q;
-    qsort(values, (size_t)count, sizeof *values, by_size);
+    tern_sort_numbers(values, (size_t)count);
     for (int i = 0; i < count; i++) q.mean += values[i] / count;
     q.p50 = rank(values, count, 0.5);
     q.p95 = rank(values, count, 0.95);

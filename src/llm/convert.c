@@ -69,12 +69,6 @@ tern_status tern_model_format_head(const char *name, tern_model_format *format)
 
 /* ---- what a tensor becomes ------------------------------------------------------------------------------------------ */
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), e = strlen(end);
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
 static bool is_float(tern_dtype dtype)
 {
     return dtype == TERN_F32 || dtype == TERN_F16 || dtype == TERN_BF16 || dtype == TERN_F64;
@@ -84,7 +78,7 @@ static bool is_float(tern_dtype dtype)
 static bool is_meant(const tern_model_job *j, const char *name, const tern_tensor *t)
 {
     tern_dtype to = j->format->dtype;
-    bool matrix = t->shape.rank >= 2 && ends_with(name, ".weight");
+    bool matrix = t->shape.rank >= 2 && tern_ends_with(name, ".weight");
     bool small = strstr(name, "ffn_gate_inp") || strstr(name, "position_embd") || strstr(name, "token_types");
     bool block = strncmp(name, "blk.", 4) == 0;
     if (to == TERN_F32) return is_float(t->dtype) || tern_dtype_of(t->dtype)->unpack;
@@ -147,7 +141,7 @@ static tern_status plan_tensor(tern_model_job *j, int i)
     tern_model_change *c = &j->changes[i];
     *c = (tern_model_change){.name = name, .shape = t->shape, .from = t->dtype, .to = t->dtype};
     c->old_bytes = (double)tern_bytes_of(t->dtype, tern_elements(&t->shape));
-    if (t->dtype == TERN_I8 && ends_with(name, ".weight") && j->format->dtype != TERN_I8)
+    if (t->dtype == TERN_I8 && tern_ends_with(name, ".weight") && j->format->dtype != TERN_I8)
         return tern_fail(
             TERN_FAILED,
             "tensor \"%s\" is bytes with scales of their own: convert the file that this one was made from",
@@ -391,7 +385,7 @@ tern_status tern_model_convert(const tern_weights *weights, const tern_model_for
                                tern_pool *pool, tern_model_changes *changes)
 {
     tern_model_job j = {.weights = weights, .format = format, .pool = pool, .path = path};
-    j.safetensors = ends_with(path, ".safetensors");
+    j.safetensors = tern_ends_with(path, ".safetensors");
     j.apart = tern_weights_meta(weights, "tern.rope_halves") != NULL;
     bool folder = tern_weights_meta(weights, "config.model_type") != NULL;
     if (folder && !format->lossy)

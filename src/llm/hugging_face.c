@@ -328,12 +328,6 @@ static tern_status stack_experts(tern_weights *w)
     return TERN_OK;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), e = strlen(end);
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
 static tern_status rename_tensors(tern_weights *w, bool gemma)
 {
     for (int i = 0; i < w->count; i++) {
@@ -342,7 +336,7 @@ static tern_status rename_tensors(tern_weights *w, bool gemma)
         if (failed) return tern_no_memory(64, "the name of a tensor");
         if (!name) continue;
         w->names[i] = name;
-        if (turned || (gemma && ends_with(name, "norm.weight"))) TERN_TRY(replace(w, i, turned));
+        if (turned || (gemma && tern_ends_with(name, "norm.weight"))) TERN_TRY(replace(w, i, turned));
     }
     return TERN_OK;
 }

@@ -118,11 +118,10 @@ static tern_status names_in(const char *folder, tern_text *names)
     size_t count = 0;
     tern_status status = TERN_OK;
     for (struct dirent *e; d && count < TERN_COUNT(found) && (e = readdir(d)) != NULL;) {
-        size_t length = strlen(e->d_name);
-        if (length < 6 || strcmp(e->d_name + length - 5, ".gguf") != 0) continue;
+        if (!tern_ends_with(e->d_name, ".gguf")) continue;
         found[count] = tern_copy_string(e->d_name);
         if (!found[count]) {
-            status = tern_no_memory(length, "names of models");
+            status = tern_no_memory(strlen(e->d_name), "names of models");
             break;
         }
         count++;

@@ -126,11 +126,6 @@ static tern_status other_names(tern_schema_reader *r, const char **names, size_t
     return put_rule(r, *rule, &body, status);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* How properties go that the schema does not name: "" when there are none. */
 static tern_status additional(tern_schema_reader *r, json_t *schema, tern_text *member)
 {
@@ -155,7 +150,7 @@ static tern_status additional(tern_schema_reader *r, json_t *schema, tern_text *
         {
             names[i++] = key;
         }
-        qsort(names, count, sizeof *names, by_text);
+        qsort(names, count, sizeof *names, tern_by_text);
         tern_status status = other_names(r, names, 0, count, 0, &name);
         tern_release(names);
         TERN_TRY(status);

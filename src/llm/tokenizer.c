@@ -338,9 +338,9 @@ static bool is_gguf(const char *bytes, size_t count)
 static tern_status read_bytes(tern_vocabulary *v, const char *path)
 {
     char *bytes;
-    size_t count, length = strlen(path);
+    size_t count;
     TERN_TRY(tern_read_file(path, &bytes, &count));
-    bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
+    bool json = tern_ends_with(path, ".json");
     tern_status status =
         json ? tern_vocabulary_json(v, bytes, count, path) : tern_vocabulary_model(v, bytes, count, path);
     tern_release(bytes);

@@ -27,6 +27,13 @@ static tern_status unknown_part(const char *what, const char *path, const char *
     return status;
 }
 
+const tern_unit *tern_machine_array(const tern_machine *m)
+{
+    for (int i = 0; i < m->unit_count; i++)
+        if (m->units[i].rows > 0) return &m->units[i];
+    return NULL;
+}
+
 const tern_tier *tern_machine_main(const tern_machine *m)
 {
     const tern_tier *most = NULL;

@@ -103,11 +103,6 @@ tern_status tern_machine_open(tern_machine **machine, const char *name)
     return status;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Adds the names of one folder's files that are not there yet. */
 static tern_status add_folder(tern_arena *arena, const char *folder, char **names, size_t *count, size_t most)
 {
@@ -134,7 +129,7 @@ tern_status tern_machine_names(tern_text *names)
     for (int i = 0; status == TERN_OK && folder_at(i); i++)
         status = add_folder(&arena, folder_at(i), list, &count, TERN_COUNT(list) - 1);
     if (status == TERN_OK && tern_machine_here_path(path) == TERN_OK && is_file(path)) list[count++] = here;
-    qsort(list, count, sizeof *list, by_name);
+    qsort(list, count, sizeof *list, tern_by_text);
     for (size_t i = 0; i < count; i++)
         if (i == 0 || strcmp(list[i], list[i - 1]) != 0) tern_text_format(names, "%s\n", list[i]);
     tern_arena_free(&arena);

@@ -197,6 +197,8 @@ tern_status tern_machine_find_field(tern_machine *machine, const char *path, ter
 void tern_machine_set_field(const tern_machine_field *field, double value);
 /* The memory with the most room that is not persistent; NULL: there is none. */
 const tern_tier *tern_machine_main(const tern_machine *machine);
+/* The first unit that is a systolic array; NULL: there is none. */
+const tern_unit *tern_machine_array(const tern_machine *machine);
 
 /* ---- cost ------------------------------------------------------------------------------------------------------ */
 

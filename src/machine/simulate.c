@@ -9,13 +9,6 @@ typedef struct tern_operands {
     double inputs, weights, results;
 } tern_operands;
 
-static const tern_unit *array_of(const tern_machine *m)
-{
-    for (int i = 0; i < m->unit_count; i++)
-        if (m->units[i].rows > 0) return &m->units[i];
-    return NULL;
-}
-
 /* Bytes of the operands in the array's format; spikes stay bits until they are in the scratchpad. */
 static tern_operands operands_of(const tern_task_work *t, tern_dtype format)
 {
@@ -145,7 +138,7 @@ static bool is_idle(const tern_task_work *t)
 tern_status tern_machine_simulate(const tern_machine *machine, const tern_cost_query *query,
                                   tern_simulation *simulation, tern_task_simulation *tasks_out)
 {
-    const tern_unit *array = array_of(machine);
+    const tern_unit *array = tern_machine_array(machine);
     tern_placement place;
     tern_cost cost;
     int products = 0;

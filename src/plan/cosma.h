@@ -32,6 +32,8 @@ typedef struct tern_flow_options {
  * options: NULL for none.  Free with tern_flow_free. */
 tern_status tern_flow_of(const tern_program *program, const tern_flow_options *options, tern_flow *flow);
 void tern_flow_free(tern_flow *flow);
+bool tern_flow_reads(const tern_flow *flow, int step,
+                     int tensor); /* whether the tensor is among a step's inputs */
 
 /* Bytes without which no order runs (M_R of the paper): the most that one step reads and writes.  The most that is alive at once
  * in the order of the flow, parameters from their first use to their last.  Bytes of the parameters, each of which has to be

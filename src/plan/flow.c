@@ -25,7 +25,7 @@ static int shown_by(const tern_graph *g, int id)
     return id;
 }
 
-static bool reads(const tern_flow *f, int step, int tensor)
+bool tern_flow_reads(const tern_flow *f, int step, int tensor)
 {
     for (int i = f->begin[step]; i < f->begin[step + 1]; i++)
         if (f->read[i] == tensor) return true;
@@ -61,7 +61,7 @@ static void add_step(tern_flow *f, const tern_program *p, const tern_node *node,
         if (o.parameters && id && !tensor[id] && is_parameter(p, id))
             add_tensor(f, p, id, -1, tensor, o.int8);
         int t = id ? tensor[id] - 1 : -1;
-        if (t < 0 || reads(f, step, t)) continue;
+        if (t < 0 || tern_flow_reads(f, step, t)) continue;
         f->read[f->begin[step + 1]++] = t;
     }
     for (int i = 0; i < node->nout; i++)
@@ -117,7 +117,7 @@ static void life_of(const tern_flow *flow, int tensor, int *first, int *last)
 {
     *first = *last = flow->producer[tensor];
     for (int s = *first < 0 ? 0 : *first; s < flow->steps; s++) {
-        if (!reads(flow, s, tensor)) continue;
+        if (!tern_flow_reads(flow, s, tensor)) continue;
         if (*first < 0) *first = s;
         *last = s;
     }

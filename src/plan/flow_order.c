@@ -72,13 +72,6 @@ static int next_read(const orderer *o, const partial *p, int a)
     return best;
 }
 
-static bool is_read_by(const tern_flow *f, int step, int a)
-{
-    for (int i = f->begin[step]; i < f->begin[step + 1]; i++)
-        if (f->read[i] == a) return true;
-    return false;
-}
-
 /* What the step does not need leaves until there is room for `bytes` more. */
 static void make_room(const orderer *o, partial *p, int step, size_t bytes)
 {
@@ -86,7 +79,7 @@ static void make_room(const orderer *o, partial *p, int step, size_t bytes)
     while (p->here + bytes > o->memory) {
         int victim = -1, farthest = -1;
         for (int a = 0; a < f->tensors; a++) {
-            if (!(p->tensor[a] & HERE) || is_read_by(f, step, a)) continue;
+            if (!(p->tensor[a] & HERE) || tern_flow_reads(f, step, a)) continue;
             int read = next_read(o, p, a);
             if (read > farthest) farthest = read, victim = a;
         }

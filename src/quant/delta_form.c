@@ -19,19 +19,12 @@ static tern_value state_of(tern_graph *g, const char *what, tern_dtype dtype, te
     return tern_state(g, tern_layer_name(g, what), dtype, shape, (tern_init){0}, false);
 }
 
-static void enter(tern_graph *g, const tern_node *node)
-{
-    const char *label = tern_arena_string(&g->arena, node->layer);
-    g->layer = label ? label : "";
-    g->phase = node->phase;
-}
-
 static void form_levels(tern_former *f, const tern_node *node)
 {
     tern_graph *g = f->r.to;
     int id = node->out[0].id;
     tern_value a = f->r.map[node->in[0].id], out[3] = {{0}};
-    enter(g, node);
+    tern_graph_enter(g, node);
     tern_value old = state_of(g, "levels", TERN_I16, tern_shape_of(g, a));
     tern_value in[] = {a, f->r.map[node->in[1].id], old, f->fresh};
     tern_apply(g, &tern_op_delta_levels, NULL, in, 4, out);
@@ -99,7 +92,7 @@ static void form_product(tern_former *f, const tern_node *node)
     tern_delta_op op = {1, 0, 1, 1, f->form->integer, f->form->dense};
     tern_value change = f->change[node->in[0].id], weight = f->r.map[node->in[1].id];
     tern_shape y = tern_shape_of(f->r.from, node->out[0]), out = y;
-    enter(g, node);
+    tern_graph_enter(g, node);
     if (node->op == &tern_op_linear) { /* rows become images of one pixel */
         tern_shape x = tern_shape_of(g, change), w = tern_shape_of(g, weight);
         int64_t inputs = x.dim[x.rank - 1], rows = inputs ? tern_elements(&x) / inputs : 0;

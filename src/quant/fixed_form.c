@@ -16,20 +16,13 @@ typedef struct tern_former {
     tern_code *code; /* [old id] */
 } tern_former;
 
-static void enter(tern_graph *g, const tern_node *node)
-{
-    const char *label = tern_arena_string(&g->arena, node->layer);
-    g->layer = label ? label : "";
-    g->phase = node->phase;
-}
-
 static void form_cast(tern_former *f, const tern_node *node)
 {
     tern_graph *g = f->r.to;
     const tern_fixed_op *a = node->args;
     const tern_code *x = &f->code[node->in[0].id];
     tern_code *y = &f->code[node->out[0].id];
-    enter(g, node);
+    tern_graph_enter(g, node);
     y->point = tern_apply1(g, &tern_op_fixed_point, f->r.map[node->in[1].id]);
     if (x->k.id) {
         tern_shift_op op = {.to = *a, .relu = x->relu};
@@ -81,7 +74,7 @@ static tern_value form_product(tern_former *f, const tern_node *node, tern_value
     const tern_code *x = &f->code[node->in[0].id], *w = &f->code[node->in[1].id];
     tern_conv_op op = {.stride = 1, .dilation = 1, .groups = 1};
     if (node->op == &tern_op_conv2d) op = *(const tern_conv_op *)node->args;
-    enter(g, node);
+    tern_graph_enter(g, node);
     tern_value in[3] = {x->k, w->k.id ? w->k : weight_levels(f, node->in[1], sign), {0}};
     bool bias = node->nin > 2 && node->in[2].id;
     if (bias) {
@@ -115,12 +108,12 @@ static void form_levels(tern_former *f, const tern_node *node)
     double bound =
         (double)tern_elements_from(&w, 1) * weights->high * highest(g, f->code[product->in[0].id].k);
     op.bound = (int)fmin(bound, 1 << 30);
-    enter(g, node);
+    tern_graph_enter(g, node);
     for (int i = 0; i < 2; i++) in[i] = f->r.map[node->in[1 + i].id];
     tern_apply(g, &tern_op_thresholds, &op, in, 2, out);
     in[0] = form_product(f, product, out[1], &point);
     in[1] = out[0];
-    enter(g, node);
+    tern_graph_enter(g, node);
     f->code[node->out[0].id] = (tern_code){.k = tern_apply(g, &tern_op_threshold_count, &op, in, 2, NULL),
                                            .point = tern_scalar(g, 0)};
 }
@@ -136,7 +129,7 @@ static void form_affine(tern_former *f, const tern_node *node)
     tern_graph *g = f->r.to;
     const tern_code *x = &f->code[node->in[0].id], *a = &f->code[node->in[1].id];
     tern_value in[] = {x->k, a->k, f->code[node->in[2].id].k};
-    enter(g, node);
+    tern_graph_enter(g, node);
     f->code[node->out[0].id] = (tern_code){.k = tern_apply(g, &tern_op_fixed_affine, node->args, in, 3, NULL),
                                            .point = tern_add(g, x->point, a->point)};
 }
@@ -147,7 +140,7 @@ static void form_moved(tern_former *f, const tern_node *node)
     tern_graph *g = f->r.to;
     tern_code *y = &f->code[node->out[0].id];
     *y = f->code[node->in[0].id];
-    enter(g, node);
+    tern_graph_enter(g, node);
     if (node->op == &tern_op_relu) {
         y->relu = true;
     } else if (node->op == &tern_op_reshape) {
@@ -201,7 +194,7 @@ static void form_node(tern_former *f, const tern_node *node)
     } else if (is_moved(node) && x && x->k.id) {
         form_moved(f, node);
     } else {
-        enter(f->r.to, node);
+        tern_graph_enter(f->r.to, node);
         for (int i = 0; i < node->nin; i++) need_number(f, node->in[i]);
         tern_rewrite_node(&f->r, node);
     }

@@ -96,9 +96,7 @@ static tern_status form_rectifier(half_former *f, const tern_node *node, tern_va
 
 static tern_status form_node(half_former *f, const tern_node *node)
 {
-    const char *label = tern_arena_string(&f->to->arena, node->layer);
-    f->to->layer = label ? label : "";
-    f->to->phase = node->phase;
+    tern_graph_enter(f->to, node);
     tern_value x = f->map[node->in[0].id];
     if (node->op == &tern_op_conv2d || node->op == &tern_op_linear) return form_product(f, node);
     if (node->op == &tern_op_relu || node->op == &tern_op_clip) return form_rectifier(f, node, x);

@@ -38,10 +38,8 @@ tern_status tern_pass_insert_fake(const tern_graph *from, const tern_qat_paramet
         for (int i = 0; rounds && i < 2; i++) {
             int id = node->in[i].id;
             tern_value x = kept[i] = r.map[id];
-            const char *layer = tern_arena_string(&r.to->arena, node->layer);
             if (tern_dtype_of_value(r.to, x) != TERN_F32) continue; /* spikes have one bit */
-            r.to->layer = layer ? layer : "";
-            r.to->phase = node->phase;
+            tern_graph_enter(r.to, node);
             bool weight = weights && i == 1;
             if (!weight && how->activations == 16) continue;
             if (!fake[id].id)

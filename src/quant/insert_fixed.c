@@ -103,13 +103,6 @@ static double range_of(const tern_graph *g, tern_value param)
     return v->init.kind == TERN_INIT_NORMAL ? 3 * v->init.scale : v->init.scale;
 }
 
-static void enter(tern_graph *g, const tern_node *node)
-{
-    const char *label = tern_arena_string(&g->arena, node->layer);
-    g->layer = label ? label : "";
-    g->phase = node->phase;
-}
-
 /* A bias on the grid of the sums; `hold`: no gradient to it. */
 static tern_value bias_of(const tern_inserter *s, const tern_node *node, tern_value bias, tern_value sums,
                           bool hold)
@@ -131,7 +124,7 @@ static void insert_product(tern_inserter *s, const tern_node *node)
 {
     tern_graph *g = s->r.to;
     tern_value old = node->in[0];
-    enter(g, node);
+    tern_graph_enter(g, node);
     if (!s->point[old.id].id) put_on_grid(s, node, old, "input", act_bits(s->how), s->how->range);
     tern_fixed_op op = format(s->how, s->how->bits, false);
     op.hot = s->how->hot;
@@ -174,7 +167,7 @@ static void insert_norm(tern_inserter *s, const tern_node *node)
         tern_graph_fail(g, "layer %s: a norm of each time step has no form in fixed point", node->layer);
         return;
     }
-    enter(g, node);
+    tern_graph_enter(g, node);
     if (!s->point[old.id].id) put_on_grid(s, node, old, "input", wide(norm_bits(s->how)), 2 * s->how->range);
     if (a->training) tern_rewrite_node(&s->r, node);
     scale_and_mean(s, node, parts);
@@ -195,7 +188,7 @@ static void insert_norm(tern_inserter *s, const tern_node *node)
 static void insert_sum(tern_inserter *s, const tern_node *node)
 {
     tern_graph *g = s->r.to;
-    enter(g, node);
+    tern_graph_enter(g, node);
     tern_fixed_op op = format(s->how, act_bits(s->how), false);
     tern_value f = point_of(s, node, "sum", &op, s->how->range), in[2];
     for (int i = 0; i < 2; i++) in[i] = cast_to(g, s->r.map[node->in[i].id], f, &op);
@@ -223,7 +216,7 @@ static void insert_own(tern_inserter *s, const tern_node *node, bool plain)
     if (!plain && a->bits && s->how->frozen) {
         tern_fixed_op still = *a;
         still.fixed = true;
-        enter(s->r.to, node);
+        tern_graph_enter(s->r.to, node);
         s->r.map[node->out[0].id] =
             cast_to(s->r.to, s->r.map[node->in[0].id], s->r.map[node->in[1].id], &still);
     } else {

@@ -167,13 +167,7 @@ static void replace(finder *f, const tern_node *last, const found *b, const tern
     tern_value operands[MOST_OPERANDS];
     for (int i = 0; i < b->operand_count; i++)
         operands[i] = f->rewrite.map[b->operands[backwards ? b->operand_count - 1 - i : i].id];
-    to->layer = tern_arena_string(&to->arena, f->from->nodes[b->nodes[b->node_count - 1]]->layer);
-    if (!to->layer) {
-        to->layer = "";
-        tern_graph_no_memory(to);
-        return;
-    }
-    to->phase = last->phase;
+    tern_graph_enter(to, f->from->nodes[b->nodes[b->node_count - 1]]);
     f->rewrite.map[last->out[0].id] = tern_apply(to, op, args, operands, b->operand_count, NULL);
 }
 

@@ -16,15 +16,9 @@ void tern_window_measured_free(tern_window_measured *measured)
     *measured = (tern_window_measured){0};
 }
 
-static int by_number(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static double median(double *values, int count)
 {
-    qsort(values, (size_t)count, sizeof *values, by_number);
+    tern_sort_numbers(values, (size_t)count);
     return values[count / 2];
 }
 

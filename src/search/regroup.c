@@ -78,13 +78,6 @@ static int reuse_aware(const tern_regroup_search *s, const tern_unit *array,
     return 1;
 }
 
-static const tern_unit *array_of(const tern_machine *m)
-{
-    for (int i = 0; i < m->unit_count; i++)
-        if (m->units[i].rows > 0) return &m->units[i];
-    return NULL;
-}
-
 static bool is_depthwise(const tern_product_shape *p)
 {
     return p->images > 0 && p->count > 1 && p->n == 1;
@@ -103,7 +96,7 @@ static tern_status choose(const tern_regroup_search *s, void *parameters, walk *
         const tern_product_shape *p = &plain->bill.tasks[i].product;
         if (!is_depthwise(p)) continue;
         if (point->group == 0 && point->layers < TERN_REGROUP_LAYERS)
-            point->regroup.each[point->layers] = reuse_aware(s, array_of(s->machine), p);
+            point->regroup.each[point->layers] = reuse_aware(s, tern_machine_array(s->machine), p);
         point->layers++;
     }
     return TERN_OK;

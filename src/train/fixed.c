@@ -60,18 +60,12 @@ static tern_status open_casts(tern_calibrating *c, const tern_graph *from)
     return tern_rewrite_close(&r, &c->graph);
 }
 
-static bool ends_in(const char *text, const char *ending)
-{
-    size_t a = strlen(text), b = strlen(ending);
-    return a >= b && strcmp(text + a - b, ending) == 0;
-}
-
 /* The magnitude that is to fit. */
 static tern_status range_of(const tern_tensor *x, const char *point, double percentile, double *range)
 {
     int64_t n = tern_elements(&x->shape);
-    bool all =
-        ends_in(point, ".weight_point") || ends_in(point, ".scale_point") || ends_in(point, ".bias_point");
+    bool all = tern_ends_with(point, ".weight_point") || tern_ends_with(point, ".scale_point") ||
+               tern_ends_with(point, ".bias_point");
     float *size = tern_take_array((size_t)n + 1, sizeof *size);
     if (!size) return tern_no_memory((size_t)n * sizeof *size, "a calibration");
     for (int64_t i = 0; i < n; i++) size[i] = (float)fabs(tern_get(x, i));

@@ -137,6 +137,20 @@ static tern_status check(const tern_samples *s)
     return TERN_OK;
 }
 
+tern_samples tern_samples_of(const tern_dataset *dataset, bool train)
+{
+    const tern_split *split = train ? &dataset->train : &dataset->test;
+    tern_samples s = {.images = split->images,
+                      .labels = split->labels,
+                      .targets = split->targets,
+                      .units = dataset->units,
+                      .places = dataset->places,
+                      .classes = dataset->classes};
+    memcpy(s.mean, dataset->mean, sizeof s.mean);
+    memcpy(s.std, dataset->std, sizeof s.std);
+    return s;
+}
+
 int tern_target_count(const tern_samples *samples)
 {
     return samples->targets.data ? (int)samples->targets.shape.dim[1] : 0;

@@ -121,15 +121,9 @@ static void judge_task(void *context, int64_t task, int thread)
     j->distance[task] = tern_shower_distance(j->charges + task * CELLS, j->decoded + task * CELLS);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double middle(double *x, int count, double share)
 {
-    qsort(x, (size_t)count, sizeof *x, by_size);
+    tern_sort_numbers(x, (size_t)count);
     return x[(int)(share * (count - 1) + 0.5)];
 }
 

@@ -3,6 +3,7 @@
 #ifndef TERN_TRAIN_H
 #define TERN_TRAIN_H
 
+#include "io/io.h"
 #include "quant/quant.h"
 #include "run/pager.h"
 
@@ -18,6 +19,8 @@ typedef struct tern_samples {
     tern_tensor units;      /* f32 [K]: an error of each that counts as 1 */
     tern_tensor places;     /* f32 [N,2]: where the first targets stand; no data: nowhere */
 } tern_samples;
+/* The training split of a data set, or its test split, as a view of it. */
+tern_samples tern_samples_of(const tern_dataset *dataset, bool train);
 /* Targets of a sample; 0: classes. */
 int tern_target_count(const tern_samples *samples);
 
