@@ -59,7 +59,10 @@ typedef enum values {
     ATTENTION_CONSTANTS,
     EXPONENTIAL_STEPS,
     TREE_FEATURE, /* i32: a feature, or -1 */
-    TREE_CHILD    /* i32: a node somewhat behind */
+    TREE_CHILD,   /* i32: a node somewhat behind */
+    RESCALE_CONSTANTS,
+    SHORT_FACTOR, /* of logistic_int16 */
+    SHORT_STEPS
 } values;
 
 typedef struct spec {
@@ -74,10 +77,10 @@ typedef struct spec {
 
 static void input(spec *s, tern_shape shape, values v, bool smooth)
 {
-    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32,
-                                        TERN_F32, TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32,
-                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32,
-                                        TERN_I32, TERN_I32, TERN_I32, TERN_I16, TERN_I32, TERN_I32};
+    static const tern_dtype dtypes[] = {TERN_F32, TERN_F32, TERN_I32, TERN_BIT, TERN_F32, TERN_I32, TERN_F32,
+                                        TERN_I8,  TERN_I32, TERN_I32, TERN_I8,  TERN_I32, TERN_I32, TERN_I32,
+                                        TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I32,
+                                        TERN_I16, TERN_I32, TERN_I32, TERN_I32, TERN_I32, TERN_I16};
     s->in[s->nin] = (tern_type){.dtype = dtypes[v], .shape = shape, .levels = v == QUARTERS ? 4 : 0};
     s->values[s->nin] = v;
     s->smooth[s->nin++] = smooth;

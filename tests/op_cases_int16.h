@@ -13,7 +13,7 @@ static void shorts(spec *s, tern_shape shape)
     s->in[s->nin - 1].dtype = TERN_I16;
 }
 
-/* Bias, multipliers and shifts (by output or one for all), and limits. */
+/* Bias, multipliers and shifts (by output or one for all), limits, and now and then the upper halves of the bias. */
 static void some_short_scale(spec *s, int64_t outputs)
 {
     tern_shape scales = TERN_SHAPE(below(3) ? outputs : 1);
@@ -21,6 +21,7 @@ static void some_short_scale(spec *s, int64_t outputs)
     input(s, scales, MULTIPLIERS, false);
     input(s, scales, SHIFTS, false);
     input(s, TERN_SHAPE(2), BIASES, false);
+    if (below(2)) input(s, TERN_SHAPE(outputs), ZEROS, false);
     s->tolerance = 0;
 }
 
@@ -72,9 +73,74 @@ static void make_add_int16(spec *s)
     s->tolerance = 0;
 }
 
+static void make_multiply_int16(spec *s)
+{
+    make_add_int16(s);
+    s->in[2].shape = TERN_SHAPE(TERN_MULTIPLY_CONSTANTS);
+    s->values[2] = PRODUCT_CONSTANTS;
+}
+
+/* Between bytes and 16 bits, either way. */
+static void make_rescale_int16(spec *s)
+{
+    ARGS(s, tern_int16_rescale_op, below(2));
+    if (below(2))
+        shorts(s, some_shape());
+    else
+        input(s, some_shape(), BYTES, false);
+    input(s, TERN_SHAPE(TERN_RESCALE_CONSTANTS), RESCALE_CONSTANTS, false);
+    s->tolerance = 0;
+}
+
+static void make_curve_int16(spec *s)
+{
+    shorts(s, some_shape());
+    input(s, TERN_SHAPE(2), SHORT_FACTOR, false);
+    input(s, TERN_SHAPE(256), LOGISTIC_STEPS, false);
+    s->tolerance = 0;
+}
+
+static void make_softmax_int16(spec *s)
+{
+    shorts(s, TERN_SHAPE(between(1, 4), between(1, 300)));
+    for (int i = 0; i < 2; i++) {
+        input(s, TERN_SHAPE(513), SHORT_STEPS, false);
+        s->in[1 + i].dtype = TERN_I16;
+    }
+    input(s, TERN_SHAPE(2), LSTM_CONSTANTS, false);
+    s->tolerance = 0;
+}
+
+/* Windows, means and the highest, of 16 bits. */
+static void make_avg_pool2d_int16(spec *s)
+{
+    make_avg_pool2d_int8(s);
+    s->in[0].dtype = TERN_I16;
+    s->values[0] = BIASES;
+}
+
+static void make_mean_int16(spec *s)
+{
+    make_mean_int8(s);
+    s->in[0].dtype = TERN_I16;
+    s->values[0] = BIASES;
+}
+
+static void make_max_pool2d_int16(spec *s)
+{
+    make_max_pool2d_bytes(s);
+    s->in[0].dtype = TERN_I16;
+    s->values[0] = BIASES;
+}
+
 #define INT16_CASES                                                                                          \
     {"linear_int16x8", make_linear_int16x8}, {"conv2d_int16x8", make_conv2d_int16x8},                        \
         {"conv2d_transposed_int16x8", make_conv2d_transposed_int16x8},                                       \
-        {"quantise_int16", make_quantise_int16}, {"add_int16", make_add_int16},
+        {"quantise_int16", make_quantise_int16}, {"add_int16", make_add_int16},                              \
+        {"subtract_int16", make_add_int16}, {"multiply_int16", make_multiply_int16},                         \
+        {"rescale_int16", make_rescale_int16}, {"logistic_int16", make_curve_int16},                         \
+        {"tanh_int16", make_curve_int16}, {"softmax_int16", make_softmax_int16},                             \
+        {"avg_pool2d_int8", make_avg_pool2d_int16}, {"mean_int8", make_mean_int16},                          \
+        {"max_pool2d", make_max_pool2d_int16},
 
 #endif

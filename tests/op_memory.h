@@ -26,6 +26,12 @@ static double integer(values v, int64_t i)
         v = at == 1 ? MULTIPLIERS : at == 2 ? SHIFTS : ZEROS;
     }
     if (v == LOGISTIC_STEPS) return tern_logistic_steps[i];
+    if (v == SHORT_STEPS) return nearbyint(32767 * exp((double)(i - 512) / 50));
+    if (v == SHORT_FACTOR) return i == 0 ? between(1, 32767) : between(0, rare ? 31 : 15);
+    if (v == RESCALE_CONSTANTS) {
+        if (i > 5) return i == 6 ? between(-40000, 0) : between(0, 40000); /* limits */
+        v = i == 0 || i == 5 ? ZEROS : i % 2 ? MULTIPLIERS : SHIFTS;
+    }
     if (v == LSTM_CONSTANTS) {
         static const int32_t last[] = {3, 20000, 3, 1}; /* zero, largest cell, multiplier and shift of tanh */
         if (i >= 22) return last[i - 22];

@@ -94,12 +94,15 @@ static void test_missing_input(void **state)
 /* Inputs that may have any shape. */
 static bool takes_any_shape(const spec *s, int input)
 {
-    static const char *const any[] = {"embedding", "table_int8", "softmax_int8", "mean_int8",
-                                      "take_channels"};
+    static const char *const any[] = {"embedding",      "table_int8",    "softmax_int8",
+                                      "mean_int8",      "take_channels", "rescale_int16",
+                                      "logistic_int16", "tanh_int16",    "softmax_int16"};
+    static const char *const pairs[] = {"add_int8",  "subtract_int8",  "multiply_int8",
+                                        "add_int16", "subtract_int16", "multiply_int16"};
+    bool broadcasts = false;
+    for (size_t i = 0; i < TERN_COUNT(pairs); i++) broadcasts |= strcmp(s->op->name, pairs[i]) == 0;
     for (size_t i = 0; i < TERN_COUNT(any); i++)
         if (strcmp(s->op->name, any[i]) == 0 && input == 0) return true;
-    bool broadcasts = strcmp(s->op->name, "add_int8") == 0 || strcmp(s->op->name, "add_int16") == 0 ||
-                      strcmp(s->op->name, "multiply_int8") == 0;
     if (broadcasts && input < 2 && tern_elements(&s->in[1 - input].shape) == 1) return true;
     for (int i = 0; i < s->nin; i++) /* one number goes with every shape */
         if (i != input && !s->absent[i] && tern_elements(&s->in[i].shape) != 1) return false;

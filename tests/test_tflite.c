@@ -23,12 +23,13 @@ static float *batch_of(const tern_tensor *x, int batch, int at, const tern_tflit
     float *images = calloc((size_t)(size * batch), sizeof *images);
     for (int64_t i = 0; i < size * batch; i++) {
         double value = i / size == at ? tern_get(x, i % size) : (double)(i * 7 % 200) - 100;
-        images[i] = about->scale > 0 ? (float)about->scale * (float)(value - about->zero) : (float)value;
+        bool whole = about->scale > 0 && x->dtype != TERN_F32;
+        images[i] = whole ? (float)about->scale * (float)(value - about->zero) : (float)value;
     }
     return images;
 }
 
-/* Bytes must be equal, floats within 1e-5 of the larger of 1 and the result. */
+/* Whole numbers must be equal, floats within 1e-5 of the larger of 1 and the result. */
 static void compare(const char *name, int output, const tern_tensor *got, int64_t first,
                     const tern_tensor *want, const net *n)
 {
@@ -42,8 +43,9 @@ static void compare(const char *name, int output, const tern_tensor *got, int64_
     if (at >= 0) zero = tern_get(&n->store.tensors[at], 0);
     for (int64_t i = 0; i < tern_elements(&want->shape); i++) {
         double x = tern_get(got, first + i), y = tern_get(want, i);
-        if (want->dtype == TERN_I8) x = nearbyint(x / scale) + zero;
-        double most = want->dtype == TERN_I8 ? 0 : 1e-5 * fmax(1, fabs(y));
+        bool whole = want->dtype == TERN_I8 || want->dtype == TERN_I16;
+        if (whole) x = nearbyint(x / scale) + zero;
+        double most = whole ? 0 : 1e-5 * fmax(1, fabs(y));
         if (!(fabs(x - y) <= most))
             fail_msg("%s: output %d[%d] is %g, expected %g", name, output, (int)i, x, y);
     }
@@ -76,9 +78,10 @@ static void check_file(const char *name, int batch, int at)
 }
 
 static const char *const names[] = {
-    "classifier-bytes", "classifier-floats", "elements-bytes", "elements-floats", "places-bytes",
-    "places-floats",    "rows-bytes",        "rows-floats",    "recurrent-bytes", "sizes-bytes",
-    "sizes-floats",     "filters-bytes",     "filters-floats"};
+    "classifier-bytes", "classifier-floats", "elements-bytes",  "elements-floats",   "places-bytes",
+    "places-floats",    "rows-bytes",        "rows-floats",     "recurrent-bytes",   "sizes-bytes",
+    "sizes-floats",     "filters-bytes",     "filters-floats",  "classifier-shorts", "elements-shorts",
+    "places-shorts",    "rows-shorts",       "crossings-shorts"};
 
 static void test_operators(void **state)
 {

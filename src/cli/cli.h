@@ -136,12 +136,13 @@ typedef struct tern_subject {
 } tern_subject;
 /* Whether a name is that of an ONNX or TFLite file: by its ending. */
 bool tern_file_named(const char *name);
-/* What such a file says.  scale, zero: of bytes that come in; scale 0: they are floats. */
+/* What such a file says.  scale, zero: of bytes, or, `wide`, of 16 bits that come in; scale 0: they are floats. */
 typedef struct tern_file_about {
     const char *kind, *input; /* "an ONNX file", and the name of its input */
     int outputs;
     double scale;
     int zero;
+    bool wide;
 } tern_file_about;
 tern_file_about tern_subject_about(const tern_subject *subject);
 /* Output i by its name in the file, and in the graph. */

@@ -5,7 +5,7 @@
 #include "cli/learning.h"
 #include "emit/emit.h"
 #include "emit/rtl.h"
-#include "kernel/int8.h"
+#include "kernel/int16.h"
 
 #include <string.h>
 
@@ -213,15 +213,23 @@ static tern_status take_samples(tern_emission *e, tern_emit_samples *samples)
     return TERN_OK;
 }
 
-/* Samples as bytes, in the memory of the floats. */
+/* Samples as bytes or 16 bits, in the memory of the floats. */
 static void to_bytes(tern_emission *e, int64_t count)
 {
+    const tern_graph *g = e->graph;
+    bool wide = tern_value_of(g, tern_find_value(g, "image"))->type.dtype == TERN_I16;
     const tern_store *store = &e->subject.store;
     int scale = tern_store_find(store, "image.scale"), zero = tern_store_find(store, "image.zero");
     int8_t *bytes = (int8_t *)e->images;
+    int16_t *shorts = (int16_t *)(void *)e->images;
     e->scale = scale >= 0 ? tern_get(&store->tensors[scale], 0) : 0;
     e->zero = zero >= 0 ? (int)tern_get(&store->tensors[zero], 0) : 0;
-    for (int64_t i = 0; i < count; i++) bytes[i] = tern_float_to_byte(e->images[i], (float)e->scale, e->zero);
+    for (int64_t i = 0; i < count; i++) {
+        if (wide)
+            shorts[i] = tern_float_to_short(e->images[i], (float)e->scale, e->zero);
+        else
+            bytes[i] = tern_float_to_byte(e->images[i], (float)e->scale, e->zero);
+    }
 }
 
 static tern_status report(const tern_emission *e, const char *folder)

@@ -177,7 +177,7 @@ tern_file_about tern_subject_about(const tern_subject *subject)
 {
     if (subject->tflite) {
         tern_tflite_about a = tern_tflite_about_of(subject->tflite);
-        return (tern_file_about){"a TFLite file", a.input, a.outputs, a.scale, a.zero};
+        return (tern_file_about){"a TFLite file", a.input, a.outputs, a.scale, a.zero, a.wide};
     }
     tern_onnx_about a = tern_onnx_about_of(subject->onnx);
     return (tern_file_about){.kind = "an ONNX file", .input = a.input, .outputs = a.outputs};

@@ -14,12 +14,12 @@ typedef struct tern_file_run {
     double seconds;
 } tern_file_run;
 
-/* Bytes of an array stand for the numbers that the net's own bytes do. */
+/* Bytes, or 16 bits, of an array stand for the numbers that the net's own do. */
 static void scale_bytes(const tern_file_run *r, tern_dtype dtype)
 {
     tern_file_about about = tern_subject_about(&r->subject);
     float *x = r->input.data;
-    if (dtype != TERN_I8 || about.scale == 0) return;
+    if (dtype != (about.wide ? TERN_I16 : TERN_I8) || about.scale == 0) return;
     for (int64_t i = 0; i < tern_elements(&r->input.shape); i++)
         x[i] = (float)about.scale * (x[i] - (float)about.zero);
 }

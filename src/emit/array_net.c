@@ -126,6 +126,7 @@ static tern_status take_scales(reader *r, const tern_node *node, tern_array_laye
     const int8_t *shift = constant(r, node->in[TERN_IN_SHIFT]);
     tern_shape s = tern_shape_of(r->program->graph, node->in[TERN_IN_MULTIPLIER]);
     int each = tern_elements(&s) > 1;
+    if (is_short(node->op) && node->nin > TERN_IN_UPPER) return cannot(node, " with sums of 64 bits");
     l->scale = tern_arena_take(&r->a->arena, (size_t)l->out_c * sizeof *l->scale);
     l->weight = constant(r, node->in[TERN_IN_W]);
     l->bias = constant(r, node->in[TERN_IN_BIAS]);

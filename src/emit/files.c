@@ -38,10 +38,11 @@ static void write_normalisation(const tern_emit_source *source, const char *uppe
         tern_text_put(t, "}\n");
     }
     if (source->scale > 0)
-        tern_text_format(t,
-                         "/* And that as a byte: x / SCALE + ZERO, rounded, from -128 to 127. */\n"
-                         "#define %s_SCALE %.9g\n#define %s_ZERO %d\n",
-                         upper, source->scale, upper, source->zero);
+        tern_text_format(
+            t,
+            "/* And that as a whole number: x / SCALE + ZERO, rounded and limited to what it holds. */\n"
+            "#define %s_SCALE %.9g\n#define %s_ZERO %d\n",
+            upper, source->scale, upper, source->zero);
 }
 
 /* Where rows of an image come from that is never whole in memory. */

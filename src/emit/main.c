@@ -24,8 +24,8 @@ tern_status tern_emit_ends(const tern_emit_source *source, tern_value *image, te
     *logits = g->outputs[0].value;
     for (int i = 0; i < 2; i++) {
         tern_dtype dtype = g->values[i ? logits->id : image->id].type.dtype;
-        if (dtype != TERN_F32 && dtype != TERN_I8 && !is_half(dtype))
-            return tern_fail(TERN_USAGE, "the %s of the net is %s, expected f32, i8, f16 or bf16",
+        if (dtype != TERN_F32 && dtype != TERN_I8 && dtype != TERN_I16 && !is_half(dtype))
+            return tern_fail(TERN_USAGE, "the %s of the net is %s, expected f32, i8, i16, f16 or bf16",
                              i ? "output" : "input", tern_dtype_of(dtype)->name);
     }
     return TERN_OK;

@@ -29,6 +29,15 @@ static const char requantise_function[] =
 static const char short_function[] =
     "static inline int16_t clamp_short(int32_t x, int32_t low, int32_t high)\n{\n"
     "    return (int16_t)(x < low ? low : x > high ? high : x);\n}\n\n";
+static const char wide_functions[] =
+    "/* Sums of 64 bits: from two halves, and times the upper 16 bits of multiplier 2^(shift - 31), halves "
+    "up. */\n"
+    "static inline int64_t wide_of(int32_t upper, int32_t lower)\n{\n"
+    "    return (int64_t)((uint64_t)(uint32_t)upper << 32 | (uint32_t)lower);\n}\n\n"
+    "static inline int32_t wide_scaled(int64_t x, int32_t multiplier, int shift)\n{\n"
+    "    int64_t upper = multiplier < 0x7fff0000 ? (multiplier + 0x8000) >> 16 : 0x7fff;\n"
+    "    int down = shift > 14 ? 1 : 15 - shift;\n"
+    "    return (int32_t)(((int64_t)((uint64_t)x * (uint64_t)upper + (1ULL << (down - 1)))) >> down);\n}\n\n";
 static const char short_float_function[] =
     "/* x / scale + zero as 16 bits, saturated, halves away from 0. */\n"
     "static inline int16_t short_of_float(float x, float scale, int32_t zero)\n{\n"
@@ -83,16 +92,28 @@ static const char short_functions[] =
     "    uint32_t at = size >> bits, rest = size & ((1u << bits) - 1);\n"
     "    if (at >= 255) return 0xffffu << bits;\n"
     "    return ((uint32_t)steps[at] << bits) + rest * (uint32_t)(steps[at + 1] - steps[at]);\n}\n\n"
-    "static inline int32_t short_sigmoid(const int32_t *steps, int32_t x)\n{\n"
-    "    uint32_t size = (uint32_t)(x < 0 ? -x : x) * 3, y = between_steps(steps, size, 9);\n"
+    "static inline int32_t short_scaled(int32_t x, int32_t multiplier, int shift)\n{\n"
+    "    return (x * multiplier + (shift > 0 ? 1 << (shift - 1) : 0)) >> shift;\n}\n\n"
+    "static inline int32_t short_sigmoid(const int32_t *steps, int32_t x, int32_t multiplier, int "
+    "shift)\n{\n"
+    "    int32_t scaled = short_scaled(x, multiplier, shift);\n"
+    "    uint32_t size = (uint32_t)(scaled < 0 ? -scaled : scaled), y = between_steps(steps, size, 9);\n"
     "    if (size >> 9 >= 255) y = 0x7fffu << 10;\n"
-    "    y = x >= 0 ? y + 512 : (1u << 25) - y + 511;\n"
+    "    y = scaled >= 0 ? y + 512 : (1u << 25) - y + 511;\n"
     "    return (int16_t)(y >> 10);\n}\n\n"
     "static inline int32_t short_tanh(const int32_t *steps, int32_t x, int32_t multiplier, int shift)\n{\n"
-    "    int32_t scaled = (x * multiplier + (shift > 0 ? 1 << (shift - 1) : 0)) >> shift;\n"
+    "    int32_t scaled = short_scaled(x, multiplier, shift);\n"
     "    int32_t y = (int32_t)between_steps(steps, (uint32_t)(scaled < 0 ? -scaled : scaled), 8);\n"
     "    y = scaled >= 0 ? y - (1 << 23) + 128 : -y + (1 << 23) + 127;\n"
     "    return (int16_t)(y >> 8);\n}\n\n";
+static const char row_functions[] =
+    "/* The same as in kernel/exponent.h, and the exponential of what lies below the largest of a row. */\n"
+    "static inline int32_t short_between(const int16_t *steps, int32_t x)\n{\n"
+    "    int at = 256 + (x >> 7), slope = (int16_t)(steps[at + 1] - steps[at]);\n"
+    "    return (int16_t)(steps[at] + ((slope * (x & 127) + 64) >> 7));\n}\n\n"
+    "static inline int32_t short_exp(const int16_t *steps, int32_t below, const int32_t *q)\n{\n"
+    "    int32_t x = requantise(below, q[0], q[1]);\n"
+    "    return short_between(steps, x < -65535 ? -32768 : x > 0 ? 32767 : x + 32767);\n}\n\n";
 static const char float_function[] =
     "/* The nearest byte to x / scale + zero. */\n"
     "static inline int8_t byte_of_float(float x, float scale, int32_t zero)\n{\n"
@@ -271,12 +292,16 @@ static const struct {
                  {"clamp_short(", short_function},
                  {"short_of_float(", short_function},
                  {"short_of_float(", short_float_function},
+                 {"wide_scaled(", wide_functions},
                  {"norm_row(", norm_function},
                  {"attend_row(", attend_function},
                  {"byte_of_float(", float_function},
                  {"reciprocal_of(", share_functions},
                  {"saturate_short(", saturate_function},
                  {"short_tanh(", short_functions},
+                 {"short_sigmoid(", short_functions},
+                 {"short_exp(", requantise_function},
+                 {"short_exp(", row_functions},
                  {"square_code(", square_function},
                  {"fixed_code_of(", code_function},
                  {"dot_bytes(", tern_byte_text_pairs},

@@ -1,6 +1,8 @@
 /* Exponentials in whole numbers: see exponent.h.  Constants are e^-(2^k) and others in units of 2^-31. */
 #include "kernel/exponent.h"
 
+#include <math.h>
+
 /* e^x for x in [-1/4, 0): the series around -1/8 up to the fourth power. */
 static int32_t exp_of_quarter(int32_t x)
 {
@@ -100,9 +102,9 @@ static int32_t scaled_short(int16_t x, int32_t multiplier, int shift)
     return (x * multiplier + (shift > 0 ? 1 << (shift - 1) : 0)) >> shift;
 }
 
-int16_t tern_short_logistic(const int32_t *steps, int16_t x)
+int16_t tern_short_logistic(const int32_t *steps, int16_t x, int32_t multiplier, int shift)
 {
-    int32_t scaled = scaled_short(x, 3, 0);
+    int32_t scaled = scaled_short(x, multiplier, shift);
     uint32_t size = (uint32_t)(scaled < 0 ? -scaled : scaled), y = steps_of(steps, size, 9, 0xffff);
     if (size >> 9 >= 255) y = 0x7fffu << 10;
     y = scaled >= 0 ? y + (1u << 9) : (1u << 25) - y + (1u << 9) - 1;
@@ -116,4 +118,43 @@ int16_t tern_short_tanh(const int32_t *steps, int16_t x, int32_t multiplier, int
     int32_t y = (int32_t)steps_of(steps, size, 8, 0xffff);
     y = scaled >= 0 ? y - (1 << 23) + (1 << 7) : -y + (1 << 23) + (1 << 7) - 1;
     return (int16_t)(y >> 8);
+}
+
+/* In single precision: bits of the reference are those. */
+static int16_t limited_short(float x)
+{
+    return (int16_t)(x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
+}
+
+static void fill_steps(int16_t *steps, float scale, int zero, float f(float))
+{
+    const float unit = 2.0f / 65535, low = scale * (float)(INT16_MIN - zero),
+                high = scale * (float)(INT16_MAX - zero), step = (high - low) / 512, half = step / 2,
+                whole = 65536.0f / (unit * INT16_MAX - unit * INT16_MIN);
+    for (int i = 0; i < 512; i++) {
+        float x = low + (float)i * step, y = roundf(f(x) * whole), next = f(low + (float)(i + 1) * step);
+        float between = roundf((next * whole + y) / 2), middle = roundf(f(x + half) * whole);
+        steps[i] = limited_short(y - roundf((between - middle) / 2));
+    }
+    steps[512] = limited_short(roundf(f(high) * whole));
+}
+
+static float exponential(float x)
+{
+    return (float)exp((double)x);
+}
+
+static float reciprocal_beside_one(float x)
+{
+    return 1 / (1 + x);
+}
+
+void tern_short_exponentials(int16_t steps[TERN_SHORT_STEPS])
+{
+    fill_steps(steps, 10.0f / 65535, INT16_MAX, exponential);
+}
+
+void tern_short_reciprocals(int16_t steps[TERN_SHORT_STEPS])
+{
+    fill_steps(steps, 1.0f / 65535, INT16_MIN, reciprocal_beside_one);
 }

@@ -41,10 +41,22 @@ typedef struct tern_share {
 } tern_share;
 tern_share tern_share_of(int32_t sum);
 
-/* The logistic function of k/24 in units of 2^-16, and what is interpolated between them: the logistic function of x in units
- * of 2^-12, and tanh of x, which multiplier 2^-shift brings to a third of those; both in units of 2^-15. */
+/* The logistic function of k/24 in units of 2^-16, and what is interpolated between them: the logistic function and tanh of x,
+ * which multiplier 2^-shift brings to a third of units of 2^-12; in units of 2^-15.  multiplier < 2^15, 0 <= shift <= 31. */
 extern const int32_t tern_logistic_steps[256];
-int16_t tern_short_logistic(const int32_t *steps, int16_t x);
+int16_t tern_short_logistic(const int32_t *steps, int16_t x, int32_t multiplier, int shift);
 int16_t tern_short_tanh(const int32_t *steps, int16_t x, int32_t multiplier, int shift);
+
+/* 512 steps of a function over all x of 16 bits and where the last one ends; what lies between them is interpolated. */
+enum { TERN_SHORT_STEPS = 513 };
+static inline int16_t tern_short_between(const int16_t *steps, int16_t x)
+{
+    int at = 256 + (x >> 7), slope = (int16_t)(steps[at + 1] - steps[at]);
+    return (int16_t)(steps[at] + ((slope * (x & 127) + 64) >> 7));
+}
+/* Those of e^t, -10 <= t <= 0, and of 1 / (1 + t), 0 <= t <= 1, in units of 2^-15, moved so that what is interpolated is least
+ * wrong, as the softmax of TensorFlow Lite's reference kernels has them. */
+void tern_short_exponentials(int16_t steps[TERN_SHORT_STEPS]);
+void tern_short_reciprocals(int16_t steps[TERN_SHORT_STEPS]);
 
 #endif

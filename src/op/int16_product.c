@@ -1,14 +1,15 @@
 /* Products of nets with activations of 16 bits and weights of bytes: linear layers and convolutions.
  *
- * y = clamp(requantise(bias[o] + sum of W x, multiplier[o], shift[o]), low, high) in 32 bits, which wrap around; around an image
- * x is 0. */
+ * y = clamp(requantise(bias[o] + sum of W x, multiplier[o], shift[o]), low, high) in 32 bits, which wrap around.  With a seventh
+ * operand, the upper halves of the biases, sums have 64 bits and of a multiplier the upper 16 count.  Around an image x is 0. */
 #include "op/int16.h"
 
 #include <stdio.h>
 
-static const tern_dtype operand_types[] = {TERN_I16, TERN_I8, TERN_I32, TERN_I32, TERN_I8, TERN_I32};
+static const tern_dtype operand_types[] = {TERN_I16, TERN_I8,  TERN_I32, TERN_I32,
+                                           TERN_I8,  TERN_I32, TERN_I32};
 
-tern_status tern_int16_operands(const tern_infer *types, int64_t outputs)
+tern_status tern_int16_operands(const tern_infer *types, int64_t outputs, int64_t summed)
 {
     TERN_TRY(tern_int8_check_types(types, operand_types));
     int64_t scales = tern_elements(&types->in[TERN_IN_MULTIPLIER]->shape);
@@ -18,7 +19,12 @@ tern_status tern_int16_operands(const tern_infer *types, int64_t outputs)
     TERN_TRY(tern_infer_like(types, TERN_IN_BIAS, TERN_IN_BIAS, TERN_SHAPE(outputs)));
     TERN_TRY(tern_infer_like(types, TERN_IN_SHIFT, TERN_IN_SHIFT, TERN_SHAPE(scales)));
     TERN_TRY(tern_infer_like(types, TERN_IN_LIMITS, TERN_IN_LIMITS, TERN_SHAPE(2)));
-    return TERN_OK;
+    if (types->nin <= TERN_IN_UPPER) return TERN_OK;
+    if (summed > TERN_INT16_MOST_WIDE)
+        return tern_infer_fail(types,
+                               "an output sums %lld products, expected at most %d, so that sums fit 47 bits",
+                               (long long)summed, TERN_INT16_MOST_WIDE);
+    return tern_infer_like(types, TERN_IN_UPPER, TERN_IN_UPPER, TERN_SHAPE(outputs));
 }
 
 void tern_int16_output(const tern_call *call, int64_t i, int64_t o, int64_t sum)
@@ -27,7 +33,14 @@ void tern_int16_output(const tern_call *call, int64_t i, int64_t o, int64_t sum)
                   *limits = call->in[TERN_IN_LIMITS].data;
     const int8_t *shift = call->in[TERN_IN_SHIFT].data;
     int64_t k = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1 ? o : 0;
-    int32_t y = tern_requantise((int32_t)((uint32_t)sum + (uint32_t)bias[o]), multiplier[k], shift[k]);
+    int32_t y;
+    if (tern_int16_is_wide(call)) {
+        const int32_t *upper = call->in[TERN_IN_UPPER].data;
+        uint64_t whole = (uint64_t)(uint32_t)upper[o] << 32 | (uint32_t)bias[o];
+        y = tern_requantise_wide((int64_t)((uint64_t)sum + whole), multiplier[k], shift[k]);
+    } else {
+        y = tern_requantise((int32_t)((uint32_t)sum + (uint32_t)bias[o]), multiplier[k], shift[k]);
+    }
     ((int16_t *)call->out[0].data)[i] = tern_clamp_short(y, limits[0], limits[1]);
 }
 
@@ -35,28 +48,38 @@ void tern_int16_output(const tern_call *call, int64_t i, int64_t o, int64_t sum)
 static void write_output(const tern_call *call, tern_emit *to, const char *i)
 {
     const char *at = tern_elements(&call->in[TERN_IN_MULTIPLIER].shape) > 1 ? "o" : "0";
-    tern_text_format(to->text,
-                     "        out0[%s] = clamp_short(requantise(sum, in3[%s], in4[%s]), in5[0], in5[1]);\n",
-                     i, at, at);
+    tern_text_format(to->text, "        out0[%s] = clamp_short(%s(sum, in3[%s], in4[%s]), in5[0], in5[1]);\n",
+                     i, tern_int16_is_wide(call) ? "wide_scaled" : "requantise", at, at);
 }
 
-/* How a product joins `sum`. */
-static void write_added(tern_emit *to, const char *x, const char *w)
+/* "<type> sum = .." bias of output `o`. */
+static void write_begin(const tern_call *call, tern_emit *to)
 {
-    tern_text_format(to->text, "sum = (int32_t)((uint32_t)sum + (uint32_t)(%s * %s));\n", x, w);
+    tern_text_format(to->text, "        %s;\n",
+                     tern_int16_is_wide(call) ? "int64_t sum = wide_of(in6[o], in2[o])"
+                                              : "int32_t sum = in2[o]");
+}
+
+/* How a product joins `sum`: sums of 32 bits wrap around. */
+static void write_added(const tern_call *call, tern_emit *to, const char *x, const char *w)
+{
+    tern_text_format(to->text,
+                     tern_int16_is_wide(call) ? "sum += %s * %s;\n"
+                                              : "sum = (int32_t)((uint32_t)sum + (uint32_t)(%s * %s));\n",
+                     x, w);
 }
 
 /* ---- linear_int16x8: x i16 [..,K], W [O,K] -> i16 [..,O] ------------------------------------------------------------- */
 
 static tern_status linear_infer(tern_infer *types)
 {
-    TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_PRODUCT_OPERANDS));
+    TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_INT16_OPERANDS));
     const tern_shape *x = &types->in[0]->shape, *w = &types->in[1]->shape;
     char tx[96], tw[96];
     if (x->rank < 1 || w->rank != 2 || x->dim[x->rank - 1] != w->dim[1])
         return tern_infer_fail(types, "x %s and W %s do not match: expected x [..,K] and W [O,K]",
                                tern_shape_text(tx, x), tern_shape_text(tw, w));
-    TERN_TRY(tern_int16_operands(types, w->dim[0]));
+    TERN_TRY(tern_int16_operands(types, w->dim[0], w->dim[1]));
     tern_shape y = *x;
     y.dim[y.rank - 1] = w->dim[0];
     tern_infer_out(types, TERN_I16, y);
@@ -103,9 +126,9 @@ static tern_status linear_emit(const tern_call *call, tern_emit *to)
     tern_text_format(to->text,
                      "    for (int row = 0; row < %lld; row++)\n    for (int o = 0; o < %lld; o++) {\n",
                      (long long)tern_elements(&call->out[0].shape) / outputs, outputs);
-    tern_text_put(to->text, "        int32_t sum = in2[o];\n");
+    write_begin(call, to);
     tern_text_format(to->text, "        for (int k = 0; k < %lld; k++) ", inputs);
-    write_added(to, x, w);
+    write_added(call, to, x, w);
     write_output(call, to, at);
     tern_text_put(to->text, "    }\n");
     return TERN_OK;
@@ -132,10 +155,10 @@ static tern_conv geometry(const tern_call *call)
 static tern_status conv_infer(tern_infer *types)
 {
     tern_shape y;
-    TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_PRODUCT_OPERANDS));
+    TERN_TRY(tern_infer_inputs(types, TERN_PRODUCT_OPERANDS, TERN_INT16_OPERANDS));
     TERN_TRY(tern_conv_shape(types, &y));
     const tern_shape *w = &types->in[1]->shape;
-    TERN_TRY(tern_int16_operands(types, w->dim[0]));
+    TERN_TRY(tern_int16_operands(types, w->dim[0], tern_elements_from(w, 1)));
     tern_infer_out(types, TERN_I16, y);
     return TERN_OK;
 }
@@ -201,7 +224,7 @@ static tern_status conv_emit(const tern_call *call, tern_emit *to)
                      "        const int8_t *w = in1 + o * %lld;\n",
                      (long long)c.images, (long long)c.out_channels, (long long)c.out_height,
                      (long long)c.out_width, (long long)tern_int8_taps(&c));
-    tern_text_put(to->text, "        int32_t sum = in2[o];\n");
+    write_begin(call, to);
     tern_text_format(to->text,
                      "        for (int k = 0; k < %lld; k++)\n"
                      "        for (int ky = 0; ky < %lld; ky++)\n"
@@ -211,7 +234,7 @@ static tern_status conv_emit(const tern_call *call, tern_emit *to)
                      in_group, (long long)c.kernel_height, (long long)c.kernel_width, (long long)c.stride_y,
                      (long long)c.dilation_y, (long long)c.pad_y, (long long)c.stride_x,
                      (long long)c.dilation_x, (long long)c.pad_x, (long long)c.height, (long long)c.width);
-    write_added(to, x, "*w");
+    write_added(call, to, x, "*w");
     tern_text_put(to->text, "        }\n");
     write_output(call, to, "out++");
     tern_text_put(to->text, "    }\n");

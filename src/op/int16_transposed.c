@@ -21,7 +21,7 @@ static tern_status infer(tern_infer *types)
     turned.dim[0] = w.dim[1];
     turned.dim[1] = w.dim[0];
     TERN_TRY(tern_conv_check_fit(types, &a->like, &turned, &types->in[0]->shape));
-    TERN_TRY(tern_int16_operands(types, w.dim[0]));
+    TERN_TRY(tern_int16_operands(types, w.dim[0], tern_elements_from(&w, 1)));
     tern_infer_out(types, TERN_I16, a->like);
     return TERN_OK;
 }

@@ -21,6 +21,19 @@ enum {
 tern_status tern_int8_operands(const tern_infer *types, int64_t outputs, int64_t biases, int64_t summed);
 tern_int8_scale tern_int8_scale_of(const tern_call *call);
 
+/* Element i of bytes or of 16 bits. */
+static inline int32_t tern_int8_element(const tern_tensor *x, int64_t i)
+{
+    return x->dtype == TERN_I16 ? ((const int16_t *)x->data)[i] : ((const int8_t *)x->data)[i];
+}
+static inline void tern_int8_put(const tern_tensor *y, int64_t i, int32_t value)
+{
+    if (y->dtype == TERN_I16)
+        ((int16_t *)y->data)[i] = (int16_t)value;
+    else
+        ((int8_t *)y->data)[i] = (int8_t)value;
+}
+
 /* Constants of lstm_int8: multiplier and shift of W x and of U h to units of 2^-12 for each gate (forget, input, cell,
  * output); of forget times cell, input times candidate and output times tanh; the zero of h; the largest cell, 0: any;
  * what brings a cell to what tern_short_tanh takes. */

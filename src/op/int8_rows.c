@@ -1,7 +1,25 @@
-/* What nets of bytes do by windows, along axes and by rows.  A byte q stands for scale (q - zero). */
+/* What nets of bytes do by windows, along axes and by rows.  A byte q stands for scale (q - zero); windows and axes may be of 16
+ * bits, too. */
 #include "op/int8.h"
 
 #include "kernel/exponent.h"
+
+/* Bytes, or 16 bits where input 0 is; and the same as C. */
+static tern_dtype whole_of(const tern_infer *types)
+{
+    return types->nin > 0 && types->in[0] && types->in[0]->dtype == TERN_I16 ? TERN_I16 : TERN_I8;
+}
+
+static const char *type_of(const tern_call *call)
+{
+    return call->in[0].dtype == TERN_I16 ? "int16_t" : "int8_t";
+}
+
+/* As many as fit sums of 32 bits. */
+static int most_summed(const tern_infer *types)
+{
+    return whole_of(types) == TERN_I16 ? 1 << 15 : 1 << 22;
+}
 
 /* ---- avg_pool2d_int8: x [..,C,H,W] -> [..,C,OH,OW] of the same scale; the mean is rounded, halves away from 0 ------ */
 
@@ -16,7 +34,7 @@ static const tern_arg pool_args[] = {
 static tern_status pool_infer(tern_infer *types)
 {
     TERN_TRY(tern_infer_inputs(types, 1, 1));
-    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){whole_of(types)}));
     const tern_int8_pool_op *a = types->args;
     tern_shape y = types->in[0]->shape;
     char text[96];
@@ -27,7 +45,11 @@ static tern_status pool_infer(tern_infer *types)
                                a->stride, tern_shape_text(text, &y));
     y.dim[y.rank - 2] = (y.dim[y.rank - 2] - a->height) / a->stride + 1;
     y.dim[y.rank - 1] = (y.dim[y.rank - 1] - a->width) / a->stride + 1;
-    tern_infer_out(types, TERN_I8, y);
+    if ((int64_t)a->height * a->width > most_summed(types))
+        return tern_infer_fail(types,
+                               "windows of %dx%d, expected at most %d elements, so that sums fit 32 bits",
+                               a->height, a->width, most_summed(types));
+    tern_infer_out(types, whole_of(types), y);
     return TERN_OK;
 }
 
@@ -40,11 +62,11 @@ static void pool_run(const tern_call *call)
     int32_t taps = a->height * a->width;
     for (int64_t i = 0; i < n; i++) {
         int64_t plane = i / (out_height * out_width), oy = i / out_width % out_height, ox = i % out_width;
-        const int8_t *corner =
-            (const int8_t *)call->in[0].data + (plane * height + oy * a->stride) * width + ox * a->stride;
+        int64_t corner = (plane * height + oy * a->stride) * width + ox * a->stride;
         int32_t sum = 0;
-        for (int32_t k = 0; k < taps; k++) sum += corner[k / a->width * width + k % a->width];
-        ((int8_t *)call->out[0].data)[i] = (int8_t)((sum + (sum > 0 ? taps / 2 : -taps / 2)) / taps);
+        for (int32_t k = 0; k < taps; k++)
+            sum += tern_int8_element(&call->in[0], corner + k / a->width * width + k % a->width);
+        tern_int8_put(&call->out[0], i, (sum + (sum > 0 ? taps / 2 : -taps / 2)) / taps);
         if (call->counter) call->counter->elementwise += taps;
     }
 }
@@ -65,21 +87,21 @@ static tern_status pool_emit(const tern_call *call, tern_emit *to)
                      "    for (int plane = 0; plane < %lld; plane++)\n"
                      "    for (int oy = 0; oy < %lld; oy++)\n"
                      "    for (int ox = 0; ox < %lld; ox++) {\n"
-                     "        const int8_t *corner = in0 + (plane * %lld + oy * %d) * %lld + ox * %d;\n"
+                     "        const %s *corner = in0 + (plane * %lld + oy * %d) * %lld + ox * %d;\n"
                      "        int32_t sum = 0;\n"
                      "        for (int ky = 0; ky < %d; ky++)\n"
                      "        for (int kx = 0; kx < %d; kx++) sum += corner[ky * %lld + kx];\n"
-                     "        out0[out++] = (int8_t)((sum + (sum > 0 ? %lld : -%lld)) / %lld);\n"
+                     "        out0[out++] = (%s)((sum + (sum > 0 ? %lld : -%lld)) / %lld);\n"
                      "    }\n",
                      (long long)tern_elements_upto(y, y->rank - 2), (long long)y->dim[y->rank - 2],
-                     (long long)y->dim[y->rank - 1], height, a->stride, width, a->stride, a->height, a->width,
-                     width, taps / 2, taps / 2, taps);
+                     (long long)y->dim[y->rank - 1], type_of(call), height, a->stride, width, a->stride,
+                     a->height, a->width, width, type_of(call), taps / 2, taps / 2, taps);
     return TERN_OK;
 }
 
 const tern_op tern_op_avg_pool2d_int8 = {
     .name = "avg_pool2d_int8",
-    .doc = "mean of each window of bytes",
+    .doc = "mean of each window of bytes or 16 bits",
     .args = pool_args,
     .args_size = sizeof(tern_int8_pool_op),
     .flags = TERN_OP_ROWWISE,
@@ -92,7 +114,6 @@ const tern_op tern_op_avg_pool2d_int8 = {
 /* ---- mean_int8: of neighbouring axes of x, constants i32 [TERN_MEAN_CONSTANTS] ------------------------------------- */
 
 /* y = clamp(requantise(sum - n zero, multiplier, shift) + zero of y) over n elements; the multiplier contains 1/n. */
-enum { MOST_SUMMED = 1 << 22 };
 static const tern_arg mean_args[] = {TERN_ARG(tern_reduce_args, axis, TERN_ARG_INT, "first axis"),
                                      TERN_ARG(tern_reduce_args, axes, TERN_ARG_INT, "how many"),
                                      {0}};
@@ -101,28 +122,28 @@ static tern_status mean_infer(tern_infer *types)
 {
     tern_shape y;
     TERN_TRY(tern_infer_inputs(types, 2, 2));
-    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){TERN_I8, TERN_I32}));
+    TERN_TRY(tern_int8_check_types(types, (tern_dtype[]){whole_of(types), TERN_I32}));
     TERN_TRY(tern_infer_like(types, 1, 1, TERN_SHAPE(TERN_MEAN_CONSTANTS)));
     TERN_TRY(tern_reduced_shape(types, &y));
     int64_t length = tern_reduce_view_of(&types->in[0]->shape, types->args).length;
-    if (length > MOST_SUMMED)
+    if (length > most_summed(types))
         return tern_infer_fail(types, "means of %lld elements, expected at most %d, so that sums fit 32 bits",
-                               (long long)length, MOST_SUMMED);
-    tern_infer_out(types, TERN_I8, y);
+                               (long long)length, most_summed(types));
+    tern_infer_out(types, whole_of(types), y);
     return TERN_OK;
 }
 
 static void mean_run(const tern_call *call)
 {
     tern_reduce_view v = tern_reduce_view_of(&call->in[0].shape, call->args);
-    const int8_t *x = call->in[0].data;
     const int32_t *q = call->in[1].data;
+    int32_t low = call->in[0].dtype == TERN_I16 ? INT16_MIN : INT8_MIN;
     for (int64_t i = 0; i < v.outer * v.inner; i++) {
-        const int8_t *first = x + i / v.inner * v.length * v.inner + i % v.inner;
+        int64_t first = i / v.inner * v.length * v.inner + i % v.inner;
         int32_t sum = -q[0] * (int32_t)v.length;
-        for (int64_t k = 0; k < v.length; k++) sum += first[k * v.inner];
-        ((int8_t *)call->out[0].data)[i] =
-            tern_clamp_byte(tern_requantise(sum, q[1], q[2]) + q[3], INT8_MIN, INT8_MAX);
+        for (int64_t k = 0; k < v.length; k++) sum += tern_int8_element(&call->in[0], first + k * v.inner);
+        int32_t y = tern_requantise(sum, q[1], q[2]) + q[3];
+        tern_int8_put(&call->out[0], i, y < low ? low : y > -1 - low ? -1 - low : y);
     }
     if (call->counter) call->counter->elementwise += (double)tern_elements(&call->in[0].shape);
 }
@@ -138,20 +159,22 @@ static tern_status mean_emit(const tern_call *call, tern_emit *to)
     tern_text_format(to->text,
                      "    for (int outer = 0; outer < %lld; outer++)\n"
                      "    for (int inner = 0; inner < %lld; inner++) {\n"
-                     "        const int8_t *x = in0 + outer * %lld + inner;\n"
+                     "        const %s *x = in0 + outer * %lld + inner;\n"
                      "        int32_t sum = -in1[0] * %lld;\n"
                      "        for (int k = 0; k < %lld; k++) sum += x[k * %lld];\n"
-                     "        out0[outer * %lld + inner] = clamp_byte(requantise(sum, in1[1], in1[2]) "
-                     "+ in1[3], -128, 127);\n"
+                     "        out0[outer * %lld + inner] = %s;\n"
                      "    }\n",
-                     (long long)v.outer, (long long)v.inner, (long long)(v.length * v.inner),
-                     (long long)v.length, (long long)v.length, (long long)v.inner, (long long)v.inner);
+                     (long long)v.outer, (long long)v.inner, type_of(call), (long long)(v.length * v.inner),
+                     (long long)v.length, (long long)v.length, (long long)v.inner, (long long)v.inner,
+                     call->in[0].dtype == TERN_I16
+                         ? "clamp_short(requantise(sum, in1[1], in1[2]) + in1[3], -32768, 32767)"
+                         : "clamp_byte(requantise(sum, in1[1], in1[2]) + in1[3], -128, 127)");
     return TERN_OK;
 }
 
 const tern_op tern_op_mean_int8 = {
     .name = "mean_int8",
-    .doc = "mean over axes of bytes, as bytes of another scale",
+    .doc = "mean over axes of bytes or 16 bits, as such of another scale",
     .args = mean_args,
     .args_size = sizeof(tern_reduce_args),
     .infer = mean_infer,

@@ -82,10 +82,10 @@ static int8_t step_cell(const tern_call *call, const sizes *n, int64_t cell, con
                         int16_t *c)
 {
     const int32_t *q = call->in[CONSTANTS].data, *steps = call->in[STEPS].data;
-    int32_t forget = tern_short_logistic(steps, gate_of(call, n, 0, cell, x, h));
-    int32_t input = tern_short_logistic(steps, gate_of(call, n, 1, cell, x, h));
+    int32_t forget = tern_short_logistic(steps, gate_of(call, n, 0, cell, x, h), 3, 0);
+    int32_t input = tern_short_logistic(steps, gate_of(call, n, 1, cell, x, h), 3, 0);
     int32_t candidate = tern_short_tanh(steps, gate_of(call, n, 2, cell, x, h), 3, 0);
-    int32_t output = tern_short_logistic(steps, gate_of(call, n, 3, cell, x, h));
+    int32_t output = tern_short_logistic(steps, gate_of(call, n, 3, cell, x, h), 3, 0);
     int32_t kept = saturated(tern_requantise(forget * c[cell], q[16], q[17]));
     int32_t sum = saturated(kept + saturated(tern_requantise(input * candidate, q[18], q[19])));
     int32_t clip = q[23];
@@ -157,8 +157,8 @@ static tern_status lstm_emit(const tern_call *call, tern_emit *to)
     write_gates(to, inputs, cells);
     tern_text_format(
         to->text,
-        "            const int32_t forget = short_sigmoid(in8, gate[0]), input = short_sigmoid(in8, "
-        "gate[1]);\n"
+        "            const int32_t forget = short_sigmoid(in8, gate[0], 3, 0), input = short_sigmoid(in8, "
+        "gate[1], 3, 0);\n"
         "            const int32_t candidate = short_tanh(in8, gate[2], 3, 0);\n"
         "            const int32_t kept = saturate_short(requantise(forget * c[cell], in7[16], "
         "in7[17]));\n"
@@ -167,7 +167,7 @@ static tern_status lstm_emit(const tern_call *call, tern_emit *to)
         "            if (in7[23] > 0) sum = sum > in7[23] ? in7[23] : sum < -in7[23] ? -in7[23] : sum;\n"
         "            c[cell] = (int16_t)sum;\n"
         "            y[cell] = clamp_byte(requantise(short_tanh(in8, sum, in7[24], in7[25]) * "
-        "short_sigmoid(in8, gate[3]), in7[20], in7[21]) + in7[22], -128, 127);\n"
+        "short_sigmoid(in8, gate[3], 3, 0), in7[20], in7[21]) + in7[22], -128, 127);\n"
         "            }\n"
         "            h = y;\n"
         "        }\n"

@@ -92,7 +92,8 @@ static tern_status pool_infer(tern_infer *types, bool keeps)
     y.dim[y.rank - 2] = c.out_height;
     y.dim[y.rank - 1] = c.out_width;
     tern_dtype real = x->dtype == TERN_F64 ? TERN_F64 : TERN_F32;
-    tern_infer_out(types, keeps && (x->dtype == TERN_BIT || x->dtype == TERN_I8) ? x->dtype : real, y);
+    keeps = keeps && (x->dtype == TERN_BIT || x->dtype == TERN_I8 || x->dtype == TERN_I16);
+    tern_infer_out(types, keeps ? x->dtype : real, y);
     return TERN_OK;
 }
 
@@ -203,7 +204,8 @@ static tern_status max_emit(const tern_call *call, tern_emit *to)
     tern_window_text w = window_text(&c);
     long long width = c.width;
     bool bits = call->in[0].dtype == TERN_BIT;
-    const char *type = call->in[0].dtype == TERN_I8 ? "int8_t" : "float";
+    tern_dtype dtype = call->in[0].dtype;
+    const char *type = dtype == TERN_I8 ? "int8_t" : dtype == TERN_I16 ? "int16_t" : "float";
     tern_write_clear(to, call, 0);
     write_windows(&c, to);
     if (bits)

@@ -30,7 +30,9 @@
     X(conv2d_transposed_int8) X(linear_int16)                    /* int8_transposed.c */                               \
     X(linear_int16x8) X(conv2d_int16x8)                          /* int16_product.c: activations of 16 bits */          \
     X(conv2d_transposed_int16x8)                                 /* int16_transposed.c */                              \
-    X(quantise_int16) X(add_int16)                               /* int16_element.c */                                 \
+    X(quantise_int16) X(add_int16) X(subtract_int16) X(multiply_int16) /* int16_element.c: of 16 bits */                 \
+    X(rescale_int16) X(logistic_int16) X(tanh_int16)                                                                   \
+    X(softmax_int16)                                             /* int16_rows.c */                                    \
     X(linear_int8_mask) X(conv2d_int8_mask) X(add_int8_mask)     /* the same with what their gradients need */          \
     X(int8_grad_scale) X(int8_grad_bias) X(int8_grad_weight) X(int8_grad_input) /* int8_grad.c: their gradients */       \
     X(avg_pool2d_int8_grad) X(take_channels)                                                                           \

@@ -59,18 +59,32 @@ tern_status tern_tflite_numbers(const tern_tflite_call *call, int i, const char 
     return TERN_OK;
 }
 
-tern_status tern_tflite_kind_of(const tern_tflite_call *call, bool *bytes)
+tern_status tern_tflite_form_of(const tern_tflite_call *call, tern_tflite_form *form)
 {
+    static const int types[] = {[TERN_TFLITE_FLOATS] = TERN_TFLITE_F32,
+                                [TERN_TFLITE_BYTES] = TERN_TFLITE_I8,
+                                [TERN_TFLITE_SHORTS] = TERN_TFLITE_I16};
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
-    *bytes = x && x->type == TERN_TFLITE_I8;
-    bool floats = x && x->type == TERN_TFLITE_F32 && y && y->type == TERN_TFLITE_F32;
-    bool scaled = *bytes && y && y->type == TERN_TFLITE_I8 && x->scale > 0 && y->scale > 0;
-    if (scaled || floats) return TERN_OK;
+    for (int k = TERN_TFLITE_FLOATS; x && y && k <= TERN_TFLITE_SHORTS; k++) {
+        if (x->type != types[k] || y->type != types[k]) continue;
+        *form = (tern_tflite_form)k;
+        if (k == TERN_TFLITE_FLOATS || (x->scale > 0 && y->scale > 0)) return TERN_OK;
+    }
     return tern_tflite_fail(
         call,
-        "input of type %d and output of type %d: expected both floats (0), or both bytes (9) "
+        "input of type %d and output of type %d: expected both floats (0), or both bytes (9) or 16 bits (7) "
         "with scales",
         x ? x->type : -1, y ? y->type : -1);
+}
+
+tern_status tern_tflite_kind_of(const tern_tflite_call *call, bool *bytes)
+{
+    tern_tflite_form form = TERN_TFLITE_FLOATS;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    *bytes = form == TERN_TFLITE_BYTES;
+    if (form != TERN_TFLITE_SHORTS) return TERN_OK;
+    return tern_tflite_fail(call,
+                            "activations of 16 bits (7) are not read here: expected floats (0) or bytes (9)");
 }
 
 /* round(f / scale) as the reference does, in floats. */
@@ -86,8 +100,9 @@ enum { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU1, ACTIVATION_RELU6 };
 tern_status tern_tflite_limits(const tern_tflite_call *call, int activation, int32_t *low, int32_t *high)
 {
     const tern_tflite_tensor *y = tern_tflite_out(call, 0);
-    *low = INT8_MIN;
-    *high = INT8_MAX;
+    bool wide = y->type == TERN_TFLITE_I16;
+    *low = wide ? INT16_MIN : INT8_MIN;
+    *high = wide ? INT16_MAX : INT8_MAX;
     if (activation < ACTIVATION_NONE || activation > ACTIVATION_RELU6)
         return tern_tflite_fail(call, "activation %d; expected none, ReLU, ReLU1 or ReLU6", activation);
     if (activation == ACTIVATION_NONE) return TERN_OK;
@@ -148,6 +163,11 @@ tern_value tern_tflite_bytes(tern_tflite_call *call, int count, const int8_t *nu
     return constant(call, TERN_I8, count, numbers);
 }
 
+tern_value tern_tflite_shorts(tern_tflite_call *call, int count, const int16_t *numbers)
+{
+    return constant(call, TERN_I16, count, numbers);
+}
+
 /* ---- values in either order ------------------------------------------------------------------------------------------ */
 
 tern_tflite_value *tern_tflite_value_of(const tern_tflite_call *call, int i)
@@ -199,7 +219,7 @@ static void surround(tern_tflite_call *call, tern_tflite_value *v, const tern_tf
 
 static tern_dtype dtype_of(int type)
 {
-    return type == TERN_TFLITE_F32 ? TERN_F32 : type == TERN_TFLITE_I8 ? TERN_I8 : TERN_I32;
+    return type == TERN_TFLITE_F32 ? TERN_F32 : type == TERN_TFLITE_I8 ? TERN_I8 : TERN_I16;
 }
 
 tern_value tern_tflite_plain(tern_tflite_call *call, int i)
@@ -209,8 +229,10 @@ tern_value tern_tflite_plain(tern_tflite_call *call, int i)
     if (!t) return tern_graph_fail(g, "input %d is not there", i);
     if (t->bytes.count) {
         char what[24];
-        if (t->type != TERN_TFLITE_F32 && t->type != TERN_TFLITE_I8)
-            return tern_graph_fail(g, "constant \"%.100s\" is of type %d, expected floats (0) or bytes (9)",
+        if (t->type != TERN_TFLITE_F32 && t->type != TERN_TFLITE_I8 && t->type != TERN_TFLITE_I16)
+            return tern_graph_fail(g,
+                                   "constant \"%.100s\" is of type %d, expected floats (0), bytes (9) or 16 "
+                                   "bits (7)",
                                    t->name, t->type);
         snprintf(what, sizeof what, "operand%d", i);
         return tern_tflite_parameter_of(call, what,

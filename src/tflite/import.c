@@ -33,7 +33,7 @@ static tern_value scale_parameter(tern_tflite_call *call, const char *name, bool
                                                             .number = number});
 }
 
-/* The input, in bytes where the file has it so. */
+/* The input, in bytes or 16 bits where the file has it so. */
 static tern_status take_input(tern_tflite_call *call, tern_value image)
 {
     const tern_tflite *m = call->model;
@@ -42,11 +42,12 @@ static tern_status take_input(tern_tflite_call *call, tern_value image)
     if (t->bytes.count) return tern_fail(TERN_FAILED, "%s: the input is a constant", m->flat.file);
     v->shape = tern_shape_of(call->graph, image);
     v->plain = image;
-    if (t->type != TERN_TFLITE_I8) return tern_graph_status(call->graph);
+    if (t->type == TERN_TFLITE_F32) return tern_graph_status(call->graph);
     tern_layer(call->graph, "input", "input");
     tern_value in[] = {image, scale_parameter(call, "image.scale", true, t->scale),
                        scale_parameter(call, "image.zero", false, t->zero)};
-    v->plain = tern_apply(call->graph, &tern_op_quantise_int8, NULL, in, 3, NULL);
+    const tern_op *op = t->type == TERN_TFLITE_I16 ? &tern_op_quantise_int16 : &tern_op_quantise_int8;
+    v->plain = tern_apply(call->graph, op, NULL, in, 3, NULL);
     return tern_graph_status(call->graph);
 }
 
@@ -63,7 +64,7 @@ static tern_status take_output(tern_tflite_call *call, int i, tern_value *result
     of.row = &row;
     tern_layer(call->graph, "output", NULL);
     tern_value x = tern_tflite_plain(&of, 0);
-    if (t->type == TERN_TFLITE_I8) {
+    if (t->type == TERN_TFLITE_I8 || t->type == TERN_TFLITE_I16) {
         snprintf(name, sizeof name, "output%d.scale", i);
         tern_value scale = scale_parameter(call, name, true, t->scale);
         snprintf(name, sizeof name, "output%d.zero", i);

@@ -2,7 +2,7 @@
 #ifndef TERN_TFLITE_IMPORT_H
 #define TERN_TFLITE_IMPORT_H
 
-#include "op/int8.h"
+#include "op/int16.h"
 #include "tflite/model.h"
 
 /* A tensor in the graph: its shape is that of the file, but for the batch, and its elements are there in one order or
@@ -71,10 +71,14 @@ tern_value tern_tflite_parameter_of(tern_tflite_call *call, const char *what,
 /* Constants. */
 tern_value tern_tflite_words(tern_tflite_call *call, int count, const int32_t *numbers);
 tern_value tern_tflite_bytes(tern_tflite_call *call, int count, const int8_t *numbers);
+tern_value tern_tflite_shorts(tern_tflite_call *call, int count, const int16_t *numbers);
 
-/* Whether all that are given are bytes, or all floats; an error else. */
+/* What input 0 and output 0 are; an error where they differ, or are none of these. */
+typedef enum tern_tflite_form { TERN_TFLITE_FLOATS, TERN_TFLITE_BYTES, TERN_TFLITE_SHORTS } tern_tflite_form;
+tern_status tern_tflite_form_of(const tern_tflite_call *call, tern_tflite_form *form);
+/* The same of operators that do not take 16 bits. */
 tern_status tern_tflite_kind_of(const tern_tflite_call *call, bool *bytes);
-/* The bytes that an activation (of the schema) limits output 0 to. */
+/* The whole numbers that an activation (of the schema) limits output 0 to. */
 tern_status tern_tflite_limits(const tern_tflite_call *call, int activation, int32_t *low, int32_t *high);
 /* The activation behind a value of floats. */
 tern_value tern_tflite_activate(const tern_tflite_call *call, int activation, tern_value x);

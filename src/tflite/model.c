@@ -51,14 +51,14 @@ static tern_status find_sample(tern_tflite *m)
 {
     const tern_tflite_tensor *t = &m->tensors[m->input];
     char text[96];
-    bool known =
-        t->shape.rank >= 2 && (t->type == TERN_TFLITE_F32 || (t->type == TERN_TFLITE_I8 && t->scale > 0));
+    bool whole = t->type == TERN_TFLITE_I8 || t->type == TERN_TFLITE_I16;
+    bool known = t->shape.rank >= 2 && (t->type == TERN_TFLITE_F32 || (whole && t->scale > 0));
     for (int d = 0; known && d < t->shape.rank; d++) known = t->shape.dim[d] > 0;
     if (!known)
         return tern_fail(
             TERN_FAILED,
-            "%s: input \"%.100s\" is %s of type %d, expected [batch,..] of floats (0) or of bytes "
-            "with a scale (9)",
+            "%s: input \"%.100s\" is %s of type %d, expected [batch,..] of floats (0), or of bytes (9) or 16 "
+            "bits (7) with a scale",
             m->flat.file, t->name, tern_shape_text(text, &t->shape), t->type);
     m->net.sample.rank = t->shape.rank - 1;
     for (int d = 1; d < t->shape.rank; d++) m->net.sample.dim[d - 1] = t->shape.dim[d];
@@ -142,13 +142,13 @@ tern_status tern_tflite_parameters(tern_tflite *model, void **parameters)
     return TERN_OK;
 }
 
-/* The bytes that the input is, or becomes at once and for all that read it; NULL: it is floats. */
+/* The bytes, or 16 bits, that the input is, or becomes at once and for all that read it; NULL: it is floats. */
 static const tern_tflite_tensor *bytes_of_input(const tern_tflite *m)
 {
     enum { QUANTISE = 114 };
     const tern_tflite_tensor *input = &m->tensors[m->input], *bytes = NULL;
     int readers = 0;
-    if (input->type == TERN_TFLITE_I8) return input;
+    if (input->type != TERN_TFLITE_F32) return input;
     for (int i = 0; i < m->operator_count; i++) {
         const tern_tflite_operator *op = &m->operators[i];
         for (int k = 0; k < op->input_count; k++) {
@@ -171,7 +171,8 @@ tern_tflite_about tern_tflite_about_of(const tern_tflite *m)
                                .tensors = m->tensor_count,
                                .outputs = m->output_count,
                                .scale = bytes ? bytes->scale : 0,
-                               .zero = bytes ? bytes->zero : 0};
+                               .zero = bytes ? bytes->zero : 0,
+                               .wide = bytes && bytes->type == TERN_TFLITE_I16};
 }
 
 const char *tern_tflite_output_name(const tern_tflite *m, int index)

@@ -35,12 +35,12 @@ static tern_status give_pair(tern_tflite_call *call, bool image, tern_value y)
     return image ? tern_tflite_give_image(call, 0, y) : tern_tflite_give(call, 0, y);
 }
 
-/* Inputs and output are bytes, or all are floats. */
-static tern_status check_pair(const tern_tflite_call *call, bool *bytes)
+/* Inputs and output are of one form. */
+static tern_status check_pair(const tern_tflite_call *call, tern_tflite_form *form)
 {
     const tern_tflite_tensor *a = tern_tflite_in(call, 0), *b = tern_tflite_in(call, 1);
-    TERN_TRY(tern_tflite_kind_of(call, bytes));
-    if (b->type == a->type && (!*bytes || b->scale > 0)) return TERN_OK;
+    TERN_TRY(tern_tflite_form_of(call, form));
+    if (b->type == a->type && (*form == TERN_TFLITE_FLOATS || b->scale > 0)) return TERN_OK;
     return tern_tflite_fail(call, "inputs of types %d and %d", a->type, b->type);
 }
 
@@ -52,37 +52,51 @@ static void put_factor(int32_t *constants, int at, int zero, double factor)
     constants[at + 2] = shift;
 }
 
-static tern_status sum_of(tern_tflite_call *call, const tern_op *of_bytes,
-                          tern_value of_floats(tern_graph *, tern_value, tern_value))
+/* A sum or a difference: its operators, of bytes and of 16 bits. */
+typedef struct summing {
+    const tern_op *bytes, *shorts;
+    tern_value (*floats)(tern_graph *, tern_value, tern_value);
+    bool single; /* the reference finds its factors in single precision */
+} summing;
+
+static double factor_of(const summing *s, double above, double below)
+{
+    return s->single ? (double)((float)above / (float)below) : above / below;
+}
+
+static tern_status sum_of(tern_tflite_call *call, const summing *s)
 {
     const tern_tflite_tensor *a = tern_tflite_in(call, 0), *b = tern_tflite_in(call, 1),
                              *y = tern_tflite_out(call, 0);
     int32_t q[TERN_ADD_CONSTANTS];
     tern_value in[3];
-    bool bytes;
-    TERN_TRY(check_pair(call, &bytes));
+    tern_tflite_form form;
+    TERN_TRY(check_pair(call, &form));
     bool image = take_pair(call, in);
-    if (!bytes)
+    if (form == TERN_TFLITE_FLOATS)
         return give_pair(
             call, image,
-            tern_tflite_activate(call, tern_tflite_byte(call, 0), of_floats(call->graph, in[0], in[1])));
-    double twice = 2 * fmax(a->scale, b->scale);
-    put_factor(q, TERN_ADD_A, a->zero, a->scale / twice);
-    put_factor(q, TERN_ADD_B, b->zero, b->scale / twice);
-    put_factor(q, TERN_ADD_Y, y->zero, twice / (1048576.0 * y->scale));
+            tern_tflite_activate(call, tern_tflite_byte(call, 0), s->floats(call->graph, in[0], in[1])));
+    double twice = 2 * fmax(a->scale, b->scale), unit = form == TERN_TFLITE_BYTES ? 0x1p20 : 0x1p15;
+    put_factor(q, TERN_ADD_A, a->zero, factor_of(s, a->scale, twice));
+    put_factor(q, TERN_ADD_B, b->zero, factor_of(s, b->scale, twice));
+    put_factor(q, TERN_ADD_Y, y->zero, factor_of(s, twice, unit * y->scale));
     TERN_TRY(tern_tflite_limits(call, tern_tflite_byte(call, 0), &q[TERN_ADD_LOW], &q[TERN_ADD_HIGH]));
     in[2] = tern_tflite_words(call, TERN_ADD_CONSTANTS, q);
-    return give_pair(call, image, tern_apply(call->graph, of_bytes, NULL, in, 3, NULL));
+    const tern_op *op = form == TERN_TFLITE_BYTES ? s->bytes : s->shorts;
+    return give_pair(call, image, tern_apply(call->graph, op, NULL, in, 3, NULL));
 }
 
 static tern_status add(tern_tflite_call *call)
 {
-    return sum_of(call, &tern_op_add_int8, tern_add);
+    static const summing s = {&tern_op_add_int8, &tern_op_add_int16, tern_add, false};
+    return sum_of(call, &s);
 }
 
 static tern_status subtract(tern_tflite_call *call)
 {
-    return sum_of(call, &tern_op_subtract_int8, tern_subtract);
+    static const summing s = {&tern_op_subtract_int8, &tern_op_subtract_int16, tern_subtract, true};
+    return sum_of(call, &s);
 }
 
 static tern_status multiply(tern_tflite_call *call)
@@ -91,10 +105,10 @@ static tern_status multiply(tern_tflite_call *call)
                              *y = tern_tflite_out(call, 0);
     tern_value in[3];
     int shift;
-    bool bytes;
-    TERN_TRY(check_pair(call, &bytes));
+    tern_tflite_form form;
+    TERN_TRY(check_pair(call, &form));
     bool image = take_pair(call, in);
-    if (!bytes)
+    if (form == TERN_TFLITE_FLOATS)
         return give_pair(
             call, image,
             tern_tflite_activate(call, tern_tflite_byte(call, 0), tern_multiply(call->graph, in[0], in[1])));
@@ -103,7 +117,8 @@ static tern_status multiply(tern_tflite_call *call)
     q[4] = shift;
     TERN_TRY(tern_tflite_limits(call, tern_tflite_byte(call, 0), &q[5], &q[6]));
     in[2] = tern_tflite_words(call, TERN_MULTIPLY_CONSTANTS, q);
-    return give_pair(call, image, tern_apply(call->graph, &tern_op_multiply_int8, NULL, in, 3, NULL));
+    const tern_op *op = form == TERN_TFLITE_BYTES ? &tern_op_multiply_int8 : &tern_op_multiply_int16;
+    return give_pair(call, image, tern_apply(call->graph, op, NULL, in, 3, NULL));
 }
 
 /* ---- functions of one operand ---------------------------------------------------------------------------------------- */
@@ -125,6 +140,18 @@ static tern_status fill_table(tern_tflite_call *call, const curve *c, byte_funct
     return tern_tflite_by_table(call, table);
 }
 
+/* The same of 16 bits: input 0 by the factors of the curve, limited to low and high, as 16 bits or as bytes. */
+static tern_status rescale(tern_tflite_call *call, const curve *c)
+{
+    int32_t q[TERN_RESCALE_CONSTANTS] = {c->x->zero,     c->multiplier, c->shift, c->other,
+                                         c->other_shift, c->y->zero,    c->least, c->most};
+    tern_int16_rescale_op op = {.bytes = c->y->type == TERN_TFLITE_I8};
+    bool image = tern_tflite_is_image(call, 0);
+    tern_value in[] = {image ? tern_tflite_image(call, 0) : tern_tflite_plain(call, 0),
+                       tern_tflite_words(call, TERN_RESCALE_CONSTANTS, q)};
+    return give_pair(call, image, tern_apply(call->graph, &tern_op_rescale_int16, &op, in, 2, NULL));
+}
+
 /* The input in its own order through a function of floats. */
 static tern_status by_floats(tern_tflite_call *call, tern_value f(tern_graph *graph, tern_value x))
 {
@@ -133,11 +160,16 @@ static tern_status by_floats(tern_tflite_call *call, tern_value f(tern_graph *gr
     return give_pair(call, image, f(call->graph, x));
 }
 
-/* The curve of input 0 whose multiplier stands for `factor`. */
+/* The curve of input 0 whose multiplier stands for `factor`, within what the output holds. */
 static curve curve_of(const tern_tflite_call *call, double factor)
 {
     curve c = {.x = tern_tflite_in(call, 0), .y = tern_tflite_out(call, 0)};
+    bool wide = c.y->type == TERN_TFLITE_I16;
     tern_int8_multiplier(factor, &c.multiplier, &c.shift);
+    c.other = c.multiplier;
+    c.other_shift = c.shift;
+    c.least = wide ? INT16_MIN : INT8_MIN;
+    c.most = wide ? INT16_MAX : INT8_MAX;
     return c;
 }
 
@@ -190,14 +222,13 @@ static int32_t tanh_byte(const curve *c, int32_t x)
 
 static tern_status relu(tern_tflite_call *call)
 {
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    if (!bytes) return by_floats(call, tern_relu);
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    if (form == TERN_TFLITE_FLOATS) return by_floats(call, tern_relu);
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
     curve c = curve_of(call, (double)((float)x->scale / (float)y->scale));
     c.least = y->zero;
-    c.most = INT8_MAX;
-    return fill_table(call, &c, rescaled);
+    return form == TERN_TFLITE_SHORTS ? rescale(call, &c) : fill_table(call, &c, rescaled);
 }
 
 static tern_value relu6_of(tern_graph *graph, tern_value x)
@@ -205,24 +236,24 @@ static tern_value relu6_of(tern_graph *graph, tern_value x)
     return tern_clip(graph, x, 0, 6);
 }
 
-/* The reference limits bytes to the zero and the six of the input. */
+/* The reference limits whole numbers to the zero and the six of the input. */
 static tern_status relu6(tern_tflite_call *call)
 {
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    if (!bytes) return by_floats(call, relu6_of);
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    if (form == TERN_TFLITE_FLOATS) return by_floats(call, relu6_of);
     curve c = curve_of(call, 1);
     c.least = c.x->zero;
-    c.most = (int32_t)fminf(roundf(6 / (float)c.x->scale) + (float)c.x->zero, INT8_MAX);
-    return fill_table(call, &c, limited);
+    c.most = (int32_t)fminf(roundf(6 / (float)c.x->scale) + (float)c.x->zero, (float)c.most);
+    return form == TERN_TFLITE_SHORTS ? rescale(call, &c) : fill_table(call, &c, limited);
 }
 
 static tern_status leaky_relu(tern_tflite_call *call)
 {
     double slope = tern_flat_real(&call->op->options, 0, 0);
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    if (!bytes) {
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    if (form == TERN_TFLITE_FLOATS) {
         bool image = tern_tflite_is_image(call, 0);
         tern_value x = image ? tern_tflite_image(call, 0) : tern_tflite_plain(call, 0);
         return give_pair(call, image, tern_leaky_relu(call->graph, x, slope));
@@ -232,32 +263,84 @@ static tern_status leaky_relu(tern_tflite_call *call)
     curve c = curve_of(call, (double)((float)x->scale / (float)y->scale));
     tern_int8_multiplier((double)((float)x->scale * (float)slope / (float)y->scale), &c.other,
                          &c.other_shift);
-    return fill_table(call, &c, leaked);
+    return form == TERN_TFLITE_SHORTS ? rescale(call, &c) : fill_table(call, &c, leaked);
+}
+
+/* The power of two that a scale is, as the reference finds it: but for a thousandth of an octave. */
+static bool is_power(double scale, int *power)
+{
+    double exact = log2(scale), nearest = round(exact);
+    *power = (int)nearest;
+    return fabs(exact - nearest) < 1e-3;
+}
+
+/* What brings 16 bits of a scale to a third of units of 2^-12: 3 for powers of two up to 2^`most` times that. */
+static tern_status put_steps(const tern_tflite_call *call, double scale, int most, int32_t q[2])
+{
+    int power;
+    bool whole = is_power(scale, &power) && power >= -12 && power <= most - 12;
+    double multiplier = scale * 3 * 4096;
+    if (whole) {
+        q[0] = 3 << (power + 12);
+        q[1] = 0;
+        return TERN_OK;
+    }
+    for (q[1] = 0; multiplier <= 32767.0 / 2 && q[1] <= 30; q[1]++) multiplier *= 2;
+    if (multiplier >= 32768)
+        return tern_tflite_fail(call, "its input has scale %g, expected at most 2.66", scale);
+    q[0] = (int32_t)multiplier;
+    return TERN_OK;
+}
+
+/* A function by what it is of floats, of bytes and of 16 bits: bytes are in units of `scale` from `zero` on, 16 bits of 2^-15. */
+typedef struct function {
+    tern_value (*floats)(tern_graph *, tern_value);
+    byte_function *bytes;
+    double scale;
+    int zero;
+    const tern_op *shorts;
+    int most; /* of put_steps */
+} function;
+
+static tern_status by_steps(tern_tflite_call *call, const function *f)
+{
+    int32_t q[2];
+    int power;
+    double scale = tern_tflite_out(call, 0)->scale;
+    bool image = tern_tflite_is_image(call, 0);
+    if (!is_power(scale, &power) || power != -15)
+        return tern_tflite_fail(call, "its output has scale %g, expected 2^-15", scale);
+    TERN_TRY(put_steps(call, tern_tflite_in(call, 0)->scale, f->most, q));
+    tern_value in[] = {image ? tern_tflite_image(call, 0) : tern_tflite_plain(call, 0),
+                       tern_tflite_words(call, 2, q), tern_tflite_words(call, 256, tern_logistic_steps)};
+    return give_pair(call, image, tern_apply(call->graph, f->shorts, NULL, in, 3, NULL));
 }
 
 /* Fixed point gives outputs of these scales only. */
-static tern_status by_curve(tern_tflite_call *call, tern_value floats(tern_graph *, tern_value),
-                            byte_function *bytes_of, double scale, int zero)
+static tern_status by_curve(tern_tflite_call *call, const function *f)
 {
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    if (!bytes) return by_floats(call, floats);
-    if (y->scale != scale || y->zero != zero)
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    if (form == TERN_TFLITE_FLOATS) return by_floats(call, f->floats);
+    if (form == TERN_TFLITE_SHORTS) return by_steps(call, f);
+    if (y->scale != f->scale || y->zero != f->zero)
         return tern_tflite_fail(call, "its output has scale %g and zero %d, expected %g and %d", y->scale,
-                                y->zero, scale, zero);
+                                y->zero, f->scale, f->zero);
     curve c = curve_of(call, x->scale * 134217728.0);
-    return fill_table(call, &c, bytes_of);
+    return fill_table(call, &c, f->bytes);
 }
 
 static tern_status logistic(tern_tflite_call *call)
 {
-    return by_curve(call, tern_sigmoid, logistic_byte, 1 / 256.0, -128);
+    static const function f = {tern_sigmoid, logistic_byte, 1 / 256.0, -128, &tern_op_logistic_int16, 0};
+    return by_curve(call, &f);
 }
 
 static tern_status hyperbolic(tern_tflite_call *call)
 {
-    return by_curve(call, tern_tanh, tanh_byte, 1 / 128.0, 0);
+    static const function f = {tern_tanh, tanh_byte, 1 / 128.0, 0, &tern_op_tanh_int16, 1};
+    return by_curve(call, &f);
 }
 
 /* ---- hard swish in 16 bits ------------------------------------------------------------------------------------------- */
@@ -327,45 +410,73 @@ static tern_status by_scale(tern_tflite_call *call, const tern_op *op, const ter
     return give_pair(call, image, tern_apply(call->graph, op, NULL, in, 3, NULL));
 }
 
+static bool is_whole(const tern_tflite_tensor *t)
+{
+    return (t->type == TERN_TFLITE_I8 || t->type == TERN_TFLITE_I16) && t->scale > 0;
+}
+
 static tern_status quantise(tern_tflite_call *call)
 {
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
-    if (y->type != TERN_TFLITE_I8 || y->scale <= 0)
-        return tern_tflite_fail(call, "its output is of type %d, expected bytes (9) with a scale", y->type);
-    if (x->type == TERN_TFLITE_I8 && x->scale > 0) {
+    if (!is_whole(y))
+        return tern_tflite_fail(
+            call, "its output is of type %d, expected bytes (9) or 16 bits (7) with a scale", y->type);
+    bool wide = y->type == TERN_TFLITE_I16;
+    if (is_whole(x)) {
         curve c = curve_of(call, x->scale / y->scale);
-        c.least = INT8_MIN;
-        c.most = INT8_MAX;
-        return fill_table(call, &c, rescaled);
+        return wide || x->type == TERN_TFLITE_I16 ? rescale(call, &c) : fill_table(call, &c, rescaled);
     }
     if (x->type != TERN_TFLITE_F32)
-        return tern_tflite_fail(call, "its input is of type %d, expected floats (0) or bytes (9)", x->type);
+        return tern_tflite_fail(
+            call, "its input is of type %d, expected floats (0), or bytes (9) or 16 bits (7) with a scale",
+            x->type);
     bool first = call->op->inputs[0] == call->model->input; /* what emit may leave to the caller */
-    return by_scale(call, &tern_op_quantise_int8, y, first ? "image.scale" : "scale",
-                    first ? "image.zero" : "zero");
+    return by_scale(call, wide ? &tern_op_quantise_int16 : &tern_op_quantise_int8, y,
+                    first ? "image.scale" : "scale", first ? "image.zero" : "zero");
 }
 
 static tern_status dequantise(tern_tflite_call *call)
 {
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
-    if (x->type != TERN_TFLITE_I8 || x->scale <= 0 || y->type != TERN_TFLITE_F32)
-        return tern_tflite_fail(call, "types %d and %d, expected bytes (9) with a scale and floats (0)",
-                                x->type, y->type);
+    if (!is_whole(x) || y->type != TERN_TFLITE_F32)
+        return tern_tflite_fail(
+            call, "types %d and %d, expected bytes (9) or 16 bits (7) with a scale, and floats (0)", x->type,
+            y->type);
     return by_scale(call, &tern_op_dequantise_int8, x, "scale", "zero");
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------ */
+
+/* Of 16 bits: e^-10 and below count as nothing. */
+static tern_status softmax_shorts(tern_tflite_call *call, double beta)
+{
+    const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
+    int16_t exps[TERN_SHORT_STEPS], reciprocals[TERN_SHORT_STEPS];
+    int32_t q[2];
+    int shift;
+    if (fabs(y->scale * 32768 - 1) > 1e-3)
+        return tern_tflite_fail(call, "its output has scale %g, expected 2^-15", y->scale);
+    tern_short_exponentials(exps);
+    tern_short_reciprocals(reciprocals);
+    tern_int8_multiplier(x->scale * beta / (10.0 / 65535.0), &q[0], &shift);
+    q[1] = shift;
+    tern_value in[] = {tern_tflite_plain(call, 0), tern_tflite_shorts(call, TERN_SHORT_STEPS, exps),
+                       tern_tflite_shorts(call, TERN_SHORT_STEPS, reciprocals),
+                       tern_tflite_words(call, 2, q)};
+    return tern_tflite_give(call, 0, tern_apply(call->graph, &tern_op_softmax_int16, NULL, in, 4, NULL));
+}
 
 static tern_status softmax(tern_tflite_call *call)
 {
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
     double beta = tern_flat_real(&call->op->options, 0, 0);
     int32_t exps[256];
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
     if (!(beta > 0 && beta < 1e6)) return tern_tflite_fail(call, "beta is %g", beta);
+    if (form == TERN_TFLITE_SHORTS) return softmax_shorts(call, beta);
     tern_value in[2] = {tern_tflite_plain(call, 0)};
-    if (!bytes) {
+    if (form == TERN_TFLITE_FLOATS) {
         if (beta != 1) in[0] = tern_multiply(call->graph, in[0], tern_scalar(call->graph, beta));
         return tern_tflite_give(call, 0, tern_softmax(call->graph, in[0]));
     }

@@ -47,25 +47,32 @@ static bool has_border(const pool *p)
     return p->border[0] || p->border[1] || p->border[2] || p->border[3];
 }
 
-/* Limits of bytes behind a pool: a table where there are any. */
-static tern_value limit(tern_tflite_call *call, const pool *p, bool bytes, tern_value y)
+/* Limits of whole numbers behind a pool, where there are any: a table, or the same scale again. */
+static tern_value limit(tern_tflite_call *call, const pool *p, tern_tflite_form form, tern_value y)
 {
     int32_t low, high;
     int8_t table[256];
-    if (!bytes) return tern_tflite_activate(call, p->activation, y);
+    if (form == TERN_TFLITE_FLOATS) return tern_tflite_activate(call, p->activation, y);
     tern_status status = tern_tflite_limits(call, p->activation, &low, &high);
     if (status != TERN_OK) return tern_graph_keep(call->graph, status);
-    if (low == INT8_MIN && high == INT8_MAX) return y;
+    bool bytes = form == TERN_TFLITE_BYTES;
+    if (low == (bytes ? INT8_MIN : INT16_MIN) && high == (bytes ? INT8_MAX : INT16_MAX)) return y;
+    if (!bytes) {
+        const int32_t one = 1 << 30;
+        const int32_t q[TERN_RESCALE_CONSTANTS] = {0, one, 1, one, 1, 0, low, high};
+        tern_value in[] = {y, tern_tflite_words(call, TERN_RESCALE_CONSTANTS, q)};
+        return tern_apply(call->graph, &tern_op_rescale_int16, &(tern_int16_rescale_op){0}, in, 2, NULL);
+    }
     for (int q = 0; q < 256; q++) table[q] = tern_clamp_byte(q - 128, low, high);
     tern_value in[] = {y, tern_tflite_bytes(call, 256, table)};
     return tern_apply(call->graph, &tern_op_table_int8, NULL, in, 2, NULL);
 }
 
-/* Pools of bytes keep scale and zero. */
-static tern_status check_same_scale(const tern_tflite_call *call, bool bytes)
+/* Pools of whole numbers keep scale and zero; floats have none. */
+static tern_status check_same_scale(const tern_tflite_call *call)
 {
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
-    if (!bytes || (x->scale == y->scale && x->zero == y->zero)) return TERN_OK;
+    if (y->type == TERN_TFLITE_F32 || (x->scale == y->scale && x->zero == y->zero)) return TERN_OK;
     return tern_tflite_fail(call, "scales %g and %g, zeros %d and %d: expected the same of input and output",
                             x->scale, y->scale, x->zero, y->zero);
 }
@@ -74,15 +81,15 @@ static tern_status average_pool(tern_tflite_call *call)
 {
     tern_shape s = tern_tflite_shape(call, 0);
     tern_value x, y;
-    bool bytes;
+    tern_tflite_form form;
     pool p;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
+    TERN_TRY(tern_tflite_form_of(call, &form));
     TERN_TRY(open_pool(call, &p));
-    TERN_TRY(check_same_scale(call, bytes));
+    TERN_TRY(check_same_scale(call));
     if (has_border(&p))
         return tern_tflite_fail(call, "windows over the edge are not read: pad the image, or use VALID");
     x = tern_tflite_image(call, 0);
-    if (bytes) {
+    if (form != TERN_TFLITE_FLOATS) {
         tern_int8_pool_op op = {p.high, p.wide, p.stride};
         y = tern_apply(call->graph, &tern_op_avg_pool2d_int8, &op, &x, 1, NULL);
     } else if (p.high == s.dim[1] && p.wide == s.dim[2]) {
@@ -92,17 +99,20 @@ static tern_status average_pool(tern_tflite_call *call)
     } else {
         return tern_tflite_fail(call, "windows of %dx%d over floats: expected squares", p.high, p.wide);
     }
-    return tern_tflite_give_image(call, 0, limit(call, &p, bytes, y));
+    return tern_tflite_give_image(call, 0, limit(call, &p, form, y));
 }
 
 /* Outside of the image is nothing: the lowest number there is. */
 static tern_status max_pool(tern_tflite_call *call)
 {
-    bool bytes;
+    static const double lowest[] = {[TERN_TFLITE_FLOATS] = -3.4028234663852886e38,
+                                    [TERN_TFLITE_BYTES] = INT8_MIN,
+                                    [TERN_TFLITE_SHORTS] = INT16_MIN};
+    tern_tflite_form form;
     pool p;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
+    TERN_TRY(tern_tflite_form_of(call, &form));
     TERN_TRY(open_pool(call, &p));
-    TERN_TRY(check_same_scale(call, bytes));
+    TERN_TRY(check_same_scale(call));
     tern_value x = tern_tflite_image(call, 0);
     tern_shape s = tern_shape_of(call->graph, x);
     bool line = call->graph->status == TERN_OK && s.dim[2] == 1 && p.high == 1;
@@ -110,12 +120,10 @@ static tern_status max_pool(tern_tflite_call *call)
         return tern_tflite_fail(call, "windows of %dx%d: expected squares", p.high, p.wide);
     for (int d = 0; d < 2 && call->graph->status == TERN_OK; d++) {
         int before = p.border[d], length = (int)s.dim[2 + d] + before + p.border[2 + d];
-        if (length > s.dim[2 + d])
-            x = tern_pad_with(call->graph, x, 2 + d, before, length,
-                              bytes ? INT8_MIN : -3.4028234663852886e38);
+        if (length > s.dim[2 + d]) x = tern_pad_with(call->graph, x, 2 + d, before, length, lowest[form]);
     }
     tern_value y = tern_max_pool2d(call->graph, x, .kernel = p.wide, .stride = p.stride);
-    return tern_tflite_give_image(call, 0, limit(call, &p, bytes, y));
+    return tern_tflite_give_image(call, 0, limit(call, &p, form, y));
 }
 
 /* ---- borders --------------------------------------------------------------------------------------------------------- */
@@ -159,18 +167,18 @@ static tern_status pad(tern_tflite_call *call)
                              *with = tern_tflite_in(call, 2);
     int64_t border[2 * TERN_MAX_RANK];
     int axes = x->shape.rank;
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    TERN_TRY(check_same_scale(call, bytes));
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    TERN_TRY(check_same_scale(call));
     TERN_TRY(check_border(call, border, axes));
-    double fill = bytes ? y->zero : 0;
+    double fill = form == TERN_TFLITE_BYTES ? y->zero : 0, zero = fill;
     if (with && (with->type != x->type || with->bytes.count == 0 || tern_elements(&with->shape) != 1))
         return tern_tflite_fail(call, "what is put around is no constant of the type of the input");
     if (with) fill = tern_tflite_number(with, 0);
     const tern_tflite_value *v = &call->values[call->op->outputs[0]];
     bool fresh =
         !v->plain.id && !v->image.id && !v->flat.id && !v->inner && !y->bytes.count && !x->bytes.count;
-    if (axes == 4 && fresh && border[6] == 0 && border[7] == 0 && fill == (bytes ? y->zero : 0)) {
+    if (axes == 4 && fresh && border[6] == 0 && border[7] == 0 && fill == zero) {
         put_off(call, border);
         return TERN_OK;
     }
@@ -203,11 +211,11 @@ static tern_status read_axes(const tern_tflite_call *call, int rank, int *first,
     return tern_tflite_fail(call, "axes that are no neighbours, or the batch");
 }
 
-static tern_value mean_of(tern_tflite_call *call, tern_value x, tern_reduce_args args, bool bytes)
+static tern_value mean_of(tern_tflite_call *call, tern_value x, tern_reduce_args args, tern_tflite_form form)
 {
     const tern_tflite_tensor *from = tern_tflite_in(call, 0), *to = tern_tflite_out(call, 0);
     tern_shape s = tern_shape_of(call->graph, x);
-    if (!bytes) return tern_mean_with(call->graph, x, args);
+    if (form == TERN_TFLITE_FLOATS) return tern_mean_with(call->graph, x, args);
     int64_t count = 1;
     for (int d = 0; d < args.axes && args.axis + d < s.rank; d++) count *= s.dim[args.axis + d];
     int32_t multiplier;
@@ -228,20 +236,21 @@ static tern_value mean_of(tern_tflite_call *call, tern_value x, tern_reduce_args
 static tern_status mean(tern_tflite_call *call)
 {
     tern_shape s = tern_tflite_shape(call, 0);
-    bool bytes, keep = tern_tflite_byte(call, 0) != 0;
+    tern_tflite_form form;
+    bool keep = tern_tflite_byte(call, 0) != 0;
     int first = 0, count = 0;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
+    TERN_TRY(tern_tflite_form_of(call, &form));
     TERN_TRY(read_axes(call, s.rank, &first, &count));
     bool places = s.rank == 4 && first + count <= 3; /* axes 1 and 2: the channels stay */
     if (places && tern_tflite_is_image(call, 0)) {
         tern_reduce_args args = {.axis = first + 1, .axes = count, .keep = keep};
-        tern_value y = mean_of(call, tern_tflite_image(call, 0), args, bytes);
+        tern_value y = mean_of(call, tern_tflite_image(call, 0), args, form);
         if (keep) return tern_tflite_give_image(call, 0, y);
         if (count == 1) y = tern_permute(call->graph, y, TERN_SHAPE(0, 2, 1)); /* [N,C,W] to [N,W,C] */
         return tern_tflite_give(call, 0, y);
     }
     tern_reduce_args args = {.axis = first, .axes = count, .keep = keep};
-    return tern_tflite_give(call, 0, mean_of(call, tern_tflite_plain(call, 0), args, bytes));
+    return tern_tflite_give(call, 0, mean_of(call, tern_tflite_plain(call, 0), args, form));
 }
 
 /* ---- other sizes ----------------------------------------------------------------------------------------------------- */
@@ -260,9 +269,10 @@ static tern_status resize_nearest(tern_tflite_call *call)
     tern_shape s = tern_tflite_shape(call, 0);
     int64_t size[2], factor[2];
     int count;
-    bool bytes, corners = tern_tflite_byte(call, 0) != 0, half = tern_tflite_byte(call, 1) != 0;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    TERN_TRY(check_same_scale(call, bytes));
+    tern_tflite_form form;
+    bool corners = tern_tflite_byte(call, 0) != 0, half = tern_tflite_byte(call, 1) != 0;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    TERN_TRY(check_same_scale(call));
     TERN_TRY(tern_tflite_numbers(call, 1, "the size", size, 2, &count));
     if (s.rank != 4 || count != 2) return tern_tflite_fail(call, "%d numbers for an image", count);
     for (int d = 0; d < 2; d++) {
@@ -290,7 +300,7 @@ static tern_status resize_bilinear(tern_tflite_call *call)
     int count;
     bool bytes, corners = tern_tflite_byte(call, 2) != 0, half = tern_tflite_byte(call, 3) != 0;
     TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    TERN_TRY(check_same_scale(call, bytes));
+    TERN_TRY(check_same_scale(call));
     TERN_TRY(tern_tflite_numbers(call, 1, "the size", size, 2, &count));
     if (s.rank != 4 || count != 2 || size[0] < 1 || size[1] < 1 || (corners && half))
         return tern_tflite_fail(call,

@@ -15,8 +15,8 @@ static tern_status check_move(const tern_tflite_call *call)
                 call, "input %d has scale %g and zero %d, its output %g and %d: expected the same", i,
                 x->scale, x->zero, y->scale, y->zero);
     }
-    bool bytes;
-    return tern_tflite_kind_of(call, &bytes);
+    tern_tflite_form form;
+    return tern_tflite_form_of(call, &form);
 }
 
 /* The shape that the file says, for the batch at hand. */

@@ -76,6 +76,9 @@ static tern_status read_scales(const tern_tflite *m, const tern_flat_table *tabl
                              m->flat.file, t->name, (long long)zero, least, most);
         t->zero = (int)zero;
     }
+    if (t->type == TERN_TFLITE_I16 && t->zero != 0)
+        return tern_fail(TERN_FAILED, "%s: tensor \"%.100s\" of 16 bits has zero %d, expected 0",
+                         m->flat.file, t->name, t->zero);
     return TERN_OK;
 }
 

@@ -24,13 +24,15 @@ tern_status tern_tflite_parameters(tern_tflite *model, void **parameters);
 /* Weights as the graph takes them, in the order of Tern's operators, lent to a store; the model keeps them. */
 tern_status tern_tflite_weights(tern_tflite *model, tern_store *store);
 
-/* What the file says about itself.  scale and zero are of the bytes that the input is or becomes; scale 0: it stays floats. */
+/* What the file says about itself.  scale and zero are of the bytes, or, `wide`, of the 16 bits that the input is or becomes;
+ * scale 0: it stays floats. */
 typedef struct tern_tflite_about {
     int64_t version;
     const char *description, *input;
     int operators, tensors, outputs;
     double scale;
     int zero;
+    bool wide;
 } tern_tflite_about;
 tern_tflite_about tern_tflite_about_of(const tern_tflite *model);
 const char *tern_tflite_output_name(const tern_tflite *model, int index); /* of the file */

@@ -50,6 +50,15 @@ static void fill_bias(const tern_tflite *m, const tern_tflite_parameter *p, cons
     }
 }
 
+/* What sums of 64 bits begin with, above the 32 that fill_bias gives. */
+static void fill_upper(const tern_tflite *m, const tern_tflite_parameter *p, const tern_tensor *out)
+{
+    for (int64_t o = 0; o < tern_elements(&p->shape); o++) {
+        int64_t bias = p->bias < 0 ? 0 : (int64_t)tern_tflite_number(&m->tensors[p->bias], o);
+        ((int32_t *)out->data)[o] = (int32_t)(bias >> 32);
+    }
+}
+
 /* The same of four layers that are one below the other. */
 static void fill_stack(const tern_tflite *m, const tern_tflite_parameter *p, const tern_tensor *out)
 {
@@ -80,6 +89,8 @@ static tern_status lend(tern_tflite *m, tern_store *store, const tern_tflite_par
         fill_stack(m, p, out);
     else if (p->kind == TERN_TFLITE_BIAS)
         fill_bias(m, p, out);
+    else if (p->kind == TERN_TFLITE_UPPER)
+        fill_upper(m, p, out);
     else
         fill_elements(&m->tensors[p->tensor], p, out);
     return tern_store_lend(store, p->name, *out);

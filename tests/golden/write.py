@@ -13,7 +13,7 @@ try:
 except ImportError:  # classic is made by scikit-learn
     torch = None
 
-DTYPES = {"i1": "I8", "f4": "F32", "i4": "I32", "u1": "U8", "b1": "BOOL"}
+DTYPES = {"i1": "I8", "f4": "F32", "i4": "I32", "i2": "I16", "u1": "U8", "b1": "BOOL"}
 
 
 def array(value):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tiny TFLite files, and what TensorFlow Lite Micro's reference kernels say of them: NAME.tflite, and NAME.safetensors with the input x (as
-the file has it: i8 or f32) and the outputs y0, y1, ..  Needs numpy, ai-edge-litert (for the schema) and tflite-micro (a pre-release):
+the file has it: i8, i16 or f32) and the outputs y0, y1, ..  Needs numpy, ai-edge-litert (for the schema) and tflite-micro (a pre-release):
 
     python3 tests/golden/tflite/make.py
 """
@@ -19,15 +19,16 @@ from write import save  # noqa: E402
 rng = np.random.default_rng(20)
 OP, ACT, TYPE = schema.BuiltinOperator, schema.ActivationFunctionType, schema.TensorType
 TYPES = {np.dtype(np.float32): TYPE.FLOAT32, np.dtype(np.int8): TYPE.INT8, np.dtype(np.int32): TYPE.INT32,
-         np.dtype(np.int16): TYPE.INT16}
+         np.dtype(np.int16): TYPE.INT16, np.dtype(np.int64): TYPE.INT64}
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
 
 class Net:
-    """A file under construction: tensors and operators are added in order."""
+    """A file under construction: tensors and operators are added in order.  Scales and zeros are those of bytes: of a net of 16 bits scales
+    become finer and zeros 0."""
 
-    def __init__(self, name, shape, dtype=np.int8, scale=0.05, zero=3):
-        self.name, self.dtype = name, np.dtype(dtype)
+    def __init__(self, name, shape, dtype=np.int8, scale=0.05, zero=3, given=None):
+        self.name, self.dtype, self.given, self.wide = name, np.dtype(dtype), np.dtype(given or dtype), True
         self.model = schema.ModelT()
         self.model.version = 3
         self.model.description = "tern"
@@ -36,12 +37,16 @@ class Net:
         self.graph = schema.SubGraphT()
         self.graph.tensors, self.graph.operators, self.graph.inputs, self.graph.outputs = [], [], [], []
         self.model.subgraphs = [self.graph]
-        self.input = self.tensor(shape, scale=scale, zero=zero)
+        self.input = self.tensor(shape, scale=scale, zero=zero, dtype=given)
         self.graph.inputs = [self.input]
 
     def tensor(self, shape, data=None, scale=None, zero=0, axis=0, dtype=None, variable=False):
         t = schema.TensorT()
+        fine = self.dtype == np.int16 and dtype is None and (data is None or data.dtype == np.int16)
         dtype = np.dtype(data.dtype if data is not None else dtype or self.dtype)
+        if fine and scale is not None:
+            finer = scale if scale < 0.006 else scale / 256  # it may be that of another tensor
+            scale, zero = 2.0**-15 if scale in (1 / 256, 1 / 128) else finer, 0
         t.type, t.shape, t.name, t.isVariable = TYPES[dtype], list(shape), f"t{len(self.graph.tensors)}", variable
         t.buffer = 0
         if data is not None:
@@ -94,6 +99,9 @@ class Net:
         if self.dtype == np.float32:
             return self.tensor([outputs], rng.normal(size=outputs).astype(np.float32))
         scales = np.asarray(self.graph.tensors[weights].quantization.scale) * np.float32(scale_in)
+        if self.dtype == np.int16:
+            data = rng.integers(-900, 900, outputs) * 256
+            return self.tensor([outputs], data.astype(np.int64 if self.wide else np.int32), scale=scales)
         return self.tensor([outputs], rng.integers(-900, 900, outputs).astype(np.int32), scale=scales)
 
     def product(self, code, x, weights, out, options, scale, zero, biased=True):
@@ -153,7 +161,7 @@ class Net:
     def constant(self, shape, scale=0.03, zero=11):
         if self.dtype == np.float32:
             return self.tensor(shape, rng.normal(size=shape).astype(np.float32))
-        return self.tensor(shape, rng.integers(-128, 128, shape).astype(np.int8), scale=scale, zero=zero)
+        return self.tensor(shape, whole_numbers(self.dtype, shape), scale=scale, zero=zero)
 
     def keep(self, *outputs, again=0):
         self.graph.outputs = list(outputs)
@@ -163,8 +171,7 @@ class Net:
         path = os.path.join(HERE, self.name + ".tflite")
         open(path, "wb").write(content)
         shape = self.shape(self.input)
-        x = rng.normal(size=shape).astype(np.float32) if self.dtype == np.float32 else \
-            rng.integers(-128, 128, shape).astype(np.int8)
+        x = rng.normal(size=shape).astype(np.float32) if self.given == np.float32 else whole_numbers(self.given, shape)
         net = runtime.Interpreter.from_bytes(content, arena_size=1 << 20)
         net.set_input(x, 0)
         net.invoke()
@@ -179,6 +186,11 @@ class Net:
             tensors[f"y{i}"] = np.array(net.get_output(0))
         if again:
             save(os.path.join(HERE, self.name + "-again.safetensors"), tensors, {})
+
+
+def whole_numbers(dtype, shape):
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
 
 
 def extent(size, kernel, stride, padding, dilation):
@@ -216,7 +228,6 @@ def classifier(name, dtype):
 
 def elements(name, dtype):
     """Functions element by element, with constants that are broadcast."""
-    bytes_ = dtype == np.int8
     net = Net(name, [1, 5, 4, 6], dtype)
     x = net.input
     image = net.conv(x, 6, (1, 1))
@@ -230,9 +241,16 @@ def elements(name, dtype):
         net.unary(OP.LOGISTIC, x, None, 1 / 256, -128),
         net.unary(OP.TANH, image, None, 1 / 128, 0),
         net.unary(OP.LEAKY_RELU, x, option("LeakyRelu", alpha=0.2), 0.06, -30),
-        net.unary(OP.HARD_SWISH, x, option("HardSwish"), 0.04, -100),
     ]
-    if bytes_:
+    if dtype == np.int16:
+        outputs += [
+            net.unary(OP.TANH, net.unary(OP.QUANTIZE, x, option("Quantize"), 2.0**-12 * 256), None, 1 / 128, 0),
+            net.pair(OP.SUB, image, net.constant([6]), option("Sub"), 0.13, 4),
+            net.pair(OP.SUB, net.constant([1, 5, 1, 6], 0.2), x, option("Sub", fusedActivationFunction=ACT.RELU_N1_TO_1), 0.02, 0),
+        ]
+    else:
+        outputs.append(net.unary(OP.HARD_SWISH, x, option("HardSwish"), 0.04, -100))
+    if dtype != np.float32:
         outputs.append(net.unary(OP.QUANTIZE, x, option("Quantize"), 0.07, 17))
     net.keep(*outputs)
 
@@ -334,6 +352,28 @@ def sizes(name, dtype):
     net.keep(*outputs)
 
 
+def crossings(name):
+    """Floats, bytes and 16 bits in one net; products of 16 bits whose biases are words, are of 64 bits, and are not there."""
+    net = Net(name, [1, 9, 7, 3], np.int16, given=np.float32)
+    whole = lambda x, dtype, scale, zero=0: net.op(  # noqa: E731
+        OP.QUANTIZE, [x], [net.tensor(net.shape(x), scale=scale, zero=zero, dtype=dtype)], option("Quantize"))
+    x = whole(net.input, np.int16, 2.0**-13)
+    net.wide = False
+    x = net.conv(x, 6, (3, 3), 2, act=ACT.RELU, scale=0.2)
+    net.wide = True
+    x = net.depthwise(x, 2, (2, 2), scale=0.3)
+    x = whole(x, np.int8, 0.3, -11)
+    x = whole(x, np.int16, 0.3 / 250)
+    x = net.product(OP.CONV_2D, x, net.weights([5, 1, 1, 12], 5, 0), [*net.shape(x)[:3], 5],
+                    option("Conv2D", padding=VALID, strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1), 0.5, 0, False)
+    x = net.unary(OP.RESHAPE, x, option("Reshape", newShape=[1, 100]), shape=[1, 100], more=[net.words(1, 100)])
+    net.wide = False
+    y = net.linear(x, 9, scale=0.9)
+    net.wide = True
+    x = net.pair(OP.ADD, y, net.linear(x, 9, ACT.RELU6, many=True, scale=0.8, biased=False), option("Add"), 1.4, 0)
+    net.keep(net.op(OP.DEQUANTIZE, [x], [net.tensor([1, 9], dtype=np.float32)], option("Dequantize")))
+
+
 if __name__ == "__main__":
     for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
         for make in (classifier, elements, places, rows):
@@ -343,3 +383,6 @@ if __name__ == "__main__":
         sizes(f"sizes-{kind}", dtype)
     for kind, dtype in (("bytes", np.int8), ("floats", np.float32)):
         filters(f"filters-{kind}", dtype)
+    for make in (classifier, elements, places, rows):
+        make(f"{make.__name__}-shorts", np.int16)
+    crossings("crossings-shorts")
