@@ -22,7 +22,8 @@ static const tern_cli_option options[] = {
     {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
     {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
     {"bytes-in", 0, TERN_FLAG, NULL, NULL,
-     "of a net of bytes: its input is bytes, too, a quarter of the memory; else it makes them of floats",
+     "of a net of bytes (or 16 bits): its input is, too, a quarter (half) of the memory; else it makes them "
+     "of floats",
      NULL},
     TERN_BLOCK_OPTIONS,
     {"train", 0, TERN_FLAG, NULL, NULL,
