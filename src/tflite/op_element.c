@@ -56,13 +56,7 @@ static void put_factor(int32_t *constants, int at, int zero, double factor)
 typedef struct summing {
     const tern_op *bytes, *shorts;
     tern_value (*floats)(tern_graph *, tern_value, tern_value);
-    bool single; /* the reference finds its factors in single precision */
 } summing;
-
-static double factor_of(const summing *s, double above, double below)
-{
-    return s->single ? (double)((float)above / (float)below) : above / below;
-}
 
 static tern_status sum_of(tern_tflite_call *call, const summing *s)
 {
@@ -78,9 +72,9 @@ static tern_status sum_of(tern_tflite_call *call, const summing *s)
             call, image,
             tern_tflite_activate(call, tern_tflite_byte(call, 0), s->floats(call->graph, in[0], in[1])));
     double twice = 2 * fmax(a->scale, b->scale), unit = form == TERN_TFLITE_BYTES ? 0x1p20 : 0x1p15;
-    put_factor(q, TERN_ADD_A, a->zero, factor_of(s, a->scale, twice));
-    put_factor(q, TERN_ADD_B, b->zero, factor_of(s, b->scale, twice));
-    put_factor(q, TERN_ADD_Y, y->zero, factor_of(s, twice, unit * y->scale));
+    put_factor(q, TERN_ADD_A, a->zero, a->scale / twice);
+    put_factor(q, TERN_ADD_B, b->zero, b->scale / twice);
+    put_factor(q, TERN_ADD_Y, y->zero, twice / (unit * y->scale));
     TERN_TRY(tern_tflite_limits(call, tern_tflite_byte(call, 0), &q[TERN_ADD_LOW], &q[TERN_ADD_HIGH]));
     in[2] = tern_tflite_words(call, TERN_ADD_CONSTANTS, q);
     const tern_op *op = form == TERN_TFLITE_BYTES ? s->bytes : s->shorts;
@@ -89,13 +83,13 @@ static tern_status sum_of(tern_tflite_call *call, const summing *s)
 
 static tern_status add(tern_tflite_call *call)
 {
-    static const summing s = {&tern_op_add_int8, &tern_op_add_int16, tern_add, false};
+    static const summing s = {&tern_op_add_int8, &tern_op_add_int16, tern_add};
     return sum_of(call, &s);
 }
 
 static tern_status subtract(tern_tflite_call *call)
 {
-    static const summing s = {&tern_op_subtract_int8, &tern_op_subtract_int16, tern_subtract, true};
+    static const summing s = {&tern_op_subtract_int8, &tern_op_subtract_int16, tern_subtract};
     return sum_of(call, &s);
 }
 
@@ -226,7 +220,7 @@ static tern_status relu(tern_tflite_call *call)
     TERN_TRY(tern_tflite_form_of(call, &form));
     if (form == TERN_TFLITE_FLOATS) return by_floats(call, tern_relu);
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
-    curve c = curve_of(call, (double)((float)x->scale / (float)y->scale));
+    curve c = curve_of(call, x->scale / y->scale);
     c.least = y->zero;
     return form == TERN_TFLITE_SHORTS ? rescale(call, &c) : fill_table(call, &c, rescaled);
 }
@@ -260,9 +254,8 @@ static tern_status leaky_relu(tern_tflite_call *call)
     }
     const tern_tflite_tensor *x = tern_tflite_in(call, 0), *y = tern_tflite_out(call, 0);
     if (!(slope >= 0)) return tern_tflite_fail(call, "slope %g, expected at least 0", slope);
-    curve c = curve_of(call, (double)((float)x->scale / (float)y->scale));
-    tern_int8_multiplier((double)((float)x->scale * (float)slope / (float)y->scale), &c.other,
-                         &c.other_shift);
+    curve c = curve_of(call, x->scale / y->scale);
+    tern_int8_multiplier(x->scale * slope / y->scale, &c.other, &c.other_shift);
     return form == TERN_TFLITE_SHORTS ? rescale(call, &c) : fill_table(call, &c, leaked);
 }
 
