@@ -527,6 +527,7 @@ typedef struct tern_net {
     size_t delta;
     size_t regroup; /* the same for a tern_regroup: depthwise convolutions become group convolutions */
     size_t int8;    /* the same for a tern_int8_parameters: the net computes in bytes */
+    bool bytes;     /* what is built is of bytes as it is, and can learn: of a file (tern_tflite_learn) */
     size_t qat; /* the same for a tern_qat_parameters: floats that are rounded as the net in bytes will be */
     size_t fixed;  /* the same for a tern_fixed_parameters */
     bool integers; /* what is inferred, is inferred in integers (NET-fixed) */

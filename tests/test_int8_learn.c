@@ -406,7 +406,8 @@ static void test_plans(void **state)
     tern_int8_update_plan plan;
     for (size_t i = 0; i < TERN_COUNT(bad); i++)
         assert_error(tern_int8_update_parse(bad[i], &plan), TERN_USAGE, "expected all, bias=K");
-    static const char *const good[] = {"all", "bias=3,conv1=0.5,stochastic", "last=2,unscaled"};
+    static const char *const good[] = {"all", "bias=3,conv1=0.5,stochastic", "last=2,unscaled",
+                                       "bias=3,head,conv1=0.5"};
     for (size_t i = 0; i < TERN_COUNT(good); i++) {
         tern_text text = {0};
         assert_ok(tern_int8_update_parse(good[i], &plan));
@@ -467,6 +468,9 @@ static void test_formula(void **state)
     assert_ok(tern_int8_update_parse("bias=3,conv3=0.5,linear6", &plan));
     assert_ok(tern_int8_update_bytes(g, &plan, &bytes));
     double conv3 = 8 * 36 / 8.0 + 4 * 8 + 36 * 2 + 8 * 2 * 9, linear5 = 10 / 8.0 + 4 * 10, head = 10;
+    assert_true(bytes == conv3 + linear5 + head);
+    assert_ok(tern_int8_update_parse("bias=3,head,conv3=0.5", &plan));
+    assert_ok(tern_int8_update_bytes(g, &plan, &bytes));
     assert_true(bytes == conv3 + linear5 + head);
     tern_graph_close(g);
     close_subject(&s);

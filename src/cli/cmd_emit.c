@@ -27,7 +27,8 @@ static const tern_cli_option options[] = {
      NULL},
     TERN_BLOCK_OPTIONS,
     {"train", 0, TERN_FLAG, NULL, NULL,
-     "of a run in bytes or in 16 bits: a training step (--update), checked over --steps of them between two "
+     "of a run or a TFLite file in bytes, or of a run in 16 bits: a training step (--update), checked over "
+     "--steps of them between two "
      "looks at "
      "--samples of the "
      "test split",
@@ -387,7 +388,7 @@ const tern_command tern_command_emit = {
         "tern emit spiking-mlp --stepping                     # one time step a call\n"
         "tern emit run/cnn-int8 --target cortex-m4 --bytes-in\n"
         "tern emit run/lenet --target cortex-m --ram 64K -o build/m7 && make -C build/m7 check   # in QEMU\n"
-        "tern emit run/cnn-int8 --train --update bias=3,linear1=0.25,linear2 --target cortex-m --ram 256K   "
+        "tern emit run/cnn-int8 --train --update bias=3,linear1=0.25,head --target cortex-m --ram 256K   "
         "# "
         "learns on the board\n"
         "tern emit run/lenet-qfx-fixed --target verilog --cycles 20000 --samples 1000 -o build/rtl   # then "

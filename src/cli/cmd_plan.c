@@ -169,7 +169,7 @@ static tern_status run_plan(tern_cli *cli)
     int batch = tern_cli_whole(cli, "batch");
     TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
     tern_recipe recipe;
-    bool learning = tern_cli_has(cli, "train") && s.net->int8;
+    bool learning = tern_cli_has(cli, "train") && (s.net->int8 || s.tflite);
     if (learning) tern_subject_close(&s);
     if (learning) return tern_plan_learning(cli);
     tern_status status = recipe_of(cli, s.net, &recipe);
@@ -214,7 +214,8 @@ const tern_command tern_command_plan = {
         "tern plan spiking-cnn --train --batch 64 --memory 200M\n"
         "tern plan spiking-vgg --train --rule sltt --timesteps 32      # memory that does not grow with T\n"
         "tern plan vgg --timesteps 1 --stepping                        # no membranes: nothing is carried\n"
-        "tern plan mobilenet-int8 --train --update bias=6,conv24=0.5,linear1   # learning on a device\n"
+        "tern plan mobilenet-int8 --train --update bias=6,conv24=0.5,head   # learning on a device\n"
+        "tern plan net.tflite --train --update bias=6,head             # of your own net in bytes\n"
         "tern plan mcuformer-int8 --depth 1 --machine stm32f746 --tile tokens=auto   # which step overwrites "
         "what\n"
         "tern plan mobilenet --method cosma-fs --bytes int8 --memory 40KiB  # what must leave and return\n"

@@ -503,7 +503,7 @@ static const tern_exclusion exclusions[] = {
 const tern_command tern_command_search = {
     .name = "search",
     .about = "compare forms of a net on a machine and on data; keep what nothing beats",
-    .usage = "NET|RUN",
+    .usage = "NET|RUN|NET.tflite",
     .more = "tern search mobilenet --width 1 --input 3x224x224 --objectives util,cycles\n"
             "tern search mobilenet --pass regroup --machine systolic-64x64-rs --group 1,2,4,8,16 --width "
             "0.75..1.0 --data fashion-mnist --objectives util,latency,accuracy\n"

@@ -536,13 +536,15 @@ static tern_status run_train(tern_cli *cli)
 const tern_command tern_command_train = {
     .name = "train",
     .about = "train a net on a data set, into a run folder",
-    .usage = "NET|RUN",
+    .usage = "NET|RUN|NET.tflite",
     .more =
         "tern train spiking-cnn                                    # Fashion-MNIST into run/spiking-cnn\n"
         "tern train spiking-vgg --depth 9 --timesteps 4 -o run/vgg9\n"
         "tern train run/vgg9 --resume --epochs 20\n"
         "tern train cnn-qat --weight-bits 2 -o run/two            # then: tern convert run/two --to int8\n"
         "tern train run/cnn-int8 --update last=2,stochastic --data mnist --rate 0.01   # as a device would\n"
+        "tern train net.tflite --update bias=9,head,stochastic --data DIR -o tuned.tflite   # a file in "
+        "bytes\n"
         "tern train run/cnn-half --data mnist                     # of tern convert --to half: in 16 bits\n"
         "tern train vit --superpipeline 8,2 --input 1x28x28 --patch 7   # 8 layers of parameters in memory\n"
         "tern train forest --data table.csv --trees 16 --depth 8  # classic learners are fitted\n"

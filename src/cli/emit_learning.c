@@ -28,20 +28,23 @@ static tern_status open_all(tern_learning_emission *e)
     tern_cli *cli = e->cli;
     tern_subject *s = &e->subject;
     TERN_TRY(tern_update_of(cli, "last=1", &e->update));
-    TERN_TRY(tern_subject_open(s, cli, cli->arguments[0]));
-    if (!s->config)
+    TERN_TRY(tern_learning_subject(cli, s));
+    if (!s->config && !s->tflite)
         return tern_fail(TERN_USAGE,
                          "--train: a training step begins with a trained net: give a run folder of tern "
-                         "convert RUN --to int8 or --to half");
+                         "convert RUN --to int8 or --to half, or a TFLite file of bytes");
     const char *data = tern_cli_text(cli, "data");
     if (!data) data = json_string_value(json_object_get(s->config, "data"));
+    if (!data)
+        return tern_fail(TERN_USAGE, "--train: a TFLite file does not say what it learns from: give --data");
     int steps = tern_cli_whole(cli, "steps"), held = tern_cli_whole(cli, "samples");
     tern_dataset_options few = {.train_limit = steps, .test_limit = held};
     TERN_TRY(tern_open_data(&e->dataset, data ? data : "", few, cli, s));
     char a[96], b[96];
     if (!tern_shape_equal(&s->sample, &e->dataset.sample))
-        return tern_fail(TERN_USAGE, "samples of %s are %s, the net was trained on %s", data,
-                         tern_shape_text(a, &e->dataset.sample), tern_shape_text(b, &s->sample));
+        return tern_fail(TERN_USAGE, "samples of %s are %s, the net %s %s", data,
+                         tern_shape_text(a, &e->dataset.sample), s->tflite ? "takes" : "was trained on",
+                         tern_shape_text(b, &s->sample));
     if (s->net->half && tern_cli_has(cli, "update"))
         return tern_fail(TERN_USAGE, "--update: of a net of 16 bits everything learns");
     return tern_int8_stepper_open(&e->stepper, s->net, s->parameters, &s->sample, 1, &e->update, &s->store,
@@ -54,7 +57,7 @@ static tern_status take_split(tern_learning_emission *e, bool train, int first, 
     tern_samples samples = tern_samples_of(&e->dataset, train);
     size_t size = (size_t)tern_elements(&e->subject.sample);
     tern_loader *loader = NULL;
-    tern_samples_normalise_as(&samples, e->subject.config);
+    tern_learning_normalise(&samples, &e->subject);
     TERN_TRY(tern_loader_open(&loader, &samples,
                               &(tern_loader_options){.batch = 1, .shuffle = train, .seed = e->cli->seed}));
     tern_status status = TERN_OK;
@@ -128,7 +131,7 @@ static tern_status emit(tern_learning_emission *e)
     TERN_TRY(open_all(e));
     TERN_TRY(tern_emit_name(e->name, given, e->subject.net->name));
     TERN_TRY(take_samples(e));
-    tern_text_format(&e->about, "a training step of %s, from %s", e->subject.net->doc, e->subject.folder);
+    tern_text_format(&e->about, "a training step of %s, from %s", e->subject.net->doc, e->cli->arguments[0]);
     TERN_TRY(tern_text_status(&e->about));
     snprintf(path, sizeof path, "emit/%s", e->name);
     if (!folder) folder = path;

@@ -246,6 +246,7 @@ static bool is_sized(const tern_cli *cli, const tern_subject *s, const char *nam
 {
     const char *own = json_string_value(json_object_get(s->config, "data"));
     if (s->sample.rank != 3) return false;
+    if (s->net->bytes) return true;
     return s->config ? own && strcmp(own, name) == 0 : tern_cli_has(cli, "input");
 }
 

@@ -8,7 +8,8 @@
     {                                                                                                        \
         "update", 0, TERN_TEXT, "PART,..", NULL,                                                             \
             "of a net in bytes, what learns: all, last=K (the last K layers with weights), bias=K (their "   \
-            "biases), LAYER or LAYER=SHARE (weights, of a share of the input channels); stochastic rounds "  \
+            "biases), head (the last of them), LAYER or LAYER=SHARE (weights, of a share of the input "      \
+            "channels); stochastic rounds "                                                                  \
             "at random, unscaled leaves quantisation-aware scaling out",                                     \
             NULL                                                                                             \
     }
@@ -16,8 +17,12 @@
 /* What --update says, or `standard`. */
 tern_status tern_update_of(const tern_cli *cli, const char *standard, tern_int8_update_plan *plan);
 
-/* Open the run in bytes that the command names first, and the data that it was trained on, or of --data, with the same samples:
- * *data says which.  asked: the option that needs it.  Close both, after a failure too. */
+/* Open what the command names first: a run in bytes, or a TFLite file of bytes in the form that learns, with its weights. */
+tern_status tern_learning_subject(const tern_cli *cli, tern_subject *s);
+/* Pixels as the run was trained on them; of a file so that they become the bytes from -128 to 127, real numbers as they are. */
+void tern_learning_normalise(tern_samples *samples, const tern_subject *s);
+/* Such a net and the data that it was trained on, or of --data, with the same samples: *data says which.  asked: the option that
+ * needs it.  Close both, after a failure too. */
 tern_status tern_learning_open(tern_cli *cli, const char *asked, tern_dataset_options limits, tern_subject *s,
                                tern_dataset *d, const char **data);
 

@@ -101,8 +101,8 @@ static tern_status plan(tern_cli *cli, const tern_subject *s)
 tern_status tern_plan_learning(tern_cli *cli)
 {
     tern_subject s;
-    TERN_TRY(tern_subject_open(&s, cli, cli->arguments[0]));
-    tern_status status = plan(cli, &s);
+    tern_status status = tern_learning_subject(cli, &s);
+    if (status == TERN_OK) status = plan(cli, &s);
     tern_subject_close(&s);
     return status;
 }

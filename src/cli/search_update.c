@@ -90,8 +90,8 @@ static tern_status measure(const tern_int8_learning *l, const tern_update_choice
 static tern_status search(tern_cli *cli, tern_subject *s, const tern_dataset *d)
 {
     tern_samples train = tern_samples_of(d, true), test = tern_samples_of(d, false);
-    tern_samples_normalise_as(&train, s->config);
-    tern_samples_normalise_as(&test, s->config);
+    tern_learning_normalise(&train, s);
+    tern_learning_normalise(&test, s);
     tern_int8_learning l = {.net = s->net,
                             .parameters = s->parameters,
                             .update = {.stochastic = true},

@@ -12,7 +12,7 @@ static tern_status bad_part(const char *part, size_t length)
 {
     return tern_fail(
         TERN_USAGE,
-        "update \"%.*s\": expected all, bias=K, last=K, LAYER or LAYER=SHARE with 0 < SHARE <= 1, with "
+        "update \"%.*s\": expected all, bias=K, last=K, head, LAYER or LAYER=SHARE with 0 < SHARE <= 1, with "
         "commas between, for example bias=4,conv3=0.25,linear1",
         (int)length, part);
 }
@@ -33,6 +33,8 @@ static tern_status take_part(const char *part, size_t length, tern_int8_update_p
     } else if (length == 3 && strncmp(part, "all", 3) == 0) {
         plan->biases = -1;
         plan->all_weights = true;
+    } else if (length == 4 && strncmp(part, "head", 4) == 0) {
+        plan->head = true;
     } else if (bias || last) {
         if (!(value >= 0) || value > 1000 || value != floor(value)) return bad_part(part, length);
         plan->biases = (int)value;
@@ -67,6 +69,7 @@ void tern_int8_update_print(const tern_int8_update_plan *plan, tern_text *text)
         tern_text_put(text, "all");
     else
         tern_text_format(text, "%s=%d", plan->all_weights ? "last" : "bias", plan->biases);
+    if (plan->head) tern_text_put(text, ",head");
     for (int i = 0; i < plan->count; i++)
         tern_text_format(text, ",%s=%g", plan->layers[i].name, plan->layers[i].share);
     if (plan->stochastic) tern_text_put(text, ",stochastic");
@@ -121,10 +124,12 @@ tern_int8_choice tern_int8_choice_of(const tern_graph *g, const tern_node *node,
     tern_int8_choice c = {.depthwise = is_depthwise(g, node)};
     double share = 0;
     bool last = plan->biases < 0 || product >= products - plan->biases;
-    c.bias = last;
+    bool head = plan->head && product == products - 1;
+    c.bias = last || head;
     if (last && plan->all_weights) share = 1;
     for (int i = 0; i < plan->count; i++)
         if (strcmp(plan->layers[i].name, node->layer) == 0) share = plan->layers[i].share;
+    if (head) share = 1;
     c.channels = c.depthwise ? w.dim[0] : w.dim[1];
     c.whole = share >= 1;
     c.chosen = c.whole ? c.channels : (int64_t)(share * (double)c.channels);

@@ -112,6 +112,7 @@ typedef struct tern_int8_layer {
 typedef struct tern_int8_update_plan {
     int biases;                                 /* of the last so many products, or -1: of all */
     bool all_weights;                           /* .. and of those the whole weights, too */
+    bool head;                                  /* all of the last product */
     tern_int8_layer layers[TERN_UPDATE_LAYERS]; /* whose weights are updated, too */
     int count;
     bool unscaled;   /* no quantisation-aware scaling: gradients as they are */
@@ -119,8 +120,8 @@ typedef struct tern_int8_update_plan {
     bool late;       /* updates behind all gradients, as without reordering */
 } tern_int8_update_plan;
 
-/* From parts with commas between: all, bias=K, last=K (biases and weights of the last K products), LAYER or LAYER=SHARE,
- * stochastic, unscaled.  TERN_USAGE says which part is wrong. */
+/* From parts with commas between: all, bias=K, last=K (biases and weights of the last K products), head (the last one),
+ * LAYER or LAYER=SHARE, stochastic, unscaled.  TERN_USAGE says which part is wrong. */
 tern_status tern_int8_update_parse(const char *text, tern_int8_update_plan *plan);
 /* The same as text again. */
 void tern_int8_update_print(const tern_int8_update_plan *plan, tern_text *text);

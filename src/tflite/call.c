@@ -125,32 +125,64 @@ tern_value tern_tflite_activate(const tern_tflite_call *call, int activation, te
 
 /* ---- parameters and constants ---------------------------------------------------------------------------------------- */
 
-tern_value tern_tflite_parameter_of(tern_tflite_call *call, const char *what, tern_tflite_parameter p)
+/* Lists a parameter, unless a graph that was built before has. */
+static bool list_parameter(tern_tflite *m, const char *name, tern_tflite_parameter p)
 {
-    tern_tflite *m = call->model;
-    bool own = strchr(what, '.') == NULL;
-    const char *name = own ? tern_layer_name(call->graph, what) : what;
-    if (!name) return tern_graph_no_memory(call->graph);
     for (int i = 0; i < m->parameter_count; i++)
-        if (strcmp(m->parameters[i].name, name) == 0) /* of a graph that was built before */
-            return tern_weight(call->graph, name, p.dtype, p.shape);
+        if (strcmp(m->parameters[i].name, name) == 0) return true;
     if (m->parameter_count == m->parameter_capacity) {
         size_t old = (size_t)m->parameter_capacity, wanted = old ? 2 * old : 64;
         void *more = tern_resize(m->parameters, old * sizeof p, wanted * sizeof p);
-        if (!more) return tern_graph_no_memory(call->graph);
+        if (!more) return false;
         m->parameters = more;
         m->parameter_capacity = (int)wanted;
     }
     p.name = tern_arena_string(&m->arena, name);
-    if (!p.name) return tern_graph_no_memory(call->graph);
+    if (!p.name) return false;
+    if (p.numbers) {
+        size_t size = tern_bytes_of(p.dtype, tern_elements(&p.shape));
+        void *own = tern_arena_take(&m->arena, size);
+        if (!own) return false;
+        memcpy(own, p.numbers, size);
+        p.numbers = own;
+    }
     m->parameters[m->parameter_count++] = p;
+    return true;
+}
+
+tern_value tern_tflite_parameter_of(tern_tflite_call *call, const char *what, tern_tflite_parameter p)
+{
+    bool own = strchr(what, '.') == NULL;
+    const char *name = own ? tern_layer_name(call->graph, what) : what;
+    if (!name || !list_parameter(call->model, name, p)) return tern_graph_no_memory(call->graph);
     return tern_weight(call->graph, name, p.dtype, p.shape);
+}
+
+static tern_tflite_parameter numbers_of(tern_dtype dtype, int count, const void *numbers)
+{
+    return (tern_tflite_parameter){
+        .dtype = dtype, .shape = TERN_SHAPE(count), .kind = TERN_TFLITE_NUMBERS, .numbers = numbers};
+}
+
+void tern_tflite_note(tern_tflite_call *call, const char *what, tern_dtype dtype, int count,
+                      const void *numbers)
+{
+    const char *name = call->model->net.bytes ? tern_layer_name(call->graph, what) : "";
+    if (!name || (*name && !list_parameter(call->model, name, numbers_of(dtype, count, numbers))))
+        tern_graph_no_memory(call->graph);
 }
 
 static tern_value constant(tern_tflite_call *call, tern_dtype dtype, int count, const void *numbers)
 {
     tern_tensor t = {dtype, TERN_SHAPE(count), (void *)(uintptr_t)numbers};
     return tern_constant(call->graph, &t);
+}
+
+tern_value tern_tflite_fixed(tern_tflite_call *call, const char *what, tern_dtype dtype, int count,
+                             const void *numbers)
+{
+    if (!call->model->net.bytes) return constant(call, dtype, count, numbers);
+    return tern_tflite_parameter_of(call, what, numbers_of(dtype, count, numbers));
 }
 
 tern_value tern_tflite_words(tern_tflite_call *call, int count, const int32_t *numbers)

@@ -40,14 +40,16 @@ static tern_status take_input(tern_tflite_call *call, tern_value image)
     const tern_tflite_tensor *t = &m->tensors[m->input];
     tern_tflite_value *v = &call->values[m->input];
     if (t->bytes.count) return tern_fail(TERN_FAILED, "%s: the input is a constant", m->flat.file);
-    v->shape = tern_shape_of(call->graph, image);
-    v->plain = image;
+    tern_shape s = tern_shape_of(call->graph, image);
+    tern_value *own = m->image_first ? &v->image : &v->plain;
+    v->shape = m->image_first && s.rank == 4 ? TERN_SHAPE(s.dim[0], s.dim[2], s.dim[3], s.dim[1]) : s;
+    *own = image;
     if (t->type == TERN_TFLITE_F32) return tern_graph_status(call->graph);
     tern_layer(call->graph, "input", "input");
     tern_value in[] = {image, scale_parameter(call, "image.scale", true, t->scale),
                        scale_parameter(call, "image.zero", false, t->zero)};
     const tern_op *op = t->type == TERN_TFLITE_I16 ? &tern_op_quantise_int16 : &tern_op_quantise_int8;
-    v->plain = tern_apply(call->graph, op, NULL, in, 3, NULL);
+    *own = tern_apply(call->graph, op, NULL, in, 3, NULL);
     return tern_graph_status(call->graph);
 }
 
@@ -66,7 +68,7 @@ static tern_status take_output(tern_tflite_call *call, int i, tern_value *result
     tern_value x = tern_tflite_plain(&of, 0);
     if (t->type == TERN_TFLITE_I8 || t->type == TERN_TFLITE_I16) {
         snprintf(name, sizeof name, "output%d.scale", i);
-        tern_value scale = scale_parameter(call, name, true, t->scale);
+        tern_value scale = scale_parameter(call, name, true, m->beta > 0 ? m->beta * t->scale : t->scale);
         snprintf(name, sizeof name, "output%d.zero", i);
         tern_value in[] = {x, scale, scale_parameter(call, name, false, t->zero)};
         x = tern_apply(call->graph, &tern_op_dequantise_int8, NULL, in, 3, NULL);

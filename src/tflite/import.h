@@ -73,6 +73,13 @@ tern_value tern_tflite_words(tern_tflite_call *call, int count, const int32_t *n
 tern_value tern_tflite_bytes(tern_tflite_call *call, int count, const int8_t *numbers);
 tern_value tern_tflite_shorts(tern_tflite_call *call, int count, const int16_t *numbers);
 
+/* What a layer's steps of learning follow from, "<layer>.<what>": a parameter of a net that learns (tern_tflite_learn), else a
+ * constant.  note: one that the graph does not read. */
+tern_value tern_tflite_fixed(tern_tflite_call *call, const char *what, tern_dtype dtype, int count,
+                             const void *numbers);
+void tern_tflite_note(tern_tflite_call *call, const char *what, tern_dtype dtype, int count,
+                      const void *numbers);
+
 /* What input 0 and output 0 are; an error where they differ, or are none of these. */
 typedef enum tern_tflite_form { TERN_TFLITE_FLOATS, TERN_TFLITE_BYTES, TERN_TFLITE_SHORTS } tern_tflite_form;
 tern_status tern_tflite_form_of(const tern_tflite_call *call, tern_tflite_form *form);
@@ -85,6 +92,9 @@ tern_value tern_tflite_activate(const tern_tflite_call *call, int activation, te
 
 /* A function of bytes from input 0 to output 0, by its table. */
 tern_status tern_tflite_by_table(tern_tflite_call *call, const int8_t table[256]);
+
+/* Which element of the file's tensor is element i of a parameter [O,C,H,W]. */
+int64_t tern_tflite_source_of(const tern_tflite_parameter *parameter, int64_t i);
 
 extern const tern_tflite_row tern_tflite_product_rows[], tern_tflite_element_rows[], tern_tflite_image_rows[],
     tern_tflite_place_rows[], tern_tflite_recurrent_rows[];

@@ -48,6 +48,7 @@ typedef struct tern_tflite_parameter {
     int zero;                    /* of what is multiplied */
     int64_t channels, places;    /* of TERN_TFLITE_FLAT */
     double number;               /* of TERN_TFLITE_NUMBER */
+    const void *numbers;         /* of TERN_TFLITE_NUMBERS */
     int stack[4], stack_bias[4]; /* of TERN_TFLITE_STACK..: tensors of weights, and of biases or -1 */
 } tern_tflite_parameter;
 
@@ -59,6 +60,7 @@ typedef enum tern_tflite_kind {
     TERN_TFLITE_BIAS,      /* of bytes: bias - zero times the sum of each row of the weights */
     TERN_TFLITE_UPPER,     /* upper halves of a bias of 64 bits */
     TERN_TFLITE_NUMBER,    /* one number */
+    TERN_TFLITE_NUMBERS,   /* as many as its shape says, of its type */
     TERN_TFLITE_STACK,     /* four matrices, one below the other */
     TERN_TFLITE_STACK_BIAS /* biases of theirs, as of TERN_TFLITE_BIAS */
 } tern_tflite_kind;
@@ -76,6 +78,8 @@ struct tern_tflite {
     tern_tflite_operator *operators;
     int operator_count;
     int input;
+    bool image_first; /* the input comes as [N,C,H,W] */
+    double beta;      /* of a softmax that was left out behind the output; 0: there was none */
     int *outputs, output_count;
     tern_tflite_parameter *parameters; /* what the last graph that was built reads */
     int parameter_count, parameter_capacity;

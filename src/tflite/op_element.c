@@ -76,7 +76,7 @@ static tern_status sum_of(tern_tflite_call *call, const summing *s)
     put_factor(q, TERN_ADD_B, b->zero, b->scale / twice);
     put_factor(q, TERN_ADD_Y, y->zero, twice / (unit * y->scale));
     TERN_TRY(tern_tflite_limits(call, tern_tflite_byte(call, 0), &q[TERN_ADD_LOW], &q[TERN_ADD_HIGH]));
-    in[2] = tern_tflite_words(call, TERN_ADD_CONSTANTS, q);
+    in[2] = tern_tflite_fixed(call, "constants", TERN_I32, TERN_ADD_CONSTANTS, q);
     const tern_op *op = form == TERN_TFLITE_BYTES ? s->bytes : s->shorts;
     return give_pair(call, image, tern_apply(call->graph, op, NULL, in, 3, NULL));
 }

@@ -132,8 +132,11 @@ static tern_status put_scales(tern_tflite_call *call, bool single, tern_value *o
         shifts[i] = (int8_t)shift;
     }
     if (status == TERN_OK) {
-        operands[TERN_IN_MULTIPLIER] = tern_tflite_words(call, (int)count, multipliers);
-        operands[TERN_IN_SHIFT] = tern_tflite_bytes(call, (int)count, shifts);
+        float scales[] = {(float)x->scale, (float)y->scale};
+        operands[TERN_IN_MULTIPLIER] =
+            tern_tflite_fixed(call, "multiplier", TERN_I32, (int)count, multipliers);
+        operands[TERN_IN_SHIFT] = tern_tflite_fixed(call, "shift", TERN_I8, (int)count, shifts);
+        tern_tflite_note(call, "scales", TERN_F32, 2, scales);
     }
     tern_release(multipliers);
     tern_release(shifts);
@@ -160,7 +163,8 @@ static tern_status put_operands(tern_tflite_call *call, const product *p, bool s
     TERN_TRY(put_scales(call, single, operands));
     *count = p->wide ? TERN_INT16_OPERANDS : TERN_PRODUCT_OPERANDS;
     if (p->form == TERN_TFLITE_BYTES)
-        operands[TERN_IN_CONSTANTS] = tern_tflite_words(call, TERN_PRODUCT_CONSTANTS, constants);
+        operands[TERN_IN_CONSTANTS] =
+            tern_tflite_fixed(call, "constants", TERN_I32, TERN_PRODUCT_CONSTANTS, constants);
     else
         operands[TERN_IN_LIMITS] = tern_tflite_words(call, 2, constants + TERN_Y_LOW);
     bias.kind = TERN_TFLITE_UPPER;

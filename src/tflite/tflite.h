@@ -21,6 +21,14 @@ void tern_tflite_close(tern_tflite *model);
 const tern_net *tern_tflite_net(const tern_tflite *model);
 tern_status tern_tflite_parameters(tern_tflite *model, void **parameters);
 
+/* The form in which a file of bytes learns (tern_pass_int8_learn), before its net is built or its weights are lent: the image
+ * comes as [C,H,W], as data sets have it, the softmax behind the last layer is left out, since the loss has its own, and what
+ * steps of learning follow from are parameters.  TERN_USAGE where the input does not become bytes, where there are several
+ * outputs, or where what learns could not be written: a layer without a bias, or layers that share a tensor. */
+tern_status tern_tflite_learn(tern_tflite *model);
+/* The file again, with weights and biases as they are in a store of its net that learns. */
+tern_status tern_tflite_write(const tern_tflite *model, const tern_store *store, const char *path);
+
 /* Weights as the graph takes them, in the order of Tern's operators, lent to a store; the model keeps them. */
 tern_status tern_tflite_weights(tern_tflite *model, tern_store *store);
 

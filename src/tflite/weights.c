@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* Which element of the file is element i of a parameter [O,C,H,W]. */
-static int64_t source_of(const tern_tflite_parameter *p, int64_t i)
+int64_t tern_tflite_source_of(const tern_tflite_parameter *p, int64_t i)
 {
     const int64_t *d = p->shape.dim;
     int64_t o, row;
@@ -32,7 +31,8 @@ static void fill_elements(const tern_tflite_tensor *t, const tern_tflite_paramet
     size_t size = (size_t)tern_dtype_of(p->dtype)->bytes;
     int64_t n = tern_elements(&p->shape);
     for (int64_t i = 0; i < n; i++)
-        memcpy((char *)out->data + (size_t)i * size, bytes + (size_t)source_of(p, i) * size, size);
+        memcpy((char *)out->data + (size_t)i * size, bytes + (size_t)tern_tflite_source_of(p, i) * size,
+               size);
 }
 
 /* Sums are of x w, with zeros of x: what these add is taken off beforehand, in 32 bits that wrap around as sums do. */
@@ -85,6 +85,8 @@ static tern_status lend(tern_tflite *m, tern_store *store, const tern_tflite_par
     m->copy_count++;
     if (p->kind == TERN_TFLITE_NUMBER)
         tern_set(out, 0, p->number);
+    else if (p->kind == TERN_TFLITE_NUMBERS)
+        memcpy(out->data, p->numbers, tern_bytes_of(p->dtype, tern_elements(&p->shape)));
     else if (p->kind == TERN_TFLITE_STACK || p->kind == TERN_TFLITE_STACK_BIAS)
         fill_stack(m, p, out);
     else if (p->kind == TERN_TFLITE_BIAS)

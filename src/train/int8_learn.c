@@ -31,11 +31,11 @@ tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, c
     *graph = NULL;
     *program = NULL;
     if (net->half) return half_program(graph, program, net, parameters, sample, batch);
-    if (!net->int8)
-        return tern_fail(
-            TERN_USAGE,
-            "net %s computes in floats; learning in bytes takes what tern convert RUN --to int8 makes",
-            net->name);
+    if (!net->int8 && !net->bytes)
+        return tern_fail(TERN_USAGE,
+                         "net %s computes in floats; learning in bytes takes what tern convert RUN --to int8 "
+                         "makes, or a TFLite file of bytes",
+                         net->name);
     TERN_TRY(tern_model_plain_graph(&bytes, net, parameters, sample, batch, 0));
     tern_status status = tern_pass_int8_learn(bytes, update, graph);
     tern_graph_close(bytes);
