@@ -149,7 +149,7 @@ def wrong_use():
     bad(2, "expected products of words", "cqmlp-fixed", "--word", "0", "--target", "verilog", "--reloadable", "-o", work / "none")
     bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--tmr", "-o", work / "none")
     bad(2, "no effect without --reloadable", "mlp-fixed", "--target", "verilog", "--weights", "run", "-o", work / "none")
-    bad(2, "no effect on --reloadable", "mlp-fixed", "--target", "verilog", "--reloadable", "--cycles", "100", "-o", work / "none")
+    bad(2, "no effect with --reloadable", "mlp-fixed", "--target", "verilog", "--reloadable", "--cycles", "100", "-o", work / "none")
     bad(2, "tern convert RUN --to fixed", "mlp", "--target", "verilog", "-o", work / "none")
     bad(2, "expected divisors", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "5:1,1:1", "-o", work / "none")
     bad(2, "one to divide", "mlp-fixed", "--hidden", "12", "--layers", "1", "--target", "verilog", "--fold", "3:1,1:2", "-o", work / "none")
