@@ -3,6 +3,7 @@
 authors' format, made here."""
 import pickle
 import random
+import shutil
 import struct
 import sys
 import types
@@ -154,6 +155,13 @@ def learning():
     good("emit", work / "small.tflite", "--train", "--update", update, "--data", work / "colours.npz", "--steps", 6, "--samples", 4, "--target", "c99", "-o", work / "c")
     r = run("make", "-s", "-C", work / "c", "check")
     check("steps in C, bit for bit", r.returncode == 0, r.stdout + r.stderr)
+    if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
+        BOARD = "emit", work / "small.tflite", "--train", "--bytes-in", "--update", update, "--data", work / "colours.npz", "--steps", 4, "--samples", 2, "--target", "cortex-m7"
+        good(*BOARD, "-o", work / "board")
+        check("the image lies in the arena", "_IMAGE_ROOM" in (work / "board" / "small.h").read_text())
+        r = run("make", "-s", "-C", work / "board", "check")
+        check("steps on a board, bit for bit", r.returncode == 0 and "8 of 8" in r.stdout, r.stdout + r.stderr)
+        bad(3, "does not fit", *BOARD, "--ram", "4KiB", "-o", work / "none")
     found = document("search", work / "small.tflite", "--pass", "sparse-update", "--budget", 2000, "--data", work / "colours.npz", "--limit", 4)
     check("a choice within the budget", 0 < found["exact"]["formula_bytes"] <= 2000 and len(found["layers"]) == 9, found)
     bad(2, "give --data", "emit", work / "small.tflite", "--train", "--target", "c99")

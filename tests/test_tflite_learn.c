@@ -145,6 +145,67 @@ static void test_what_was_learned_is_in_the_file(void **state)
     unlink(written);
 }
 
+enum { SEEN = 12 };
+
+static void fill(tern_samples *s, float *images, int32_t *labels)
+{
+    for (int i = 0; i < SEEN * 3 * 13 * 11; i++) images[i] = (float)(i * 53 % 255 - 128) / 20;
+    for (int i = 0; i < SEEN; i++) labels[i] = i * 5 % 7;
+    *s = (tern_samples){.images = {TERN_F32, TERN_SHAPE(SEEN, 3, 13, 11), images},
+                        .labels = {TERN_I32, TERN_SHAPE(SEEN), labels},
+                        .classes = 7};
+    for (int c = 0; c < 8; c++) s->std[c] = 1;
+}
+
+/* tern_int8_learn takes kernels of this computer: the same steps one by one, by definitions, leave the same bytes. */
+static void test_kernels_of_this_computer_learn_the_same_bytes(void **state)
+{
+    (void)state;
+    static float images[SEEN * 3 * 13 * 11];
+    int32_t labels[SEEN];
+    net fast, slow;
+    tern_samples seen;
+    tern_int8_learned learned;
+    tern_int8_stepper s;
+    tern_loader *loader;
+    const tern_batch *b;
+    fill(&seen, images, labels);
+    open_learner(&fast, path_of("classifier-bytes", ".tflite"));
+    open_learner(&slow, path_of("classifier-bytes", ".tflite"));
+    tern_int8_learning l = {.net = tern_tflite_net(fast.file),
+                            .parameters = fast.parameters,
+                            .train = &seen,
+                            .rate = 0.2,
+                            .epochs = 1,
+                            .batch = 1,
+                            .seed = 4,
+                            .quiet = true};
+    tern_recipe recipe = {.rate = 0.2, .schedule = TERN_COSINE_RATE, .epochs = 1, .warmup = 0.1};
+    assert_ok(tern_int8_update_parse("last=2,stochastic", &l.update));
+    assert_ok(tern_int8_learn(&l, &fast.store, NULL, &learned));
+    assert_ok(tern_int8_stepper_open(&s, tern_tflite_net(slow.file), slow.parameters, &l.net->sample, 1,
+                                     &l.update, &slow.store, NULL));
+    assert_ok(
+        tern_loader_open(&loader, &seen, &(tern_loader_options){.batch = 1, .shuffle = true, .seed = 4}));
+    tern_loader_begin(loader, 0, 0);
+    for (int k = 0; (b = tern_loader_next(loader)) != NULL; k++)
+        assert_ok(tern_int8_step(&s, b->images, b->labels, tern_recipe_rate(&recipe, k / (double)SEEN)));
+    tern_loader_close(loader);
+    tern_int8_stepper_close(&s);
+    int compared = 0;
+    for (int i = 0; i < slow.store.count; i++) {
+        const tern_tensor *a = &slow.store.tensors[i];
+        int at = tern_store_find(&fast.store, slow.store.names[i]);
+        assert_true(at >= 0);
+        assert_memory_equal(a->data, fast.store.tensors[at].data,
+                            tern_bytes_of(a->dtype, tern_elements(&a->shape)));
+        compared++;
+    }
+    assert_true(compared > 10);
+    close_learner(&fast);
+    close_learner(&slow);
+}
+
 static void refused(const char *name, const char *text)
 {
     tern_tflite *file;
@@ -168,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_what_has_not_learned_is_the_same_file),
         cmocka_unit_test(test_logits_are_those_before_the_softmax),
         cmocka_unit_test(test_what_was_learned_is_in_the_file),
+        cmocka_unit_test(test_kernels_of_this_computer_learn_the_same_bytes),
         cmocka_unit_test(test_what_cannot_learn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

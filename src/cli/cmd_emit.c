@@ -367,7 +367,6 @@ static tern_status run_emit(tern_cli *cli)
 
 static const tern_exclusion exclusions[] = {
     {"train", "stepping", "nets in bytes have no time steps"},
-    {"train", "bytes-in", "samples to learn from are floats"},
     {"machine", "reloadable", "an array has its weights in memories"},
     {"machine", "fold", "an array has the size that its machine says, or --array"},
     {"fold", "budget", "both say how far blocks are folded"},

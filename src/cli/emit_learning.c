@@ -1,6 +1,7 @@
 /* tern emit RUN-int8 --train, RUN-half --train: a training step as C, with samples that it is checked by. */
 #include "cli/learning.h"
 #include "emit/emit.h"
+#include "kernel/int8.h"
 
 #include <string.h>
 
@@ -28,6 +29,7 @@ static tern_status open_all(tern_learning_emission *e)
     tern_cli *cli = e->cli;
     tern_subject *s = &e->subject;
     TERN_TRY(tern_update_of(cli, "last=1", &e->update));
+    e->update.bytes = tern_cli_has(cli, "bytes-in");
     TERN_TRY(tern_learning_subject(cli, s));
     if (!s->config && !s->tflite)
         return tern_fail(TERN_USAGE,
@@ -47,6 +49,8 @@ static tern_status open_all(tern_learning_emission *e)
                          tern_shape_text(b, &s->sample));
     if (s->net->half && tern_cli_has(cli, "update"))
         return tern_fail(TERN_USAGE, "--update: of a net of 16 bits everything learns");
+    if (s->net->half && e->update.bytes)
+        return tern_fail(TERN_USAGE, "--bytes-in: net %s has samples of floats", s->net->name);
     return tern_int8_stepper_open(&e->stepper, s->net, s->parameters, &s->sample, 1, &e->update, &s->store,
                                   cli->pool);
 }
@@ -77,6 +81,18 @@ static tern_status take_split(tern_learning_emission *e, bool train, int first, 
     return status;
 }
 
+/* Samples as bytes, in the memory of the floats. */
+static void to_bytes(tern_learning_emission *e, size_t count)
+{
+    const tern_store *store = &e->subject.store;
+    int s = tern_store_find(store, "image.scale"), z = tern_store_find(store, "image.zero");
+    tern_file_about about = e->subject.tflite ? tern_subject_about(&e->subject) : (tern_file_about){0};
+    double scale = s >= 0 ? tern_get(&store->tensors[s], 0) : about.scale;
+    int zero = z >= 0 ? (int)tern_get(&store->tensors[z], 0) : about.zero;
+    int8_t *bytes = (int8_t *)e->images;
+    for (size_t i = 0; i < count; i++) bytes[i] = tern_float_to_byte(e->images[i], (float)scale, zero);
+}
+
 /* Held-out samples, steps of learning, the same held-out samples. */
 static tern_status take_samples(tern_learning_emission *e)
 {
@@ -90,6 +106,7 @@ static tern_status take_samples(tern_learning_emission *e)
     TERN_TRY(take_split(e, false, 0, held, 0));
     TERN_TRY(take_split(e, true, held, steps, tern_cli_number(e->cli, "rate")));
     TERN_TRY(take_split(e, false, held + steps, held, 0));
+    if (e->update.bytes) to_bytes(e, count * size);
     e->samples = (tern_emit_samples){e->images, e->labels, (int)count, 1, e->rates, held};
     return TERN_OK;
 }

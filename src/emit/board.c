@@ -1,5 +1,6 @@
 /* Boards: how a net is compiled for each, linked inside its memory, and run in an emulator. */
 #include "emit/emit.h"
+#include "plan/ram.h"
 #include "quant/quant.h"
 
 #include <stdio.h>
@@ -43,12 +44,21 @@ const tern_emit_target tern_emit_targets[] = {
 
 /* ---- what fits ---------------------------------------------------------------------------------------------------- */
 
+bool tern_emit_room(const tern_emit_source *source, size_t *offset)
+{
+    tern_value image = tern_find_value(source->program->graph, "image");
+    return source->learns && source->cores <= 1 && image.id &&
+           tern_program_room(source->program, image, offset);
+}
+
 size_t tern_emit_bench_bytes(const tern_emit_source *source)
 {
     const tern_graph *g = source->program->graph;
-    size_t bytes = 0;
+    size_t bytes = 0, offset;
+    int inside = tern_emit_room(source, &offset) ? tern_find_value(g, "image").id : 0;
     for (int i = 1; i < g->value_count; i++)
-        if (g->values[i].kind == TERN_VALUE_INPUT && !tern_int8_is_streamed(g, (tern_value){i}))
+        if (g->values[i].kind == TERN_VALUE_INPUT && i != inside &&
+            !tern_int8_is_streamed(g, (tern_value){i}))
             bytes += source->program->places[i].bytes;
     for (int i = 0; i < g->output_count; i++) { /* what comes out, and what should */
         const tern_type *type = &g->values[g->outputs[i].value.id].type;

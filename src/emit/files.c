@@ -82,6 +82,7 @@ static void write_header(const tern_emit_source *source, tern_text *t)
 {
     char upper[64];
     tern_emit_sizes sizes;
+    size_t room;
     tern_emit_capitals(upper, source->name);
     tern_emit_sizes_of(source->program, &sizes);
     tern_text_format(t,
@@ -92,6 +93,12 @@ static void write_header(const tern_emit_source *source, tern_text *t)
     tern_text_put(t, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     tern_text_format(t, "#define %s_ARENA_BYTES %zu /* working memory: what the plan says, no more */\n",
                      upper, sizes.arena);
+    if (tern_emit_room(source, &room))
+        tern_text_format(
+            t,
+            "#define %s_IMAGE_ROOM %zu /* where in the arena the image may lie: it has been read "
+            "when something is written there */\n",
+            upper, room);
     tern_text_format(t, "#define %s_STATE_BYTES %zu /* kept from run to run */\n", upper, sizes.state);
     tern_text_format(t, "#define %s_WEIGHT_BYTES %zu /* const */\n\n", upper, sizes.weights);
     write_lengths(source, upper, t);

@@ -70,10 +70,12 @@ static const char on_board[] =
     "}\n"
     "\n";
 
+static const char image_own[] = "static @in_type@ image[@NAME@_IMAGE_LENGTH];\n";
+static const char image_inside[] = "static @in_type@ *const image = (void *)(bench_arena + @NAME@_IMAGE_ROOM);\n";
+
 static const char *const body[] = {
     "enum { CALLS = @calls@, HELD = @held@ };\n"
     "\n"
-    "static @in_type@ image[@NAME@_IMAGE_LENGTH];\n"
     "static int32_t labels[@NAME@_LABELS_LENGTH], step[1];\n"
     "static float rate[1], loss[1], logits[@NAME@_LOGITS_LENGTH], expected[@NAME@_LOGITS_LENGTH + 1];\n"
     "static char line[640];\n"
@@ -106,7 +108,7 @@ static const char *const body[] = {
     "static int run_call(int call, result *r)\n"
     "{\n"
     "    uint32_t learned;\n"
-    "    if (!get(0, image, sizeof image) || !get(0, labels, sizeof labels) || !get(0, rate, sizeof rate) ||\n"
+    "    if (!get(0, image, @NAME@_IMAGE_LENGTH * sizeof *image) || !get(0, labels, sizeof labels) || !get(0, rate, sizeof rate) ||\n"
     "        !get(0, step, sizeof step) || !get(1, expected, sizeof expected) || !get(1, &learned, sizeof learned))\n"
     "        return 0;\n"
     "    uint64_t begun = instructions();\n"
@@ -219,6 +221,7 @@ tern_status tern_emit_train_main(const tern_emit_source *source, const tern_emit
     const tern_type *image = NULL;
     tern_emit_sizes s;
     char upper[64], numbers[5][24];
+    size_t room;
     bool board = target->board != NULL, steps = tern_find_value(source->program->graph, "step").id != 0;
     TERN_TRY(input_of(source, "image", &image));
     tern_emit_sizes_of(source->program, &s);
@@ -248,6 +251,7 @@ tern_status tern_emit_train_main(const tern_emit_source *source, const tern_emit
         source->name, source->name);
     tern_emit_fill(t, board ? on_board : on_host, pairs);
     if (source->cores > 1) tern_emit_fill(t, tern_emit_cores_board, pairs);
+    tern_emit_fill(t, board && tern_emit_room(source, &room) ? image_inside : image_own, pairs);
     for (int i = 0; body[i]; i++) tern_emit_fill(t, body[i], pairs);
     if (board) tern_emit_fill(t, board_end, pairs);
     tern_emit_fill(t, end, pairs);

@@ -10,4 +10,8 @@ typedef struct tern_ram {
 } tern_ram;
 void tern_program_ram(const tern_program *program, tern_ram *ram);
 
+/* Where in the arena an input may lie until the last step that reads it: a multiple of 8 from which nothing is written there before.
+ * False where there is no such place. */
+bool tern_program_room(const tern_program *program, tern_value input, size_t *offset);
+
 #endif

@@ -118,6 +118,7 @@ typedef struct tern_int8_update_plan {
     bool unscaled;   /* no quantisation-aware scaling: gradients as they are */
     bool stochastic; /* round up with the probability of the fraction; else to the nearest */
     bool late;       /* updates behind all gradients, as without reordering */
+    bool bytes;      /* samples come as bytes */
 } tern_int8_update_plan;
 
 /* From parts with commas between: all, bias=K, last=K (biases and weights of the last K products), head (the last one),

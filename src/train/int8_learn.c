@@ -1,6 +1,8 @@
 /* Nets in bytes, or in 16 bits, that learn: the step that a board makes, made here with the same whole numbers, and many of them. */
 #include "train/train.h"
 
+#include "op/op.h"
+
 #include <string.h>
 
 /* The program of a step as a device makes it; the graph is closed where there is none. */
@@ -15,6 +17,29 @@ static tern_status plan_step(tern_graph **graph, tern_program **program, bool ke
     return status;
 }
 
+/* Whether the fast kernels of a program have the bits of the definitions: of whole numbers, and of sums of two. */
+static bool has_same_bits(const tern_program *p)
+{
+    for (int s = 0; s < p->step_count; s++) {
+        const tern_node *node = p->steps[s].node;
+        for (int k = 0; p->steps[s].fast && k < node->nout; k++)
+            if (p->graph->values[node->out[k].id].type.dtype == TERN_F32 && node->op != &tern_op_add)
+                return false;
+    }
+    return true;
+}
+
+/* The same step by the kernels of this computer, where they give the same bits. */
+static tern_status plan_here(tern_graph **graph, tern_program **program)
+{
+    tern_plan_options how = {.every_run = true};
+    if (tern_plan(program, *graph, &how) == TERN_OK && has_same_bits(*program)) return TERN_OK;
+    tern_program_close(*program);
+    *program = NULL;
+    tern_clear();
+    return plan_step(graph, program, false);
+}
+
 static tern_status half_program(tern_graph **graph, tern_program **program, const tern_net *net,
                                 const void *parameters, const tern_shape *sample, int batch)
 {
@@ -23,9 +48,9 @@ static tern_status half_program(tern_graph **graph, tern_program **program, cons
     return plan_step(graph, program, false);
 }
 
-tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, const tern_net *net,
-                                   const void *parameters, const tern_shape *sample, int batch,
-                                   const tern_int8_update_plan *update)
+static tern_status step_program(tern_graph **graph, tern_program **program, const tern_net *net,
+                                const void *parameters, const tern_shape *sample, int batch,
+                                const tern_int8_update_plan *update, bool here)
 {
     tern_graph *bytes = NULL;
     *graph = NULL;
@@ -39,8 +64,18 @@ tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, c
     TERN_TRY(tern_model_plain_graph(&bytes, net, parameters, sample, batch, 0));
     tern_status status = tern_pass_int8_learn(bytes, update, graph);
     tern_graph_close(bytes);
+    if (status == TERN_OK && update->bytes) status = tern_int8_take_bytes(graph);
+    if (status != TERN_OK) tern_graph_close(*graph);
+    if (status != TERN_OK) *graph = NULL;
     TERN_TRY(status);
-    return plan_step(graph, program, update->late);
+    return here && !update->late ? plan_here(graph, program) : plan_step(graph, program, update->late);
+}
+
+tern_status tern_int8_step_program(tern_graph **graph, tern_program **program, const tern_net *net,
+                                   const void *parameters, const tern_shape *sample, int batch,
+                                   const tern_int8_update_plan *update)
+{
+    return step_program(graph, program, net, parameters, sample, batch, update, false);
 }
 
 static tern_tensor *parameter_of(void *context, const char *name)
@@ -56,18 +91,24 @@ static tern_tensor *parameter_of(void *context, const char *name)
     return NULL;
 }
 
-tern_status tern_int8_stepper_open(tern_int8_stepper *s, const tern_net *net, const void *parameters,
-                                   const tern_shape *sample, int batch, const tern_int8_update_plan *update,
-                                   tern_store *store, tern_pool *pool)
+static tern_status open_stepper(tern_int8_stepper *s, const tern_net *net, const void *parameters,
+                                const tern_shape *sample, int batch, const tern_int8_update_plan *update,
+                                tern_store *store, tern_pool *pool, bool here)
 {
     *s = (tern_int8_stepper){.store = store};
-    tern_status status =
-        tern_int8_step_program(&s->graph, &s->program, net, parameters, sample, batch, update);
+    tern_status status = step_program(&s->graph, &s->program, net, parameters, sample, batch, update, here);
     if (status == TERN_OK) status = tern_session_open(&s->session, s->program, store, pool);
     tern_int8_target target = {parameter_of, store};
     if (status == TERN_OK && !net->half) status = tern_int8_learn_fill(s->graph, update->unscaled, &target);
     if (status != TERN_OK) tern_int8_stepper_close(s);
     return status;
+}
+
+tern_status tern_int8_stepper_open(tern_int8_stepper *s, const tern_net *net, const void *parameters,
+                                   const tern_shape *sample, int batch, const tern_int8_update_plan *update,
+                                   tern_store *store, tern_pool *pool)
+{
+    return open_stepper(s, net, parameters, sample, batch, update, store, pool, false);
 }
 
 void tern_int8_stepper_close(tern_int8_stepper *s)
@@ -123,7 +164,7 @@ tern_status tern_int8_learn(const tern_int8_learning *l, tern_store *store, tern
     tern_loader_options how = {.batch = l->batch, .shuffle = true, .seed = l->seed};
     *learned = (tern_int8_learned){0};
     tern_status status =
-        tern_int8_stepper_open(&s, l->net, l->parameters, &sample, l->batch, &l->update, store, pool);
+        open_stepper(&s, l->net, l->parameters, &sample, l->batch, &l->update, store, pool, true);
     if (status == TERN_OK) status = tern_loader_open(&loader, l->train, &how);
     for (int epoch = 0; status == TERN_OK && epoch < l->epochs; epoch++) {
         double *loss = epoch ? &learned->last_loss : &learned->first_loss;
