@@ -43,7 +43,7 @@ def prompts():
     best = good("run", CHAT, "-p", "hello", "-n", "12", "--beams", "3", "--length-penalty", "0")
     check("the likeliest text", "best of 3" in best.stderr and best.stdout, best)
     check("one beam is greedy", good("run", CHAT, "-p", "hello", "-n", "12", "--beams", "1").stdout == hello.stdout)
-    bad(2, "beams are no samples", "run", CHAT, "-p", "x", "--beams", "2", "-t", "1")
+    bad(2, "beam search does not sample", "run", CHAT, "-p", "x", "--beams", "2", "-t", "1")
     bad(2, "no effect without --beams", "run", CHAT, "-p", "x", "--early")
     bad(2, "--beams", "run", CHAT, "-p", "x", "--beams", "65")
     warm = [good("run", CHAT, "-p", "hello", "-n", "20", "-t", "1.5", "--seed", s).stdout for s in (1, 1, 2)]

@@ -9,35 +9,41 @@
 
 static const tern_cli_option options[] = {
     {"prompt", 'p', TERN_WHOLE, "N", "512", "tokens of a prompt", "1..1000000"},
-    {"generate", 'n', TERN_WHOLE, "N", "128", "tokens behind it; of conversations the most of a reply",
-     "1..1000000"},
-    {"turns", 't', TERN_WHOLE, "N", "5", "prompts, one behind the other without a pause", "1..100000"},
+    {"generate", 'n', TERN_WHOLE, "N", "128",
+     "tokens made after the prompt; in conversations, most tokens of a reply", "1..1000000"},
+    {"turns", 't', TERN_WHOLE, "N", "5", "how many prompts, one after the other without a pause",
+     "1..100000"},
     {"conversations", 0, TERN_TEXT, "FILE", NULL,
-     "JSON, a list of lists of what a user says: conversations instead of prompts of numbers, history kept",
+     "hold these conversations instead of sending prompts of made-up tokens: JSON, a list of lists of what a "
+     "user says; the history is kept",
      NULL},
     {"limit", 0, TERN_WHOLE, "N", "0", "conversations to hold at most; 0: all", NULL},
     {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},
-    {"temperature", 0, TERN_NUMBER, "T", "0.7", "of the sampler in conversations (top-p 0.95, top-k 40)",
-     "0..100"},
-    {"cold", 0, TERN_FLAG, NULL, NULL, "load once with the file's pages dropped before", NULL},
-    {"machine", 'm', TERN_TEXT, "M", NULL, "a machine to model beside: its times and energy", NULL},
-    {"sustained", 0, TERN_WHOLE, "N", NULL,
-     "N turns without a pause on that machine, as it warms and its clock falls", "1..100000"},
-    {"watts", 0, TERN_NUMBER, "W", "0", "that it draws at full clock; 0: as modelled", "0..100000"},
-    {"battery", 0, TERN_NUMBER, "MAH", NULL, "of a device: what tokens take of it", "1..1000000"},
-    {"volts", 0, TERN_NUMBER, "V", "3.85", "of that battery", "0.1..1000"},
-    {"csv", 0, TERN_TEXT, "FILE", NULL, "write the events, one a line", NULL},
-    {"log", 0, TERN_TEXT, "FILE", NULL, "instead: times by operator from a log of llama.cpp or MLC LLM",
+    {"temperature", 0, TERN_NUMBER, "T", "0.7",
+     "temperature of sampling in conversations (top-p 0.95, top-k 40)", "0..100"},
+    {"cold", 0, TERN_FLAG, NULL, NULL, "load once more after the file's pages were dropped from memory",
      NULL},
+    {"machine", 'm', TERN_TEXT, "M", NULL, "also model times and energy on this machine", NULL},
+    {"sustained", 0, TERN_WHOLE, "N", NULL,
+     "N turns without a pause on that machine, which warms up until its clock falls", "1..100000"},
+    {"watts", 0, TERN_NUMBER, "W", "0", "power of that machine at full clock; 0: as modelled", "0..100000"},
+    {"battery", 0, TERN_NUMBER, "MAH", NULL, "battery of a device, in mAh: how much of it tokens take",
+     "1..1000000"},
+    {"volts", 0, TERN_NUMBER, "V", "3.85", "voltage of that battery", "0.1..1000"},
+    {"csv", 0, TERN_TEXT, "FILE", NULL, "write the events to a file, one a line", NULL},
+    {"log", 0, TERN_TEXT, "FILE", NULL,
+     "instead of measuring: times by operator from a log of llama.cpp or MLC LLM", NULL},
     {"events", 0, TERN_TEXT, "FILE", NULL,
-     "instead: what another program or device tells of its runs, a JSON object a line (see above)", NULL},
+     "instead of measuring: what another program or device tells of its runs, a JSON object a line", NULL},
     {"context", 'c', TERN_WHOLE, "N", "0",
-     "tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
+     "tokens that the cache holds; 0: 2048, or the model's limit if that is less", "0..1000000"},
     {"chunk", 0, TERN_WHOLE, "N", "256", "tokens of the prompt that are computed at once", "1..4096"},
-    {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},
+    {"cache", 0, TERN_PICK, "FORMAT", "f32", "number format of the keys and values in the cache", "f32|f16"},
     {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},
-    {"as", 0, TERN_TEXT, "NAME", NULL, "of a net of shapes: of its weights, as tern convert --format", NULL},
-    {"head-format", 0, TERN_TEXT, "NAME", NULL, "with --as: of the table that makes logits", NULL},
+    {"as", 0, TERN_TEXT, "NAME", NULL,
+     "of a model by its shapes: number format of its weights, as for tern convert --format", NULL},
+    {"head-format", 0, TERN_TEXT, "NAME", NULL, "with --as: number format of the table that makes logits",
+     NULL},
     {0},
 };
 
@@ -251,7 +257,8 @@ static tern_status run_bench(tern_cli *cli)
 
 const tern_command tern_command_bench = {
     .name = "bench",
-    .about = "speed, memory and energy of a language model: measured here, modelled elsewhere",
+    .about =
+        "measure the speed, memory and energy of a language model here, or model them for another machine",
     .usage = "MODEL|softfloat",
     .more = "tern bench smollm2\n"
             "tern bench smollm2 --prompt 128 --generate 64 --machine raspberry-pi-5 --battery 5000\n"
@@ -259,18 +266,21 @@ const tern_command tern_command_bench = {
             "tern bench llama2-7b --as q4_K_M -m snapdragon-8-gen-3 --sustained 48 --watts 10\n"
             "tern bench --log llamacpp.log\n"
             "ssh pi ./measure | tern bench --events /dev/stdin --battery 5000\n"
-            "tern bench softfloat    # what floats cost on a RISC-V board without an FPU, in QEMU\n\n"
-            "Energy is measured where Linux shows a sensor (powercap, hwmon, a battery), else modelled for "
-            "--machine "
-            "and marked\nso, else left out.\n"
-            "Of other programs and devices --events reads, with times in seconds of one clock:\n\n"
-            "{\"event\": \"load\", \"from\": 0, \"to\": 1.2}\n"
-            "{\"event\": \"prompt\", \"from\": 1.3, \"to\": 1.9, \"tokens\": 40}    a turn begins, until its "
-            "prompt is "
-            "computed\n"
-            "{\"event\": \"token\", \"at\": 1.95}                              a token of the reply\n"
-            "{\"event\": \"power\", \"at\": 1.5, \"watts\": 4.2}                what a sensor shows\n"
-            "{\"event\": \"memory\", \"at\": 1.5, \"bytes\": 1.1e9}            what the program holds",
+            "tern bench softfloat    # what floats cost on a RISC-V board without an FPU, in QEMU\n"
+            "\n"
+            "Energy is measured where Linux has a sensor (powercap, hwmon, a battery).  Elsewhere it is "
+            "modelled for --machine, and\n"
+            "marked as modelled; without --machine it is left out.\n"
+            "\n"
+            "--events reads what other programs and devices tell of their runs, with times in seconds of one "
+            "clock:\n"
+            "\n"
+            "    {\"event\": \"load\", \"from\": 0, \"to\": 1.2}\n"
+            "    {\"event\": \"prompt\", \"from\": 1.3, \"to\": 1.9, \"tokens\": 40}    a turn begins, until "
+            "its prompt is computed\n"
+            "    {\"event\": \"token\", \"at\": 1.95}                              a token of the reply\n"
+            "    {\"event\": \"power\", \"at\": 1.5, \"watts\": 4.2}                what a sensor shows\n"
+            "    {\"event\": \"memory\", \"at\": 1.5, \"bytes\": 1.1e9}            what the program holds",
     .options = options,
     .exclusions = exclusions,
     .least = 0,

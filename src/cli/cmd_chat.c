@@ -8,14 +8,14 @@
 #include <unistd.h>
 
 static const tern_cli_option options[] = {
-    {"generate", 'n', TERN_WHOLE, "N", "1024", "tokens of an answer at most", "1..1000000"},
+    {"generate", 'n', TERN_WHOLE, "N", "1024", "most tokens of an answer", "1..1000000"},
     TERN_SAMPLING_OPTIONS("0.7", "40", "0.95"),
     TERN_MODEL_OPTIONS,
     {0},
 };
 
 static const tern_exclusion exclusions[] = {
-    {"grammar", "json-schema", "answers can be held to one of them"},
+    {"grammar", "json-schema", "only one of them can constrain the answers"},
     {0},
 };
 
@@ -284,13 +284,14 @@ const tern_command tern_command_chat = {
     .name = "chat",
     .about = "talk with a language model",
     .usage = "MODEL",
-    .more =
-        "tern chat smollm2\n"
-        "tern chat smollm2 --system \"Answer in one sentence.\" --lookup 15\n"
-        "printf 'Hello.\\nAnd in French?\\n' | tern chat smollm2 --json\n\n"
-        "Each line is a question; /help lists what else can be said.  What the cache knows of the "
-        "conversation is not\n"
-        "computed again.  A conversation that exceeds the context loses its oldest questions, and says so.",
+    .more = "tern chat smollm2\n"
+            "tern chat smollm2 --system \"Answer in one sentence.\" --lookup 15\n"
+            "printf 'Hello.\\nAnd in French?\\n' | tern chat smollm2 --json\n"
+            "\n"
+            "Each line is a question; /help lists what else can be typed.  What the cache holds of the "
+            "conversation is not computed\n"
+            "again.  When a conversation grows beyond the context, its oldest questions are dropped, and "
+            "tern says so.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -12,22 +12,26 @@ static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "M", "all", "machine: a name, a path to a .yaml file, or all", NULL},
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"density", 0, TERN_NUMBER, "D", "0.1",
-     "share of neurons that fire in a step, where nothing was measured", "0..1"},
-    {"stepping", 0, TERN_FLAG, NULL, NULL, "of one time step, membranes being kept in memory between steps",
+     "share of neurons that fire in a time step, where nothing was measured", "0..1"},
+    {"stepping", 0, TERN_FLAG, NULL, NULL, "cost one time step, with membranes kept in memory between steps",
      NULL},
-    {"trained", 0, TERN_TEXT, "RUN", NULL, "take the spike rates that tern eval measured in this run", NULL},
+    {"trained", 0, TERN_TEXT, "RUN", NULL, "use the spike rates that tern eval measured in this run", NULL},
     TERN_INPUT_OPTION,
     TERN_COST_ALL_OPTIONS,
     {"context", 'c', TERN_WHOLE, "N", "0",
-     "of a language model: tokens that fit the cache; 0: 2048, or what the model can, if less", "0..1000000"},
+     "of a language model: tokens that the cache holds; 0: 2048, or the model's limit if that is less",
+     "0..1000000"},
     {"prompt", 'p', TERN_WHOLE, "N", "512", "of a language model: tokens of the prompt", "1..1000000"},
-    {"chunk", 0, TERN_WHOLE, "N", "256", "of a language model: tokens of the prompt computed at once",
-     "1..4096"},
-    {"cache", 0, TERN_PICK, "FORMAT", "f32", "of a language model: format of keys and values", "f32|f16"},
+    {"chunk", 0, TERN_WHOLE, "N", "256",
+     "of a language model: tokens of the prompt that are computed at once", "1..4096"},
+    {"cache", 0, TERN_PICK, "FORMAT", "f32",
+     "of a language model: number format of the keys and values in the cache", "f32|f16"},
     {"as", 0, TERN_TEXT, "NAME", NULL,
-     "of a language model: as if tern convert --format had made it so: q4_0, q4_K_M, ..", NULL},
+     "of a language model: as if it had been converted to this format (tern convert --format): q4_0, q4_K_M, "
+     "..",
+     NULL},
     {"head-format", 0, TERN_TEXT, "NAME", NULL,
-     "with --as: of the table that makes logits (q6_K, as llama.cpp has it beside q4_0)", NULL},
+     "with --as: format of the table that makes logits (q6_K is what llama.cpp combines with q4_0)", NULL},
     TERN_SERVING_OPTIONS,
     {0},
 };
@@ -270,7 +274,7 @@ static tern_status run_cost(tern_cli *cli)
 
 const tern_command tern_command_cost = {
     .name = "cost",
-    .about = "time, energy and memory of a net or a language model on one machine or on all",
+    .about = "what a net or a language model takes of time, energy and memory on one machine, or on all",
     .usage = "ALL | NET | RUN | NET.onnx | NET.tflite | MODEL",
     .more = "tern cost spiking-vgg --depth 9 --machine stm32f746\n"
             "tern cost ALL --machine all --csv  # every net on every machine: a number or a reason\n"
@@ -283,14 +287,17 @@ const tern_command tern_command_cost = {
             "tern cost llama2-7b --machine h100-sxm --slo ttft=100ms,tpot=9ms --solve flops,bw,capacity\n"
             "tern cost llama3-70b --tp 8 --machine h100-sxm --sweep machine.memory.hbm3.bandwidth=1..8TB/s "
             "--csv\n"
-            "tern cost llama3-70b --tp 8 --machine h100-sxm --vs a100-sxm-80g\n\n"
-            "With --context a language model is costed as tern run would load and run it here; a model by "
-            "its shapes, and any\n"
-            "with --phase, --in, --out, --tp and so on, as it is served: the time to the first token of a "
-            "prompt of --in tokens\n"
-            "and the time of an answer's last token, operator by operator when one machine is named, on --tp "
-            "x --ep x --pp\n"
-            "devices.  --input costs a model by its shapes as a plain net.",
+            "tern cost llama3-70b --tp 8 --machine h100-sxm --vs a100-sxm-80g\n"
+            "\n"
+            "A language model is costed in one of two ways: as tern run would load it and run it here, or as "
+            "it would be served.  A\n"
+            "model file is costed as it runs, a model by its shapes (llama3-70b) as it is served; --context "
+            "asks for the first way,\n"
+            "--phase, --in, --out, --tp and their like for the second.  Of serving, what is told is the time "
+            "to the first token of a\n"
+            "prompt of --in tokens and the time of the last token of an answer, on --tp x --ep x --pp "
+            "devices; operator by operator\n"
+            "when one machine is named.  --input costs a model by its shapes as a plain net.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const tern_cli_option options[] = {
-    {"out", 'o', TERN_TEXT, "FILE", "pulses.npz", "make: the file", NULL},
+    {"out", 'o', TERN_TEXT, "FILE", "pulses.npz", "make: file to write", NULL},
     {"count", 0, TERN_WHOLE, "N", "50000", "make: pulses to train on", "1..100000000"},
     {"test", 0, TERN_WHOLE, "N", "10000", "make and fit: pulses to test on", "1..100000000"},
     {"clean", 0, TERN_FLAG, NULL, NULL, "make: targets are the pulses without noise", NULL},
@@ -12,12 +12,12 @@ static const tern_cli_option options[] = {
     {"shaper", 0, TERN_TEXT, "NAME", "crrc4", "crrc1 to crrc8: CR-RC^n", NULL},
     {"tau", 0, TERN_NUMBER, "T", "1.6", "its time constant, samples", NULL},
     {"window", 0, TERN_WHOLE, "N", "64", "samples of a pulse", NULL},
-    {"period", 0, TERN_NUMBER, "NS", "10", "of a sample, ns", NULL},
+    {"period", 0, TERN_NUMBER, "NS", "10", "time between samples, ns", NULL},
     {"pink", 0, TERN_NUMBER, "R", "0",
      "rms of noise that lasts 1 to 32 samples, over that of the white noise", NULL},
-    {"drift", 0, TERN_NUMBER, "D", "0", "most that the baseline rises or falls over the window", NULL},
+    {"drift", 0, TERN_NUMBER, "D", "0", "how far the baseline may rise or fall over the window", NULL},
     {"pile-up", 0, TERN_NUMBER, "P", "0", "probability of a second pulse in the window", NULL},
-    {"jitter", 0, TERN_NUMBER, "J", "0", "rms of the clock, samples", NULL},
+    {"jitter", 0, TERN_NUMBER, "J", "0", "rms of the clock's jitter, samples", NULL},
     {"bits", 0, TERN_TEXT, "B,..", "48,96,144", "fit showers: bits of a crossing", NULL},
     {"adc", 0, TERN_WHOLE, "BITS", "0", "bits of a converter from -1/8 to 9/8, 8 to 14; 0: exact numbers",
      NULL},
@@ -114,22 +114,24 @@ static tern_status run_data(tern_cli *cli)
 
 const tern_command tern_command_data = {
     .name = "data",
-    .about = "list the known data sets, describe one, or make one",
+    .about = "list the known data sets, describe one, or make one of pulses or showers",
     .usage = "[DATA | make pulses | fit pulses | fit showers]",
-    .more = "tern data\ntern data fashion-mnist\ntern data ~/my-idx-files\n"
+    .more = "tern data\n"
+            "tern data fashion-mnist\n"
+            "tern data ~/my-idx-files\n"
             "tern data make pulses --snr 47.4 --shaper crrc4 -o pulses.npz   # arrays that numpy reads\n"
             "tern data fit pulses --snr 40 --adc 12                          # the bound, and three "
             "classical ways\n"
             "tern data fit showers --bits 48,96,144                          # what classical encoders lose "
             "of them\n"
             "\n"
-            "Pulses are s(t) = A (u/n)^n e^(n-u), u = (t - t0)/tau behind t0, with t0 uniform in 12 .. 20 "
-            "samples "
-            "and A in\n0.2 .. 1, in white Gaussian noise of 10^(-SNR/20).  Targets are t0 - 16 and A; units, "
-            "what an "
-            "error of each is divided by\nin training, the Cramer-Rao bound.  They train as --data "
-            "pulses.npz, and "
-            "those of the defaults as --data pulses.",
+            "A pulse is s(t) = A (u/n)^n e^(n-u) with u = (t - t0)/tau, from t0 on.  t0 is uniform in 12 .. "
+            "20 samples and A in\n"
+            "0.2 .. 1; the white Gaussian noise has the deviation 10^(-SNR/20).  Targets are t0 - 16 and A.  "
+            "In training the error of\n"
+            "each is divided by its Cramer-Rao bound.  Pulses in a file train as --data pulses.npz, and "
+            "those with the default options\n"
+            "as --data pulses.",
     .options = options,
     .most = 2,
     .run = run_data,

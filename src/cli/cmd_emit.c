@@ -20,7 +20,8 @@ static const tern_cli_option options[] = {
      "c99|host|cortex-m|cortex-m4|cortex-m7|cortex-m55|riscv|riscv-zfh|rv32imac|verilog"},
     {"out", 'o', TERN_TEXT, "DIR", NULL, "folder (default emit/NAME)", NULL},
     {"name", 'n', TERN_TEXT, "NAME", NULL, "prefix of functions and files (default: the net's name)", NULL},
-    {"stepping", 0, TERN_FLAG, NULL, NULL, "one time step a run, membranes kept between runs", NULL},
+    {"stepping", 0, TERN_FLAG, NULL, NULL, "write one time step a run, with membranes kept between runs",
+     NULL},
     {"bytes-in", 0, TERN_FLAG, NULL, NULL,
      "of a net of bytes (or 16 bits): its input is, too, a quarter (half) of the memory; else it makes them "
      "of floats",
@@ -34,57 +35,55 @@ static const tern_cli_option options[] = {
      "test split",
      NULL},
     TERN_UPDATE_OPTION,
-    {"steps", 0, TERN_WHOLE, "N", "20", "--train: steps of learning, of a sample each", "1..100000"},
-    {"rate", 0, TERN_NUMBER, "R", "0.01", "--train: learning rate of those", "0.."},
+    {"steps", 0, TERN_WHOLE, "N", "20", "--train: how many steps to learn, of one sample each", "1..100000"},
+    {"rate", 0, TERN_NUMBER, "R", "0.01", "--train: learning rate of these steps", "0.."},
     {"cores", 0, TERN_WHOLE, "N", "1",
-     "on riscv boards: cores that share each step of --train of a net of 16 bits, or each decision of a "
-     "classic learner, with the same "
-     "bits",
+     "on riscv boards: cores that share each training step of a net of 16 bits, or each decision of a "
+     "classic learner; the bits stay the same",
      "1..8"},
     {"float", 0, TERN_PICK, "HOW", "soft",
-     "of rv32imac, which has no floats: the compiler's library, or one of Tern's own that takes fewer "
-     "instructions, with the same "
-     "bits",
+     "on rv32imac, which has no floats: the compiler's library (soft), or one of Tern's own that takes fewer "
+     "instructions and gives the same bits (soft-fast)",
      "soft|soft-fast"},
-    {"samples", 0, TERN_WHOLE, "N", "4", "test samples that main.c checks", "1..10000"},
+    {"samples", 0, TERN_WHOLE, "N", "4", "how many test samples main.c checks", "1..10000"},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "data set of the samples (default: that of the run; of a plain net: noise)", NULL},
-    {"ram", 0, TERN_BYTES, "BYTES", "320KiB", "of boards: RAM that the net may use; more does not link",
-     NULL},
+    {"ram", 0, TERN_BYTES, "BYTES", "320KiB",
+     "on boards: RAM that the program may use; the linker refuses more", NULL},
     {"flash", 0, TERN_BYTES, "BYTES", "1MiB",
-     "of boards: flash that the program may take (cortex-m55: at most 512KiB)", NULL},
+     "on boards: flash that the program may take (cortex-m55: at most 512KiB)", NULL},
     {"cycles", 0, TERN_WHOLE, "N", "1024",
-     "of verilog: each block takes fewer cycles a sample, as far as divisors allow", "2..1000000000"},
+     "of verilog: most cycles of a block for a sample, as far as divisors allow", "2..1000000000"},
     {"budget", 0, TERN_TEXT, "WHAT=N,..", NULL,
-     "of verilog, instead of --cycles: the best folding of all that keep luts, bram18 and dsp (by the "
-     "estimate), "
-     "interval and latency (cycles); the least interval, or where it is given the fewest look-up tables",
+     "of verilog, instead of --cycles: limits on luts, bram18 and dsp (estimated), and on interval and "
+     "latency (cycles); of the foldings that keep them, the one with the least interval, or, where that is "
+     "given, with the fewest look-up tables",
      NULL},
     {"fold", 0, TERN_TEXT, "PE:SIMD,..", NULL,
-     "of verilog: results and operands at once of each product, instead of --cycles", NULL},
+     "of verilog, instead of --cycles: how many results (PE) and operands (SIMD) of each product are "
+     "computed at once",
+     NULL},
     {"synthesise", 0, TERN_PICK, "CHIP", NULL,
-     "of verilog: what yosys makes of each block for an UltraScale+ or an iCE40, beside the estimate; of "
-     "--reloadable, of each part in gates of a chip (cmos), beside the model",
+     "of verilog: have yosys synthesise each block for an UltraScale+ (xilinx) or an iCE40, and print that "
+     "beside the estimate; with --reloadable, each part in gates of a chip (cmos), beside the model",
      "xilinx|ice40|cmos"},
     {"reloadable", 0, TERN_FLAG, NULL, NULL,
-     "of verilog: a sample every cycle, and weights in a chain of registers that is loaded, and read back, "
-     "without a reset",
+     "of verilog: take a sample every cycle, and keep weights in a chain of registers that can be loaded and "
+     "read back without a reset",
      NULL},
     {"tmr", 0, TERN_FLAG, NULL, NULL,
-     "--reloadable: three copies of each register, with votes that mend a copy in which a bit has flipped",
-     NULL},
+     "--reloadable: triple each register, with votes that mend a copy in which a bit has flipped", NULL},
     {"weights", 0, TERN_TEXT, "RUN", NULL,
-     "--reloadable: the weights that the test bench loads second, of a run with the same binary points "
-     "(default: the first, each tensor back to front)",
+     "--reloadable: run with the same binary points, whose weights the test bench loads second (default: the "
+     "first weights, each tensor back to front)",
      NULL},
     {"machine", 'm', TERN_TEXT, "M", NULL,
-     "of verilog: the array of this machine, which runs one layer after the other (pulsedl2), instead of a "
-     "block a "
-     "layer",
+     "of verilog: write the array of this machine (pulsedl2), which runs one layer after the other, instead "
+     "of a block for each layer",
      NULL},
     {"array", 0, TERN_TEXT, "UxP", NULL,
-     "of --machine: another size, units of an element by elements, such as 8x16", NULL},
-    {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "of boards: part of the RAM that is kept for the stack", NULL},
+     "with --machine: another size, units of an element by elements, such as 8x16", NULL},
+    {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "on boards: part of the RAM that is kept for the stack", NULL},
     {0},
 };
 
@@ -369,8 +368,8 @@ static const tern_exclusion exclusions[] = {
     {"train", "stepping", "nets in bytes have no time steps"},
     {"machine", "reloadable", "an array has its weights in memories"},
     {"machine", "fold", "an array has the size that its machine says, or --array"},
-    {"fold", "budget", "both say how far blocks are folded"},
-    {"fold", "cycles", "both say how far blocks are folded"},
+    {"fold", "budget", "each of them says how far blocks are folded"},
+    {"fold", "cycles", "each of them says how far blocks are folded"},
     {"budget", "cycles", "cycles of a sample are interval=N of a budget"},
     {"machine", "budget", "an array has the size that its machine says, or --array"},
     {"machine", "cycles", "an array has the size that its machine says, or --array"},
@@ -380,7 +379,7 @@ static const tern_exclusion exclusions[] = {
 
 const tern_command tern_command_emit = {
     .name = "emit",
-    .about = "write a net as C without dynamic memory, or as Verilog, with its weights",
+    .about = "write a net and its weights as C without dynamic memory, or as Verilog",
     .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern emit run/lenet -o build/lenet && make -C build/lenet check\n"
@@ -395,57 +394,60 @@ const tern_command tern_command_emit = {
         "tern emit run/pulse-int8 --target verilog --machine pulsedl2 --array 8x16 --samples 1000 -o "
         "build/pulse\n"
         "\n"
-        "The C has one arena of exactly the bytes that `tern plan --reference` prints, and gives the "
-        "bits of the\n"
-        "operators' definitions, which sum in double.  Of a board, `make check` compiles, runs the samples "
-        "in an\n"
-        "emulator, compares the bits, and prints RAM, arena and stack as they were used, flash, and "
-        "instructions (not\n"
-        "cycles); `make run` prints the same as JSON.  RAM, FLASH, STACK and ARENA are limits that the "
-        "linker "
-        "enforces:\n"
-        "`make check ARENA=511` fails where 512 bytes are planned.  Compilers and emulators: scripts/setup "
-        "--edge.\n"
-        "Sums are in double, which a Cortex-M4 and RV32IMAC compute by software; exponentials and the like "
-        "are "
-        "those of\n"
-        "the board's C library, whose last bits may not be those of this computer.\n"
-        "Verilog is made of nets in integers (tern convert RUN --to fixed): a block a layer, folded to "
-        "--cycles, streams "
-        "with\n"
-        "valid and ready (AXI) at both ends, weights in ROM.  make check simulates it by verilator and "
-        "iverilog, with and\n"
-        "without stalls, against the host's codes, and its cycles against the model's; make lint, make synth "
-        "(yosys).\n"
-        "With --reloadable every weight has its multiplier and its registers: detectors that are radiated "
-        "load, read back "
-        "and\nmend them (--tmr).  Shifts are logic: weights that are loaded later have the same binary "
-        "points "
-        "(tern train NET\n--insert qfx --from RUN --frozen 1, then emit --weights).  Its gates, in NANDs, "
-        "are "
-        "modelled: a product of x by w bits\n1.5 x w + 7.5 x (w - 1), each sum 7.5 a bit, a register 5.5, "
-        "and "
-        "with --tmr two more and a vote of 3.5, a place of\nthe chain 3; of 65 nm low power (from memory) "
-        "1.44 "
-        "um2 a NAND of which 80 % of the core are made, and 2.2 fJ a\ntoggle: of the sums 1.5 times the "
-        "share of "
-        "bits of codes that change from sample to sample, of registers their clock.\n"
-        "Estimates follow FINN's formulas and are no results of synthesis; --synthesise has yosys make one, "
-        "and "
-        "prints both;\nof --reloadable it is of one result of each layer and of a bit of each sort of "
-        "registers, "
-        "in transistors of static\nCMOS by 4 (of a register 16), times how many there are.\nSimulators and "
-        "yosys: scripts/setup --rtl.\n"
-        "With --machine pulsedl2 nets of bytes along time (convolutions, transposed ones, dense layers, "
-        "sums; tern "
-        "convert RUN\n--to int8 --multiplier-bits 16) are run layer by layer by one array with registers: "
-        "Verilog, the "
-        "contents of its\nmemories, the register program and a test bench that runs it (make check), and a "
-        "driver for "
-        "RISC-V that writes the\nsame registers, in QEMU (make driver compares the logs).  A layer "
-        "of W windows "
-        "takes groups of channels *\npositions * ceil(W / U) cycles, and 8 + log2 U to fill; two cycles a "
-        "register;\nactivations of 16 bits (--act-bits 16) take twice the cycles, half by half.",
+        "The C has one arena, of exactly the bytes that `tern plan --reference` prints, and gives the bits "
+        "of the operators'\n"
+        "definitions, which sum in double.\n"
+        "\n"
+        "Boards.  `make check` compiles the program, runs the samples in an emulator and compares the bits.  "
+        "It prints the RAM,\n"
+        "arena and stack that were used, the flash, and the number of instructions (not of cycles); `make "
+        "run` prints the same as\n"
+        "JSON.  RAM, FLASH, STACK and ARENA are limits that the linker enforces: `make check ARENA=511` "
+        "fails where 512 bytes are\n"
+        "planned.  A Cortex-M4 and RV32IMAC sum in double by software; exponentials and the like come from "
+        "the board's C library,\n"
+        "whose last bits may not be those of this computer.  Compilers and emulators: scripts/setup --edge.\n"
+        "\n"
+        "Verilog, a block for each layer.  It is made of nets in integers (tern convert RUN --to fixed): "
+        "blocks are folded to\n"
+        "--cycles, both ends are streams with valid and ready (AXI), and weights are in ROM.  `make check` "
+        "simulates it by\n"
+        "verilator and iverilog, with and without stalls, and compares the results with the host's and the "
+        "cycles with the\n"
+        "model's; there are also `make lint` and `make synth` (yosys).  Estimates follow FINN's formulas and "
+        "are no results of\n"
+        "synthesis; --synthesise has yosys make one, and prints both.  Simulators and yosys: scripts/setup "
+        "--rtl.\n"
+        "\n"
+        "Verilog with --reloadable.  Every weight has a multiplier and registers of its own, so that "
+        "detectors that are radiated\n"
+        "can load the weights, read them back and mend them (--tmr).  Shifts are logic: weights that are "
+        "loaded later must have\n"
+        "the same binary points (tern train NET --insert qfx --from RUN --frozen 1, then emit --weights).  "
+        "Its gates are\n"
+        "modelled, in NANDs: a product of x by w bits takes 1.5 x w + 7.5 x (w - 1), each sum 7.5 a bit, a "
+        "register 5.5, with\n"
+        "--tmr two more registers and a vote of 3.5, and a place of the chain 3.  In 65 nm low power "
+        "(figures from memory) a NAND\n"
+        "takes 1.44 um2, NANDs are 80 % of the core, and a toggle takes 2.2 fJ; sums toggle 1.5 times the "
+        "share of bits of codes\n"
+        "that change from sample to sample, registers with their clock.  --synthesise cmos has yosys make "
+        "one result of each\n"
+        "layer and one bit of each sort of register, which are multiplied by how many there are; a gate "
+        "stands for 4 transistors\n"
+        "of static CMOS, and yosys counts 16 for a register.\n"
+        "\n"
+        "Verilog, one array for all layers (--machine pulsedl2).  int8 nets along time (convolutions, "
+        "transposed convolutions,\n"
+        "dense layers, sums; tern convert RUN --to int8 --multiplier-bits 16) run layer by layer, as "
+        "registers of the array say.\n"
+        "What is written: the Verilog, the contents of its memories, the register program, a test bench that "
+        "runs it (`make\n"
+        "check`), and a driver for RISC-V that writes the same registers, in QEMU (`make driver` compares "
+        "the logs).  A layer of W\n"
+        "windows takes groups of channels * positions * ceil(W / U) cycles, and 8 + log2 U to fill; a "
+        "register takes two cycles;\n"
+        "activations of 16 bits (--act-bits 16) take twice the cycles, half by half.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

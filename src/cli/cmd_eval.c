@@ -6,25 +6,27 @@
 static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set (default: that of the run)", NULL},
     {"batch", 'b', TERN_WHOLE, "N", "100", "samples of a batch", "1..65536"},
-    {"limit", 0, TERN_WHOLE, "N", "0", "first N test samples, windows of a text, or questions, only; 0: all",
-     NULL},
+    {"limit", 0, TERN_WHOLE, "N", "0",
+     "use the first N test samples, windows of a text, or questions, only; 0: all", NULL},
     {"delta", 0, TERN_FLAG, NULL, NULL,
-     "frame by frame, a net with delta layers multiplying only what has changed; prints what that saves",
+     "run a net with delta layers frame by frame, multiplying only what has changed, and print what that "
+     "saves",
      NULL},
-    {"dense", 0, TERN_FLAG, NULL, NULL, "the same, multiplying everything: the reference", NULL},
+    {"dense", 0, TERN_FLAG, NULL, NULL, "the same, but multiply everything: the reference", NULL},
     {"weights", 0, TERN_PICK, "FORMAT", "i8",
-     "of --delta and --dense: i8 with sums of 32 bits, exact for ever, or f32", "i8|f32"},
+     "with --delta or --dense: weights in i8 with 32-bit sums, which stay exact, or in f32", "i8|f32"},
     {"resync", 0, TERN_WHOLE, "N", "256",
-     "--delta begins anew every N frames, which ends the drift of f32; 0: never", NULL},
+     "with --delta: compute everything anew every N frames, which ends the drift of f32; 0: never", NULL},
     {"video", 0, TERN_TEXT, "PATH", NULL,
-     "a clip instead of the test split: a folder of frames, .y4m, or .avi with MJPEG frames", NULL},
+     "use a clip instead of the test split: a folder of frames, .y4m, or .avi with MJPEG frames", NULL},
     {"frames", 0, TERN_WHOLE, "N", "0",
-     "frames of a clip, or of the video; 0: as many as in training, or there are", "0..4096"},
+     "frames of a clip or of the video; 0: as many as in training, or as there are", "0..4096"},
     {"metric", 0, TERN_PICK, "NAME", NULL,
-     "of showers: emd, the earth mover's distance of decoded shares of charge, beside classical encoders at "
-     "equal bits",
+     "of showers: the earth mover's distance of decoded shares of charge (emd), beside classical encoders "
+     "with equal bits",
      "emd"},
-    {"perplexity", 0, TERN_TEXT, "FILE", NULL, "of a language model on this text", NULL},
+    {"perplexity", 0, TERN_TEXT, "FILE", NULL, "measure the perplexity of a language model on this text",
+     NULL},
     {"window", 0, TERN_WHOLE, "N", "512",
      "--perplexity: tokens seen at once, of which the second half is scored", "2..1000000"},
     {"choices", 0, TERN_TEXT, "FILE", NULL,
@@ -39,7 +41,7 @@ static const tern_cli_option options[] = {
      NULL},
     {"dataset", 0, TERN_TEXT, "NAME", NULL, "--beside: results of this data set alone", NULL},
     {"lora", 0, TERN_TEXT, "FILE[=X]", NULL,
-     "of a language model: add an adapter, X times (1); may be given several times", NULL},
+     "of a language model: add a LoRA adapter, scaled by X (default 1); may be given several times", NULL},
     {0},
 };
 
@@ -72,8 +74,8 @@ static tern_status print(const tern_evaluation *e)
 }
 
 static const tern_exclusion exclusions[] = {
-    {"delta", "dense", "one multiplies changes only, the other everything"},
-    {"perplexity", "data", "a language model is held against a text"},
+    {"delta", "dense", "one multiplies only what has changed, the other everything"},
+    {"perplexity", "data", "a language model is evaluated on a text"},
     {"perplexity", "delta", "a language model has no frames"},
     {"perplexity", "dense", "a language model has no frames"},
     {"perplexity", "choices", "one at a time"},
@@ -198,7 +200,8 @@ static tern_status run_eval(tern_cli *cli)
 
 const tern_command tern_command_eval = {
     .name = "eval",
-    .about = "evaluate a trained net on the test split, counting what it does, or a language model on a text",
+    .about = "evaluate a trained net on the test split, and count what it does; or evaluate a language model "
+             "on a text",
     .usage = "RUN|MODEL|NET.onnx|NET.tflite",
     .more =
         "tern eval run/spiking-cnn\n"

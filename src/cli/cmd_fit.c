@@ -10,12 +10,12 @@
 
 static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "NAME", "stm32f746",
-     "board: memory, unless given, and modelled time and energy", NULL},
+     "board: its memory, unless --ram and --flash are given, and its modelled time and energy", NULL},
     {"ram", 0, TERN_BYTES, "BYTES", NULL, "RAM that the net may use (default: the machine's)", NULL},
     {"flash", 0, TERN_BYTES, "BYTES", NULL, "flash that the program may take (default: the machine's)", NULL},
     {"stack", 0, TERN_BYTES, "BYTES", "4KiB", "part of the RAM that is kept for the stack", NULL},
     {"apply", 0, TERN_FLAG, NULL, NULL,
-     "make the change: train again what has other weights, convert, write the program", NULL},
+     "make the change: train again what has other weights, convert it, and write the program", NULL},
     {"epochs", 'e', TERN_WHOLE, "N", "5", "--apply: epochs of what is trained again", "1..100000"},
     {"max-seconds", 0, TERN_WHOLE, "S", "0", "--apply: training stops then; 0: never", NULL},
     {"data", 'd', TERN_TEXT, "DATA", NULL, "--apply: data set (default: that of the run)", NULL},
@@ -346,23 +346,22 @@ static tern_status run_fit(tern_cli *cli)
 
 const tern_command tern_command_fit = {
     .name = "fit",
-    .about = "whether a net fits a board's memory, what would have to change, and that change made",
+    .about = "say whether a net fits a board's memory and what would have to change, and make that change",
     .usage = "NET|RUN",
-    .more = "tern fit cnn --ram 64K --flash 256K\n"
-            "tern fit run/cnn --machine stm32f746 --ram 24K --apply -o run/small   # then: make -C "
-            "run/small/board "
-            "check\n"
-            "\n"
-            "Forms are tried from most multiply-accumulates to fewest: f32 and int8, a share of the channels "
-            "(width, "
-            "alpha, hidden),\n"
-            "a share of the image's height and width; the first that fits is taken.  Bytes of RAM are those "
-            "of the plan "
-            "(tern emit's\n"
-            "arena, --bytes-in for int8), input, output, stack and 1 KiB; of flash, weights and an estimate "
-            "of the code, "
-            "which the\n"
-            "linker checks.  Status 3: the net as it is does not fit (or, with --apply, nothing does).",
+    .more =
+        "tern fit cnn --ram 64K --flash 256K\n"
+        "tern fit run/cnn --machine stm32f746 --ram 24K --apply -o run/small   # then: make -C "
+        "run/small/board check\n"
+        "\n"
+        "Forms of the net are tried from the most multiply-accumulates to the fewest, and the first that "
+        "fits is taken: f32 and\n"
+        "int8, a share of the channels (width, alpha, hidden), and a share of the image's height and width.\n"
+        "\n"
+        "RAM is what the plan takes (the arena of tern emit, with --bytes-in for int8), the input, the "
+        "output, the stack, and\n"
+        "1 KiB.  Flash is the weights and an estimate of the code, which the linker checks.  Exit status 3 "
+        "means that the net does\n"
+        "not fit as it is or, with --apply, that no form of it fits.",
     .options = options,
     .least = 1,
     .most = 1,

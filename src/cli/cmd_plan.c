@@ -10,38 +10,42 @@
 static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"memory", 'm', TERN_BYTES, "BYTES", NULL,
-     "limit of the arena; forward values are computed again to keep it.  With --method: size of the memory",
+     "limit of the arena; forward values are computed again to keep it.  With --method: size of the fast "
+     "memory",
      NULL},
     {"method", 0, TERN_PICK, "METHOD", NULL,
-     "tensors leave a small memory and return: addresses and evictions by an integer program, in the given "
-     "order (cosma-fs), in the best one (cosma), window by window (cosma-dc), each in its best order "
-     "(cosma-dc-free), or step by step",
+     "let tensors leave a small memory and return.  Addresses and evictions come from an integer program "
+     "over the given order (cosma-fs), over the best order (cosma), window by window (cosma-dc), or window "
+     "by window in each one's best order (cosma-dc-free); or are decided step by step (greedy, belady, "
+     "greedy-mip)",
      "cosma-fs|cosma|cosma-dc|cosma-dc-free|greedy|belady|greedy-mip"},
     {"schedule", 0, TERN_PICK, "ORDER", "mpmf",
-     "--method: the order of the net (default), or of it and one that keeps little alive the better (mpmf)",
+     "--method: the order of the net (default), or the better of that and one that keeps little alive (mpmf)",
      "default|mpmf"},
     {"execute", 0, TERN_FLAG, NULL, NULL,
-     "--method: run the plan, too, beside one without moves: both must give the same bits", NULL},
+     "--method: also run the plan, and one without moves: both must give the same bits", NULL},
     {"track", 0, TERN_PICK, "WHAT", "act",
-     "--method: what shares the memory: activations alone, or parameters, too, which come from host memory",
+     "--method: what shares the fast memory: activations alone, or also parameters, which come from host "
+     "memory",
      "act|act+param"},
     {"time", 0, TERN_NUMBER, "S", "60", "--method: seconds for the solver", "0.1.."},
     {"bytes", 0, TERN_PICK, "OF", "plan", "--method: bytes of an element: as in the plan, or 1 (int8)",
      "plan|int8"},
-    {"lp", 0, TERN_TEXT, "FILE", NULL, "--method: write the integer program, too, as LP text", NULL},
+    {"lp", 0, TERN_TEXT, "FILE", NULL, "--method: also write the integer program, as LP text", NULL},
     {"superpipeline", 0, TERN_TEXT, "K,M|auto", NULL,
-     "parameters in windows of K layers, M of them moved at once: fast memory and time of a run, from lanes "
-     "that are measured here; auto: all windows that are worth it, and the fastest in --memory",
+     "keep the parameters of K layers in fast memory and move M layers at a time: what that takes of memory "
+     "and time, by the speeds of loading and computing that are measured here; auto: all windows that are "
+     "worth it, and the fastest within --memory",
      NULL},
     {"reference", 0, TERN_FLAG, NULL, NULL,
-     "the operators' definitions instead of fast kernels, as tern emit writes them", NULL},
+     "plan the operators' definitions, which tern emit writes, instead of fast kernels", NULL},
     {"train", 0, TERN_FLAG, NULL, NULL, "plan a training step instead of inference", NULL},
     TERN_UPDATE_OPTION,
-    {"stepping", 0, TERN_FLAG, NULL, NULL, "plan one time step, membranes being kept in memory between steps",
+    {"stepping", 0, TERN_FLAG, NULL, NULL, "plan one time step, with membranes kept in memory between steps",
      NULL},
-    {"rule", 0, TERN_PICK, "NAME", "bptt", "with --train: learning rule, as tern train has it",
+    {"rule", 0, TERN_PICK, "NAME", "bptt", "with --train: learning rule, as for tern train",
      "bptt|sltt|sltt-k"},
-    {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: steps of a batch that learn", "1.."},
+    {"K", 0, TERN_WHOLE, "K", "2", "rule sltt-k: how many time steps of a batch learn", "1.."},
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set whose samples the net takes (default: the net's own)",
      NULL},
     {"machine", 0, TERN_TEXT, "M", NULL,
@@ -208,7 +212,7 @@ static const tern_exclusion exclusions[] = {
 
 const tern_command tern_command_plan = {
     .name = "plan",
-    .about = "plan a net's memory: every buffer, the exact arena, what doesn't fit",
+    .about = "plan the memory of a net: every buffer, the exact arena, and what does not fit",
     .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern plan spiking-cnn --train --batch 64 --memory 200M\n"

@@ -10,35 +10,36 @@ static const tern_cli_option options[] = {
      "where to write (default: the user's data folder, as machine \"here\")", NULL},
     {"quick", 0, TERN_FLAG, NULL, NULL, "fewer and shorter runs", NULL},
     {"only", 0, TERN_TEXT, "PARTS", NULL,
-     "some of rates, cache, bw, disk, links, kernels, joined by commas: only measure and print these", NULL},
-    {"disk", 0, TERN_TEXT, "FOLDER", ".", "a folder on the disk that is measured", NULL},
+     "measure and print only these, joined by commas: rates, cache, bw, disk, links, kernels", NULL},
+    {"disk", 0, TERN_TEXT, "FOLDER", ".", "a folder on the disk to measure", NULL},
     {"mpi", 0, TERN_FLAG, NULL, NULL,
-     "messages and sums between two ranks of Open MPI, too: mpirun -n 2 tern probe --mpi", NULL},
+     "also measure messages and sums between two ranks of Open MPI: mpirun -n 2 tern probe --mpi", NULL},
     {"opencl", 0, TERN_FLAG, NULL, NULL,
      "measure an OpenCL device (a graphics processor, or this processor through PoCL) instead; --out writes "
      "its machine file",
      NULL},
     {"device", 0, TERN_TEXT, "NAME", NULL,
-     "with --opencl: a part of the device's name (default: the first accelerator, else the first device)",
+     "with --opencl: the device whose name contains this (default: the first accelerator, else the first "
+     "device)",
      NULL},
     {"compare", 0, TERN_FLAG, NULL, NULL,
-     "of two machine files of tern probe: the share of figures that agree", NULL},
-    {"within", 0, TERN_NUMBER, "SHARE", "0.1", "with --compare: by how much figures that agree may differ",
-     "0..10"},
+     "compare two machine files of tern probe: the share of figures that agree", NULL},
+    {"within", 0, TERN_NUMBER, "SHARE", "0.1",
+     "with --compare: how much figures may differ and still agree, as a share", "0..10"},
     {0},
 };
 
 static const tern_exclusion exclusions[] = {
-    {"compare", "out", "it measures nothing"},
-    {"compare", "quick", "it measures nothing"},
-    {"compare", "only", "it measures nothing"},
-    {"compare", "disk", "it measures nothing"},
+    {"compare", "out", "--compare measures nothing"},
+    {"compare", "quick", "--compare measures nothing"},
+    {"compare", "only", "--compare measures nothing"},
+    {"compare", "disk", "--compare measures nothing"},
     {"only", "out", "a machine file has all parts"},
-    {"compare", "opencl", "it measures nothing"},
-    {"compare", "mpi", "it measures nothing"},
+    {"compare", "opencl", "--compare measures nothing"},
+    {"compare", "mpi", "--compare measures nothing"},
     {"opencl", "mpi", "a device has no ranks"},
-    {"opencl", "only", "it measures all of a device"},
-    {"opencl", "disk", "a device has none"},
+    {"opencl", "only", "all of a device is measured"},
+    {"opencl", "disk", "an OpenCL device has no disk"},
     {0},
 };
 
@@ -255,7 +256,7 @@ static tern_status run_probe(tern_cli *cli)
 
 const tern_command tern_command_probe = {
     .name = "probe",
-    .about = "measure this computer and write its machine file, \"here\"",
+    .about = "measure this computer, and write its machine file, \"here\"",
     .usage = "[--compare FIRST SECOND]",
     .more = "tern probe\ntern cost spiking-cnn --machine here\ntern probe --only rates,bw\n"
             "tern probe --compare first.yaml second.yaml\ntern probe --opencl -o gpu.yaml\n"

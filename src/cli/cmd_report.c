@@ -9,10 +9,11 @@ static const tern_cli_option options[] = {
      "the page (default: report.html in the run folder), or the picture (roofline.svg)", NULL},
     {"machine", 'm', TERN_TEXT, "M,..", "reference-45nm", "of a roofline: machines, joined by commas", NULL},
     {"operators", 0, TERN_FLAG, NULL, NULL,
-     "of a roofline: operators are points, not whole nets (so for one net)", NULL},
+     "of a roofline: draw operators instead of whole nets (always so for one net)", NULL},
     {"format", 0, TERN_TEXT, "F", "f32", "of a roofline: number format whose rates are the roofs", NULL},
     {"batch", 'b', TERN_WHOLE, "N", "1", "of a roofline: samples of a batch", "1..65536"},
-    {"density", 0, TERN_NUMBER, "D", "0.1", "of a roofline: share of neurons that fire in a step", "0..1"},
+    {"density", 0, TERN_NUMBER, "D", "0.1", "of a roofline: share of neurons that fire in a time step",
+     "0..1"},
     TERN_INPUT_OPTION,
     {0},
 };
@@ -63,8 +64,8 @@ static tern_status run_report(tern_cli *cli)
 
 const tern_command tern_command_report = {
     .name = "report",
-    .about = "make one self-contained page of a run: curves, mistakes, examples, costs; or a roofline of "
-             "nets and machines",
+    .about = "make one self-contained page of a run (curves, mistakes, examples, costs), or draw a roofline "
+             "of nets and machines",
     .usage = "RUN | roofline [NET..]",
     .more = "tern report run/spiking-cnn -o report.html\ntern report roofline resnet --machine here -o "
             "roofline.svg\n"

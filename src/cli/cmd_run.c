@@ -9,26 +9,27 @@
 #include <string.h>
 
 static const tern_cli_option options[] = {
-    {"prompt", 'p', TERN_TEXT, "TEXT", NULL, "what is asked; - reads it from standard input", NULL},
-    {"file", 'f', TERN_TEXT, "FILE", NULL, "a file with what is asked", NULL},
-    {"raw", 0, TERN_FLAG, NULL, NULL, "the prompt as it is, to be gone on with: no chat template", NULL},
-    {"tokens", 0, TERN_TEXT, "LIST", NULL, "tokens to go on with, each time by the likeliest: 1,2,3", NULL},
-    {"generate", 'n', TERN_WHOLE, "N", NULL, "tokens to make at most (default 512; with --tokens 0)",
+    {"prompt", 'p', TERN_TEXT, "TEXT", NULL, "the prompt; - reads it from standard input", NULL},
+    {"file", 'f', TERN_TEXT, "FILE", NULL, "file that holds the prompt", NULL},
+    {"raw", 0, TERN_FLAG, NULL, NULL, "continue the prompt as it is, without a chat template", NULL},
+    {"tokens", 0, TERN_TEXT, "LIST", NULL, "continue these tokens, each time with the likeliest: 1,2,3",
+     NULL},
+    {"generate", 'n', TERN_WHOLE, "N", NULL, "most tokens to make (default 512; with --tokens 0)",
      "0..1000000"},
     {"top", 0, TERN_WHOLE, "N", "10",
-     "with --tokens: likeliest next tokens to show; with --json 0 gives all logits", "0..1000"},
+     "with --tokens: how many of the likeliest next tokens to show; 0 with --json: all logits", "0..1000"},
     {"logprobs", 0, TERN_WHOLE, "N", NULL,
-     "log-probabilities of each token made and of the N likeliest instead of it", "0..100"},
+     "print the log-probability of each token made, and of the N likeliest in its place", "0..100"},
     {"beams", 0, TERN_WHOLE, "N", NULL,
-     "beam search: of N beginnings at once the text that is likeliest as a whole", "1..64"},
+     "beam search: follow N texts at once and print the one that is likeliest as a whole", "1..64"},
     {"length-penalty", 0, TERN_NUMBER, "X", "1",
-     "of --beams: a text's log-probability is divided by its tokens to the power of X; 0: not", "-10..10"},
-    {"early", 0, TERN_FLAG, NULL, NULL, "of --beams: done as soon as N texts have ended", NULL},
+     "with --beams: divide the log-probability of a text of n tokens by n^X; 0: do not", "-10..10"},
+    {"early", 0, TERN_FLAG, NULL, NULL, "with --beams: stop as soon as N texts have ended", NULL},
     {"data", 'd', TERN_TEXT, "FILE.npy", NULL,
-     "of an ONNX file: its input [batch,..] (default: one sample of noise)", NULL},
-    {"out", 'o', TERN_TEXT, "FILE.npy", NULL, "of an ONNX file: write an output", NULL},
+     "of an ONNX or TFLite file: its input, [batch,..] (default: one sample of noise)", NULL},
+    {"out", 'o', TERN_TEXT, "FILE.npy", NULL, "of an ONNX or TFLite file: where to write an output", NULL},
     {"output", 0, TERN_TEXT, "NAME", NULL,
-     "of an ONNX file: the output that --out writes (default: the first)", NULL},
+     "of an ONNX or TFLite file: which output --out writes (default: the first)", NULL},
     TERN_INPUT_OPTION,
     TERN_SAMPLING_OPTIONS("0", "0", "1"),
     TERN_MODEL_OPTIONS,
@@ -39,19 +40,19 @@ static const tern_exclusion exclusions[] = {
     {"prompt", "file", "each gives the prompt"},
     {"prompt", "tokens", "one is text, the other numbers"},
     {"file", "tokens", "one is text, the other numbers"},
-    {"grammar", "json-schema", "the text can be held to one of them"},
-    {"raw", "system", "without a chat template nobody is told anything"},
-    {"beams", "tokens", "beams are of a prompt"},
-    {"beams", "temperature", "beams are no samples"},
-    {"beams", "logprobs", "beams tell their own log-probabilities, with --json"},
-    {"beams", "grammar", "beams are held to no grammar"},
-    {"beams", "json-schema", "beams are held to no schema"},
-    {"beams", "stop", "a beam ends by a token that ends texts"},
-    {"beams", "lookup", "beams are not guessed"},
-    {"beams", "draft", "beams are not guessed"},
-    {"beams", "memory", "beams take the weights as they are mapped"},
-    {"beams", "superpipeline", "beams take the weights as they are mapped"},
-    {"raw", "template", "one leaves the chat template out, the other gives it"},
+    {"grammar", "json-schema", "only one of them can constrain the text"},
+    {"raw", "system", "without a chat template there is no system prompt"},
+    {"beams", "tokens", "beam search starts from a prompt"},
+    {"beams", "temperature", "beam search does not sample"},
+    {"beams", "logprobs", "beam search prints log-probabilities with --json"},
+    {"beams", "grammar", "beam search takes no grammar"},
+    {"beams", "json-schema", "beam search takes no schema"},
+    {"beams", "stop", "a beam ends only at an end-of-text token"},
+    {"beams", "lookup", "beam search does not guess tokens"},
+    {"beams", "draft", "beam search does not guess tokens"},
+    {"beams", "memory", "beam search reads the weights where the file is mapped"},
+    {"beams", "superpipeline", "beam search reads the weights where the file is mapped"},
+    {"raw", "template", "one leaves out the chat template that the other gives"},
     {0},
 };
 
@@ -219,17 +220,18 @@ static tern_status run_run(tern_cli *cli)
 
 const tern_command tern_command_run = {
     .name = "run",
-    .about = "a language model answers a prompt, or goes on with a text or with tokens; an ONNX file is run "
-             "on an array",
+    .about = "answer a prompt with a language model, continue a text or tokens, or run an ONNX or TFLite "
+             "file on an array",
     .usage = "MODEL|NET.onnx|NET.tflite",
-    .more =
-        "tern run smollm2 -p \"What is the capital of France?\"\n"
-        "tern run smollm2 --raw -p \"Once upon a time\" -n 100 -t 0.8 --top-p 0.95 --seed 7\n"
-        "tern run smollm2 -p \"Name a city and its country.\" --json-schema city.json\n"
-        "tern run smollm2 -p \"What is the capital of France?\" --beams 4 --length-penalty 0.8\n"
-        "tern run MODEL.gguf --tokens 504,3575,282,4649,314 -n 8\n"
-        "tern run resnet18.onnx -d images.npy -o logits.npy\n\n"
-        "MODEL is a .gguf file or a name of tern list models.  The text goes to standard output as it comes.",
+    .more = "tern run smollm2 -p \"What is the capital of France?\"\n"
+            "tern run smollm2 --raw -p \"Once upon a time\" -n 100 -t 0.8 --top-p 0.95 --seed 7\n"
+            "tern run smollm2 -p \"Name a city and its country.\" --json-schema city.json\n"
+            "tern run smollm2 -p \"What is the capital of France?\" --beams 4 --length-penalty 0.8\n"
+            "tern run MODEL.gguf --tokens 504,3575,282,4649,314 -n 8\n"
+            "tern run resnet18.onnx -d images.npy -o logits.npy\n"
+            "\n"
+            "MODEL is a .gguf file, or a name that tern list models shows.  The text goes to standard output "
+            "as it is made.",
     .options = options,
     .exclusions = exclusions,
     .least = 1,

@@ -10,33 +10,36 @@
 
 static const tern_cli_option options[] = {
     {"host", 0, TERN_TEXT, "ADDRESS", "127.0.0.1",
-     "where to listen; 0.0.0.0 lets other computers in, :: over IPv6 too", NULL},
-    {"port", 'p', TERN_WHOLE, "N", "8080", "port to listen at; 0: any that is free", "0..65535"},
+     "address to listen at; 0.0.0.0 lets other computers in, :: over IPv6 too", NULL},
+    {"port", 'p', TERN_WHOLE, "N", "8080", "port to listen at; 0: any free one", "0..65535"},
     {"name", 0, TERN_TEXT, "NAME", NULL, "what clients call the model (default: what it is called here)",
      NULL},
     {"keys", 0, TERN_TEXT, "FILE", NULL,
-     "keys that let a client in, one a line (default: the one in TERN_API_KEY, if any)", NULL},
-    {"embeddings", 0, TERN_TEXT, "MODEL", NULL, "a second model, which makes embeddings", NULL},
-    {"requests", 0, TERN_WHOLE, "N", "64", "requests that wait or run at once; more are answered 429",
-     "1..100000"},
-    {"patience", 0, TERN_NUMBER, "SECONDS", "600", "for an answer to be made; then it is cut short",
+     "file of the keys that clients may use, one a line (default: the key in TERN_API_KEY, if any)", NULL},
+    {"embeddings", 0, TERN_TEXT, "MODEL", NULL, "a second model, for embeddings", NULL},
+    {"requests", 0, TERN_WHOLE, "N", "64",
+     "most requests that wait or run at a time; more are answered with status 429", "1..100000"},
+    {"patience", 0, TERN_NUMBER, "SECONDS", "600", "most seconds for an answer, which is then cut short",
      "0.001..1e6"},
-    {"arrival", 0, TERN_NUMBER, "SECONDS", "30", "for a request to arrive, and for silence on a connection",
-     "0.1..1e6"},
-    {"body", 0, TERN_BYTES, "BYTES", "4M", "of a request at most", NULL},
-    {"connections", 0, TERN_WHOLE, "N", "1000", "open at once", "1..100000"},
-    {"log", 0, TERN_TEXT, "FILE", NULL, "add a line of JSON for each request: where its time went", NULL},
+    {"arrival", 0, TERN_NUMBER, "SECONDS", "30",
+     "most seconds for a request to arrive, and for silence on a connection", "0.1..1e6"},
+    {"body", 0, TERN_BYTES, "BYTES", "4M", "most bytes of a request", NULL},
+    {"connections", 0, TERN_WHOLE, "N", "1000", "most open connections", "1..100000"},
+    {"log", 0, TERN_TEXT, "FILE", NULL,
+     "append a line of JSON for each request, which says where its time went", NULL},
     {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},
     {"context", 'c', TERN_WHOLE, "N", "0",
-     "tokens of a request, prompt and answer; 0: 2048, or what the model can, if less", "0..1000000"},
-    {"parallel", 0, TERN_WHOLE, "N", "8", "answers that are made at once", "1..1024"},
-    {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16|q8_0"},
+     "tokens of a request, prompt and answer; 0: 2048, or the model's limit if that is less", "0..1000000"},
+    {"parallel", 0, TERN_WHOLE, "N", "8", "how many answers are made at the same time", "1..1024"},
+    {"cache", 0, TERN_PICK, "FORMAT", "f32", "number format of the keys and values in the cache",
+     "f32|f16|q8_0"},
     {"cache-tokens", 0, TERN_WHOLE, "N", "0",
-     "tokens that the cache has room for, of all requests; 0: twice the context", "0..100000000"},
-    {"chunk", 0, TERN_WHOLE, "N", "256", "tokens that are computed at once", "1..4096"},
-    {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times", NULL},
+     "tokens of all requests that the cache has room for; 0: twice the context", "0..100000000"},
+    {"chunk", 0, TERN_WHOLE, "N", "256", "how many tokens are computed at once", "1..4096"},
+    {"lora", 0, TERN_TEXT, "FILE[=X]", NULL,
+     "add a LoRA adapter, scaled by X (default 1); may be given several times", NULL},
     {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},
-    {"reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL},
+    {"reference", 0, TERN_FLAG, NULL, NULL, "use the reference kernels only: slow, and exact", NULL},
     {0},
 };
 
@@ -236,32 +239,34 @@ static tern_status run_serve(tern_cli *cli)
 
 const tern_command tern_command_serve = {
     .name = "serve",
-    .about = "a language model behind HTTP, spoken to as OpenAI's API is",
+    .about = "serve a language model over HTTP, with OpenAI's API",
     .usage = "MODEL",
-    .more =
-        "tern serve smollm2\n"
-        "tern serve smollm2 --embeddings minilm.gguf --host 0.0.0.0 --keys keys.txt\n"
-        "curl http://127.0.0.1:8080/v1/chat/completions \\\n"
-        "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
-        "\n"
-        "Paths: POST /v1/chat/completions, /v1/completions (both with \"stream\" too), /v1/embeddings;\n"
-        "GET / (a chat page), /v1/models, /health, /metrics (for Prometheus: where the time of requests "
-        "goes).\n"
-        "Beside the fields of OpenAI's API a request may have top_k, min_p, typical_p, repeat_penalty,\n"
-        "penalty_last, dry_multiplier, dry_base, dry_allowed, mirostat, mirostat_tau, mirostat_eta and "
-        "grammar\n"
-        "(GBNF); a JSON schema is a response_format.  A field that is not known is refused.  use_beam_search "
-        "gives\n"
-        "the n texts that are likeliest as wholes, of best_of beams (n), which need as many of --parallel;\n"
-        "length_penalty and early_stopping are those of tern run --beams.\n"
-        "\n"
-        "Requests are answered together, up to --parallel answers at once.  A client that leaves, or closes "
-        "its end\n"
-        "for writing, is not answered any more.  SIGINT and SIGTERM end the server when the requests that it "
-        "has are answered.\n"
-        "With a key, all but /health wants the header \"Authorization: Bearer KEY\"; without, pages of "
-        "other\n"
-        "origins that a browser shows are refused.",
+    .more = "tern serve smollm2\n"
+            "tern serve smollm2 --embeddings minilm.gguf --host 0.0.0.0 --keys keys.txt\n"
+            "curl http://127.0.0.1:8080/v1/chat/completions \\\n"
+            "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
+            "\n"
+            "Paths: POST /v1/chat/completions and /v1/completions (both also with \"stream\"), POST "
+            "/v1/embeddings;\n"
+            "GET / (a chat page), /v1/models, /health, and /metrics (for Prometheus: where the time of "
+            "requests goes).\n"
+            "\n"
+            "Besides the fields of OpenAI's API a request may have top_k, min_p, typical_p, repeat_penalty, "
+            "penalty_last,\n"
+            "dry_multiplier, dry_base, dry_allowed, mirostat, mirostat_tau, mirostat_eta and grammar (GBNF); "
+            "a JSON schema is a\n"
+            "response_format.  Unknown fields are refused.  With use_beam_search the n answers are the texts "
+            "that are likeliest as a\n"
+            "whole, of best_of beams (default n), which count towards --parallel; length_penalty and "
+            "early_stopping are as for\n"
+            "tern run --beams.\n"
+            "\n"
+            "Up to --parallel answers are made at the same time.  A client that leaves, or closes its end "
+            "for writing, gets no further\n"
+            "answer.  SIGINT and SIGTERM end the server once the requests that it holds are answered.  With "
+            "keys, every path but\n"
+            "/health needs the header \"Authorization: Bearer KEY\"; without keys, requests from web pages "
+            "of other origins are refused.",
     .options = options,
     .least = 1,
     .most = 1,

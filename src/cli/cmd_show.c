@@ -10,22 +10,22 @@ static const tern_cli_option options[] = {
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"graph", 0, TERN_FLAG, NULL, NULL, "print the graph, one node a line", NULL},
     {"tokenize", 0, TERN_TEXT, "TEXT", NULL,
-     "a text as tokens of the model file (or tokenizer.json, tokenizer.model)", NULL},
+     "show a text as tokens of the model file (or tokenizer.json, tokenizer.model)", NULL},
     {"plain", 0, TERN_FLAG, NULL, NULL,
-     "with --tokenize: no special tokens, neither around the text nor spelled in it", NULL},
+     "with --tokenize: add no special tokens around the text, and read none that are spelled in it", NULL},
     {"embed", 0, TERN_TEXT, "TEXT", NULL,
-     "a text as one vector of length 1, the mean of its rows, by an encoder (bert)", NULL},
+     "show a text as the vector that an encoder (bert) makes of it: the mean of its rows, of length 1", NULL},
     {"outliers", 0, TERN_TEXT, "FILE", NULL,
-     "columns of a language model's activations that hold outliers over a text (LLM.int8())", NULL},
+     "show which columns of a language model's activations hold outliers over this text (LLM.int8())", NULL},
     TERN_INPUT_OPTION,
     {0},
 };
 
 static const tern_exclusion exclusions[] = {
     {"graph", "json", "the graph is printed as text"},
-    {"embed", "outliers", "one at a time"},
-    {"embed", "tokenize", "one at a time"},
-    {"outliers", "tokenize", "one at a time"},
+    {"embed", "outliers", "only one of them at a time"},
+    {"embed", "tokenize", "only one of them at a time"},
+    {"outliers", "tokenize", "only one of them at a time"},
     {0},
 };
 

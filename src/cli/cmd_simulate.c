@@ -5,20 +5,21 @@
 
 static const tern_cli_option options[] = {
     {"machine", 'm', TERN_TEXT, "M", "systolic-32x32",
-     "machine: a name or a path; a systolic array, event cores, processors with caches or, for NET-half, "
+     "machine, a name or a path: a systolic array, event cores, a processor with caches or, for NET-half, "
      "cores that share floating-point units",
      NULL},
     TERN_ARRAY_OPTIONS,
     {"batch", 'b', TERN_WHOLE, "N", "1", "samples of a batch", "1..65536"},
     {"train", 0, TERN_FLAG, NULL, NULL, "a training step instead of inference", NULL},
     {"density", 0, TERN_NUMBER, "D", "0.1",
-     "share of neurons that fire in a step; on event cores a run has its measured one", "0..1"},
+     "share of neurons that fire in a time step; on event cores a run uses what was measured", "0..1"},
     {"mapping", 0, TERN_PICK, "HOW", "least",
-     "of event cores: neurons on as few as have room for them, or spread over free ones where work is most",
+     "of event cores: put neurons on as few cores as have room for them, or spread them over free cores "
+     "where there is most work",
      "least|spread"},
-    {"report", 0, TERN_PICK, "WHAT", "layers", "what is shown: every layer, or the sums only",
+    {"report", 0, TERN_PICK, "WHAT", "layers", "what to show: every layer, or the totals only",
      "layers|total"},
-    {"csv", 0, TERN_FLAG, NULL, NULL, "the layers as comma-separated values, amounts in plain units", NULL},
+    {"csv", 0, TERN_FLAG, NULL, NULL, "print the layers as comma-separated values in plain units", NULL},
     {"sweep", 0, TERN_TEXT, "X=A..B", NULL,
      "several values of a figure, such as machine.memory.l2.size=1..8MiB, batch=1,8,64 or "
      "density=0.05..0.5:10; may be "
@@ -205,8 +206,8 @@ static const tern_exclusion exclusions[] = {
 
 const tern_command tern_command_simulate = {
     .name = "simulate",
-    .about = "a net on a systolic array, on event cores or on caches: cycles, time steps, bytes, what bounds "
-             "it, energy",
+    .about = "simulate a net on a systolic array, on event cores or on a processor with caches: cycles, time "
+             "steps, bytes, what bounds it, energy",
     .usage = "NET|RUN|NET.onnx|NET.tflite",
     .more =
         "tern simulate spiking-cnn --machine systolic-32x32 --dataflow output-stationary\n"

@@ -1,3 +1,4 @@
+/* Calibration and conversion to int8, for tern convert. */
 #ifndef TERN_CLI_CONVERT_INT8_H
 #define TERN_CLI_CONVERT_INT8_H
 

@@ -7,8 +7,8 @@
 #define TERN_COST_ALL_OPTIONS                                                                                \
     {                                                                                                        \
         "csv", 0, TERN_FLAG, NULL, NULL,                                                                     \
-            "a row for each net and machine, of serving for each operator or value, as comma-separated "     \
-            "values in plain units",                                                                         \
+            "print comma-separated values in plain units: a row for each net and machine, or, of serving, "  \
+            "for each operator or value",                                                                    \
             NULL                                                                                             \
     }
 

@@ -12,32 +12,48 @@
      TERN_PICK,                                                                                                \
      "P",                                                                                                      \
      "both",                                                                                                   \
-     "of serving a language model: prompts, answers, or both",                                                 \
+     "phase of serving a language model: its prompt, its answer, or both",                                     \
      "prefill|decode|both"},                                                                                   \
         {"in", 0, TERN_WHOLE, "N", "512", "tokens of a prompt", "1..10000000"},                                \
-        {"out", 0, TERN_WHOLE, "N", "128", "tokens of an answer, whose last one is costed", "0..10000000"},    \
-        {"beams", 0, TERN_WHOLE, "N", "1", "answers of a request that are followed at once", "1..1024"},       \
-        {"tp", 0, TERN_WHOLE, "N", "1", "devices that share each matrix (tensor parallel)", "1..1024"},        \
-        {"pp", 0, TERN_WHOLE, "N", "1", "stages of layers (pipeline parallel)", "1..1024"},                    \
-        {"ep",     0, TERN_WHOLE, "N", "1", "groups of devices that share the experts (expert parallel)",      \
+        {"out",        0, TERN_WHOLE, "N", "128", "tokens of an answer, of which the last one is costed",      \
+         "0..10000000"},                                                                                       \
+        {"beams",  0, TERN_WHOLE, "N", "1", "beams, answers of a request that are followed at the same time",  \
+         "1..1024"},                                                                                           \
+        {"tp", 0, TERN_WHOLE, "N", "1", "tensor parallelism: devices that share each matrix", "1..1024"},      \
+        {"pp", 0, TERN_WHOLE, "N", "1", "pipeline parallelism: stages of layers", "1..1024"},                  \
+        {"ep",     0, TERN_WHOLE, "N", "1", "expert parallelism: groups of devices that share the experts",    \
          "1..1024"},                                                                                           \
         {"format",                                                                                             \
          0,                                                                                                    \
          TERN_PICK,                                                                                            \
          "F",                                                                                                  \
          NULL,                                                                                                 \
-         "of weights, caches and activations; left out: as the model is",                                      \
+         "number format of weights, caches and activations (default: the model's own)",                        \
          "f32|bf16|int8|fp8|fp6|int4|fp4|int2"},                                                               \
-        {"causal", 0,    TERN_FLAG,                                                                            \
-         NULL,     NULL, "a prompt's token sees those before it; else all, as GenZ has it",                    \
+        {"causal",                                                                                             \
+         0,                                                                                                    \
+         TERN_FLAG,                                                                                            \
+         NULL,                                                                                                 \
+         NULL,                                                                                                 \
+         "count causal attention, where a token of the prompt sees those before it only; else it sees all, "   \
+         "as in GenZ",                                                                                         \
          NULL},                                                                                                \
-        {"elements", 0, TERN_FLAG, NULL, NULL, "count norms, rotations and activations by themselves", NULL},  \
-        {"offload", 0, TERN_FLAG, NULL, NULL, "what a device has no room for is read from the host", NULL},    \
-        {"compat", 0, TERN_PICK, "PROGRAM", NULL, "count as that program does", "genz"},                       \
-        {"slo", 0, TERN_TEXT, "T", NULL, "times to be met: ttft=200ms,tpot=20ms (status 3 when they are not)", \
+        {"elements", 0,    TERN_FLAG,                                                                          \
+         NULL,       NULL, "count norms, rotary positions and activations as operators of their own",          \
          NULL},                                                                                                \
-        {"solve", 0,    TERN_TEXT,                                                                             \
-         "LIST",  NULL, "the least of the machine that meets --slo: flops,bw,capacity,link",                   \
+        {"offload", 0, TERN_FLAG, NULL, NULL, "read from the host what a device has no room for", NULL},       \
+        {"compat", 0, TERN_PICK, "PROGRAM", NULL, "count as this program does", "genz"},                       \
+        {"slo",                                                                                                \
+         0,                                                                                                    \
+         TERN_TEXT,                                                                                            \
+         "T",                                                                                                  \
+         NULL,                                                                                                 \
+         "times to keep, to the first token and for each further one: ttft=200ms,tpot=20ms (status 3 when "    \
+         "they are not kept)",                                                                                 \
+         NULL},                                                                                                \
+        {"solve",   0,                                                                                         \
+         TERN_TEXT, "LIST",                                                                                    \
+         NULL,      "find the least of these figures of the machine that keeps --slo: flops,bw,capacity,link", \
          NULL},                                                                                                \
         {"sweep",                                                                                              \
          0,                                                                                                    \
@@ -49,7 +65,7 @@
          "given several times",                                                                                \
          NULL},                                                                                                \
     {                                                                                                          \
-        "vs", 0, TERN_TEXT, "M", NULL, "another machine beside --machine, operator by operator", NULL          \
+        "vs", 0, TERN_TEXT, "M", NULL, "compare --machine with another machine, operator by operator", NULL    \
     }
 
 /* A language model as it is asked about. */

@@ -114,11 +114,20 @@ static void page_options(tern_text *out, const char *title, const tern_cli_optio
     }
 }
 
+/* Command lines up to the first empty line; what is behind it is prose. */
+static void page_more(tern_text *out, const char *more)
+{
+    const char *prose = strstr(more, "\n\n");
+    int lines = prose ? (int)(prose - more) : (int)strlen(more);
+    tern_text_format(out, "\n```\n%.*s\n```\n", lines, more);
+    if (prose) tern_text_format(out, "%s\n", prose + 1);
+}
+
 void tern_cli_page(tern_text *out, const tern_command *c)
 {
     tern_text_format(out, "# tern %s\n\n%s.\n\n    tern %s %s [options]\n", c->name, c->about, c->name,
                      c->usage);
-    if (c->more) tern_text_format(out, "\n```\n%s\n```\n", c->more);
+    if (c->more) page_more(out, c->more);
     page_options(out, "Options", c->options);
     if (c->net_options)
         tern_text_format(
@@ -126,8 +135,9 @@ void tern_cli_page(tern_text *out, const tern_command *c)
             "\nThe parameters of a net are options too, such as `--timesteps 8`; `tern %s NET --help` "
             "lists them.\n",
             c->name);
+    if (c->exclusions && c->exclusions->one) tern_text_put(out, "\nOptions that exclude each other:\n\n");
     for (const tern_exclusion *e = c->exclusions; e && e->one; e++)
-        tern_text_format(out, "\n`--%s` and `--%s` exclude each other: %s.\n", e->one, e->other, e->why);
+        tern_text_format(out, "- `--%s` and `--%s`: %s.\n", e->one, e->other, e->why);
     page_options(out, "Options of every command", tern_common_options);
     tern_text_format(out, "\nExit status: %s.\n\n<!-- made by: tern list pages -->\n", exit_status);
 }

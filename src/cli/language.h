@@ -9,92 +9,139 @@
 #include "llm/models.h"
 
 #define TERN_HUGE_PAGES_HELP                                                                                 \
-    "move the weights out of the file's pages into large ones before the model is ready: more tokens a "     \
-    "second; those of up to 2 GiB and a quarter of main memory move anyway, some with each token"
+    "copy the weights into large pages before the model is ready, for more tokens a second; weights of up "  \
+    "to 2 GiB and a quarter of main memory are copied anyway, some with each token"
 
 /* Of every command that loads a model. */
 #define TERN_MODEL_OPTIONS                                                                                   \
     {"context",   'c', TERN_WHOLE,                                                                           \
-     "N",         "0", "tokens that fit the cache; 0: 2048, or what the model can, if less",                 \
+     "N",         "0", "tokens that the cache holds; 0: 2048, or the model's limit if that is less",         \
      "0..1000000"},                                                                                          \
         {"chunk", 0, TERN_WHOLE, "N", "256", "tokens of the prompt that are computed at once", "1..4096"},   \
-        {"cache", 0, TERN_PICK, "FORMAT", "f32", "format of keys and values", "f32|f16"},                    \
-        {"lora", 0, TERN_TEXT, "FILE[=X]", NULL, "add an adapter, X times (1); may be given several times",  \
+        {"cache",  0, TERN_PICK, "FORMAT", "f32", "number format of the keys and values in the cache",       \
+         "f32|f16"},                                                                                         \
+        {"lora",     0,    TERN_TEXT,                                                                        \
+         "FILE[=X]", NULL, "add a LoRA adapter, scaled by X (default 1); may be given several times",        \
          NULL},                                                                                              \
         {"memory",                                                                                           \
          'm',                                                                                                \
          TERN_BYTES,                                                                                         \
          "BYTES",                                                                                            \
          NULL,                                                                                               \
-         "run in so much memory: weights come from the file in windows of layers where they do not fit",     \
+         "run in so much memory: weights that do not fit are read from the file, in windows of layers",      \
          NULL},                                                                                              \
         {"superpipeline",                                                                                    \
          0,                                                                                                  \
          TERN_TEXT,                                                                                          \
          "K,M|auto",                                                                                         \
          NULL,                                                                                               \
-         "K layers of weights in memory, M of them moved at once; auto: the best by times measured here",    \
+         "keep the weights of K layers in memory, and move M layers at a time; auto: the fastest by times "  \
+         "measured here",                                                                                    \
          NULL},                                                                                              \
         {"slack", 0,    TERN_FLAG,                                                                           \
-         NULL,    NULL, "--superpipeline: room for M layers more, so that loading need not wait",            \
+         NULL,    NULL, "--superpipeline: room for M more layers, so that loading need not wait",            \
          NULL},                                                                                              \
         {"huge-pages", 0, TERN_FLAG, NULL, NULL, TERN_HUGE_PAGES_HELP, NULL},                                \
     {                                                                                                        \
-        "reference", 0, TERN_FLAG, NULL, NULL, "reference kernels only: slow, and exact", NULL               \
+        "reference", 0, TERN_FLAG, NULL, NULL, "use the reference kernels only: slow, and exact", NULL       \
     }
 
 /* How tokens are picked, with the command's own default temperature. */
-#define TERN_SAMPLING_OPTIONS(temperature, top_k, top_p)                                                       \
-    {"temperature", 't', TERN_NUMBER, "T", temperature, "of the sampler; 0: always the likeliest token",       \
-     "0..1000"},                                                                                               \
-        {"top-k", 0, TERN_WHOLE, "N", top_k, "only the N likeliest tokens; 0: all", NULL},                     \
-        {"top-p", 0, TERN_NUMBER, "P", top_p, "only the likeliest that sum to P; 1: all", "0..1"},             \
-        {"min-p", 0, TERN_NUMBER, "P", "0", "only those at least P times as likely as the likeliest", "0..1"}, \
-        {"typical-p", 0, TERN_NUMBER, "P", "1", "only those nearest to the entropy that sum to P; 1: all",     \
-         "0..1"},                                                                                              \
-        {"repeat-penalty",                                                                                     \
-         0,                                                                                                    \
-         TERN_NUMBER,                                                                                          \
-         "X",                                                                                                  \
-         "1",                                                                                                  \
-         "logits of tokens that were said are divided by X; 1: off",                                           \
-         "0.01..100"},                                                                                         \
-        {"frequency-penalty", 0, TERN_NUMBER, "X", "0", "taken off a logit for each time it was said",         \
-         "-100..100"},                                                                                         \
-        {"presence-penalty", 0, TERN_NUMBER, "X", "0", "taken off the logit of what was said", "-100..100"},   \
-        {"penalty-last", 0, TERN_WHOLE, "N", "64", "tokens that the penalties look back on; 0: all", NULL},    \
-        {"dry-multiplier", 0, TERN_NUMBER, "X", "0", "against going on with a repetition; 0: off", "0..100"},  \
-        {"dry-base", 0, TERN_NUMBER, "X", "1.75", "how fast that grows with its length", "1..100"},            \
-        {"dry-allowed", 0, TERN_WHOLE, "N", "2", "repetitions of N tokens are free", "1..1000"},               \
-        {"mirostat", 0, TERN_WHOLE, "N", "0", "1 or 2: steer the surprise instead of dropping tokens",         \
-         "0..2"},                                                                                              \
-        {"mirostat-tau", 0, TERN_NUMBER, "BITS", "5", "the surprise that is wanted", "0..100"},                \
-        {"mirostat-eta", 0, TERN_NUMBER, "X", "0.1", "the rate of its control", "0..1"},                       \
-        {"samplers",                                                                                           \
-         0,                                                                                                    \
-         TERN_TEXT,                                                                                            \
-         "LIST",                                                                                               \
-         "penalties;dry;top_k;typ_p;top_p;min_p;temperature",                                                  \
-         "steps of the sampler, in order",                                                                     \
-         NULL},                                                                                                \
-        {"logit-bias", 0, TERN_TEXT, "LIST", NULL, "added to logits: ID=X,ID=X; -inf forbids a token", NULL},  \
-        {"grammar", 0, TERN_TEXT, "FILE", NULL, "hold the text to a grammar in GBNF", NULL},                   \
-        {"json-schema", 0, TERN_TEXT, "FILE", NULL, "hold the text to a JSON schema", NULL},                   \
-        {"stop", 0, TERN_TEXT, "TEXT", NULL, "end before this text; may be given several times", NULL},        \
-        {"lookup",                                                                                             \
-         0,                                                                                                    \
-         TERN_WHOLE,                                                                                           \
-         "N",                                                                                                  \
-         "0",                                                                                                  \
-         "guess N tokens at once from the text so far (15 is good): the same text, sooner where it repeats",   \
-         "0..32"},                                                                                             \
-        {"draft", 0,    TERN_TEXT,                                                                             \
-         "MODEL", NULL, "a smaller model of the same vocabulary guesses: the same text",                       \
-         NULL},                                                                                                \
-        {"draft-tokens", 0, TERN_WHOLE, "N", "4", "tokens that it guesses at once", "1..32"},                  \
-        {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},    \
-    {                                                                                                          \
-        "system", 0, TERN_TEXT, "TEXT", NULL, "what the model is told before the conversation", NULL           \
+#define TERN_SAMPLING_OPTIONS(temperature, top_k, top_p)                                                     \
+    {"temperature", 't',         TERN_NUMBER,                                                                \
+     "T",           temperature, "temperature of sampling; 0: always take the likeliest token",              \
+     "0..1000"},                                                                                             \
+        {"top-k", 0, TERN_WHOLE, "N", top_k, "sample from the N likeliest tokens only; 0: from all", NULL},  \
+        {"top-p", 0,     TERN_NUMBER,                                                                        \
+         "P",     top_p, "sample from the likeliest tokens whose probabilities sum to P; 1: from all",       \
+         "0..1"},                                                                                            \
+        {"min-p", 0, TERN_NUMBER, "P", "0", "drop tokens that are less likely than P times the likeliest",   \
+         "0..1"},                                                                                            \
+        {"typical-p",                                                                                        \
+         0,                                                                                                  \
+         TERN_NUMBER,                                                                                        \
+         "P",                                                                                                \
+         "1",                                                                                                \
+         "sample from the tokens whose surprise is nearest to the entropy and whose probabilities sum to "   \
+         "P; 1: from all",                                                                                   \
+         "0..1"},                                                                                            \
+        {"repeat-penalty",                                                                                   \
+         0,                                                                                                  \
+         TERN_NUMBER,                                                                                        \
+         "X",                                                                                                \
+         "1",                                                                                                \
+         "divide the logits of tokens that are in the text by X; 1: off",                                    \
+         "0.01..100"},                                                                                       \
+        {"frequency-penalty",                                                                                \
+         0,                                                                                                  \
+         TERN_NUMBER,                                                                                        \
+         "X",                                                                                                \
+         "0",                                                                                                \
+         "subtract X from a token's logit for each time that it is in the text",                             \
+         "-100..100"},                                                                                       \
+        {"presence-penalty",                                                                                 \
+         0,                                                                                                  \
+         TERN_NUMBER,                                                                                        \
+         "X",                                                                                                \
+         "0",                                                                                                \
+         "subtract X from the logits of tokens that are in the text",                                        \
+         "-100..100"},                                                                                       \
+        {"penalty-last",                                                                                     \
+         0,                                                                                                  \
+         TERN_WHOLE,                                                                                         \
+         "N",                                                                                                \
+         "64",                                                                                               \
+         "how many tokens the penalties look back on; 0: all",                                               \
+         NULL},                                                                                              \
+        {"dry-multiplier", 0, TERN_NUMBER, "X", "0", "DRY penalty, against continuing a repetition; 0: off", \
+         "0..100"},                                                                                          \
+        {"dry-base", 0,      TERN_NUMBER,                                                                    \
+         "X",        "1.75", "how fast the DRY penalty grows with the length of the repetition",             \
+         "1..100"},                                                                                          \
+        {"dry-allowed", 0, TERN_WHOLE, "N", "2", "repetitions of up to N tokens have no DRY penalty",        \
+         "1..1000"},                                                                                         \
+        {"mirostat",                                                                                         \
+         0,                                                                                                  \
+         TERN_WHOLE,                                                                                         \
+         "N",                                                                                                \
+         "0",                                                                                                \
+         "version of Mirostat, 1 or 2, which keeps the surprise constant instead of dropping tokens; 0: "    \
+         "off",                                                                                              \
+         "0..2"},                                                                                            \
+        {"mirostat-tau", 0, TERN_NUMBER, "BITS", "5", "surprise that Mirostat aims at", "0..100"},           \
+        {"mirostat-eta", 0, TERN_NUMBER, "X", "0.1", "learning rate of Mirostat", "0..1"},                   \
+        {"samplers",                                                                                         \
+         0,                                                                                                  \
+         TERN_TEXT,                                                                                          \
+         "LIST",                                                                                             \
+         "penalties;dry;top_k;typ_p;top_p;min_p;temperature",                                                \
+         "steps of the sampler, in order",                                                                   \
+         NULL},                                                                                              \
+        {"logit-bias", 0,    TERN_TEXT,                                                                      \
+         "LIST",       NULL, "add X to the logit of token ID: ID=X,ID=X; -inf forbids a token",              \
+         NULL},                                                                                              \
+        {"grammar", 0, TERN_TEXT, "FILE", NULL, "allow only text that this grammar accepts (GBNF)", NULL},   \
+        {"json-schema", 0, TERN_TEXT, "FILE", NULL, "allow only JSON that matches this schema", NULL},       \
+        {"stop", 0, TERN_TEXT, "TEXT", NULL, "stop before this text; may be given several times", NULL},     \
+        {"lookup",                                                                                           \
+         0,                                                                                                  \
+         TERN_WHOLE,                                                                                         \
+         "N",                                                                                                \
+         "0",                                                                                                \
+         "speculative decoding: guess N tokens at once from the text so far (15 is good); the text stays "   \
+         "the same, and comes sooner where it repeats itself",                                               \
+         "0..32"},                                                                                           \
+        {"draft",                                                                                            \
+         0,                                                                                                  \
+         TERN_TEXT,                                                                                          \
+         "MODEL",                                                                                            \
+         NULL,                                                                                               \
+         "speculative decoding: a smaller model with the same vocabulary guesses; the text stays the same",  \
+         NULL},                                                                                              \
+        {"draft-tokens", 0, TERN_WHOLE, "N", "4", "tokens that the smaller model guesses at once", "1..32"}, \
+        {"template", 0, TERN_TEXT, "FILE", NULL, "chat template (Jinja) instead of the model's own", NULL},  \
+    {                                                                                                        \
+        "system", 0, TERN_TEXT, "TEXT", NULL, "system prompt", NULL                                          \
     }
 
 /* Adapters as the command line names them. */

@@ -1,3 +1,4 @@
+/* C that programs on boards print with: texts and whole numbers, without printf. */
 #include "emit/words.h"
 
 /* clang-format off */

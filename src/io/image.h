@@ -4,6 +4,7 @@
 
 #include "io/io.h"
 
+/* An image as u8 [C,H,W], which the caller frees; `name` is for messages.  Damaged bytes fail with the reason. */
 tern_status tern_png_parse(const void *bytes, size_t count, const char *name, tern_tensor *out);
 tern_status tern_jpeg_parse(const void *bytes, size_t count, const char *name, tern_tensor *out);
 

@@ -1,3 +1,4 @@
+/* Pictures on a plane: each pixel of the plane asks which place of the picture it shows, and takes it from the four pixels around. */
 #include "io/scene.h"
 
 #include <math.h>

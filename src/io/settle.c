@@ -1,3 +1,4 @@
+/* Weights are copied piece by piece, and the file's pages of a piece are let go at once: no more than a piece is in memory twice. */
 #define _DEFAULT_SOURCE
 #include "io/settle.h"
 

@@ -19,6 +19,7 @@ typedef struct tern_sparse {
     float *total; /* when turned: total(j) = the sum of B(j,s) over all s, or NULL */
 } tern_sparse;
 
+/* Bytes of scratch that a run needs. */
 size_t tern_sparse_scratch(int64_t m, int64_t n, int64_t k, bool turned);
 void tern_sparse_run(tern_pool *pool, const tern_sparse *sparse, void *scratch);
 

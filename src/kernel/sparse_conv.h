@@ -4,6 +4,7 @@
 
 #include "kernel/gemm.h"
 
+/* Whether the shapes are those that it is meant for; bytes of scratch that either direction needs. */
 bool tern_sparse_conv_fits(const tern_conv *conv);
 size_t tern_sparse_conv_scratch(const tern_conv *conv);
 
@@ -11,6 +12,7 @@ size_t tern_sparse_conv_scratch(const tern_conv *conv);
 void tern_sparse_conv_forward(tern_pool *pool, const tern_conv *conv, const uint64_t *x, int64_t first,
                               const float *w, const float *bias, float *y, void *scratch);
 
+/* dw [O,C,K,K] (+)= the sum of dy [N,O,OH,OW] over the places where x has a spike. */
 void tern_sparse_conv_grad_weight(tern_pool *pool, const tern_conv *conv, const uint64_t *x, int64_t first,
                                   const float *dy, float *dw, bool accumulate, void *scratch);
 

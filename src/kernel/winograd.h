@@ -15,6 +15,7 @@ typedef struct tern_winograd {
     float *y;
 } tern_winograd;
 
+/* Whether the shapes are those that it is meant for; bytes of scratch that a run needs. */
 bool tern_winograd_fits(const tern_winograd *convolution);
 size_t tern_winograd_scratch(const tern_winograd *convolution);
 void tern_winograd_run(tern_pool *pool, const tern_winograd *convolution, void *scratch);

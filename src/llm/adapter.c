@@ -1,3 +1,4 @@
+/* Adapters from GGUF and PEFT files: names, shapes and the order of rows are brought to those of the model that they are for. */
 #include "llm/adapter.h"
 
 #include "io/weights.h"

@@ -23,6 +23,7 @@ typedef struct tern_batch_options {
 } tern_batch_options;
 
 typedef struct tern_batch tern_batch;
+/* Opens the model at `path` for many replies; close it with tern_batch_close.  Model and tokenizer are the batch's own. */
 tern_status tern_batch_open(tern_batch **batch, const char *path, const tern_batch_options *options);
 void tern_batch_close(tern_batch *batch); /* what is under way is dropped */
 const tern_llm *tern_batch_model(const tern_batch *batch);

@@ -64,6 +64,8 @@ static inline tern_llm_way tern_llm_way_of(int left, int chunk)
 }
 
 typedef struct tern_llm tern_llm;
+/* Reads the file or folder at `path` and plans its net; close it with tern_llm_close, which allows NULL.  What the two others return
+ * lives as long as the model. */
 tern_status tern_llm_open(tern_llm **llm, const char *path, const tern_llm_options *options);
 void tern_llm_close(tern_llm *llm);
 const tern_transformer *tern_llm_about(const tern_llm *llm);

@@ -24,6 +24,7 @@ typedef struct tern_window_measured {
     double rate;             /* bytes per second of the copy lane, alone */
 } tern_window_measured;
 
+/* Fills `measured`, which is to be freed; what the runs change in the store stays changed. */
 tern_status tern_windows_measure(const tern_window_subject *subject, tern_window_measured *measured);
 void tern_window_measured_free(tern_window_measured *measured);
 

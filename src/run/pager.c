@@ -1,3 +1,4 @@
+/* Two lanes, the thread that computes and the one that copies, which meet at a lock: frames are loaded ahead in the order of use. */
 #define _POSIX_C_SOURCE 200809L
 #include "run/pager.h"
 

@@ -49,6 +49,7 @@ tern_status tern_session_page(tern_session *session, tern_pager *pager);
 /* Between runs: what has changed in fast memory is in the store, too, from now on. */
 void tern_pager_flush(tern_pager *pager);
 
+/* What the lanes have done since the pager was opened. */
 void tern_pager_reports(const tern_pager *pager, tern_pager_report *report);
 /* Events in the order in which they ended; *count of them. */
 const tern_page_event *tern_pager_events(const tern_pager *pager, int *count);

@@ -25,6 +25,8 @@ typedef struct tern_http_options {
 } tern_http_options;
 
 typedef struct tern_http tern_http;
+/* Begins to listen: TERN_FAILED names the address that cannot be had.  The port is the one that was asked for, or with 0 the one
+ * that the system chose.  What the options name must outlive it. */
 tern_status tern_http_open(tern_http **http, const tern_http_options *options);
 int tern_http_port(const tern_http *http);
 /* To be called now and then: ends connections whose request does not arrive. */

@@ -1,3 +1,4 @@
+/* The loops of the optimisers, once for each instruction set. */
 #ifndef TERN_ISA_UPDATE_H
 #define TERN_ISA_UPDATE_H
 
