@@ -41,22 +41,52 @@ static void option_doc(tern_text *out, const tern_cli_option *o, bool with_defau
     if (with_default && o->standard) tern_text_format(out, " (default %s)", o->standard);
 }
 
+enum { HELP_COLUMN = 29, HELP_WIDTH = 110 };
+
+/* Words from the column on, in as many lines as they need; frees them. */
+static void put_wrapped(tern_text *out, tern_text *words)
+{
+    int at = HELP_COLUMN;
+    for (const char *text = words->data ? words->data : ""; *text;) {
+        int length = (int)strcspn(text, " ");
+        if (at > HELP_COLUMN && at + 1 + length > HELP_WIDTH) {
+            tern_text_format(out, "\n%*s", HELP_COLUMN, "");
+            at = HELP_COLUMN;
+        } else if (at > HELP_COLUMN) {
+            tern_text_put(out, " ");
+            at++;
+        }
+        tern_text_add(out, text, (size_t)length);
+        at += length;
+        text += length;
+        text += strspn(text, " ");
+    }
+    tern_text_put(out, "\n");
+    out->failed |= words->failed;
+    tern_text_free(words);
+}
+
 static void options_help(tern_text *out, const tern_cli_option *options)
 {
     char head[64];
     for (const tern_cli_option *o = options; o && o->name; o++) {
+        tern_text doc = {0};
         option_head(head, o);
+        option_doc(&doc, o, true);
         tern_text_format(out, "  %-26s ", head);
-        option_doc(out, o, true);
-        tern_text_put(out, "\n");
+        put_wrapped(out, &doc);
     }
 }
 
 static void net_help(tern_text *out, const tern_net *net)
 {
     tern_text_format(out, "\nparameters of %s:\n", net->name);
-    for (const tern_option *o = net->options; o->name; o++)
-        tern_text_format(out, "      --%-20s %s (default %g)\n", o->name, o->doc, o->standard);
+    for (const tern_option *o = net->options; o->name; o++) {
+        tern_text doc = {0};
+        tern_text_format(&doc, "%s (default %g)", o->doc, o->standard);
+        tern_text_format(out, "      --%-20s ", o->name);
+        put_wrapped(out, &doc);
+    }
 }
 
 static void overview(tern_text *out)
