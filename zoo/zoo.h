@@ -215,11 +215,11 @@ int tern_in_eights(double wanted);
                .regroup = offsetof(struct id##_regroup, regroup));                                           \
     NET_FORM(id, _int8, tern_int8_parameters, int8);                                                         \
     static const tern_option id##_int8_options[] = {__VA_ARGS__, INT8_OPTIONS(id), {0}};                     \
-    NET_RECORD(id, _int8, _int8, name_ "-int8", doc_ ", in bytes", .sample = sample_, .spiking = spiking_,   \
+    NET_RECORD(id, _int8, _int8, name_ "-int8", doc_ ", in int8", .sample = sample_, .spiking = spiking_,    \
                .int8 = offsetof(struct id##_int8, int8));                                                    \
     NET_FORM(id, _qat, tern_qat_parameters, qat);                                                            \
     static const tern_option id##_qat_options[] = {__VA_ARGS__, QAT_OPTIONS(id), {0}};                       \
-    NET_RECORD(id, _qat, _qat, name_ "-qat", doc_ ", rounded as it will be in bytes", .sample = sample_,     \
+    NET_RECORD(id, _qat, _qat, name_ "-qat", doc_ ", rounded as it will be in int8", .sample = sample_,      \
                .spiking = spiking_, .qat = offsetof(struct id##_qat, qat));                                  \
     NET_FORM(id, _half, tern_half_parameters, half);                                                         \
     static const tern_option id##_half_options[] = {__VA_ARGS__, HALF_OPTIONS(id), {0}};                     \

@@ -11,7 +11,7 @@
      TERN_TEXT,                                                                                              \
      "tokens=N",                                                                                             \
      NULL,                                                                                                   \
-     "of a transformer in bytes: tokens that go through a block at a time (default 1); tern plan also "      \
+     "of an int8 transformer: how many tokens go through a block at a time (default 1); tern plan also "     \
      "takes tokens=auto, the most that fit",                                                                 \
      NULL},                                                                                                  \
         {"no-overwrite",                                                                                     \
@@ -19,19 +19,19 @@
          TERN_FLAG,                                                                                          \
          NULL,                                                                                               \
          NULL,                                                                                               \
-         "of a net in bytes: results never take the place of what they are made of",                         \
+         "of an int8 net: never let a result take the place of its operands",                                \
          NULL},                                                                                              \
         {"no-stream",                                                                                        \
          0,                                                                                                  \
          TERN_FLAG,                                                                                          \
          NULL,                                                                                               \
          NULL,                                                                                               \
-         "of a transformer in bytes on a board: the whole image is in memory, instead of rows as they are "  \
-         "needed",                                                                                           \
+         "of an int8 transformer on a board: keep the whole image in memory, instead of reading rows as "    \
+         "they are needed",                                                                                  \
          NULL},                                                                                              \
     {                                                                                                        \
         "no-fuse", 0, TERN_FLAG, NULL, NULL,                                                                 \
-            "of a transformer in bytes: operators one by one, each over all tokens, instead of whole "       \
+            "of an int8 transformer: run operators one by one, each over all tokens, instead of whole "      \
             "blocks",                                                                                        \
             NULL                                                                                             \
     }

@@ -11,10 +11,10 @@
 
 static const tern_cli_option options[] = {
     {"to", 0, TERN_PICK, "FORM", "snn",
-     "what it becomes: a spiking net; NET-regroup, which computes the same and can learn more; NET-int8, in "
-     "bytes; NET-half, in 16 bits, which goes on to learn; NET-qfx, fixed point with binary points from "
-     "data; or, of NET-qfx and nets of few bits, "
-     "NET-fixed, which computes the same in integers; of a classic learner NET-fixed16, in fixed point",
+     "form to convert to.  snn: a spiking net; regroup: group convolutions, which compute the same and can "
+     "learn more; int8: weights and activations of 8 bits; half: 16 bits, which can be trained further; qfx: "
+     "fixed point with binary points from data; fixed: integers, which compute the same as NET-qfx or a net "
+     "of few bits; fixed16: a classic learner in fixed point.  One of",
      "snn|regroup|int8|half|qfx|fixed|fixed16"},
     {"dtype", 0, TERN_PICK, "NAME", "f16", "--to half: format of all values (f32: to compare with)",
      "f16|bf16|f32"},
@@ -23,49 +23,53 @@ static const tern_cli_option options[] = {
     {"word-norm", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a scale of a norm; 0: as weights", "0..12"},
     {"word-bias", 0, TERN_WHOLE, "W", "0", "--to qfx: bits of a bias, also of a norm; 0: as the sums need",
      "0..24"},
-    {"khot", 0, TERN_WHOLE, "K", "0", "--to qfx: most one-bits of a weight; 0: any", "0..16"},
+    {"khot", 0, TERN_WHOLE, "K", "0", "--to qfx: how many bits of a weight may be 1; 0: any number", "0..16"},
     {"out", 'o', TERN_TEXT, "PATH", NULL,
-     "run folder of what it becomes (default RUN-snn, ..: RUN-FORM); with --format the new file, "
-     ".gguf or "
+     "run folder of the result (default RUN-FORM, such as RUN-snn); with --format the new file, .gguf or "
      ".safetensors",
      NULL},
     {"group", 0, TERN_WHOLE, "G", "4", "--to regroup: channels of a group", "1..65536"},
     {"format", 0, TERN_TEXT, "NAME", NULL,
-     "of a model file: f32, f16, bf16, q4_0 .. q6_K, q3_K_M to q5_K_M, ternary, nf4, nf4x2 (nf4 with 8-bit "
-     "scales), "
-     "int8-outlier",
+     "of a model file: number format to convert to: f32, f16, bf16, q4_0 .. q6_K, q3_K_M to q5_K_M, ternary, "
+     "nf4, nf4x2 (nf4 with 8-bit scales), int8-outlier",
      NULL},
     {"head-format", 0, TERN_TEXT, "NAME", NULL,
-     "with --format: of the table that makes logits (q6_K, as llama.cpp has it beside q4_0)", NULL},
-    {"lossy", 0, TERN_FLAG, NULL, NULL, "with --format: what has lost precision already may lose more", NULL},
+     "with --format: format of the table that makes logits (q6_K is what llama.cpp combines with q4_0)",
+     NULL},
+    {"lossy", 0, TERN_FLAG, NULL, NULL,
+     "with --format: also convert what has lost precision already, and folders, whose tokenizer is left out",
+     NULL},
     {"outlier-threshold", 0, TERN_NUMBER, "A", "6",
-     "with --format int8-outlier: inputs of this magnitude go around the bytes; 0: none do", "0.."},
+     "with --format int8-outlier: inputs of at least this magnitude are multiplied in full precision; 0: "
+     "none",
+     "0.."},
     {"data", 'd', TERN_TEXT, "DATA", NULL,
      "of a learner (FILE.json): data that it is evaluated on, and that its run keeps", NULL},
-    {"timesteps", 'T', TERN_WHOLE, "N", "5", "time steps of the spiking net", "1..1000"},
+    {"timesteps", 'T', TERN_WHOLE, "N", "5", "--to snn: time steps of the spiking net", "1..1000"},
     {"threshold-percentile", 0, TERN_NUMBER, "P", "90",
-     "threshold of a layer: this percentile of the currents into it", "0..100"},
-    {"calib", 0, TERN_WHOLE, "N", "512", "training images that thresholds or ranges are calibrated on",
+     "--to snn: the threshold of a layer is this percentile of the currents into it", "0..100"},
+    {"calib", 0, TERN_WHOLE, "N", "512", "how many training images thresholds or ranges are calibrated on",
      "1..65536"},
     {"calib-steps", 0, TERN_WHOLE, "N", "100",
-     "time steps of calibration: the highest percentile among them counts (IIR-SNN took 500)", "1..100000"},
+     "--to snn: time steps of calibration, of which the highest percentile counts (IIR-SNN took 500)",
+     "1..100000"},
     {"calibrate", 0, TERN_PICK, "HOW", "min-max",
-     "--to int8: the range of an activation is all that is seen, all but some (--percentile), or the part "
-     "with "
-     "the least squared error, or the least divergence (entropy)",
+     "--to int8: what the range of an activation is: all that is seen (min-max), all but some of it "
+     "(percentile), or the part with the least squared error (mse) or the least divergence (entropy)",
      "min-max|percentile|mse|entropy"},
     {"percentile", 0, TERN_NUMBER, "P", "99.99",
-     "--calibrate percentile: share of what is seen that the range holds", "50..100"},
+     "--calibrate percentile: percentage of what is seen that the range holds", "50..100"},
     {"weight-bits", 0, TERN_WHOLE, "N", "8",
-     "--to int8: bits of a weight, each in a byte (a run of NET-qat: those that it was trained for)", "2..8"},
+     "--to int8: bits of a weight, which takes a byte (of a run of NET-qat: those that it was trained for)",
+     "2..8"},
     {"per", 0, TERN_PICK, "WHAT", "channel",
-     "--to int8: a scale of weights for each output channel, or layer", "channel|layer"},
+     "--to int8: one scale of the weights for each output channel, or for each layer", "channel|layer"},
     {"act-bits", 0, TERN_PICK, "N", "8",
-     "--to int8: bits of what goes from layer to layer (a run of NET-qat: those that it was trained for)",
-     "8|16"},
+     "--to int8: bits of an activation (of a run of NET-qat: those that it was trained for)", "8|16"},
     {"out-bits", 0, TERN_PICK, "N", "8", "--to int8: bits of the results of a last linear layer", "8|16"},
     {"multiplier-bits", 0, TERN_PICK, "N", "32",
-     "--to int8: bits of the multipliers that bring sums to a scale; 16 are what logic takes", "32|16"},
+     "--to int8: bits of the multipliers that rescale sums; the array of tern emit --machine takes 16",
+     "32|16"},
     {0},
 };
 
@@ -258,8 +262,8 @@ static tern_status report_int8(const tern_convert_job *job, const tern_evaluatio
                                          job->accuracy, "test_accuracy", e->accuracy, "test_loss", e->loss,
                                          "bytes", (json_int_t)size, "formats", job->formats));
     if (e->targets) TERN_TRY(tern_print_targets(e));
-    printf(e->targets ? "%s: explained %.6f in f32, %.6f in bytes (%+.4f points); parameters take %s\n"
-                      : "%s: test accuracy %.4f in f32, %.4f in bytes (%+.2f points); parameters take %s\n",
+    printf(e->targets ? "%s: explained %.6f in f32, %.6f in int8 (%+.4f points); parameters take %s\n"
+                      : "%s: test accuracy %.4f in f32, %.4f in int8 (%+.2f points); parameters take %s\n",
            job->out, job->accuracy, e->accuracy, 100 * (e->accuracy - job->accuracy),
            tern_human(bytes, (double)size, "B"));
     return TERN_OK;
@@ -465,8 +469,8 @@ static tern_status run_convert(tern_cli *cli)
 const tern_command tern_command_convert = {
     .name = "convert",
     .about =
-        "make another form of a trained net (spiking, group convolutions, bytes, fixed point, integers), "
-        "of a model file (formats), or a run of what scikit-learn fitted",
+        "convert a trained net into another form (spiking, group convolutions, int8, 16 bits, fixed point, "
+        "integers), a model file into another number format, or a learner of scikit-learn into a run",
     .usage = "RUN | MODEL | FILE.json",
     .more =
         "tern train vgg -o run/vgg                       # with ReLU\n"

@@ -49,7 +49,7 @@ static const tern_cli_option options[] = {
     {"data", 'd', TERN_TEXT, "DATA", NULL, "data set whose samples the net takes (default: the net's own)",
      NULL},
     {"machine", 0, TERN_TEXT, "M", NULL,
-     "of a net in bytes: plan as tern emit --bytes-in writes it for a board, within the RAM of this machine",
+     "of an int8 net: plan as tern emit --bytes-in writes it for a board, within the RAM of this machine",
      NULL},
     TERN_BLOCK_OPTIONS,
     TERN_INPUT_OPTION,
@@ -178,7 +178,7 @@ static tern_status run_plan(tern_cli *cli)
     if (learning) return tern_plan_learning(cli);
     tern_status status = recipe_of(cli, s.net, &recipe);
     if (status == TERN_OK && tern_cli_has(cli, "update"))
-        status = tern_fail(TERN_USAGE, "plan: --update is for nets in bytes, with --train");
+        status = tern_fail(TERN_USAGE, "plan: --update is for int8 nets, with --train");
     bool board = status == TERN_OK && tern_plans_board(cli);
     if (board) tern_subject_close(&s);
     if (board) return tern_plan_board(cli);
