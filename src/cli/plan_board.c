@@ -155,7 +155,8 @@ static tern_status print(const tern_board_plan *b)
     printf("%d tokens at a time; the peak is at %s\n", b->tokens, peak ? peak->layer : "no step");
     printf("RAM %zu bytes (%s): arena %zu, state %zu, input %zu%s, output %zu; the stack comes to it\n",
            b->ram.all, tern_human(a, (double)b->ram.all, "B"), b->ram.arena, b->ram.state, b->ram.input,
-           b->ram.input ? "" : " (its rows are asked for as they are needed)", b->ram.output);
+           b->ram.input ? "" : " (it lies in the arena, or its rows are asked for as they are needed)",
+           b->ram.output);
     return TERN_OK;
 }
 

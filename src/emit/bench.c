@@ -48,9 +48,9 @@ static const char *const bench[] = {
     "    const uint8_t paint = sample % 2 ? 0x5a : 0xa5;\n"
     "    uint8_t label;\n"
     "    int best = 0;\n"
-    "@image_read@"
     "    if (board_read(answers, expected, sizeof expected) != sizeof expected) return 0;\n"
     "    if (sample < 2) memset(bench_arena, paint, sizeof bench_arena);\n"
+    "@image_read@"
     "    uint64_t begun = board_instructions();\n"
     "    @name@_init();\n"
     "    for (int k = 0; k < STEPS; k++) @name@_run(@image_there@, logits);\n"
@@ -144,7 +144,7 @@ static const char *const bench[] = {
     NULL};
 /* clang-format on */
 
-/* How the image comes: whole, or by rows as the net asks for them. */
+/* How the image comes: whole, into the arena where there is room, or by rows as the net asks for them. */
 typedef struct bench_parts {
     char memory[160], source[640], read[200];
 } bench_parts;
@@ -155,10 +155,17 @@ static void make_parts(const tern_emit_source *source, tern_value image, bench_p
     const char *name = source->name, *element = tern_emit_type(type->dtype);
     *p = (bench_parts){{0}, {0}, {0}};
     if (!tern_emit_streamer(source)) {
-        snprintf(p->memory, sizeof p->memory, "static %s image[%lld];\n", element,
-                 (long long)tern_elements(&type->shape));
-        snprintf(p->read, sizeof p->read,
-                 "    if (board_read(images, image, sizeof image) != sizeof image) return 0;\n");
+        long long count = tern_elements(&type->shape);
+        size_t room, bytes = tern_bytes_of(type->dtype, count);
+        char upper[64];
+        if (tern_emit_room(source, &room))
+            snprintf(p->memory, sizeof p->memory,
+                     "static %s *const image = (void *)(bench_arena + %s_IMAGE_ROOM);\n", element,
+                     tern_emit_capitals(upper, name));
+        else
+            snprintf(p->memory, sizeof p->memory, "static %s image[%lld];\n", element, count);
+        snprintf(p->read, sizeof p->read, "    if (board_read(images, image, %zu) != %zu) return 0;\n", bytes,
+                 bytes);
         return;
     }
     snprintf(p->memory, sizeof p->memory, "static int cut_short; /* the file ended before the image */\n");

@@ -46,8 +46,11 @@ const tern_emit_target tern_emit_targets[] = {
 
 bool tern_emit_room(const tern_emit_source *source, size_t *offset)
 {
-    tern_value image = tern_find_value(source->program->graph, "image");
-    return source->learns && source->cores <= 1 && image.id &&
+    const tern_graph *g = source->program->graph;
+    tern_value image = tern_find_value(g, "image");
+    for (int i = 1; !source->learns && i < g->value_count; i++)
+        if (g->values[i].kind == TERN_VALUE_STATE) return false; /* the next step may see the same image */
+    return source->cores <= 1 && image.id && !tern_emit_streamer(source) &&
            tern_program_room(source->program, image, offset);
 }
 

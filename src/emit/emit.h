@@ -79,7 +79,8 @@ tern_status tern_emit_run(const char *folder, tern_emit_result *result);
 
 /* ---- pieces ----------------------------------------------------------------------------------------------- */
 
-/* Where in the arena the image of a training step on one core may lie until it was read for the last time; false: nowhere. */
+/* Where in the arena of one core the image of a training step, or of a run that keeps no state, may lie until it was read for the last time;
+ * false: nowhere. */
 bool tern_emit_room(const tern_emit_source *source, size_t *offset);
 const char *tern_emit_type(tern_dtype dtype); /* "float", "int8_t"; NULL: not emitted */
 void tern_emit_sizes_of(const tern_program *program, tern_emit_sizes *sizes);

@@ -3,25 +3,6 @@
 
 #include "quant/quant.h"
 
-void tern_program_ram(const tern_program *program, tern_ram *ram)
-{
-    const tern_graph *g = program->graph;
-    *ram = (tern_ram){.arena = program->arena_bytes};
-    for (int i = 1; i < g->value_count; i++) {
-        const tern_value_info *v = &g->values[i];
-        bool streamed = v->kind == TERN_VALUE_INPUT && tern_int8_is_streamed(g, (tern_value){i});
-        if (v->kind == TERN_VALUE_INPUT && !streamed) ram->input += program->places[i].bytes;
-        if (v->kind == TERN_VALUE_STATE) ram->state += program->places[i].bytes;
-    }
-    for (int i = 0; i < g->output_count; i++) {
-        const tern_type *type = &g->values[g->outputs[i].value.id].type;
-        ram->output += tern_bytes_of(type->dtype, tern_elements(&type->shape));
-    }
-    ram->all = ram->arena + ram->state + ram->input + ram->output;
-}
-
-/* ---- an input inside the arena -------------------------------------------------------------------------------------------- */
-
 typedef struct busy {
     size_t from, to;
 } busy;
@@ -79,3 +60,27 @@ bool tern_program_room(const tern_program *p, tern_value input, size_t *offset)
     tern_release(list);
     return found;
 }
+
+void tern_program_ram(const tern_program *program, tern_ram *ram)
+{
+    const tern_graph *g = program->graph;
+    *ram = (tern_ram){.arena = program->arena_bytes};
+    for (int i = 1; i < g->value_count; i++) {
+        const tern_value_info *v = &g->values[i];
+        bool streamed = v->kind == TERN_VALUE_INPUT && tern_int8_is_streamed(g, (tern_value){i});
+        if (v->kind == TERN_VALUE_INPUT && !streamed) ram->input += program->places[i].bytes;
+        if (v->kind == TERN_VALUE_STATE) ram->state += program->places[i].bytes;
+    }
+    size_t offset;
+    tern_value image = tern_find_value(g, "image");
+    if (image.id && !ram->state && ram->input == program->places[image.id].bytes &&
+        tern_program_room(program, image, &offset))
+        ram->input = 0;
+    for (int i = 0; i < g->output_count; i++) {
+        const tern_type *type = &g->values[g->outputs[i].value.id].type;
+        ram->output += tern_bytes_of(type->dtype, tern_elements(&type->shape));
+    }
+    ram->all = ram->arena + ram->state + ram->input + ram->output;
+}
+
+/* ---- an input inside the arena -------------------------------------------------------------------------------------------- */

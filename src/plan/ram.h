@@ -4,7 +4,8 @@
 
 #include "plan/plan.h"
 
-/* Bytes; the input counts where it is not asked for by rows, whose band is part of the arena then.  The stack comes to it. */
+/* Bytes; the input counts where it is not asked for by rows, whose band is part of the arena then, and finds no room in the arena of a program
+ * without states.  The stack comes to it. */
 typedef struct tern_ram {
     size_t arena, state, input, output, all;
 } tern_ram;
