@@ -133,6 +133,16 @@ static void make_max_pool2d_int16(spec *s)
     s->values[0] = BIASES;
 }
 
+static void make_lstm_int16x8(spec *s)
+{
+    make_lstm_int8(s);
+    for (int i = 0; i < 2; i++) {
+        s->in[i].dtype = TERN_I16;
+        s->values[i] = BIASES;
+    }
+    input(s, s->in[5].shape, ZEROS, false);
+}
+
 #define INT16_CASES                                                                                          \
     {"linear_int16x8", make_linear_int16x8}, {"conv2d_int16x8", make_conv2d_int16x8},                        \
         {"conv2d_transposed_int16x8", make_conv2d_transposed_int16x8},                                       \
@@ -141,6 +151,6 @@ static void make_max_pool2d_int16(spec *s)
         {"rescale_int16", make_rescale_int16}, {"logistic_int16", make_curve_int16},                         \
         {"tanh_int16", make_curve_int16}, {"softmax_int16", make_softmax_int16},                             \
         {"avg_pool2d_int8", make_avg_pool2d_int16}, {"mean_int8", make_mean_int16},                          \
-        {"max_pool2d", make_max_pool2d_int16},
+        {"max_pool2d", make_max_pool2d_int16}, {"lstm_int16x8", make_lstm_int16x8},
 
 #endif

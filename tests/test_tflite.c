@@ -78,10 +78,10 @@ static void check_file(const char *name, int batch, int at)
 }
 
 static const char *const names[] = {
-    "classifier-bytes", "classifier-floats", "elements-bytes",  "elements-floats",   "places-bytes",
-    "places-floats",    "rows-bytes",        "rows-floats",     "recurrent-bytes",   "sizes-bytes",
-    "sizes-floats",     "filters-bytes",     "filters-floats",  "classifier-shorts", "elements-shorts",
-    "places-shorts",    "rows-shorts",       "crossings-shorts"};
+    "classifier-bytes", "classifier-floats", "elements-bytes",   "elements-floats",   "places-bytes",
+    "places-floats",    "rows-bytes",        "rows-floats",      "recurrent-bytes",   "sizes-bytes",
+    "sizes-floats",     "filters-bytes",     "filters-floats",   "classifier-shorts", "elements-shorts",
+    "places-shorts",    "rows-shorts",       "crossings-shorts", "recurrent-shorts"};
 
 static void test_operators(void **state)
 {
@@ -185,6 +185,19 @@ static void test_bad_files(void **state)
                  "short.tflite: offset 0");
 }
 
+/* An operator that takes no 16 bits says so: the code of LEAKY_RELU, the only such word of the file, becomes HARD_SWISH's. */
+static void test_refused_shorts(void **state)
+{
+    (void)state;
+    char *content;
+    size_t size, at = 0;
+    assert_ok(tern_read_file(path_of("elements-shorts", ".tflite"), &content, &size));
+    while (at + 4 < size && memcmp(content + at, "\x62\0\0", 4) != 0) at++;
+    tern_release(content);
+    expect(message_with("elements-shorts", at, "\x75", 1),
+           "(HARD_SWISH): activations of 16 bits (7) are not read here: expected floats (0) or bytes (9)");
+}
+
 /* ---- tables ---------------------------------------------------------------------------------------------------------- */
 
 /* A root table with an int, a text and a vector, made by hand. */
@@ -256,7 +269,7 @@ int main(void)
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_parameters_are_counted),
         cmocka_unit_test(test_no_moves),      cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_tables),        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refused_shorts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

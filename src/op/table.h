@@ -42,7 +42,7 @@
     X(fake_quantise)                                             /* fake_quantise.c: for training towards that */       \
     X(quantise_int8) X(dequantise_int8) X(table_int8) X(add_int8) X(subtract_int8) X(multiply_int8) /* int8_element.c */ \
     X(avg_pool2d_int8) X(mean_int8) X(softmax_int8)              /* int8_rows.c: of windows, of axes, of rows */         \
-    X(lstm_int8)                                                 /* lstm_int8.c: over bytes, with cells of 16 bits */     \
+    X(lstm_int8) X(lstm_int16x8)                                 /* lstm_int8.c: with cells of 16 bits */                 \
     X(svdf_int8)                                                 /* svdf_int8.c: filters over features and time */       \
     X(layer_norm_int8) X(attention_int8)                         /* int8_token.c: what transformers of bytes need */      \
     X(mlp_int8) X(attention_block_int8)                          /* int8_block.c: some tokens through a whole block */    \

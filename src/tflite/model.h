@@ -53,16 +53,17 @@ typedef struct tern_tflite_parameter {
 } tern_tflite_parameter;
 
 typedef enum tern_tflite_kind {
-    TERN_TFLITE_PLAIN,     /* the elements as they are */
-    TERN_TFLITE_FILTERS,   /* [O,H,W,C] -> [O,C,H,W] */
-    TERN_TFLITE_PLANES,    /* [1,H,W,O] -> [O,1,H,W] */
-    TERN_TFLITE_FLAT,      /* [O,places,channels] -> [O,channels,places] */
-    TERN_TFLITE_BIAS,      /* of bytes: bias - zero times the sum of each row of the weights */
-    TERN_TFLITE_UPPER,     /* upper halves of a bias of 64 bits */
-    TERN_TFLITE_NUMBER,    /* one number */
-    TERN_TFLITE_NUMBERS,   /* as many as its shape says, of its type */
-    TERN_TFLITE_STACK,     /* four matrices, one below the other */
-    TERN_TFLITE_STACK_BIAS /* biases of theirs, as of TERN_TFLITE_BIAS */
+    TERN_TFLITE_PLAIN,      /* the elements as they are */
+    TERN_TFLITE_FILTERS,    /* [O,H,W,C] -> [O,C,H,W] */
+    TERN_TFLITE_PLANES,     /* [1,H,W,O] -> [O,1,H,W] */
+    TERN_TFLITE_FLAT,       /* [O,places,channels] -> [O,channels,places] */
+    TERN_TFLITE_BIAS,       /* of bytes: bias - zero times the sum of each row of the weights */
+    TERN_TFLITE_UPPER,      /* upper halves of a bias of 64 bits */
+    TERN_TFLITE_NUMBER,     /* one number */
+    TERN_TFLITE_NUMBERS,    /* as many as its shape says, of its type */
+    TERN_TFLITE_STACK,      /* four matrices, one below the other */
+    TERN_TFLITE_STACK_BIAS, /* biases of theirs, as of TERN_TFLITE_BIAS */
+    TERN_TFLITE_STACK_UPPER /* as of TERN_TFLITE_UPPER */
 } tern_tflite_kind;
 
 struct tern_tflite {

@@ -1,4 +1,4 @@
-/* TFLite operators that remember: long short-term memory over bytes, filters over time. */
+/* TFLite operators that remember: long short-term memory over bytes or 16 bits, filters over time. */
 #include "tflite/import.h"
 
 #include "kernel/exponent.h"
@@ -48,28 +48,36 @@ static tern_status check_weights(const tern_tflite_call *call, int input, int64_
         w ? tern_shape_text(text, &w->shape) : "missing", (long long)rows, (long long)columns);
 }
 
-static tern_status check_operands(const tern_tflite_call *call, int64_t inputs, int64_t cells)
+/* Biases are words, over 16 bits numbers of 64 bits. */
+static tern_status check_bias(const tern_tflite_call *call, int input, bool wide, int64_t cells)
+{
+    const tern_tflite_tensor *b = tern_tflite_in(call, input);
+    bool good = b && b->bytes.count && b->type == (wide ? TERN_TFLITE_I64 : TERN_TFLITE_I32) &&
+                tern_elements(&b->shape) == cells;
+    for (int64_t i = 0; wide && good && i < cells; i++) good = fabs(tern_tflite_number(b, i)) < 0x1p46;
+    if (good) return TERN_OK;
+    return tern_tflite_fail(call, "bias %d is no constant of %lld %s", input, (long long)cells,
+                            wide ? "numbers of 64 bits below 2^46" : "words");
+}
+
+static tern_status check_operands(const tern_tflite_call *call, bool wide, int64_t inputs, int64_t cells)
 {
     const tern_tflite_tensor *h = tern_tflite_in(call, H_STATE), *c = tern_tflite_in(call, C_STATE),
                              *y = tern_tflite_out(call, 0);
     for (int g = 0; g < 4; g++) {
-        const tern_tflite_tensor *b = tern_tflite_in(call, biases[g]);
         TERN_TRY(check_weights(call, x_weights[g], cells, inputs));
         TERN_TRY(check_weights(call, h_weights[g], cells, cells));
-        if (!b || !b->bytes.count || b->type != TERN_TFLITE_I32 || tern_elements(&b->shape) != cells)
-            return tern_tflite_fail(call, "bias %d is no constant of %lld words", biases[g],
-                                    (long long)cells);
+        TERN_TRY(check_bias(call, biases[g], wide, cells));
     }
     int power;
     bool whole = c->scale > 0 && frexp(c->scale, &power) == 0.5 && power > -16 && power < 4;
-    if (h->type == TERN_TFLITE_I8 && c->type == TERN_TFLITE_I16 && whole && h->scale == y->scale &&
+    if (h->type == y->type && c->type == TERN_TFLITE_I16 && whole && h->scale == y->scale &&
         h->zero == y->zero)
         return TERN_OK;
-    return tern_tflite_fail(
-        call,
-        "states of types %d and %d: expected bytes (9) like the output, and 16 bits (7) whose "
-        "scale is a power of two",
-        h->type, c->type);
+    return tern_tflite_fail(call,
+                            "states of types %d and %d: expected %d like the output, and 16 bits (7) whose "
+                            "scale is a power of two",
+                            h->type, c->type, y->type);
 }
 
 static void put(int32_t *constants, int at, double factor)
@@ -125,7 +133,7 @@ static tern_value stack(tern_tflite_call *call, const char *what, const int *inp
     bool words = strncmp(what, "bias", 4) == 0;
     p.dtype = words ? TERN_I32 : TERN_I8;
     if (words) p.shape = TERN_SHAPE(4 * cells);
-    if (words) p.kind = TERN_TFLITE_STACK_BIAS;
+    if (words) p.kind = strcmp(what, "bias_upper") == 0 ? TERN_TFLITE_STACK_UPPER : TERN_TFLITE_STACK_BIAS;
     for (int g = 0; g < 4; g++) {
         p.stack[g] = call->op->inputs[inputs[g]];
         p.stack_bias[g] = bias ? call->op->inputs[bias[g]] : -1;
@@ -137,25 +145,28 @@ static tern_status lstm(tern_tflite_call *call)
 {
     tern_shape s = tern_tflite_shape(call, INPUT), y = tern_tflite_out(call, 0)->shape;
     tern_graph *g = call->graph;
-    bool bytes;
-    TERN_TRY(tern_tflite_kind_of(call, &bytes));
-    if (!bytes) return tern_tflite_fail(call, "over floats is not read");
+    tern_tflite_form form;
+    TERN_TRY(tern_tflite_form_of(call, &form));
+    if (form == TERN_TFLITE_FLOATS) return tern_tflite_fail(call, "over floats is not read");
+    bool wide = form == TERN_TFLITE_SHORTS;
     TERN_TRY(check_variant(call));
     if (s.rank != 3 || y.rank != 3) return tern_tflite_fail(call, "inputs of %d axes, expected 3", s.rank);
-    TERN_TRY(check_operands(call, s.dim[2], y.dim[2]));
+    TERN_TRY(check_operands(call, wide, s.dim[2], y.dim[2]));
     const tern_tflite_tensor *x = tern_tflite_in(call, INPUT), *h = tern_tflite_in(call, H_STATE);
     tern_shape cells = TERN_SHAPE(s.dim[0], y.dim[2]);
     tern_value in[] = {tern_tflite_plain(call, INPUT),
-                       state(call, "h", TERN_I8, cells, h->zero),
+                       state(call, "h", wide ? TERN_I16 : TERN_I8, cells, h->zero),
                        state(call, "c", TERN_I16, cells, 0),
                        stack(call, "weight", x_weights, NULL, y.dim[2], s.dim[2], 0),
                        stack(call, "recurrent", h_weights, NULL, y.dim[2], y.dim[2], 0),
                        stack(call, "bias", x_weights, biases, y.dim[2], 0, x->zero),
                        stack(call, "bias_recurrent", h_weights, NULL, y.dim[2], 0, h->zero),
                        constants_of(call),
-                       tern_tflite_words(call, 256, tern_logistic_steps)};
+                       tern_tflite_words(call, 256, tern_logistic_steps),
+                       wide ? stack(call, "bias_upper", x_weights, biases, y.dim[2], 0, 0) : (tern_value){0}};
     tern_value out[TERN_MAX_OUT];
-    tern_apply(g, &tern_op_lstm_int8, NULL, in, (int)TERN_COUNT(in), out);
+    tern_apply(g, wide ? &tern_op_lstm_int16x8 : &tern_op_lstm_int8, NULL, in, (int)TERN_COUNT(in) - !wide,
+               out);
     if (g->status != TERN_OK) return tern_tflite_fail(call, "%s", tern_message());
     tern_next(g, in[1], out[1]);
     tern_next(g, in[2], out[2]);

@@ -73,7 +73,7 @@ static void fill_stack(const tern_tflite *m, const tern_tflite_parameter *p, con
         if (p->kind == TERN_TFLITE_STACK)
             fill_elements(&m->tensors[one.tensor], &one, &to);
         else
-            fill_bias(m, &one, &to);
+            (p->kind == TERN_TFLITE_STACK_UPPER ? fill_upper : fill_bias)(m, &one, &to);
     }
 }
 
@@ -87,7 +87,7 @@ static tern_status lend(tern_tflite *m, tern_store *store, const tern_tflite_par
         tern_set(out, 0, p->number);
     else if (p->kind == TERN_TFLITE_NUMBERS)
         memcpy(out->data, p->numbers, tern_bytes_of(p->dtype, tern_elements(&p->shape)));
-    else if (p->kind == TERN_TFLITE_STACK || p->kind == TERN_TFLITE_STACK_BIAS)
+    else if (p->kind >= TERN_TFLITE_STACK)
         fill_stack(m, p, out);
     else if (p->kind == TERN_TFLITE_BIAS)
         fill_bias(m, p, out);

@@ -163,13 +163,17 @@ class Net:
             return self.tensor(shape, rng.normal(size=shape).astype(np.float32))
         return self.tensor(shape, whole_numbers(self.dtype, shape), scale=scale, zero=zero)
 
-    def keep(self, *outputs, again=0):
+    def write(self, folder, *outputs):
         self.graph.outputs = list(outputs)
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         content = bytes(builder.Output())
-        path = os.path.join(HERE, self.name + ".tflite")
-        open(path, "wb").write(content)
+        with open(os.path.join(folder, self.name + ".tflite"), "wb") as f:
+            f.write(content)
+        return content
+
+    def keep(self, *outputs, again=0):
+        content = self.write(HERE, *outputs)
         shape = self.shape(self.input)
         x = rng.normal(size=shape).astype(np.float32) if self.given == np.float32 else whole_numbers(self.given, shape)
         net = runtime.Interpreter.from_bytes(content, arena_size=1 << 20)
@@ -386,3 +390,4 @@ if __name__ == "__main__":
     for make in (classifier, elements, places, rows):
         make(f"{make.__name__}-shorts", np.int16)
     crossings("crossings-shorts")
+    recurrent("recurrent-shorts", np.int16)
