@@ -7,12 +7,13 @@ enum { DEPTHWISE = 4, CONVOLUTION = 3, DEQUANTISE = 6, LINEAR = 9, SOFTMAX = 25 
 
 /* ---- the form that learns ------------------------------------------------------------------------------------------------ */
 
-/* The operator that makes a tensor, -1: none. */
+/* The operator that makes a tensor of one that is there; -1: none. */
 static int maker_of(const tern_tflite *m, int tensor)
 {
     for (int i = 0; i < m->operator_count; i++)
         for (int k = 0; k < m->operators[i].output_count; k++)
-            if (m->operators[i].outputs[k] == tensor) return i;
+            if (tensor >= 0 && m->operators[i].outputs[k] == tensor)
+                return m->operators[i].input_count > 0 && m->operators[i].inputs[0] >= 0 ? i : -1;
     return -1;
 }
 
