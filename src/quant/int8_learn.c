@@ -13,6 +13,8 @@ typedef struct site {
     const char *name;                 /* prefix of its parameters */
     tern_value y, mask;               /* in the new graph; without a mask no gradient passes */
     tern_value x, saved, channels, w; /* of products: operands, what is kept of x */
+    tern_value learned, rest,
+        places; /* of a weight of which a part learns: that part, the others, where each is of both */
 } site;
 
 typedef struct learner {
@@ -64,11 +66,36 @@ static bool any_reached(const learner *l, const tern_node *node)
     return false;
 }
 
+/* The weight as it is; where a part of its input channels learns, put together when it is needed, so that the rest stays const. */
+static tern_value weight_of(learner *l, const site *s)
+{
+    tern_graph *g = graph_of(l);
+    if (!s->learned.id) return s->w;
+    tern_value both = tern_concat(g, (tern_value[]){s->learned, s->rest}, 2, 1);
+    return tern_apply(g, &tern_op_take_channels, NULL, (tern_value[]){both, s->places}, 2, NULL);
+}
+
+static void divide_weight(learner *l, site *s)
+{
+    tern_shape part = tern_shape_of(graph_of(l), s->w), rest = part;
+    part.dim[1] = s->choice.chosen;
+    rest.dim[1] -= s->choice.chosen;
+    const char *names[] = {"learned", "rest"};
+    tern_value *values[] = {&s->learned, &s->rest};
+    for (int i = 0; i < 2; i++) {
+        const char *name = tern_arena_format(&graph_of(l)->arena, "%s.%s", s->name, names[i]);
+        *values[i] = name ? tern_weight(graph_of(l), name, TERN_I8, i ? rest : part)
+                          : tern_graph_no_memory(graph_of(l));
+    }
+    s->places = parameter(l, s->name, "places", TERN_I32, s->choice.channels);
+}
+
 /* The same node in a form with a mask. */
 static void apply_masked(learner *l, const tern_node *node, const tern_op *op, site *s)
 {
     tern_value in[TERN_PRODUCT_OPERANDS], out[2] = {{0}};
     for (int i = 0; i < node->nin; i++) in[i] = l->rewrite.map[node->in[i].id];
+    if (s->learned.id) in[TERN_IN_W] = weight_of(l, s);
     tern_apply(graph_of(l), op, node->args, in, node->nin, out);
     l->rewrite.map[node->out[0].id] = out[0];
     s->mask = out[1];
@@ -95,6 +122,7 @@ static tern_status forward_product(learner *l, const tern_node *node, site *s)
                              node->layer);
         s->channels = parameter(l, s->name, "channels", TERN_I32, s->choice.chosen);
         s->saved = tern_apply(g, &tern_op_take_channels, NULL, (tern_value[]){s->x, s->channels}, 2, NULL);
+        if (!s->choice.depthwise) divide_weight(l, s);
     }
     if (!learns && !l->reached[s->x.id]) {
         tern_rewrite_node(&l->rewrite, node);
@@ -177,17 +205,18 @@ static void learn_weight(learner *l, const tern_node *node, const site *s, tern_
                          tern_int8_update_op *args)
 {
     tern_graph *g = graph_of(l);
-    tern_shape w = tern_shape_of(g, s->w);
+    tern_value weight = s->learned.id ? s->learned : s->w;
+    tern_shape w = tern_shape_of(g, weight);
     tern_conv_op conv = {.stride = 1, .dilation = 1, .groups = 1};
     if (node->op == &tern_op_conv2d_int8) conv = *(const tern_conv_op *)node->args;
     if (s->choice.depthwise) conv.groups = (int)s->choice.chosen;
     if (s->choice.depthwise && !s->choice.whole)
         a = tern_apply(g, &tern_op_take_channels, NULL, (tern_value[]){a, s->channels}, 2, NULL);
     args->conv = conv;
-    operands[TERN_UPDATE_WEIGHT] = s->w;
+    operands[TERN_UPDATE_WEIGHT] = weight;
     operands[TERN_UPDATE_CONSTANTS] = l->rewrite.map[node->in[TERN_IN_CONSTANTS].id];
     operands[TERN_UPDATE_DW_SCALE] = parameter(l, s->name, "weight_scaling", TERN_F32, w.dim[0]);
-    operands[TERN_UPDATE_CHANNELS] = s->channels;
+    operands[TERN_UPDATE_CHANNELS] = s->learned.id ? (tern_value){0} : s->channels;
     operands[TERN_UPDATE_DW] = a;
     operands[TERN_UPDATE_X] = s->saved;
     if (!l->plan->late) return;
@@ -233,9 +262,9 @@ static void backward_product(learner *l, const tern_node *node, const site *s, t
         tern_conv_op conv = {.stride = 1, .dilation = 1, .groups = 1};
         if (node->op == &tern_op_conv2d_int8) conv = *(const tern_conv_op *)node->args;
         conv.like = tern_shape_of(graph_of(l), s->x);
-        add_gradient(
-            l, s->x,
-            tern_apply(graph_of(l), &tern_op_int8_grad_input, &conv, (tern_value[]){s->w, a}, 2, NULL));
+        add_gradient(l, s->x,
+                     tern_apply(graph_of(l), &tern_op_int8_grad_input, &conv,
+                                (tern_value[]){weight_of(l, s), a}, 2, NULL));
     }
     if (s->choice.bias || s->choice.chosen) learn_product(l, node, s, a);
 }
@@ -434,25 +463,96 @@ static tern_status fill_channels(filler *f, tern_tensor *channels)
     return TERN_OK;
 }
 
+/* Input channel of the weight that channel i of what learns, and behind it of the rest, is: `of`[i]. */
+static tern_status order_of(filler *f, int64_t **of, tern_tensor **weight)
+{
+    const tern_tensor *channels = tensor_of(f, "channels");
+    *weight = tensor_of(f, "weight");
+    if (!channels || !*weight) return TERN_FAILED;
+    int64_t count = (*weight)->shape.dim[1], chosen = tern_elements(&channels->shape), at = chosen;
+    *of = tern_take_array((size_t)count, sizeof **of);
+    if (!*of) return tern_no_memory((size_t)count * sizeof **of, "channels");
+    for (int64_t c = 0, k = 0; c < count; c++) { /* the chosen ones are in rising order */
+        bool learns = k < chosen && (int64_t)tern_get(channels, k) == c;
+        (*of)[learns ? k++ : at++] = c;
+    }
+    return TERN_OK;
+}
+
+/* Between a weight and what learns of it (from 0), or the rest (from the number of those that learn). */
+static void move_part(const tern_tensor *weight, const tern_tensor *part, const int64_t *of, bool back)
+{
+    int64_t channels = weight->shape.dim[1], k = part->shape.dim[1],
+            taps = tern_elements_from(&weight->shape, 2);
+    for (int64_t i = 0; i < tern_elements(&part->shape); i++) {
+        int64_t o = i / taps / k, from = (o * channels + of[i / taps % k]) * taps + i % taps;
+        int8_t *whole = (int8_t *)weight->data + from, *one = (int8_t *)part->data + i;
+        if (back)
+            *whole = *one;
+        else
+            *one = *whole;
+    }
+}
+
+/* "learned", "rest" and "places", from the weight; back: what was learned into it. */
+static tern_status fill_part(filler *f, const char *what, tern_tensor *own, bool back)
+{
+    int64_t *of = NULL;
+    tern_tensor *weight;
+    TERN_TRY(order_of(f, &of, &weight));
+    int64_t channels = weight->shape.dim[1];
+    if (strcmp(what, "places") == 0)
+        for (int64_t i = 0; i < channels; i++) tern_set(own, of[i], (double)i);
+    else
+        move_part(weight, own, of + (strcmp(what, "rest") == 0 ? channels - own->shape.dim[1] : 0), back);
+    tern_release(of);
+    return TERN_OK;
+}
+
+/* Parameters "<layer>.<what>" of a graph. */
+static bool next_parameter(filler *f, const tern_graph *graph, int *at, const char **what)
+{
+    while (++*at < graph->value_count) {
+        const tern_value_info *v = &graph->values[*at];
+        const char *dot = v->kind == TERN_VALUE_PARAM ? strrchr(v->name, '.') : NULL;
+        if (!dot || (size_t)(dot - v->name) >= sizeof f->name) continue;
+        snprintf(f->name, sizeof f->name, "%.*s", (int)(dot - v->name), v->name);
+        *what = dot + 1;
+        return true;
+    }
+    return false;
+}
+
+tern_status tern_int8_learn_keep(const tern_graph *graph, const tern_int8_target *parameters)
+{
+    filler f = {.to = parameters};
+    const char *what;
+    for (int at = 0; next_parameter(&f, graph, &at, &what);) {
+        if (strcmp(what, "learned") != 0) continue;
+        tern_tensor *own = tensor_of(&f, what);
+        if (!own) return TERN_FAILED;
+        TERN_TRY(fill_part(&f, what, own, true));
+    }
+    return TERN_OK;
+}
+
 tern_status tern_int8_learn_fill(const tern_graph *graph, bool unscaled, const tern_int8_target *parameters)
 {
     filler f = {.to = parameters, .unscaled = unscaled};
-    for (int i = 1; i < graph->value_count; i++) {
-        const tern_value_info *v = &graph->values[i];
-        const char *what = v->kind == TERN_VALUE_PARAM ? strrchr(v->name, '.') : NULL;
-        if (!what || (size_t)(what - v->name) >= sizeof f.name) continue;
-        snprintf(f.name, sizeof f.name, "%.*s", (int)(what - v->name), v->name);
-        what++;
+    const char *what;
+    for (int at = 0; next_parameter(&f, graph, &at, &what);) {
         bool weight = strcmp(what, "weight_scaling") == 0, bias = strcmp(what, "bias_scaling") == 0;
         bool factors = strcmp(what, "factors") == 0, channels = strcmp(what, "channels") == 0;
         bool a = strcmp(what, "factor_a") == 0, b = strcmp(what, "factor_b") == 0;
-        if (!weight && !bias && !factors && !channels && !a && !b) continue;
+        bool part = strcmp(what, "learned") == 0 || strcmp(what, "rest") == 0 || strcmp(what, "places") == 0;
+        if (!weight && !bias && !factors && !channels && !a && !b && !part) continue;
         tern_tensor *own = tensor_of(&f, what);
         if (!own) return TERN_FAILED;
         if (factors) TERN_TRY(fill_factors(&f, own));
         if (weight || bias) TERN_TRY(fill_scaling(&f, own, bias));
         if (channels) TERN_TRY(fill_channels(&f, own));
         if (a || b) TERN_TRY(fill_sum_factor(&f, own, a ? TERN_ADD_A : TERN_ADD_B));
+        if (part) TERN_TRY(fill_part(&f, what, own, false));
     }
     return TERN_OK;
 }

@@ -137,6 +137,10 @@ tern_status tern_pass_int8_learn(const tern_graph *from, const tern_int8_update_
  * is asked for both, and for "<layer>.scales" f32 [2], those of input and output, which a conversion keeps beside them. */
 tern_status tern_int8_learn_fill(const tern_graph *graph, bool unscaled, const tern_int8_target *parameters);
 
+/* Weights of which some input channels learn are divided: "<layer>.learned" changes, "<layer>.rest" does not.  After steps: what was
+ * learned, back into "<layer>.weight". */
+tern_status tern_int8_learn_keep(const tern_graph *graph, const tern_int8_target *parameters);
+
 /* Bytes that learning takes by the paper's formula: over the products whose bias is updated a mask of a bit an output and 4
  * bytes an output channel; over those whose weights are, the saved channels and a byte a weight that is updated; and the
  * input of the last product. */

@@ -127,6 +127,7 @@ tern_status tern_int8_step(tern_int8_stepper *s, const float *images, const int3
     TERN_TRY(tern_session_bind(s->session, "rate", &s->rate));
     if (tern_find_value(s->graph, "step").id) TERN_TRY(tern_session_bind(s->session, "step", &s->step));
     TERN_TRY(tern_session_run(s->session, 0));
+    TERN_TRY(tern_int8_learn_keep(s->graph, &(tern_int8_target){parameter_of, s->store}));
     s->step++;
     s->store->version++;
     return TERN_OK;
