@@ -512,7 +512,7 @@ static tern_status fit(const tern_net *net, const void *parameters, const tern_m
                        tern_fit *fit)
 {
     return tern_fit_open(fit, net, parameters, &net->sample, machine,
-                         &(tern_emit_limits){30000, 1 << 20, 4096});
+                         &(tern_emit_limits){24000, 1 << 20, 4096});
 }
 
 static tern_status fit_once(const tern_net *net, const void *parameters, const tern_machine *machine)
@@ -540,7 +540,7 @@ static void test_fit(void **state)
     assert_ok(fit(net, parameters, machine, &f));
     assert_true(f.count > 10 && f.best > 0);
     for (int i = 1; i < f.count; i++) {
-        assert_true(f.forms[i].fits == (f.forms[i].ram <= 30000 && f.forms[i].flash <= 1 << 20));
+        assert_true(f.forms[i].fits == (f.forms[i].ram <= 24000 && f.forms[i].flash <= 1 << 20));
         if (i > 1) assert_true(f.forms[i].macs <= f.forms[i - 1].macs);
         if (i < f.best) assert_false(f.forms[i].fits);
     }

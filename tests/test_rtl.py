@@ -157,7 +157,7 @@ def wrong_use():
     bad(2, "has branches", "resnet-fixed", "--width", "2", "--target", "verilog", "-o", work / "none")
     bad(3, "folded most it takes", "mlp-fixed", "--hidden", "12", "--target", "verilog", "--budget", "luts=10", "-o", work / "none")
     bad(2, "expected luts, bram18", "mlp-fixed", "--target", "verilog", "--budget", "lut=10", "-o", work / "none")
-    bad(2, "both say how far", "mlp-fixed", "--target", "verilog", "--budget", "luts=9000", "--fold", "1:1,1:1", "-o", work / "none")
+    bad(2, "each of them says how far", "mlp-fixed", "--target", "verilog", "--budget", "luts=9000", "--fold", "1:1,1:1", "-o", work / "none")
     bad(2, "choose --target verilog", "mlp", "--synthesise", "xilinx", "-o", work / "none")
     bad(2, "xilinx and ice40 are of blocks", "mlp-fixed", "--target", "verilog", "--reloadable", "--synthesise", "xilinx", "-o", work / "none")
     bad(2, "cmos is of --reloadable", "mlp-fixed", "--target", "verilog", "--synthesise", "cmos", "-o", work / "none")
