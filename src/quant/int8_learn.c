@@ -75,6 +75,22 @@ static tern_value weight_of(learner *l, const site *s)
     return tern_apply(g, &tern_op_take_channels, NULL, (tern_value[]){both, s->places}, 2, NULL);
 }
 
+/* Putting it together takes the weight twice, for a while: in memory that the largest product of the net has needed anyway. */
+static bool is_worth_dividing(const learner *l, const site *s)
+{
+    const tern_graph *from = l->rewrite.from;
+    tern_shape w = tern_shape_of(graph_of(l), s->w);
+    int64_t most = 0;
+    for (int n = 0; n < from->node_count; n++) {
+        const tern_node *node = from->nodes[n];
+        if (!tern_int8_is_product(node)) continue;
+        tern_shape x = tern_shape_of(from, node->in[0]), y = tern_shape_of(from, node->out[0]);
+        int64_t both = tern_elements(&x) + tern_elements(&y);
+        if (both > most) most = both;
+    }
+    return 2 * tern_elements(&w) <= most;
+}
+
 static void divide_weight(learner *l, site *s)
 {
     tern_shape part = tern_shape_of(graph_of(l), s->w), rest = part;
@@ -122,7 +138,7 @@ static tern_status forward_product(learner *l, const tern_node *node, site *s)
                              node->layer);
         s->channels = parameter(l, s->name, "channels", TERN_I32, s->choice.chosen);
         s->saved = tern_apply(g, &tern_op_take_channels, NULL, (tern_value[]){s->x, s->channels}, 2, NULL);
-        if (!s->choice.depthwise) divide_weight(l, s);
+        if (!s->choice.depthwise && is_worth_dividing(l, s)) divide_weight(l, s);
     }
     if (!learns && !l->reached[s->x.id]) {
         tern_rewrite_node(&l->rewrite, node);
