@@ -38,15 +38,17 @@ static tern_status answer(tern_exam *e, int index, tern_scorer *scorer, double *
 {
     const tern_question *q = &e->questions->list[index];
     int best = 0, best_by_mean = 0;
-    double mean = 0, most = -INFINITY;
+    double most = -INFINITY;
     for (int i = 0; i < q->count; i++) {
         int tokens;
         tern_status status = tern_scorer_score(scorer, q->contexts[i], q->texts[i], &sums[i], &tokens);
         if (status != TERN_OK) return tern_in(status, "question %d, choice %d", index + 1, i);
         e->tokens += tokens;
-        mean = sums[i] / length_of(q->texts[i]);
+        double mean = sums[i] / length_of(q->texts[i]);
         if (sums[i] > sums[best]) best = i;
-        if (mean > most) best_by_mean = i, most = mean;
+        if (mean <= most) continue;
+        best_by_mean = i;
+        most = mean;
     }
     e->by_sum[index] = best;
     e->by_mean[index] = best_by_mean;

@@ -60,7 +60,12 @@ const char tern_byte_text_two[] =
 const char tern_byte_text_four[] =
     "#ifdef __ARM_FEATURE_SIMD32\n"
     "static inline void two_pairs(const int16_t *x, int16x2_t *first, int16x2_t *second) /* aligned */\n{\n"
-    "    __asm__(\"ldrd %0, %1, %2\" : \"=r\"(*first), \"=r\"(*second) : \"m\"(*(const uint64_t *)(const void *)x));\n}\n"
+    "#ifdef __thumb2__\n"
+    "    __asm__(\"ldrd %0, %1, %2\" : \"=r\"(*first), \"=r\"(*second) : \"m\"(*(const uint64_t *)(const void *)x));\n"
+    "#else /* where LDRD wants neighbours */\n"
+    "    memcpy(first, x, sizeof *first);\n"
+    "    memcpy(second, x + 2, sizeof *second);\n"
+    "#endif\n}\n"
     "#endif\n\n"
     "/* sums[i] = sum + the patch of pixel i times w. */\n"
     "static inline void dot_four(int n, const int16_t *patch, const int8_t *w, int32_t sum, int32_t *sums)\n{\n"
