@@ -26,6 +26,7 @@ typedef struct subject {
     tern_dataset garments, digits;
     tern_samples shown, judged, tested;
     tern_store floats, store;
+    double rate; /* of learning on the board */
     tern_pool *pool;
     double scale; /* of bytes that samples come in as on the board; 0: as floats */
     int zero;
@@ -361,7 +362,7 @@ static tern_status emit(subject *s, const char *update, bool late, size_t ram, s
                 (float)((tern_get(&from->images, at * (int64_t)size + (int64_t)i) / 255 - from->mean[0]) /
                         from->std[0]);
         labels[c] = (int32_t)tern_get(&from->labels, at);
-        rates[c] = shown ? 0.03f : 0;
+        rates[c] = shown ? (float)s->rate : 0;
     }
     PROOF_OK(tern_hand_over(&s->store, &own));
     PROOF_OK(tern_int8_update_parse(update, &plan));
@@ -527,9 +528,10 @@ static void check_hands(proof *p, tern_pool *pool)
         plans[i].stochastic = true;
         tern_int8_update_print(&plans[i], &text[i]);
     }
-    check_board(p, &large, "mcunet-5fps", text[0].data);
     double rate = 0, other = 0;
     double with = best_of(&small, "last=7,stochastic", 1e-3, 3, 6, &rate);
+    large.rate = rate;
+    check_board(p, &large, "mcunet-5fps", text[0].data);
     double without = best_of(&small, "last=7,stochastic,unscaled", 1, 10, 6, &other);
     proof_at_least(p, "hands-with-scaling-against-without-and-2-points", with, without + 0.02);
     double sparse = mean_of(&small, text[1].data, rate), last = mean_of(&small, "last=13,stochastic", rate),
@@ -549,6 +551,7 @@ int main(void)
     tiny_check(&p);
     if (open_subject(&s)) {
         check_scaling(&p, &s);
+        s.rate = 0.03;
         check_board(&p, &s, "cnn", "bias=3,conv3=0.5,linear5=0.25,linear6,stochastic");
         double rate = 0;
         check_scaled_accuracy(&p, &s, &rate);

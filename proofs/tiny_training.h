@@ -73,7 +73,7 @@ static inline void tiny_close(tiny_subject *s)
 static inline bool tiny_open(tiny_subject *s, const char *folder, const char *name, int pixels)
 {
     char line[1024], path[128];
-    snprintf(path, sizeof path, "build/proof-6.5-%s.tflite", name);
+    snprintf(path, sizeof path, "build/proof-6.5-%s-%d.tflite", name, pixels);
     snprintf(line, sizeof line, "python3 scripts/mcu-tflite '%s/%s.pkl' --classes 10 --input %d -o %s",
              folder, name, pixels, path);
     if (system(line) != 0) return false;
