@@ -353,7 +353,7 @@ def start_up():
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     times.sort()
     sanitized = subprocess.run(["grep", "-q", "__asan_init\\|__tsan_init", TERN]).returncode == 0
-    check("starts in 40 ms of processor time, the best of nine", times[0] < 0.040 or sanitized, times)
+    check("starts in 20 ms of processor time, the best of nine", times[0] < 0.020 or sanitized, times)
 
 
 make_data(work / "data")
