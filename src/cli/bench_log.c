@@ -4,8 +4,6 @@
 #include "llm/ggml_log.h"
 #include "llm/mlc_log.h"
 
-#include <string.h>
-
 static tern_status print_ggml(const tern_cli *cli, const tern_ggml_log *log)
 {
     tern_grid grid = {0};

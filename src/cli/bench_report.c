@@ -1,8 +1,6 @@
 /* The report of tern bench, as a page of text and as one JSON document; energy is measured, modelled, or not told at all. */
 #include "cli/bench_report.h"
 
-#include <string.h>
-
 static double per(double count, double seconds)
 {
     return seconds > 0 ? count / seconds : 0;

@@ -8,7 +8,6 @@
 #include "llm/questions.h"
 
 #include <math.h>
-#include <string.h>
 
 typedef struct tern_exam {
     const tern_questions *questions;
